@@ -1,0 +1,389 @@
+"""The one door to an account: connect(), current(), Account."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from leverage_nb.cards import label
+from leverage_nb.changes.attempt import change_leverage
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.errors import InvalidLeverage, Mistake, UnknownSymbol
+from leverage_nb.exchange import snapshot
+from leverage_nb.exchange.credentials import find_credentials
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.symbols import normalize, suggest
+from leverage_nb.exchange.venues import find_venue
+from leverage_nb.risk.brackets import Brackets, BracketTable
+from leverage_nb.risk.leverage import parse_leverage
+from leverage_nb.risk.state import AccountState, LeverageSetting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leverage_nb.simulator import Simulator
+
+# Binance changes tiers several times a month, by announcement.
+TIERS_MAX_AGE = 300.0
+# A symbol or leverage that the cached tiers do not know is looked up anew, but not on every typing slip.
+RELOAD_AFTER = 5.0
+
+
+class Account:
+    """One account on one venue, through one key. Made by :func:`connect`.
+
+    Safe to use from several threads. Not picklable: it holds a key and open connections.
+
+    Attributes:
+        venue: "simulator", "testnet" or "mainnet".
+        label: Whose key it is, as a fingerprint: "key 1a2b3c4d".
+        asks_first: Whether magic and panel ask before a change on this venue.
+    """
+
+    def __init__(self, client: RestClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._tiers: BracketTable | None = None
+        self._tiers_at = 0.0
+        self._margin_assets: Mapping[str, str] = {}
+        self._assets_with: BracketTable | None = None
+        self.venue = client.venue.name
+        self.label = client.account
+        self.asks_first = client.venue.asks_first
+
+    def __repr__(self) -> str:
+        return f"<Account {self.venue} {self.label}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Account is not pickled: connect() again where it is needed")
+
+    def __enter__(self) -> Account:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. ``%leverage`` connects anew when it needs the venue again."""
+        self._client.close()
+        with _registry_lock:
+            if _accounts.get(self.venue) is self:
+                del _accounts[self.venue]
+
+    # -- tiers --------------------------------------------------------------------------------------------
+
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol that has tiers, in the exchange's order."""
+        return self._tier_table().symbols
+
+    def brackets(self, symbol: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Load the leverage brackets from the exchange.
+
+        Args:
+            symbol: One symbol, several, or None for all.
+
+        Returns:
+            Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``,
+            ``maint_margin_ratio``, ``cum`` (float64; notional and ``cum`` in the margin asset). Index
+            ``bracket`` for one symbol, ``(symbol, bracket)`` otherwise. ``frame.attrs`` holds ``venue``,
+            ``margin_assets`` by symbol, and ``skipped``: symbols whose tiers could not be used, and why.
+
+        Raises:
+            UnknownSymbol: There is no such symbol.
+        """
+        if isinstance(symbol, str):
+            name = self.find_symbol(symbol)
+            table = snapshot.read_brackets(self._client, name)
+            frame = table.to_frame().droplevel("symbol")
+            frame.attrs["symbol"] = name
+            names: Sequence[str] = (name,)
+        else:
+            table = self._load_tiers()
+            frame = table.to_frame()
+            names = table.symbols
+            if symbol is not None:
+                names = [self.find_symbol(one) for one in symbol]
+                frame = frame.loc[list(names)]
+        assets = self._assets()
+        frame.attrs["margin_assets"] = {name: assets[name] for name in names if name in assets}
+        return self._marked(frame)
+
+    def tiers(self, symbol: str) -> Brackets:
+        """One symbol's tiers, at most five minutes old.
+
+        Raises:
+            UnknownSymbol: There is no such symbol.
+            Mistake: The exchange's rows for it could not be used.
+        """
+        return self._tier_table()[self.find_symbol(symbol)]
+
+    def find_symbol(self, text: str) -> str:
+        """Binance's spelling of a symbol written as ``btcusdt``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
+
+        Raises:
+            UnknownSymbol: There is no such symbol; the error suggests some.
+            Mistake: The exchange's tiers for it could not be used.
+        """
+        symbol = normalize(text)
+        table = self._tier_table()
+        if symbol not in table and self._tiers_age() > RELOAD_AFTER:
+            table = self._load_tiers()
+        if symbol in table:
+            return symbol
+        if symbol in table.skipped:
+            raise Mistake(
+                f"The {self.venue}'s tiers of {symbol} cannot be used: {table.skipped[symbol]}.",
+                hint="Nothing is guessed in their place.",
+            )
+        raise UnknownSymbol(symbol, self.venue, suggest(symbol, table.symbols))
+
+    def margin_asset(self, symbol: str) -> str:
+        """What the symbol's notional and margin are counted in: USDT, USDC, BTC; "" where it is not listed."""
+        return self._assets().get(symbol, "")
+
+    # -- what is held ---------------------------------------------------------------------------------------
+
+    def setting(self, symbol: str) -> LeverageSetting:
+        """The symbol's leverage, margin type and max notional as the exchange has them now.
+
+        Raises:
+            UnknownSymbol: There is no such symbol.
+        """
+        name = self.find_symbol(symbol)
+        return snapshot.read_setting(self._client, name, self.margin_asset(name))
+
+    def settings(self, symbols: Iterable[str] | None = None) -> pd.DataFrame:
+        """The settings of several symbols, all by default.
+
+        Returns:
+            Index ``symbol``; ``leverage``, ``symbol_max`` (int64), ``max_notional``, ``held`` (positions and
+            open orders), ``room`` (what is left of max notional; negative where what is held no longer fits)
+            (float64, in ``margin_asset``), ``margin_type``, ``margin_asset``.
+
+        Raises:
+            UnknownSymbol: There is no such symbol.
+        """
+        import pandas as pd
+
+        names = None if symbols is None else [self.find_symbol(symbol) for symbol in symbols]
+        table = self._tier_table()
+        state = self.state()
+        rows = []
+        for name in names or [name for name in state.settings if name in table]:
+            if name not in state.settings:
+                raise UnknownSymbol(name, self.venue)
+            setting, tiers = state.settings[name], table[name]
+            allowed = setting.max_notional
+            if allowed is None:
+                allowed = tiers.max_notional(min(setting.leverage, tiers.symbol_max_leverage))
+            held = state.exposure(name)
+            rows.append(
+                {
+                    "symbol": name,
+                    "leverage": setting.leverage,
+                    "symbol_max": tiers.symbol_max_leverage,
+                    "max_notional": allowed,
+                    "held": held,
+                    "room": allowed - held,
+                    "margin_type": setting.margin_type,
+                    "margin_asset": setting.margin_asset,
+                }
+            )
+        return self._marked(pd.DataFrame(rows).set_index("symbol"))
+
+    def positions(self) -> pd.DataFrame:
+        """Open positions as the exchange reports them.
+
+        Returns:
+            One row a side; index ``symbol``; ``side``, ``amount`` (base asset), ``entry_price``,
+            ``mark_price``, ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the
+            initial leverage, int64), ``effective_leverage`` (of the position where isolated, of the whole
+            cross account where cross), ``liquidation_price`` (the exchange's own; NaN for none),
+            ``margin_type``, ``margin_asset``.
+        """
+        import pandas as pd
+
+        state = self.state()
+        columns = [
+            "symbol", "side", "amount", "entry_price", "mark_price", "notional", "unrealized_profit",
+            "leverage", "effective_leverage", "liquidation_price", "margin_type", "margin_asset",
+        ]  # fmt: skip
+        rows = []
+        for held in state.positions:
+            setting = state.settings.get(held.symbol)
+            if held.amount == 0 or setting is None:
+                continue
+            own = {name: getattr(held, name) for name in columns if hasattr(held, name)}
+            rows.append(
+                {
+                    **own,
+                    "leverage": setting.leverage,
+                    "effective_leverage": state.effective_leverage(held),
+                    "margin_type": setting.margin_type,
+                }
+            )
+        frame = pd.DataFrame(rows, columns=columns).set_index("symbol")
+        numbers = {"effective_leverage": "float64", "liquidation_price": "float64"}
+        return self._marked(frame.astype(numbers))
+
+    def state(self) -> AccountState:
+        """Read positions, balances, settings and modes: four requests at the same time."""
+        return snapshot.read_state(self._client, self._assets())
+
+    # -- changing ---------------------------------------------------------------------------------------------
+
+    def check_leverage(self, symbol: str, leverage: Any) -> int:
+        """Read a leverage written as ``10``, ``"10"`` or ``"10x"`` and hold it against the symbol's tiers.
+
+        Raises:
+            InvalidLeverage: Not a whole number from 1 to the symbol's maximum.
+        """
+        tiers = self.tiers(symbol)
+        try:
+            wanted = parse_leverage(leverage)
+            if wanted > tiers.symbol_max_leverage and self._tiers_age() > RELOAD_AFTER:
+                tiers = self._load_tiers()[tiers.symbol]  # the maximum may have risen since
+            if wanted <= tiers.symbol_max_leverage:
+                return wanted
+        except InvalidLeverage:
+            pass
+        raise InvalidLeverage(leverage, tiers.symbol, tiers.symbol_max_leverage)
+
+    def set_leverage(self, symbol: str, leverage: int | str) -> LeverageChange:
+        """Change a symbol's initial leverage: read the setting, post, check what was answered.
+
+        Args:
+            symbol: In any spelling :meth:`find_symbol` takes.
+            leverage: ``10``, ``"10"`` or ``"10x"``.
+
+        Returns:
+            The change; ``status`` is "applied", or "unchanged" where it was there already.
+
+        Raises:
+            UnknownSymbol, InvalidLeverage: Nothing was sent.
+            ChangeNotSent: Nothing was sent: no connection, or the setting could not be read.
+            LeverageRefused: Binance refused; ``.code`` and ``.hint`` say why and what to do.
+            OutcomeUnknown: It was sent, and no definite answer came back.
+        """
+        name = self.find_symbol(symbol)
+        return change_leverage(
+            self._client, name, self.check_leverage(name, leverage), self.margin_asset(name)
+        )
+
+    # -- caches -----------------------------------------------------------------------------------------------
+
+    def _tier_table(self) -> BracketTable:
+        with self._lock:
+            table = self._tiers
+        return table if table is not None and self._tiers_age() <= TIERS_MAX_AGE else self._load_tiers()
+
+    def _load_tiers(self) -> BracketTable:
+        table = snapshot.read_brackets(self._client)
+        with self._lock:
+            self._tiers, self._tiers_at = table, time.monotonic()
+        return table
+
+    def _tiers_age(self) -> float:
+        return time.monotonic() - self._tiers_at
+
+    def _assets(self) -> Mapping[str, str]:
+        """Margin assets by symbol: they never change, so only a table with new symbols causes a new look."""
+        table = self._tier_table()
+        if table is not self._assets_with and not table.keys() <= self._margin_assets.keys():
+            self._margin_assets = snapshot.read_margin_assets(self._client)
+        self._assets_with = table
+        return self._margin_assets
+
+    def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Name the venue in the frame's corner and attributes."""
+        frame.columns.name = label(self.venue)
+        frame.attrs |= {"venue": self.venue, "account": self.label}
+        return frame
+
+
+# -- connecting -----------------------------------------------------------------------------------------------
+
+_registry_lock = threading.RLock()
+_accounts: dict[str, Account] = {}
+_current_venue = "simulator"
+_simulator: Simulator | None = None
+
+
+def connect(
+    venue: str = "simulator",
+    *,
+    api_key: str | None = None,
+    api_secret: str | None = None,
+    rest_url: str | None = None,
+    timeout: float = 10.0,
+    recv_window: int = 5000,
+) -> Account:
+    """Open an account. ``%leverage`` uses the account connected last on its venue.
+
+    Nothing is asked of the exchange until the account is used.
+
+    Args:
+        venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
+        api_key: With ``api_secret``; else the environment: ``LEVERAGE_NB_TESTNET_API_KEY`` and
+            ``LEVERAGE_NB_TESTNET_API_SECRET``, likewise ``..._MAINNET_...``.
+        api_secret: The HMAC secret of ``api_key``.
+        rest_url: Another address for the same venue: https, or http on this machine only.
+        timeout: Seconds to connect, and seconds for the whole answer to one request.
+        recv_window: Milliseconds for which the exchange may still act on a request.
+
+    Raises:
+        CredentialsMissing: No key for this venue.
+        Mistake: An argument that cannot be.
+    """
+    chosen = find_venue(venue)
+    if chosen.name == "simulator" and rest_url is None:
+        if api_key is None and api_secret is None:
+            simulator = default_simulator()
+            api_key, api_secret = simulator.api_key, simulator.api_secret
+        chosen = chosen.at(default_simulator().rest_url)
+    elif rest_url is not None:
+        chosen = chosen.at(rest_url)
+    credentials = find_credentials(chosen, api_key, api_secret)
+    api_key = api_secret = None  # a verbose traceback prints what a frame still holds
+    account = Account(RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window))
+    with _registry_lock:
+        _accounts[chosen.name] = account
+    return account
+
+
+def current(venue: str | None = None) -> Account:
+    """The account ``%leverage`` is using: the one connected last on its venue, or a new one.
+
+    Args:
+        venue: Look at another venue's, without switching to it.
+    """
+    with _registry_lock:
+        name = find_venue(venue or _current_venue).name
+        return _accounts.get(name) or connect(name)
+
+
+def switch(venue: str) -> Account:
+    """Make ``%leverage`` and :func:`current` use this venue from now on.
+
+    Raises:
+        LeverageError: It cannot be connected to; the venue in use stays as it was.
+    """
+    global _current_venue  # noqa: PLW0603 - one notebook has one venue in use, and this is where it is kept
+    account = current(venue)
+    _current_venue = account.venue
+    return account
+
+
+def default_simulator() -> Simulator:
+    """The simulator of this process, started on first use and stopped at exit."""
+    global _simulator  # noqa: PLW0603 - one per process: magic, panel and connect() see the same exchange
+    with _registry_lock:
+        if _simulator is None:
+            from leverage_nb.simulator import Simulator
+
+            _simulator = Simulator()
+            atexit.register(_simulator.close)
+        return _simulator

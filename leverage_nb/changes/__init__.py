@@ -1,0 +1,1 @@
+"""Changing leverage, and never misreporting it."""

@@ -1,0 +1,159 @@
+"""One attempt to change a leverage: one signed POST, sent once, its answer classified.
+
+What is claimed, and on what grounds:
+
+* ``applied``: HTTP 200 whose body names the symbol and the leverage that were asked for.
+* ``refused``: an answer that ``exchange.refusals`` lists as certainly not carried out.
+* ``not_sent``: nothing of the request had left this machine.
+* ``unknown``: everything else, whatever it looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.errors import (
+    ChangeNotSent,
+    LeverageError,
+    LeverageRefused,
+    NoAnswer,
+    NotConnected,
+    OutcomeUnknown,
+    UnexpectedAnswer,
+)
+from leverage_nb.exchange import messages, refusals
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_setting
+from leverage_nb.exchange.transport import Answer
+
+PATH = "/fapi/v1/leverage"
+
+
+def change_leverage(
+    client: RestClient, symbol: str, leverage: int, margin_asset: str = ""
+) -> LeverageChange:
+    """Read the setting, post the new leverage if it differs, and say what is known of the outcome.
+
+    Args:
+        client: Where, and with whose key.
+        symbol: Binance's spelling.
+        leverage: 1 or more; the exchange decides whether it is allowed.
+        margin_asset: What the symbol's amounts are in.
+
+    Returns:
+        A change that was applied, or that was not needed.
+
+    Raises:
+        ChangeNotSent, LeverageRefused, OutcomeUnknown: With the record in ``.change``.
+    """
+    change = LeverageChange(
+        venue=client.venue.name,
+        account=client.account,
+        symbol=symbol,
+        before=None,
+        after=None,
+        requested=leverage,
+        max_notional=None,
+        status="not_sent",
+        sent_at=None,
+        margin_asset=margin_asset,
+    )
+    failure: LeverageError
+    try:
+        setting = read_setting(client, symbol, margin_asset)
+    except LeverageError as exc:
+        failure = exc
+    else:
+        change = replace(change, before=setting.leverage)
+        if setting.leverage == leverage:
+            return replace(
+                change,
+                after=leverage,
+                max_notional=setting.max_notional,
+                status="unchanged",
+                confirmed_by="symbolConfig",
+            )
+        return _attempt(client, change)
+    raise _ended(
+        ChangeNotSent, change, f"{symbol} was not changed, because its setting could not be read.", failure
+    )
+
+
+def _attempt(client: RestClient, change: LeverageChange) -> LeverageChange:
+    sent_at = datetime.now().astimezone()
+    answer: Answer | None = None
+    failure: LeverageError
+    try:
+        answer = client.post(PATH, [("symbol", change.symbol), ("leverage", change.requested)])
+    except (NotConnected, NoAnswer) as exc:
+        failure = exc
+    change = change if answer is None and isinstance(failure, NotConnected) else replace(change, sent_at=sent_at)
+    if answer is None:
+        if isinstance(failure, NotConnected):
+            raise _ended(ChangeNotSent, change, f"{change.symbol} was not changed: nothing was sent.", failure)
+        raise _unknown(change, failure)
+    if answer.status == 200:
+        confirmed = _confirmed(answer, change)
+        if confirmed is not None:
+            return confirmed
+    failure = refusals.explain(answer, client.venue, f"POST {PATH}")
+    if refusals.is_definite(answer):
+        refused = replace(change, status="refused")
+        raise _ended(LeverageRefused, refused, f"{refused.headline}.", failure)
+    if answer.status == 200 and failure.code is None:
+        failure = UnexpectedAnswer(
+            f"{client.venue.speaker} answered, but did not confirm {change.symbol} at {change.requested}x: "
+            f"{_contradiction(answer)}.",
+            http_status=200,
+        )
+    raise _unknown(change, failure)
+
+
+def _confirmed(answer: Answer, change: LeverageChange) -> LeverageChange | None:
+    """The change as applied, if the answer names the very symbol and leverage that were asked for."""
+    try:
+        told = messages.decode(messages.ChangedLeverage, answer.body, "")
+    except UnexpectedAnswer:
+        return None
+    if (told.symbol, told.leverage) != (change.symbol, change.requested):
+        return None
+    return replace(
+        change,
+        after=told.leverage,
+        max_notional=told.max_notional_value,
+        status="applied",
+        confirmed_by="answer",
+    )
+
+
+def _contradiction(answer: Answer) -> str:
+    try:
+        told = messages.decode(messages.ChangedLeverage, answer.body, "")
+    except UnexpectedAnswer:
+        return messages.describe(answer.body)
+    return f"it names {told.symbol} at {told.leverage}x"
+
+
+def _unknown(change: LeverageChange, failure: LeverageError) -> LeverageError:
+    text = f"{change.symbol} may or may not be at {change.requested}x now: there was no definite answer."
+    error = _ended(OutcomeUnknown, replace(change, status="unknown"), text, failure)
+    error.hint = (
+        f'Look with account.setting("{change.symbol}") before you try again; '
+        "a request still under way may yet be carried out."
+    )
+    return error
+
+
+def _ended(
+    kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError
+) -> LeverageError:
+    """The error that ends a change: its own sentence, then the reason in the words of what failed."""
+    return kind(
+        f"{text} {failure.message}",
+        hint=failure.hint,
+        code=failure.code,
+        http_status=failure.http_status,
+        change=replace(change, note=failure.message),
+    )

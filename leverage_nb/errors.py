@@ -1,0 +1,166 @@
+"""Every error a user can meet.
+
+::
+
+    LeverageError
+    ├── Mistake (also ValueError)       what was asked for cannot be asked
+    │   ├── UnknownSymbol               .symbol .suggestions
+    │   ├── InvalidLeverage             .leverage .max_leverage
+    │   └── NotionalBeyondTiers         .notional .notional_cap
+    ├── CredentialsMissing              no API key for this venue
+    ├── NotConnected                    the request could not leave this machine
+    ├── NoAnswer                        it left; no complete answer came within the time budget
+    ├── UnexpectedAnswer                something answered, but not as Binance documents it
+    ├── RequestRefused                  Binance refused: .code, its words, what it means, what to do
+    │   └── RateLimited                 HTTP 418 or 429: .retry_after
+    ├── ChangeNotSent                   a change that never left
+    ├── LeverageRefused                 a change that Binance refused
+    └── OutcomeUnknown                  a change that may or may not have been made
+
+Each prints as one or two lines in a notebook instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the
+full traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leverage_nb.changes.record import LeverageChange
+
+
+class LeverageError(Exception):
+    """The root of all errors of this package.
+
+    Attributes:
+        message: What happened, in one sentence.
+        hint: What to do next; "" where there is nothing to add.
+        code: Binance's error code, where it sent one.
+        http_status: The HTTP status of the answer, where there was one.
+        change: The record of the change this error ended, where there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: int | None = None,
+        http_status: int | None = None,
+        change: LeverageChange | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+        self.http_status = http_status
+        self.change = change
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        # IPython looks this up with hasattr: in debug mode it is not there, and the traceback is whole.
+        if os.environ.get("LEVERAGE_NB_DEBUG"):
+            raise AttributeError("_render_traceback_")
+        return lambda: [f"\x1b[91m{type(self).__name__}\x1b[0m: {self.message}", *filter(None, [self.hint])]
+
+
+class Mistake(LeverageError, ValueError):
+    """What was asked for cannot be asked: nothing was sent."""
+
+
+class UnknownSymbol(Mistake):
+    """The venue lists no such symbol.
+
+    Attributes:
+        symbol: What was asked for.
+        suggestions: Listed symbols that look like it, best first.
+    """
+
+    def __init__(self, symbol: str, venue: str, suggestions: Sequence[str] = ()) -> None:
+        hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "account.symbols() lists them."
+        super().__init__(f"{symbol} is not a symbol on the {venue}.", hint=hint)
+        self.symbol = symbol
+        self.suggestions = tuple(suggestions)
+
+
+class InvalidLeverage(Mistake):
+    """Not a whole number between 1 and the symbol's maximum.
+
+    Attributes:
+        leverage: What was asked for.
+        max_leverage: The symbol's maximum, where it is known.
+    """
+
+    def __init__(self, leverage: object, symbol: str = "", max_leverage: int | None = None) -> None:
+        whose = f" for {symbol}" if symbol else ""
+        limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
+        super().__init__(f"{leverage} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x.")
+        self.leverage = leverage
+        self.max_leverage = max_leverage
+
+
+class NotionalBeyondTiers(Mistake):
+    """A notional larger than the last tier's cap: no leverage allows it, and its margin is not defined.
+
+    Attributes:
+        notional: The first such notional asked for.
+        notional_cap: The last tier's cap.
+    """
+
+    def __init__(self, notional: float, notional_cap: float, symbol: str = "") -> None:
+        whose = f" of {symbol}" if symbol else ""
+        super().__init__(
+            f"A notional of {notional:,.10g} lies in no tier{whose}: the last one ends at {notional_cap:,.10g}.",
+            hint='beyond="nan" gives NaN there instead of this error.',
+        )
+        self.notional = notional
+        self.notional_cap = notional_cap
+
+
+class CredentialsMissing(LeverageError):
+    """There is no API key for this venue."""
+
+
+class NotConnected(LeverageError):
+    """The request could not leave this machine: name resolution, connection, proxy or certificate."""
+
+
+class NoAnswer(LeverageError):
+    """The request left, and no complete answer came within the time budget."""
+
+
+class UnexpectedAnswer(LeverageError):
+    """Something answered, but not as Binance documents it: HTML, a redirect, half a JSON, another shape."""
+
+
+class RequestRefused(LeverageError):
+    """Binance refused the request, in its own words."""
+
+
+class RateLimited(RequestRefused):
+    """Too many requests (429), or the address is banned for a while (418).
+
+    Attributes:
+        retry_after: Seconds to wait as the exchange says, where it does.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: object) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]  # passed on as they came
+        self.retry_after = retry_after
+
+
+class ChangeNotSent(LeverageError):
+    """A change that was stopped before anything left this machine."""
+
+
+class LeverageRefused(LeverageError):
+    """A change that Binance refused: the leverage is what it was."""
+
+
+class OutcomeUnknown(LeverageError):
+    """A change was sent and no definite answer came back: it may or may not have been made."""

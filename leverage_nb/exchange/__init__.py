@@ -1,0 +1,1 @@
+"""The wire: what is said to Binance, what is heard back."""

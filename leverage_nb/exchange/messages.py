@@ -1,0 +1,201 @@
+"""The JSON Binance sends, as msgspec structs: typed, checked, fast.
+
+Decoding is lax where Binance is: numbers may arrive as strings, unknown fields are allowed, enumerations
+are plain ``str``. It is strict where a slip would become a false figure: every number must be finite.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import msgspec
+
+from leverage_nb.errors import UnexpectedAnswer
+
+T = TypeVar("T")
+
+
+class _Message(msgspec.Struct, frozen=True, rename="camel"):
+    """A message whose numbers must be finite."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is not finite")
+
+
+class ErrorBody(_Message, frozen=True):
+    """``{"code": -4028, "msg": "..."}``; ``code`` is missing from some 503 answers."""
+
+    msg: str
+    code: int = 0
+
+
+class ServerTime(_Message, frozen=True):
+    """``GET /fapi/v1/time``, in milliseconds."""
+
+    server_time: int
+
+
+class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """One tier of ``leverageBracket``. Its figures are checked for a whole table at once, elsewhere."""
+
+    initial_leverage: int
+    notional_floor: float
+    notional_cap: float
+    maint_margin_ratio: float
+    cum: float
+
+
+class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
+    """One symbol of ``leverageBracket``."""
+
+    symbol: str
+    brackets: list[Bracket]
+    notional_coef: float | None = None
+
+
+class ListedSymbol(_Message, frozen=True):
+    """What we use of a symbol in ``exchangeInfo``."""
+
+    symbol: str
+    margin_asset: str
+    status: str = ""
+
+
+class ExchangeInfo(_Message, frozen=True):
+    """What we use of ``exchangeInfo``."""
+
+    symbols: list[ListedSymbol]
+
+
+class SymbolConfig(_Message, frozen=True):
+    """One row of ``symbolConfig``."""
+
+    symbol: str
+    margin_type: str
+    leverage: int
+    max_notional_value: float | None = None
+
+
+class AccountConfig(_Message, frozen=True):
+    """What we use of ``accountConfig``."""
+
+    dual_side_position: bool
+    multi_assets_margin: bool
+
+
+class PositionRisk(_Message, frozen=True):
+    """One row of ``positionRisk`` v3."""
+
+    symbol: str
+    position_side: str
+    position_amt: float
+    entry_price: float
+    mark_price: float
+    profit: float = msgspec.field(name="unRealizedProfit")
+    liquidation_price: float
+    notional: float
+    isolated_wallet: float
+    margin_asset: str
+    bid_notional: float = 0.0
+    ask_notional: float = 0.0
+
+
+class AccountAsset(_Message, frozen=True):
+    """One asset of ``account`` v3."""
+
+    asset: str
+    wallet_balance: float
+    cross_wallet_balance: float
+    cross_un_pnl: float
+    initial_margin: float
+    maint_margin: float
+    available_balance: float
+
+
+class AccountInformation(_Message, frozen=True):
+    """What we use of ``account`` v3."""
+
+    assets: list[AccountAsset]
+
+
+class ChangedLeverage(_Message, frozen=True):
+    """The answer to ``POST /fapi/v1/leverage``."""
+
+    symbol: str
+    leverage: int
+    max_notional_value: float | None = None
+
+
+def decode(kind: type[T], body: bytes, source: str) -> T:
+    """Decode an answer.
+
+    Args:
+        kind: The struct, or a list of one.
+        body: The bytes as received.
+        source: Whose answer to what, for the error: "the simulator's answer to GET /fapi/v1/time".
+
+    Raises:
+        UnexpectedAnswer: The bytes are not that.
+    """
+    reason = ""
+    try:
+        return msgspec.json.decode(body, type=kind, strict=False)
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        reason = str(exc)
+    raise UnexpectedAnswer(
+        f"{source} is not what Binance documents: {describe(body)} ({reason}).",
+        hint="A proxy, a captive portal or a maintenance page answers like this. Try again.",
+    )
+
+
+def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dict[str, str]]:
+    """Decode ``leverageBracket``: a list, or one object; a bad row is skipped and named.
+
+    Returns:
+        The symbols that decode, and those that do not with the reason.
+
+    Raises:
+        UnexpectedAnswer: The answer is neither a list nor an object of that kind.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=list[SymbolBrackets] | SymbolBrackets, strict=False)
+        return (answer if isinstance(answer, list) else [answer]), {}
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # look at the rows one by one
+    rows = decode(list[msgspec.Raw], body, source)
+    good: list[SymbolBrackets] = []
+    skipped: dict[str, str] = {}
+    for place, row in enumerate(rows, start=1):
+        try:
+            good.append(msgspec.json.decode(row, type=SymbolBrackets, strict=False))
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
+    if skipped and not good:
+        name, reason = next(iter(skipped.items()))
+        raise UnexpectedAnswer(f"{source} holds no usable tiers: {name}: {reason}.")
+    return good, skipped
+
+
+def describe(body: bytes) -> str:
+    """What an undecodable answer looks like, without repeating it."""
+    start = body[:200].lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<")):
+        return "it is an HTML page"
+    return f"{len(body):,} bytes"
+
+
+class _Named(msgspec.Struct):
+    symbol: str
+
+
+def _symbol_of(row: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(row, type=_Named).symbol
+    except msgspec.DecodeError:
+        return ""

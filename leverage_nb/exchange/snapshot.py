@@ -1,0 +1,176 @@
+"""The reads that make a BracketTable, a LeverageSetting and an AccountState; those for one state go together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from leverage_nb.errors import UnexpectedAnswer
+from leverage_nb.exchange import messages
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.risk.brackets import COLUMNS, BracketTable, find_flawed_symbols
+from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, Position
+
+
+def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable:
+    """Read the tiers of one symbol, or of all."""
+    path = "/fapi/v1/leverageBracket"
+    body = client.read(path, [("symbol", symbol)] if symbol else [])
+    source = client.source(path)
+    table = make_bracket_table(*messages.decode_brackets(body, source))
+    if symbol and symbol not in table:
+        reason = table.skipped.get(symbol, "the symbol is not in it")
+        raise UnexpectedAnswer(f"{source} holds no usable tiers of {symbol}: {reason}.")
+    return table
+
+
+def make_bracket_table(
+    rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None
+) -> BracketTable:
+    """Lay decoded tiers out flat, sorted by floor; symbols whose tiers are flawed are skipped and named."""
+    skipped = dict(skipped or {})
+    start = np.cumsum([0, *(len(row.brackets) for row in rows)], dtype=np.int64)
+    flat = list(chain.from_iterable(row.brackets for row in rows))
+    figures = {
+        name: np.fromiter((getattr(tier, name) for tier in flat), dtype=np.float64, count=len(flat))
+        for name in COLUMNS
+    }
+    owner = np.repeat(np.arange(len(rows)), np.diff(start))
+    order = np.lexsort((figures["notional_floor"], owner))
+    if (order[1:] < order[:-1]).any():
+        figures = {name: column[order] for name, column in figures.items()}
+    flaws = find_flawed_symbols(start, figures)
+    if flaws:
+        skipped |= {rows[place].symbol: reason for place, reason in flaws.items()}
+        kept = [row for place, row in enumerate(rows) if place not in flaws]
+        return make_bracket_table(kept, skipped)
+    return BracketTable(
+        symbols=tuple(row.symbol for row in rows),
+        start=start,
+        figures=figures,
+        coefs={row.symbol: row.notional_coef for row in rows if row.notional_coef is not None},
+        skipped=skipped,
+    )
+
+
+def read_margin_assets(client: RestClient) -> dict[str, str]:
+    """Each listed symbol's margin asset."""
+    path = "/fapi/v1/exchangeInfo"
+    info = messages.decode(messages.ExchangeInfo, client.read(path, signed=False), client.source(path))
+    return {row.symbol: row.margin_asset for row in info.symbols}
+
+
+def read_setting(client: RestClient, symbol: str, margin_asset: str = "") -> LeverageSetting:
+    """Read one symbol's leverage setting."""
+    rows = _read_configs(client, symbol)
+    for row in rows:
+        if row.symbol == symbol:
+            return _setting(client, row, margin_asset)
+    raise UnexpectedAnswer(f"{client.source('/fapi/v1/symbolConfig')} does not name {symbol}.")
+
+
+def read_settings(client: RestClient, margin_assets: Mapping[str, str]) -> dict[str, LeverageSetting]:
+    """Read every symbol's leverage setting, in one request."""
+    rows = _read_configs(client)
+    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, "")) for row in rows}
+
+
+def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountState:
+    """Read what the account holds: four requests at the same time."""
+    settings, positions, information, config = _together(
+        lambda: read_settings(client, margin_assets),
+        lambda: _read_positions(client),
+        lambda: _read(client, messages.AccountInformation, "/fapi/v3/account"),
+        lambda: _read(client, messages.AccountConfig, "/fapi/v1/accountConfig"),
+    )
+    return AccountState(
+        positions=positions,
+        balances={row.asset: _balance(row) for row in information.assets},
+        settings=settings,
+        hedge_mode=config.dual_side_position,
+        multi_assets=config.multi_assets_margin,
+    )
+
+
+def _read(client: RestClient, kind: type[messages.T], path: str) -> messages.T:
+    return messages.decode(kind, client.read(path), client.source(path))
+
+
+def _read_configs(client: RestClient, symbol: str | None = None) -> list[messages.SymbolConfig]:
+    path = "/fapi/v1/symbolConfig"
+    body = client.read(path, [("symbol", symbol)] if symbol else [])
+    return messages.decode(list[messages.SymbolConfig], body, client.source(path))
+
+
+def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str) -> LeverageSetting:
+    return LeverageSetting(
+        venue=client.venue.name,
+        account=client.account,
+        symbol=row.symbol,
+        leverage=row.leverage,
+        margin_type="isolated" if row.margin_type.upper() == "ISOLATED" else "cross",
+        max_notional=row.max_notional_value,
+        margin_asset=margin_asset,
+    )
+
+
+def _read_positions(client: RestClient) -> tuple[Position, ...]:
+    rows = _read(client, list[messages.PositionRisk], "/fapi/v3/positionRisk")
+    return tuple(
+        Position(
+            symbol=row.symbol,
+            position_side=row.position_side,
+            amount=row.position_amt,
+            entry_price=row.entry_price,
+            mark_price=row.mark_price,
+            notional=row.notional,
+            unrealized_profit=row.profit,
+            liquidation_price=row.liquidation_price or None,
+            isolated_wallet=row.isolated_wallet,
+            orders_bid=row.bid_notional,
+            orders_ask=row.ask_notional,
+            margin_asset=row.margin_asset,
+        )
+        for row in rows
+    )
+
+
+def _balance(row: messages.AccountAsset) -> Balance:
+    return Balance(
+        asset=row.asset,
+        wallet=row.wallet_balance,
+        cross_wallet=row.cross_wallet_balance,
+        cross_profit=row.cross_un_pnl,
+        initial_margin=row.initial_margin,
+        maintenance_margin=row.maint_margin,
+        available=row.available_balance,
+    )
+
+
+def _together(*reads: Callable[[], Any]) -> list[Any]:
+    """Run reads at the same time; the first failure, in their order, is raised once all have ended.
+
+    Daemon threads, not an executor: an executor delays the interpreter's exit until its jobs end.
+    """
+    results: list[Any] = [None] * len(reads)
+    failures: list[BaseException | None] = [None] * len(reads)
+
+    def run(place: int) -> None:
+        try:
+            results[place] = reads[place]()
+        except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread below
+            failures[place] = exc
+
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(reads))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for failure in failures:
+        if failure is not None:
+            raise failure
+    return results

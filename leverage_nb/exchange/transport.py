@@ -1,0 +1,241 @@
+"""Bytes out, bytes back: one keep-alive ``requests`` session with a total time budget and honest errors.
+
+Two things ``requests`` does not do by itself, and a change of leverage needs:
+
+* Its read timeout bounds each read, so an answer dripped a byte at a time never times out. Here the read
+  timeout is the budget of the whole answer, status line to last byte.
+* It does not tell whether any of the request had left when something failed. Here the connection knows.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from leverage_nb.errors import LeverageError, NoAnswer, NotConnected
+from leverage_nb.exchange.venues import is_loopback
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class Outgoing:
+    """A request ready to leave. Its URL and body may hold a signature, so neither is in its repr."""
+
+    __slots__ = ("body", "headers", "method", "path", "url")
+
+    def __init__(self, method: str, path: str, url: str, body: str | None, headers: dict[str, str]) -> None:
+        self.method, self.path, self.url, self.body, self.headers = method, path, url, body, headers
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.path}>"
+
+
+class Transport:
+    """Sends requests over connections that stay open.
+
+    Args:
+        rest_url: The venue's address; decides whether the environment's proxies apply (never on loopback).
+        speaker: Who answers there, for error messages.
+        timeout: Seconds to connect, and seconds for the whole answer.
+        connections: How many may be open at once.
+    """
+
+    def __init__(self, rest_url: str, speaker: str, timeout: float, connections: int = 4) -> None:
+        self._speaker = speaker
+        self._host = rest_url.split("//", 1)[1]
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = False  # no ~/.netrc: it would add an Authorization header
+        if not is_loopback(rest_url):
+            self._session.proxies.update(get_environ_proxies(rest_url))
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self._session.verify = bundle or True
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers["Accept"] = "application/json"
+        adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0, pool_block=True)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def deliver(self, outgoing: Outgoing) -> Answer:
+        """Send once and read the whole answer. Redirects are not followed, nothing is sent again.
+
+        Raises:
+            NotConnected: Nothing of the request left this machine.
+            NoAnswer: It left, wholly or in part, and no complete answer came back in time.
+        """
+        failure: LeverageError | None = None
+        _departure.left = False
+        try:
+            response = self._session.request(
+                outgoing.method,
+                outgoing.url,
+                data=outgoing.body,
+                headers=outgoing.headers,
+                timeout=(self._timeout, self._timeout),
+                allow_redirects=False,
+            )
+            return Answer(response.status_code, response.content, _retry_after(response))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            failure = self._explain(exc)
+        except KeyboardInterrupt:
+            pass
+        # Raised out here, so that neither chain nor frames lead to the signed request inside requests.
+        raise failure or KeyboardInterrupt
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _explain(self, exc: Exception) -> LeverageError:
+        kinds = _kinds(exc)
+        late = kinds & {"ConnectTimeout", "ReadTimeout", "ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}
+        if not _departure.left:
+            reason, advice = next(
+                ((reason, advice) for name, reason, advice in _BEFORE_LEAVING if name in kinds),
+                ("the connection failed", "Check the network and the address."),
+            )
+            return NotConnected(f"{self._host} could not be reached: {reason}.", hint=advice)
+        if late:
+            return NoAnswer(f"{self._speaker} sent no complete answer within {self._timeout:g} s.")
+        return NoAnswer(f"The connection to {self._host} broke before {self._speaker} had answered.")
+
+
+# Names along the chain of an exception, most telling first: what happened, and what to do.
+_BEFORE_LEAVING = (
+    ("NameResolutionError", "its name does not resolve", "Check the network and the address."),
+    ("ProxyError", "the proxy refused or broke the connection", "Check HTTPS_PROXY and the proxy."),
+    ("SSLError", "its certificate was not accepted", "A proxy in between may need REQUESTS_CA_BUNDLE."),
+    ("SSLCertVerificationError", "its certificate was not accepted", "Check REQUESTS_CA_BUNDLE."),
+    ("ConnectTimeout", "no connection within the time budget", "Check the network, firewall and proxy."),
+    ("ConnectTimeoutError", "no connection within the time budget", "Check the network, firewall and proxy."),
+    ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
+)
+
+
+def _kinds(exc: BaseException | None) -> set[str]:
+    """Class names along an exception's chain: causes, contexts, wrapped reasons and arguments."""
+    kinds: set[str] = set()
+    waiting: list[BaseException | None] = [exc]
+    seen: set[int] = set()
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        kinds.update(kind.__name__ for kind in type(link).__mro__)
+        nested = [getattr(link, "reason", None), *link.args]
+        waiting += [link.__cause__, link.__context__, *(n for n in nested if isinstance(n, BaseException))]
+    return kinds
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None
+
+
+# Whether any byte of the request that this thread is sending has been handed to a socket.
+_departure = threading.local()
+
+
+class _BudgetedReader(io.RawIOBase):
+    """Reads from a socket until a deadline that covers the whole answer."""
+
+    def __init__(self, sock: socket.socket, budget: float | None) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+        self._deadline = None if budget is None else time.monotonic() + budget
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the time budget of the answer is spent")
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)  # type: ignore[attr-defined,no-any-return]  # SocketIO has it
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BudgetedResponse(http.client.HTTPResponse):
+    """Takes the socket's timeout, which urllib3 sets to the read timeout, as the budget of the answer."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_BudgetedReader(sock, sock.gettimeout()))
+
+
+class _Departing:
+    """Notes when a request's first byte leaves. The CONNECT to a proxy, made while connecting, is none."""
+
+    response_class = _BudgetedResponse
+    _connecting = False
+
+    def connect(self) -> None:
+        self._connecting = True
+        try:
+            super().connect()  # type: ignore[misc]  # mixed into urllib3's connections below
+        finally:
+            self._connecting = False
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:  # type: ignore[attr-defined]  # as above
+            self.connect()
+        if not self._connecting:
+            _departure.left = True
+        super().send(data)  # type: ignore[misc]  # as above
+
+
+class _HTTP(_Departing, HTTPConnection):
+    pass
+
+
+class _HTTPS(_Departing, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPS
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter whose pools make the connections above, through a proxy too."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)  # type: ignore[no-untyped-call]
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager

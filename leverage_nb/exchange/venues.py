@@ -1,0 +1,114 @@
+"""Venues: simulator, testnet, mainnet. Addresses and rules of each, as data."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from leverage_nb.errors import Mistake
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Where requests go.
+
+    Attributes:
+        name: "simulator", "testnet" or "mainnet".
+        speaker: Who answers, as the subject of a sentence.
+        rest_url: Address of the REST API without a trailing slash; "" for a simulator not yet started.
+        asks_first: Whether magic and panel ask before they change anything.
+        where_keys_come_from: Where a user gets an API key for it.
+    """
+
+    name: str
+    speaker: str
+    rest_url: str
+    asks_first: bool
+    where_keys_come_from: str
+
+    def at(self, rest_url: str) -> Venue:
+        """The same venue behind another address: a proxy, a gateway, another simulator.
+
+        Raises:
+            Mistake: The address is not usable, or belongs to another venue.
+        """
+        return replace(self, rest_url=_checked(rest_url, self))
+
+
+VENUES = {
+    venue.name: venue
+    for venue in (
+        Venue(
+            name="simulator",
+            speaker="The simulator",
+            rest_url="",
+            asks_first=False,
+            where_keys_come_from="A simulator prints its own key when it starts.",
+        ),
+        Venue(
+            name="testnet",
+            speaker="Binance's testnet",
+            rest_url="https://demo-fapi.binance.com",
+            asks_first=False,
+            where_keys_come_from="Testnet keys are made at https://demo.binance.com (API Management).",
+        ),
+        Venue(
+            name="mainnet",
+            speaker="Binance",
+            rest_url="https://fapi.binance.com",
+            asks_first=True,
+            where_keys_come_from="Keys are made at https://www.binance.com (API Management); enable Futures.",
+        ),
+    )
+}
+
+# Binance's own hosts, so that no address of one venue is ever used under the name of another.
+_HOSTS = {
+    "fapi.binance.com": "mainnet",
+    "demo-fapi.binance.com": "testnet",
+    "testnet.binancefuture.com": "testnet",
+}
+
+
+def find_venue(name: str) -> Venue:
+    """Look a venue up by name.
+
+    Raises:
+        Mistake: There is no such venue.
+    """
+    venue = VENUES.get(name.strip().lower())
+    if venue is None:
+        raise Mistake(f"There is no venue {name!r}.", hint=f"There are {', '.join(VENUES)}.")
+    return venue
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(url: str, venue: Venue) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise Mistake(f"{url!r} is not an address.") from None
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Mistake("An address takes no user, password, query or fragment.")
+    if not host or parts.scheme not in {"https", "http"}:
+        raise Mistake(f"{url!r} is not an https address.")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise Mistake(f"{url} is not encrypted.", hint="Plain http is for this machine only; use https.")
+    owner = _HOSTS.get(host)
+    if owner and owner != venue.name:
+        raise Mistake(f"{host} is the {owner}, not the {venue.name}.", hint=f'Use connect("{owner}").')
+    if venue.name == "simulator" and not is_loopback(url):
+        raise Mistake(f"{host} is not on this machine, so it cannot be shown as a simulator.")
+    return url.strip().rstrip("/")

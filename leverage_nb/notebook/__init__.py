@@ -1,0 +1,1 @@
+"""What the user sees: the magic, the panel, the plots."""

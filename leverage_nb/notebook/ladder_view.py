@@ -1,0 +1,163 @@
+"""The part of the panel that lives in the browser: chart, figures, Apply (anywidget).
+
+The kernel sends one SVG and, for every leverage, its pixel and its ready-made strings. The browser only looks
+them up, so chart and figures follow the slider whether or not the kernel is busy, and what is on the screen
+when Apply is clicked is what Apply sends.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from leverage_nb import cards
+from leverage_nb.notebook.plots import plot_brackets
+from leverage_nb.risk.brackets import Brackets
+from leverage_nb.risk.state import LeverageSetting
+
+_HERE = Path(__file__).parent
+_WIDTH, _HEIGHT = 6.8, 3.1  # inches; the browser scales the SVG to the room there is
+
+# Colours to draw with, and the theme variables that take their place in the SVG.
+_INK, _FAINT, _LINE = "#010203", "#010204", "#010205"
+_THEME = {
+    _INK: "var(--jp-ui-font-color1, CanvasText)",
+    _FAINT: "var(--jp-border-color1, #9e9e9e)",
+    _LINE: "var(--jp-brand-color1, #1976d2)",
+}
+
+
+class LadderView(anywidget.AnyWidget):
+    """Chart, figures and buttons of one symbol."""
+
+    _esm = _HERE / "ladder_view.js"
+    _css = _HERE / "ladder_view.css"
+
+    table = traitlets.Dict().tag(sync=True)
+    """What there is to show of one symbol, whole: see :func:`make_table`. Replaced, never edited."""
+
+    leverage = traitlets.Int(1).tag(sync=True)
+    """The leverage under the slider; linked to it inside the browser."""
+
+    state = traitlets.Unicode("editing").tag(sync=True)
+    """The panel's state."""
+
+    message = traitlets.Unicode("").tag(sync=True)
+    """The message area, as HTML."""
+
+    reviewed = traitlets.Int(0).tag(sync=True)
+    """The leverage that a confirmation is being asked for; 0 when none is."""
+
+    answered = traitlets.Int(0).tag(sync=True)
+    """Number of the last click that the kernel has dealt with."""
+
+
+def make_table(setting: LeverageSetting, tiers: Brackets, version: int, salt: str) -> dict[str, Any]:
+    """Everything the view shows of one symbol.
+
+    Args:
+        setting: The symbol's leverage now.
+        tiers: Its tiers.
+        version: Tells this table from every other of the panel; a click names the table it was made on.
+        salt: Keeps the ids inside the SVG apart from those of other charts on the page.
+
+    Returns:
+        Strings, whole numbers and lists of them: JSON without NaN.
+    """
+    svg, pixels = draw_chart(setting, tiers, salt)
+    asset = setting.margin_asset
+    notional = [cards.amount(tiers.max_notional(x), asset) for x in range(1, tiers.symbol_max_leverage + 1)]
+    return {
+        "version": version,
+        "symbol": setting.symbol,
+        "badge": cards.badge(setting.venue),
+        "account": setting.account,
+        "current": setting.leverage,
+        "margin_type": setting.margin_type,
+        "svg": svg,
+        "pixels": pixels,
+        "max_notional": notional,
+        "tier": [_tier_text(tiers, x) for x in range(1, tiers.symbol_max_leverage + 1)],
+    }
+
+
+def _tier_text(tiers: Brackets, leverage: int) -> str:
+    place = int((tiers.initial_leverage >= leverage).sum())
+    rate = cards.percent(float(tiers.maint_margin_ratio[place - 1]))
+    return f"{place} of {len(tiers)}, maintenance rate up to {rate}"
+
+
+def draw_chart(
+    setting: LeverageSetting, tiers: Brackets, salt: str
+) -> tuple[str, list[list[float]]]:
+    """The symbol's staircase as an SVG in theme colours, and the pixel of every leverage in its viewBox."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
+
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72, layout="constrained")
+    axes = plot_brackets(tiers, leverage=min(setting.leverage, tiers.symbol_max_leverage), ax=figure.add_subplot())
+    axes.set_title("")
+    axes.set_ylabel(f"max notional, {setting.margin_asset}".rstrip(", "))
+    _paint(figure, axes)
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for colour, variable in _THEME.items():
+        svg = svg.replace(colour, variable)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    spots = [(x, tiers.max_notional(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
+    points = axes.transData.transform(spots)
+    pixels = [[round(float(x), 2), round(_HEIGHT * 72 - float(y), 2)] for x, y in points]
+    return svg, pixels
+
+
+def _paint(figure: Any, axes: Any) -> None:
+    """Give every artist a stand-in colour, to be replaced by a theme variable; global settings stay alone."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_color(_INK)
+    for spine in axes.spines.values():
+        spine.set_edgecolor(_FAINT)
+    axes.tick_params(which="both", color=_FAINT, labelcolor=_INK)
+    for line in axes.get_ygridlines():
+        line.set_color(_FAINT)
+    for line in axes.get_lines():
+        line.set_color(_LINE)
+        line.set_markeredgecolor(_LINE)
+        if line.get_markerfacecolor() != "none":
+            line.set_markerfacecolor(_LINE)
+
+
+def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
+    """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers."""
+    svg, _ = draw_chart(setting, tiers, "twin")
+    asset = setting.margin_asset
+    header = ["max leverage", "notional above", "up to", "maintenance rate"]
+    rows = [
+        [f"{leverage}x", cards.amount(floor), cards.amount(cap), cards.percent(rate)]
+        for leverage, floor, cap, rate in zip(
+            tiers.initial_leverage.tolist(),
+            tiers.notional_floor.tolist(),
+            tiers.notional_cap.tolist(),
+            tiers.maint_margin_ratio.tolist(),
+            strict=True,
+        )
+    ]
+    card = setting.card()
+    table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
+    html = (
+        '<div class="leverage-twin">'
+        f'{card.html()}<div style="max-width:46em">{svg}</div>{table}</div>'
+    )
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return html, "\n".join([card.text(), *lines])

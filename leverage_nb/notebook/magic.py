@@ -1,0 +1,180 @@
+"""``%leverage``. It reads what was typed and hands it to Account; it holds no rule of its own."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import display
+from traitlets import Unicode
+
+from leverage_nb.errors import Mistake, UnknownSymbol
+
+if TYPE_CHECKING:
+    from leverage_nb.account import Account
+    from leverage_nb.changes.record import LeverageChange
+
+# What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
+_NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
+_COMMENT = re.compile(r"\s#.*$")
+
+
+class _Once(argparse.Action):
+    """An option that may be given once: argparse would let the last one win without a word."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if getattr(namespace, self.dest):
+            raise Mistake(f"{option} is given twice.")
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+@magics_class
+class LeverageMagics(Magics):
+    """Seeing and changing initial leverage."""
+
+    venue = Unicode(
+        "simulator", help="The venue in use: simulator, testnet or mainnet. Read at each call."
+    ).tag(config=True)
+
+    @magic_arguments()
+    @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
+    @argument("--brackets", action=_Once, nargs=0, default=False, help="The tiers as a DataFrame.")
+    @argument("--plot", action=_Once, nargs=0, default=False, help="Max notional against leverage.")
+    @argument("-y", "--yes", action=_Once, nargs=0, default=False, help="Ask no question (mainnet asks).")
+    @argument(
+        "--venue",
+        action=_Once,
+        help="simulator, testnet or mainnet: alone, for all that follows; beside anything else, this once.",
+    )
+    @argument("-h", "--help", action=_Once, nargs=0, default=False, help="This text.")
+    @line_magic
+    def leverage(self, line: str) -> Any:
+        """See, understand and change initial leverage on Binance USDⓈ-M Futures.
+
+        ::
+
+            %leverage                             account, margin, positions
+            %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply
+            %leverage BTCUSDT ETHUSDT             a table of settings
+            %leverage BTCUSDT 10                  change it
+            %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
+            %leverage BTCUSDT [...] --plot        max notional against leverage
+            %leverage --venue testnet             use the testnet from here on
+
+        Every call returns its object: ``change = %leverage BTCUSDT 10``.
+        """
+        options = self._parse(line)
+        if options.help:
+            display({"text/plain": self.leverage.__doc__}, raw=True)
+            return None
+        account = self._account(options)
+        symbols, leverage = _split(options.words, account)
+        if options.brackets or options.plot:
+            return self._tiers(options, account, symbols, leverage)
+        if leverage is not None:
+            return self._change(account, symbols[0], leverage, yes=options.yes)
+        if len(symbols) > 1:
+            return account.settings(symbols)
+        if symbols:
+            from leverage_nb.notebook.panel import LeveragePanel
+
+            return LeveragePanel(account, symbols[0])
+        from leverage_nb.notebook.overview import Overview
+
+        return Overview.of(account)
+
+    def _parse(self, line: str) -> argparse.Namespace:
+        text = _COMMENT.sub("", f" {line}").strip().rstrip(";")
+        problem = ""
+        try:
+            return parse_argstring(self.leverage, text)
+        except Mistake:
+            raise
+        except (UsageError, ValueError) as exc:
+            problem = str(exc)
+        raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="%leverage? lists what there is.")
+
+    def _account(self, options: argparse.Namespace) -> Account:
+        from leverage_nb.account import current, switch
+
+        alone = not (options.words or options.brackets or options.plot)
+        if options.venue and not alone:
+            return current(options.venue)
+        account = switch(options.venue or self.venue)
+        self.venue = account.venue
+        return account
+
+    def _tiers(
+        self, options: argparse.Namespace, account: Account, symbols: list[str], leverage: str | None
+    ) -> Any:
+        if leverage is not None:
+            raise Mistake(f"{leverage} has no meaning beside --brackets or --plot.")
+        if options.brackets and options.plot:
+            raise Mistake("--brackets or --plot: one at a time.")
+        if options.brackets:
+            return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
+        if not symbols:
+            raise Mistake("--plot needs a symbol.", hint="%leverage BTCUSDT --plot")
+        from leverage_nb.notebook.plots import plot_brackets
+
+        if len(symbols) == 1:
+            return plot_brackets(account.brackets(symbols[0]), account.setting(symbols[0]).leverage)
+        now = account.settings(symbols)["leverage"].to_dict()
+        return plot_brackets(account.brackets(symbols), now)
+
+    def _change(self, account: Account, symbol: str, leverage: str, *, yes: bool) -> LeverageChange | None:
+        wanted = account.check_leverage(symbol, leverage)
+        if account.asks_first and not yes:
+            now = account.setting(symbol).leverage
+            if now != wanted and not _confirmed(
+                f"{account.venue.upper()}, {account.label}: change {symbol} from {now}x to {wanted}x? (yes/no) "
+            ):
+                display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
+                return None
+        return account.set_leverage(symbol, wanted)
+
+
+def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
+    """Tell symbols from the leverage at the end.
+
+    Raises:
+        Mistake: The words make no sense together.
+        UnknownSymbol: One of them is no symbol.
+    """
+    for word in words:
+        if word.startswith(("{", "$")):
+            raise Mistake(f"{word} was not filled in: there is no such variable in this notebook.")
+    numbers = [word for word in words if _NUMBER.fullmatch(word)]
+    symbols = [word for word in words if not _NUMBER.fullmatch(word)]
+    if len(numbers) > 1:
+        raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.")
+    if numbers and not symbols:
+        raise Mistake(f"{numbers[0]} of which symbol?", hint=f"%leverage BTCUSDT {numbers[0]}")
+    if numbers and words[-1] != numbers[0]:
+        raise Mistake("The leverage comes after the symbol.", hint=f"%leverage {symbols[0]} {numbers[0]}")
+    if numbers and len(symbols) > 1:
+        raise Mistake("One symbol at a time when changing leverage.")
+    try:
+        return [account.find_symbol(symbol) for symbol in symbols], numbers[0] if numbers else None
+    except UnknownSymbol as exc:
+        if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
+            raise
+        word = symbols[1]
+    raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"%leverage {symbols[0]} 10")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask at the notebook's prompt.
+
+    Raises:
+        Mistake: Nobody can answer there.
+    """
+    try:
+        return input(question).strip().lower() in {"y", "yes"}
+    except (StdinNotImplementedError, EOFError):
+        pass
+    raise Mistake("Nobody can answer a question here: nothing was sent.", hint="-y changes without asking.")

@@ -1,0 +1,82 @@
+"""Overview: an account at a glance, as bare ``%leverage`` shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leverage_nb.account import Account
+from leverage_nb.cards import Card, amount, percent
+from leverage_nb.risk.state import AccountState, Balance, Position
+
+EXAMPLES = (
+    "%leverage BTCUSDT          tiers, chart and slider",
+    "%leverage BTCUSDT 10       change it",
+    "%leverage BTCUSDT ETHUSDT  a table",
+)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What an account holds, as of one moment.
+
+    Attributes:
+        venue: Where.
+        account: Whose, as a key fingerprint.
+        state: Positions, balances, settings and modes.
+    """
+
+    venue: str
+    account: str
+    state: AccountState
+
+    @classmethod
+    def of(cls, account: Account) -> Overview:
+        """Read the account."""
+        return cls(account.venue, account.label, account.state())
+
+    def card(self) -> Card:
+        """The overview as a card."""
+        state = self.state
+        modes = [
+            "hedge mode" if state.hedge_mode else "one-way mode",
+            "multi-assets" if state.multi_assets else "single-asset",
+        ]
+        rows = [("account", f"{self.account}, {', '.join(modes)}")]
+        rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
+        held = [position for position in state.positions if position.amount]
+        rows += [(position.symbol, _position_text(state, position)) for position in held]
+        note = "" if held else "No open positions."
+        if self.venue == "simulator":
+            note = f"{note} Nothing here touches Binance.".strip()
+        return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
+        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer
+
+
+def _balance_text(balance: Balance) -> str:
+    return (
+        f"{amount(balance.wallet)} in the wallet, {amount(balance.initial_margin)} in use, "
+        f"{amount(balance.available)} available"
+    )
+
+
+def _position_text(state: AccountState, position: Position) -> str:
+    setting = state.settings.get(position.symbol)
+    parts = [f"{position.side} {amount(abs(position.notional), position.margin_asset)}"]
+    if setting is not None:
+        parts.append(f"{setting.margin_type} at {setting.leverage}x")
+    effective = state.effective_leverage(position)
+    if effective is not None:
+        whose = "effective" if state.is_isolated(position.symbol) else "whole cross account"
+        parts.append(f"{whose} {effective:.1f}x")
+    if position.liquidation_price is not None:
+        away = abs(position.liquidation_price / position.mark_price - 1)
+        parts.append(f"liquidation {amount(position.liquidation_price)} ({percent(round(away, 3))} away)")
+    return ", ".join(parts)

@@ -1,0 +1,176 @@
+"""matplotlib figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leverage_nb.cards import label, short
+from leverage_nb.errors import Mistake
+from leverage_nb.risk.brackets import Brackets, BracketTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+LABEL_SIZE = 8.5  # points
+MOST_IN_LEGEND = 12
+
+
+def plot_brackets(
+    brackets: pd.DataFrame | Brackets,
+    leverage: int | Mapping[str, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot max notional against leverage: one descending staircase a symbol, both axes logarithmic.
+
+    Args:
+        brackets: ``Account.brackets(...)`` of one symbol or several, or one symbol's :class:`Brackets`.
+        leverage: The current leverage to mark: a number, or one a symbol.
+        ax: Where to draw; a new pyplot figure when None.
+
+    Returns:
+        The axes. The step at leverage L is as high as the largest position allowed at L.
+
+    Raises:
+        Mistake: There is nothing to draw, or the symbols are margined in different assets, which one axis
+            cannot show.
+        InvalidLeverage: ``leverage`` is not one the symbol allows.
+    """
+    tables, assets, venue = _unpack(brackets)
+    if not tables:
+        raise Mistake("There are no brackets to plot.")
+    examples = {asset: symbol for symbol, asset in assets.items()}
+    if len(examples) > 1:
+        named = ", ".join(f"{symbol} in {asset}" for asset, symbol in examples.items())
+        raise Mistake(
+            f"One axis shows one margin asset, and these symbols have several: {named}.",
+            hint="Plot them one asset at a time.",
+        )
+    asset = next(iter(assets.values()), "")
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    marks = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
+    for symbol, tiers in tables.items():
+        colour = _draw_staircase(ax, tiers, symbol)
+        mark = marks.get(symbol)
+        if mark is not None:
+            _mark(ax, tiers, mark, asset, colour, alone=len(tables) == 1)
+    _dress(ax, list(tables.values()), asset)
+    title = next(iter(tables)) if len(tables) == 1 else f"{len(tables)} symbols"
+    ax.set_title(f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else ""), loc="left")
+    if len(tables) == 1:
+        label_tiers(ax, next(iter(tables.values())))
+    elif len(tables) <= MOST_IN_LEGEND:
+        ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:
+    """Tiers and margin assets by symbol, and the venue, where the input tells."""
+    if isinstance(brackets, Brackets):
+        return {brackets.symbol: brackets}, {}, ""
+    if isinstance(brackets, BracketTable):
+        return dict(brackets), {}, ""
+    if "symbol" in brackets.index.names:
+        symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
+        tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}
+    else:
+        one = Brackets.from_frame(brackets)
+        tables = {one.symbol: one}
+    known = brackets.attrs.get("margin_assets", {})
+    assets = {symbol: known[symbol] for symbol in tables if symbol in known}
+    return tables, assets, brackets.attrs.get("venue", "")
+
+
+def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Any:
+    leverage = tiers.initial_leverage[::-1].astype(float)  # rising
+    cap = tiers.notional_cap[::-1]
+    # Between two offered leverages the higher one's cap applies; the last stair ends at the symbol's maximum.
+    (line,) = ax.plot(
+        leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=symbol
+    )
+    return line.get_color()
+
+
+def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, alone: bool) -> None:
+    cap = tiers.max_notional(leverage)
+    ax.plot(
+        [leverage], [cap], color=colour, marker="D", markersize=8, markeredgecolor=colour, markerfacecolor="none",
+        markeredgewidth=1.8, linestyle="none",
+    )  # fmt: skip
+    if alone:
+        ax.axvline(leverage, color=colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0)
+        text = f"now {leverage}x: up to {short(cap)} {asset}".rstrip()
+        ax.text(
+            0.985, 0.965, text, transform=ax.transAxes, ha="right", va="top", fontsize=10, weight="bold"
+        )
+
+
+def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    offered = np.unique(np.concatenate([tiers.initial_leverage for tiers in tables]))
+    highest = int(offered[-1])
+    ax.set_xlim(0.88, highest * 1.25)
+    caps = np.concatenate([tiers.notional_cap for tiers in tables])
+    ax.set_ylim(caps.min() / 2.2, caps.max() * 2.2)
+    if len(tables) > 1:
+        offered = np.array([x for x in (1, 2, 3, 5, 10, 20, 50, 75, 100, 125, 150) if x <= highest])
+    shown = _spread(offered, highest)
+    ax.xaxis.set_major_locator(FixedLocator(shown.tolist()))
+    ax.xaxis.set_major_formatter(FixedFormatter([f"{int(x)}x" for x in shown]))
+    ax.xaxis.set_minor_locator(FixedLocator([]))
+    ax.yaxis.set_major_locator(LogLocator(10))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("initial leverage")
+    ax.set_ylabel(f"max notional, {asset}" if asset else "max notional")
+    ax.grid(axis="y", linewidth=0.6, alpha=0.35)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _spread(leverages: Any, highest: int) -> Any:
+    """Drop ticks that would touch the next higher one; the highest stays."""
+    kept = [highest]
+    for leverage in leverages[::-1]:
+        if np.log(kept[-1] / leverage) > 0.045 * np.log(highest * 1.4):
+            kept.append(leverage)
+    return np.array(kept[::-1])
+
+
+def label_tiers(ax: Axes, tiers: Brackets) -> None:
+    """Write each tier's cap at its edge: above where there is room, else below, else not at all."""
+    ax.apply_aspect()
+    to_points = 72 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]  # an Axes has a figure
+    spots = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
+    taken: list[tuple[float, float, float, float]] = []
+    # The ends first: they say the most.
+    order = [0, len(spots) - 1, *range(1, len(spots) - 1)] if len(spots) > 1 else [0]
+    for place in order:
+        leverage, cap = spots[place]
+        text = short(cap)
+        x, y = ax.transData.transform((leverage, cap)) * to_points
+        width, height = 0.62 * LABEL_SIZE * len(text), 1.15 * LABEL_SIZE
+        for dx, dy, across, up in ((3, 3, "left", "bottom"), (-4, -4, "right", "top")):
+            left = x + dx - (width if across == "right" else 0)
+            bottom = y + dy - (height if up == "top" else 0)
+            box = (left, bottom, left + width, bottom + height)
+            if any(_overlap(box, other) for other in taken):
+                continue
+            taken.append(box)
+            ax.annotate(
+                text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
+                ha=across, va=up, fontsize=LABEL_SIZE,
+            )  # fmt: skip
+            break
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,178 @@
+"""What is held right now: settings, positions, balances. Values only; who reads them is ``exchange.snapshot``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from leverage_nb.cards import Card, amount
+
+MarginType = Literal["cross", "isolated"]
+
+
+@dataclass(frozen=True)
+class LeverageSetting:
+    """A symbol's leverage as the exchange has it (``GET /fapi/v1/symbolConfig``).
+
+    Attributes:
+        venue: Where.
+        account: Whose, as a key fingerprint.
+        symbol: Binance's symbol.
+        leverage: The initial leverage; both sides of a hedge share it.
+        margin_type: "cross" or "isolated".
+        max_notional: The largest position at this leverage as the exchange says, in the margin asset;
+            None where it did not say.
+        margin_asset: USDT, USDC, BTC and so on; "" where it is not known.
+    """
+
+    venue: str
+    account: str
+    symbol: str
+    leverage: int
+    margin_type: MarginType
+    max_notional: float | None
+    margin_asset: str = ""
+
+    def card(self) -> Card:
+        """The setting as a card."""
+        rows = [("margin type", self.margin_type)]
+        if self.max_notional is not None:
+            rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
+        return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
+        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know
+
+
+@dataclass(frozen=True)
+class Position:
+    """One side of one symbol as the exchange reports it (``GET /fapi/v3/positionRisk``).
+
+    Attributes:
+        symbol: Binance's symbol.
+        position_side: "BOTH" in one-way mode, "LONG" or "SHORT" in hedge mode.
+        amount: In the base asset, negative for a short.
+        entry_price: Average entry.
+        mark_price: The exchange's mark.
+        notional: At mark, negative for a short, in the margin asset.
+        unrealized_profit: At mark, in the margin asset.
+        liquidation_price: The exchange's own figure; None where there is none.
+        isolated_wallet: Margin set aside for it; 0 for cross.
+        orders_bid: Notional of open buys, in the margin asset.
+        orders_ask: Notional of open sells, in the margin asset.
+        margin_asset: USDT, USDC, BTC and so on.
+    """
+
+    symbol: str
+    position_side: str
+    amount: float
+    entry_price: float
+    mark_price: float
+    notional: float
+    unrealized_profit: float
+    liquidation_price: float | None
+    isolated_wallet: float
+    orders_bid: float
+    orders_ask: float
+    margin_asset: str
+
+    @property
+    def side(self) -> Literal["long", "short", "flat"]:
+        """Which way it faces; "flat" where only orders are open."""
+        if self.amount == 0:
+            return "flat"
+        return "long" if self.amount > 0 else "short"
+
+
+@dataclass(frozen=True)
+class Balance:
+    """One margin asset's balance (``GET /fapi/v3/account``), all in that asset.
+
+    Attributes:
+        asset: USDT, USDC, BTC and so on.
+        wallet: Wallet balance.
+        cross_wallet: Wallet balance less what sits in isolated positions.
+        cross_profit: Unrealised profit of cross positions.
+        initial_margin: In use by positions and open orders.
+        maintenance_margin: Of all positions.
+        available: What new positions may use.
+    """
+
+    asset: str
+    wallet: float
+    cross_wallet: float
+    cross_profit: float
+    initial_margin: float
+    maintenance_margin: float
+    available: float
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """What an account holds, as of one moment.
+
+    Attributes:
+        positions: Sides with an amount or with open orders.
+        balances: By margin asset.
+        settings: The leverage setting of every symbol.
+        hedge_mode: Whether a symbol may be held long and short at once.
+        multi_assets: Whether all assets back all positions.
+    """
+
+    positions: tuple[Position, ...]
+    balances: Mapping[str, Balance]
+    settings: Mapping[str, LeverageSetting]
+    hedge_mode: bool
+    multi_assets: bool
+
+    def exposure(self, symbol: str) -> float:
+        """What counts against the symbol's cap: positions and open orders, in the margin asset.
+
+        One-way: the worse of "all buys fill" and "all sells fill". Hedge: each side with the orders that
+        open it, both added, because they share one cap. That open orders count is documented for -2027;
+        how they are counted is inferred.
+        """
+        total = 0.0
+        for held in (position for position in self.positions if position.symbol == symbol):
+            if held.position_side == "LONG":
+                total += abs(held.notional) + held.orders_bid
+            elif held.position_side == "SHORT":
+                total += abs(held.notional) + held.orders_ask
+            else:
+                total += max(abs(held.notional + held.orders_bid), abs(held.notional - held.orders_ask))
+        return total
+
+    def effective_leverage(self, position: Position) -> float | None:
+        """How far the margin behind a position is stretched; None where there is none behind it.
+
+        Isolated: |notional| / (isolated wallet + unrealised profit). Cross: of the whole cross account in
+        that margin asset, sum of |notional| / (cross wallet + cross unrealised profit); multi-assets mode
+        shares margin between assets in a way these figures do not show, so there it is None.
+        """
+        if self.is_isolated(position.symbol):
+            size, margin = abs(position.notional), position.isolated_wallet + position.unrealized_profit
+        elif self.multi_assets:
+            return None
+        else:
+            balance = self.balances.get(position.margin_asset)
+            if balance is None:
+                return None
+            size = sum(
+                abs(other.notional)
+                for other in self.positions
+                if other.margin_asset == position.margin_asset and not self.is_isolated(other.symbol)
+            )
+            margin = balance.cross_wallet + balance.cross_profit
+        return size / margin if margin > 0 else None
+
+    def is_isolated(self, symbol: str) -> bool:
+        """Whether the symbol's margin type is isolated."""
+        setting = self.settings.get(symbol)
+        return setting is not None and setting.margin_type == "isolated"

@@ -1,0 +1,43 @@
+"""Run the simulator on its own, for any client: ``python -m leverage_nb.simulator [--port N]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+
+from leverage_nb.simulator.server import Simulator
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM. Prints one JSON line with the addresses and the key."""
+    parser = argparse.ArgumentParser(
+        prog="python -m leverage_nb.simulator",
+        description="A Binance USDⓈ-M Futures simulator on loopback. Nothing is sent to Binance.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    try:
+        simulator = Simulator(port=options.port)
+    except (OSError, OverflowError) as exc:
+        print(f"cannot serve on port {options.port}: {exc}", file=sys.stderr)
+        return 1
+    with simulator:
+        line = {
+            "rest_url": simulator.rest_url,
+            "stream_url": simulator.stream_url,
+            "api_key": simulator.api_key,
+            "api_secret": simulator.api_secret,
+        }
+        print(json.dumps(line), flush=True)
+        stop.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The door of the simulated exchange: API key, signature, timestamp and request weight.
+
+Source: Binance's "General Info" page for USDⓈ-M Futures (security types, SIGNED endpoints, limits).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from leverage_nb.simulator.account import Refused
+
+DEFAULT_RECV_WINDOW = 5000
+_KEY_FORMAT = re.compile(r"[A-Za-z0-9]{64}")
+_SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request as it arrived: nothing decoded, nothing reordered."""
+
+    method: str
+    path: str
+    query: str
+    body: str
+    api_key: str | None
+    address: str
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.path})"  # query, body and key stay out of logs
+
+
+def read_parameters(request: Request) -> dict[str, str]:
+    """Decode query and form body; the query wins where both name a parameter.
+
+    Raises:
+        Refused: -1101 for a parameter given twice in one place.
+    """
+    parameters: dict[str, str] = {}
+    for part in (request.body, request.query):
+        pairs = parse_qsl(part, keep_blank_values=True)
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise Refused(400, -1101, "Duplicate values for a parameter detected.")
+        parameters.update(pairs)
+    return parameters
+
+
+def check_key(request: Request, api_key: str) -> None:
+    """Refuse a missing or malformed key with -2014, an unknown one with -2015; both are HTTP 401."""
+    if request.api_key is None or not _KEY_FORMAT.fullmatch(request.api_key):
+        raise Refused(401, -2014, "API-key format invalid.")
+    if not hmac.compare_digest(request.api_key, api_key):
+        words = "Invalid API-key, IP, or permissions for action, request ip: "
+        raise Refused(401, -2015, words + request.address)
+
+
+def check_signature(request: Request, parameters: dict[str, str], api_secret: str) -> None:
+    """Check HMAC-SHA256 over the bytes as sent: the query string, then the body, without ``signature``."""
+    if not parameters.get("signature"):
+        raise missing("signature")
+    signed = _SIGNATURE.sub("", request.query) + _SIGNATURE.sub("", request.body)
+    expected = hmac.new(api_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(parameters["signature"].lower().encode(), expected.encode()):
+        raise Refused(400, -1022, "Signature for this request is not valid.")
+
+
+def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:
+    """Apply Binance's rule: ``timestamp < now + 1000`` and ``now - timestamp <= recvWindow``."""
+    timestamp = integer(parameters, "timestamp")
+    window = integer(parameters, "recvWindow") if "recvWindow" in parameters else DEFAULT_RECV_WINDOW
+    if timestamp >= now_ms + 1000:
+        raise Refused(
+            400, -1021, "Timestamp for this request was 1000ms ahead of the server's time."
+        )
+    if now_ms - timestamp > window:
+        raise Refused(400, -1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def missing(name: str) -> Refused:
+    """The refusal for a parameter that is absent or empty."""
+    return Refused(
+        400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+    )
+
+
+def integer(parameters: dict[str, str], name: str) -> int:
+    """Read a whole number; -1102 when absent or empty, -1100 when it is anything else."""
+    text = parameters.get(name, "")
+    if not text:
+        raise missing(name)
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise Refused(
+            400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'."
+        )
+    return int(text)
+
+
+class WeightMeter:
+    """Request weight used in the current minute, as ``X-MBX-USED-WEIGHT-1M`` reports it."""
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._minute = 0
+        self.used = 0
+
+    def charge(self, weight: int) -> None:
+        """Count ``weight``; beyond the limit the request is refused with HTTP 429 and -1003."""
+        minute = int(self._clock() // 60)
+        if minute != self._minute:
+            self._minute, self.used = minute, 0
+        self.used += weight
+        if self.used > self.limit:
+            raise Refused(
+                429,
+                -1003,
+                f"Too many requests; current limit is {self.limit} requests per minute. "
+                "Please use the websocket for live updates to avoid polling the API.",
+            )
