@@ -166,7 +166,7 @@ class Account:
         Raises:
             UnknownSymbol: There is no such symbol.
         """
-        import pandas as pd
+        from leverage_nb.frames import LeverageFrame
 
         names = None if symbols is None else [self.find_symbol(symbol) for symbol in symbols]
         table = self._tier_table()
@@ -192,7 +192,7 @@ class Account:
                     "margin_asset": setting.margin_asset,
                 }
             )
-        return self._marked(pd.DataFrame(rows).set_index("symbol"))
+        return self._marked(LeverageFrame(rows).set_index("symbol"))
 
     def positions(self) -> pd.DataFrame:
         """Open positions as the exchange reports them.
@@ -204,7 +204,7 @@ class Account:
             cross account where cross), ``liquidation_price`` (the exchange's own; NaN for none),
             ``margin_type``, ``margin_asset``.
         """
-        import pandas as pd
+        from leverage_nb.frames import LeverageFrame
 
         state = self.state()
         columns = [
@@ -225,7 +225,7 @@ class Account:
                     "margin_type": setting.margin_type,
                 }
             )
-        frame = pd.DataFrame(rows, columns=columns).set_index("symbol")
+        frame = LeverageFrame(rows, columns=columns).set_index("symbol")
         numbers = {"effective_leverage": "float64", "liquidation_price": "float64"}
         return self._marked(frame.astype(numbers))
 
@@ -269,9 +269,7 @@ class Account:
             OutcomeUnknown: It was sent, and no definite answer came back.
         """
         name = self.find_symbol(symbol)
-        return change_leverage(
-            self._client, name, self.check_leverage(name, leverage), self.margin_asset(name)
-        )
+        return change_leverage(self._client, name, self.check_leverage(name, leverage), self.margin_asset(name))
 
     # -- caches -----------------------------------------------------------------------------------------------
 
@@ -371,7 +369,7 @@ def switch(venue: str) -> Account:
     Raises:
         LeverageError: It cannot be connected to; the venue in use stays as it was.
     """
-    global _current_venue  # noqa: PLW0603 - one notebook has one venue in use, and this is where it is kept
+    global _current_venue
     account = current(venue)
     _current_venue = account.venue
     return account
@@ -379,7 +377,7 @@ def switch(venue: str) -> Account:
 
 def default_simulator() -> Simulator:
     """The simulator of this process, started on first use and stopped at exit."""
-    global _simulator  # noqa: PLW0603 - one per process: magic, panel and connect() see the same exchange
+    global _simulator
     with _registry_lock:
         if _simulator is None:
             from leverage_nb.simulator import Simulator

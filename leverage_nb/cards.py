@@ -72,7 +72,10 @@ class Card:
         note = f'<div style="margin-top:4px;color:{_SOFT}">{escape(self.note)}</div>' if self.note else ""
         examples = "".join(f"<div>{escape(example)}</div>" for example in self.examples)
         if examples:
-            examples = f'<div style="margin-top:6px;font-family:var(--jp-code-font-family, monospace)">{examples}</div>'
+            examples = (
+                '<div style="margin-top:6px;white-space:pre;overflow-x:auto;'
+                f'font-family:var(--jp-code-font-family, monospace)">{examples}</div>'
+            )
         return (
             f'<div class="leverage-card" style="font-family:{_FONT};font-size:13px;line-height:1.5;color:{_TEXT};'
             f"border:1px solid {_LINE};border-left:4px solid {_TONES[self.tone]};border-radius:4px;"

@@ -31,9 +31,7 @@ from leverage_nb.exchange.transport import Answer
 PATH = "/fapi/v1/leverage"
 
 
-def change_leverage(
-    client: RestClient, symbol: str, leverage: int, margin_asset: str = ""
-) -> LeverageChange:
+def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset: str = "") -> LeverageChange:
     """Read the setting, post the new leverage if it differs, and say what is known of the outcome.
 
     Args:
@@ -76,9 +74,7 @@ def change_leverage(
                 confirmed_by="symbolConfig",
             )
         return _attempt(client, change)
-    raise _ended(
-        ChangeNotSent, change, f"{symbol} was not changed, because its setting could not be read.", failure
-    )
+    raise _ended(ChangeNotSent, change, f"{symbol} was not changed, because its setting could not be read.", failure)
 
 
 def _attempt(client: RestClient, change: LeverageChange) -> LeverageChange:
@@ -146,9 +142,7 @@ def _unknown(change: LeverageChange, failure: LeverageError) -> LeverageError:
     return error
 
 
-def _ended(
-    kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError
-) -> LeverageError:
+def _ended(kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError) -> LeverageError:
     """The error that ends a change: its own sentence, then the reason in the words of what failed."""
     return kind(
         f"{text} {failure.message}",

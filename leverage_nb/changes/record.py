@@ -77,9 +77,7 @@ class LeverageChange:
         notes = [self.note]
         if self.venue == "simulator":
             notes.append("Nothing was sent to Binance.")
-        return Card(
-            self.venue, self.headline, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status]
-        )
+        return Card(self.venue, self.headline, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])
 
     def __str__(self) -> str:
         return self.card().text()

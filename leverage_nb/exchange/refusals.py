@@ -1,5 +1,4 @@
-"""One table: each error code Binance can answer with, what it means, what to do, and whether the request
-may have been executed all the same.
+"""One table: each error code, what it means, what to do, whether the request may have been executed.
 
 Source: Binance's error-code page for USDⓈ-M Futures; -2008 and -4300 are not on it and come from public
 reports. Meanings and advice are ours. ``executed`` is "no" where the code says that the request was turned
@@ -93,9 +92,7 @@ CODES: dict[int, Refusal] = {
         "Choose a higher leverage, add margin, or reduce positions.",
     ),
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
-    -4028: Refusal(
-        "The leverage is outside what the symbol allows.", "See the symbol's tiers for its maximum."
-    ),
+    -4028: Refusal("The leverage is outside what the symbol allows.", "See the symbol's tiers for its maximum."),
     -4084: Refusal("Not allowed yet.", "Try again later."),
     -4085: Refusal("The account's notional multiplier is not valid.", _SUPPORT),
     -4087: Refusal("The account may only reduce positions.", _SUPPORT),
@@ -190,8 +187,10 @@ def explain(answer: Answer, venue: Venue, asked: str) -> LeverageError:
             http_status=answer.status,
         )
     code = error.code if error is not None and error.code < 0 else None
-    said = f"“{error.msg}” ({code if code is not None else f'HTTP {answer.status}'})" if error else (
-        f"HTTP {answer.status}"
+    said = (
+        f"“{error.msg}” ({code if code is not None else f'HTTP {answer.status}'})"
+        if error
+        else (f"HTTP {answer.status}")
     )
     meaning = refusal.meaning if refusal else ""
     text = f"{venue.speaker} refused: {said}. {meaning}".rstrip()

@@ -28,16 +28,13 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
     return table
 
 
-def make_bracket_table(
-    rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None
-) -> BracketTable:
+def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None) -> BracketTable:
     """Lay decoded tiers out flat, sorted by floor; symbols whose tiers are flawed are skipped and named."""
     skipped = dict(skipped or {})
     start = np.cumsum([0, *(len(row.brackets) for row in rows)], dtype=np.int64)
     flat = list(chain.from_iterable(row.brackets for row in rows))
     figures = {
-        name: np.fromiter((getattr(tier, name) for tier in flat), dtype=np.float64, count=len(flat))
-        for name in COLUMNS
+        name: np.fromiter((getattr(tier, name) for tier in flat), dtype=np.float64, count=len(flat)) for name in COLUMNS
     }
     owner = np.repeat(np.arange(len(rows)), np.diff(start))
     order = np.lexsort((figures["notional_floor"], owner))

@@ -175,7 +175,7 @@ class _BudgetedReader(io.RawIOBase):
             if left <= 0:
                 raise TimeoutError("the time budget of the answer is spent")
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined,no-any-return]  # SocketIO has it
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -194,7 +194,6 @@ class _BudgetedResponse(http.client.HTTPResponse):
 class _Departing:
     """Notes when a request's first byte leaves. The CONNECT to a proxy, made while connecting, is none."""
 
-    response_class = _BudgetedResponse
     _connecting = False
 
     def connect(self) -> None:
@@ -213,11 +212,11 @@ class _Departing:
 
 
 class _HTTP(_Departing, HTTPConnection):
-    pass
+    response_class = _BudgetedResponse
 
 
 class _HTTPS(_Departing, HTTPSConnection):
-    pass
+    response_class = _BudgetedResponse
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -232,10 +231,10 @@ class _Adapter(HTTPAdapter):
     """An adapter whose pools make the connections above, through a proxy too."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         return manager

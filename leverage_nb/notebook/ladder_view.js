@@ -24,7 +24,7 @@ function makeMarker(svg) {
   dot.setAttribute("r", "5");
   marker.append(line, dot);
   svg.append(marker);
-  return { line, dot, bottom: svg.viewBox.baseVal.height };
+  return { line, dot };
 }
 
 function render({ model, el }) {
@@ -83,7 +83,7 @@ function render({ model, el }) {
         marker.line.setAttribute("x1", x);
         marker.line.setAttribute("x2", x);
         marker.line.setAttribute("y1", y);
-        marker.line.setAttribute("y2", marker.bottom);
+        marker.line.setAttribute("y2", table.ground);
         marker.dot.setAttribute("cx", x);
         marker.dot.setAttribute("cy", y);
       }

@@ -16,7 +16,7 @@ import anywidget
 import traitlets
 
 from leverage_nb import cards
-from leverage_nb.notebook.plots import plot_brackets
+from leverage_nb.notebook.plots import draw_brackets
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.state import LeverageSetting
 
@@ -69,7 +69,7 @@ def make_table(setting: LeverageSetting, tiers: Brackets, version: int, salt: st
     Returns:
         Strings, whole numbers and lists of them: JSON without NaN.
     """
-    svg, pixels = draw_chart(setting, tiers, salt)
+    svg, pixels, ground = draw_chart(setting, tiers, salt)
     asset = setting.margin_asset
     notional = [cards.amount(tiers.max_notional(x), asset) for x in range(1, tiers.symbol_max_leverage + 1)]
     return {
@@ -81,6 +81,7 @@ def make_table(setting: LeverageSetting, tiers: Brackets, version: int, salt: st
         "margin_type": setting.margin_type,
         "svg": svg,
         "pixels": pixels,
+        "ground": ground,
         "max_notional": notional,
         "tier": [_tier_text(tiers, x) for x in range(1, tiers.symbol_max_leverage + 1)],
     }
@@ -92,17 +93,15 @@ def _tier_text(tiers: Brackets, leverage: int) -> str:
     return f"{place} of {len(tiers)}, maintenance rate up to {rate}"
 
 
-def draw_chart(
-    setting: LeverageSetting, tiers: Brackets, salt: str
-) -> tuple[str, list[list[float]]]:
-    """The symbol's staircase as an SVG in theme colours, and the pixel of every leverage in its viewBox."""
+def draw_chart(setting: LeverageSetting, tiers: Brackets, salt: str) -> tuple[str, list[list[float]], float]:
+    """The symbol's staircase as an SVG in theme colours, each leverage's pixel in it, and the x axis' height."""
     import matplotlib as mpl
     from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
 
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72, layout="constrained")
-    axes = plot_brackets(tiers, leverage=min(setting.leverage, tiers.symbol_max_leverage), ax=figure.add_subplot())
-    axes.set_title("")
-    axes.set_ylabel(f"max notional, {setting.margin_asset}".rstrip(", "))
+    now = min(setting.leverage, tiers.symbol_max_leverage)
+    axes = figure.add_subplot()
+    draw_brackets(axes, {tiers.symbol: tiers}, now, setting.margin_asset)
     _paint(figure, axes)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         buffer = io.StringIO()
@@ -116,7 +115,7 @@ def draw_chart(
     spots = [(x, tiers.max_notional(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
     points = axes.transData.transform(spots)
     pixels = [[round(float(x), 2), round(_HEIGHT * 72 - float(y), 2)] for x, y in points]
-    return svg, pixels
+    return svg, pixels, round(_HEIGHT * 72 - float(axes.bbox.y0), 2)
 
 
 def _paint(figure: Any, axes: Any) -> None:
@@ -139,7 +138,7 @@ def _paint(figure: Any, axes: Any) -> None:
 
 def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
     """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers."""
-    svg, _ = draw_chart(setting, tiers, "twin")
+    svg, _, _ = draw_chart(setting, tiers, "twin")
     asset = setting.margin_asset
     header = ["max leverage", "notional above", "up to", "maintenance rate"]
     rows = [
@@ -154,10 +153,7 @@ def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
     ]
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
-    html = (
-        '<div class="leverage-twin">'
-        f'{card.html()}<div style="max-width:46em">{svg}</div>{table}</div>'
-    )
+    html = f'<div class="leverage-twin">{card.html()}<div style="max-width:46em">{svg}</div>{table}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return html, "\n".join([card.text(), *lines])

@@ -36,9 +36,9 @@ class _Once(argparse.Action):
 class LeverageMagics(Magics):
     """Seeing and changing initial leverage."""
 
-    venue = Unicode(
-        "simulator", help="The venue in use: simulator, testnet or mainnet. Read at each call."
-    ).tag(config=True)
+    venue = Unicode("simulator", help="The venue in use: simulator, testnet or mainnet. Read at each call.").tag(
+        config=True
+    )
 
     @magic_arguments()
     @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
@@ -91,7 +91,8 @@ class LeverageMagics(Magics):
         text = _COMMENT.sub("", f" {line}").strip().rstrip(";")
         problem = ""
         try:
-            return parse_argstring(self.leverage, text)
+            options: argparse.Namespace = parse_argstring(self.leverage, text)
+            return options
         except Mistake:
             raise
         except (UsageError, ValueError) as exc:
@@ -108,9 +109,7 @@ class LeverageMagics(Magics):
         self.venue = account.venue
         return account
 
-    def _tiers(
-        self, options: argparse.Namespace, account: Account, symbols: list[str], leverage: str | None
-    ) -> Any:
+    def _tiers(self, options: argparse.Namespace, account: Account, symbols: list[str], leverage: str | None) -> Any:
         if leverage is not None:
             raise Mistake(f"{leverage} has no meaning beside --brackets or --plot.")
         if options.brackets and options.plot:
@@ -123,7 +122,8 @@ class LeverageMagics(Magics):
 
         if len(symbols) == 1:
             return plot_brackets(account.brackets(symbols[0]), account.setting(symbols[0]).leverage)
-        now = account.settings(symbols)["leverage"].to_dict()
+        leverages = account.settings(symbols)["leverage"]
+        now = {str(name): int(value) for name, value in leverages.items()}
         return plot_brackets(account.brackets(symbols), now)
 
     def _change(self, account: Account, symbol: str, leverage: str, *, yes: bool) -> LeverageChange | None:

@@ -46,6 +46,8 @@ class LeveragePanel(ipywidgets.VBox):
         self.slider = ipywidgets.IntSlider(
             description="leverage", min=1, max=1, layout=ipywidgets.Layout(width="100%", max_width="46em")
         )
+        self.picker.add_class("leverage-picker")
+        self.slider.add_class("leverage-slider")
         self._salt = uuid.uuid4().hex
         self._version = 0
         self._twins: list[Any] = []

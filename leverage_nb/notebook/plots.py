@@ -9,7 +9,7 @@ import numpy as np
 
 from leverage_nb.cards import label, short
 from leverage_nb.errors import Mistake
-from leverage_nb.risk.brackets import Brackets, BracketTable
+from leverage_nb.risk.brackets import Brackets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,16 @@ def plot_brackets(
         from matplotlib import pyplot as plt
 
         _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    draw_brackets(ax, tables, leverage, asset)
+    title = next(iter(tables)) if len(tables) == 1 else f"{len(tables)} symbols"
+    ax.set_title(f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else ""), loc="left")
+    return ax
+
+
+def draw_brackets(
+    ax: Axes, tables: Mapping[str, Brackets], leverage: int | Mapping[str, int] | None, asset: str
+) -> None:
+    """Draw the staircases of symbols that share a margin asset; the title is left to the caller."""
     marks = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
     for symbol, tiers in tables.items():
         colour = _draw_staircase(ax, tiers, symbol)
@@ -61,21 +71,16 @@ def plot_brackets(
         if mark is not None:
             _mark(ax, tiers, mark, asset, colour, alone=len(tables) == 1)
     _dress(ax, list(tables.values()), asset)
-    title = next(iter(tables)) if len(tables) == 1 else f"{len(tables)} symbols"
-    ax.set_title(f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else ""), loc="left")
     if len(tables) == 1:
-        label_tiers(ax, next(iter(tables.values())))
+        _label_tiers(ax, next(iter(tables.values())))
     elif len(tables) <= MOST_IN_LEGEND:
         ax.legend(frameon=False, fontsize=9)
-    return ax
 
 
 def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:
     """Tiers and margin assets by symbol, and the venue, where the input tells."""
     if isinstance(brackets, Brackets):
         return {brackets.symbol: brackets}, {}, ""
-    if isinstance(brackets, BracketTable):
-        return dict(brackets), {}, ""
     if "symbol" in brackets.index.names:
         symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
         tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}
@@ -91,9 +96,7 @@ def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Any:
     leverage = tiers.initial_leverage[::-1].astype(float)  # rising
     cap = tiers.notional_cap[::-1]
     # Between two offered leverages the higher one's cap applies; the last stair ends at the symbol's maximum.
-    (line,) = ax.plot(
-        leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=symbol
-    )
+    (line,) = ax.plot(leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=symbol)
     return line.get_color()
 
 
@@ -106,9 +109,7 @@ def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, 
     if alone:
         ax.axvline(leverage, color=colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0)
         text = f"now {leverage}x: up to {short(cap)} {asset}".rstrip()
-        ax.text(
-            0.985, 0.965, text, transform=ax.transAxes, ha="right", va="top", fontsize=10, weight="bold"
-        )
+        ax.text(0.985, 0.965, text, transform=ax.transAxes, ha="right", va="top", fontsize=10, weight="bold")
 
 
 def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
@@ -140,12 +141,12 @@ def _spread(leverages: Any, highest: int) -> Any:
     """Drop ticks that would touch the next higher one; the highest stays."""
     kept = [highest]
     for leverage in leverages[::-1]:
-        if np.log(kept[-1] / leverage) > 0.045 * np.log(highest * 1.4):
+        if np.log(kept[-1] / leverage) > 0.06 * np.log(highest * 1.4):
             kept.append(leverage)
     return np.array(kept[::-1])
 
 
-def label_tiers(ax: Axes, tiers: Brackets) -> None:
+def _label_tiers(ax: Axes, tiers: Brackets) -> None:
     """Write each tier's cap at its edge: above where there is room, else below, else not at all."""
     ax.apply_aspect()
     to_points = 72 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]  # an Axes has a figure

@@ -154,13 +154,25 @@ class Brackets:
             name = symbol or str(held[0])
             if name not in held:
                 raise Mistake(f"The frame holds no {name}.")
-            frame = frame.xs(name, level="symbol")
+            frame = frame.loc[[name]]
         frame = frame.sort_values("notional_floor")
-        leverage, *figures = (frame[column].to_numpy(dtype=np.float64) for column in COLUMNS)
-        reason = find_flaw(leverage, *figures)
+        figures = {column: frame[column].to_numpy(dtype=np.float64) for column in COLUMNS}
+        reason = find_flaw(figures)
         if reason:
             raise Mistake(f"These rows are not the tiers of a symbol: {reason}.")
-        return cls(name, leverage.astype(np.int64), *figures)
+        return cls._of(name, figures)
+
+    @classmethod
+    def _of(cls, symbol: str, figures: Mapping[str, Floats], notional_coef: float | None = None) -> Brackets:
+        return cls(
+            symbol,
+            figures["initial_leverage"].astype(np.int64),
+            figures["notional_floor"],
+            figures["notional_cap"],
+            figures["maint_margin_ratio"],
+            figures["cum"],
+            notional_coef,
+        )
 
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         size = np.abs(np.asarray(notional, dtype=np.float64))
@@ -198,8 +210,8 @@ class BracketTable(Mapping[str, Brackets]):
         places: dict[str, int] = self._places  # type: ignore[attr-defined]  # set above, on a frozen instance
         place = places[symbol]
         rows = slice(self.start[place], self.start[place + 1])
-        leverage, *figures = (self.figures[name][rows] for name in COLUMNS)
-        return Brackets(symbol, leverage.astype(np.int64), *figures, self.coefs.get(symbol))
+        figures = {name: column[rows] for name, column in self.figures.items()}
+        return Brackets._of(symbol, figures, self.coefs.get(symbol))
 
     def __iter__(self) -> Any:
         return iter(self.symbols)
@@ -216,15 +228,17 @@ class BracketTable(Mapping[str, Brackets]):
         """
         import pandas as pd
 
+        from leverage_nb.frames import LeverageFrame
+
         counts = np.diff(self.start)
         number = np.arange(self.start[-1]) - np.repeat(self.start[:-1], counts)
         index = pd.MultiIndex(
-            levels=[list(self.symbols), np.arange(1, counts.max(initial=0) + 1)],
-            codes=[np.repeat(np.arange(len(counts)), counts), number],
+            levels=[list(self.symbols), list(range(1, int(counts.max(initial=0)) + 1))],
+            codes=[np.repeat(np.arange(len(counts)), counts), number],  # type: ignore[list-item]  # arrays do
             names=["symbol", "bracket"],
             verify_integrity=False,  # built right by construction, and checking costs more than building
         )
-        frame = pd.DataFrame(dict(self.figures), index=index).astype({"initial_leverage": np.int64})
+        frame = LeverageFrame(dict(self.figures), index=index).astype({"initial_leverage": np.int64})
         frame.attrs["skipped"] = dict(self.skipped)
         return frame
 
@@ -232,8 +246,7 @@ class BracketTable(Mapping[str, Brackets]):
     def of(cls, brackets: Sequence[Brackets]) -> BracketTable:
         """Put single symbols' tiers together."""
         figures = {
-            name: np.concatenate([getattr(one, name) for one in brackets]).astype(np.float64)
-            for name in COLUMNS
+            name: np.concatenate([getattr(one, name) for one in brackets]).astype(np.float64) for name in COLUMNS
         }
         return cls(
             symbols=tuple(one.symbol for one in brackets),
@@ -244,12 +257,13 @@ class BracketTable(Mapping[str, Brackets]):
         )
 
 
-def find_flaw(leverage: Floats, floor: Floats, cap: Floats, ratio: Floats, cum: Floats) -> str:
+def find_flaw(figures: Mapping[str, Floats]) -> str:
     """Why one symbol's columns, sorted by floor, are not a usable set of tiers; "" when they are.
 
     Every check holds for all 907 symbols of the published tiers of September 2026. A set that fails one
     would give wrong answers, so none are taken from it.
     """
+    leverage, floor, cap, ratio, cum = (figures[name] for name in COLUMNS)
     if not len(leverage):
         return "there are none"
     if not all(np.isfinite(column).all() for column in (leverage, floor, cap, ratio, cum)):
@@ -286,7 +300,7 @@ def find_flawed_symbols(start: Ints, figures: Mapping[str, Floats]) -> dict[int,
     flaws = {}
     for place in sorted(suspects):
         rows = slice(start[place], start[place + 1])
-        flaws[place] = find_flaw(leverage[rows], floor[rows], cap[rows], ratio[rows], cum[rows])
+        flaws[place] = find_flaw({name: column[rows] for name, column in figures.items()})
     return flaws
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
 import re
 from typing import Any
+
+import numpy as np
 
 from leverage_nb.errors import InvalidLeverage
 
@@ -19,8 +20,8 @@ def parse_leverage(value: Any) -> int:
     if isinstance(value, str):
         match = re.fullmatch(r"\+?([0-9]{1,9})[xX]?", value.strip())
         number = int(match[1]) if match else 0
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value // 1:
-        number = int(value)
+    elif isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        number = int(value) if float(value).is_integer() else 0
     if number < 1:
         raise InvalidLeverage(value)
     return number

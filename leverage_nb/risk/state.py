@@ -36,7 +36,7 @@ class LeverageSetting:
 
     def card(self) -> Card:
         """The setting as a card."""
-        rows = [("margin type", self.margin_type)]
+        rows: list[tuple[str, str]] = [("margin type", self.margin_type)]
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))

@@ -17,7 +17,7 @@ ZERO = Decimal(0)
 DEFAULT_LEVERAGE = 20  # Binance's FAQ: 20x for a symbol that was never touched
 
 
-class Refused(Exception):  # noqa: N818 - it names what the exchange does, in its own words
+class Refused(Exception):
     """An answer other than success: HTTP status, Binance's code and Binance's words."""
 
     def __init__(self, status: int, code: int, msg: str) -> None:
@@ -132,9 +132,7 @@ class Account:
         if isolated == self.is_isolated(name):
             raise Refused(400, -4046, "No need to change margin type.")
         if isolated and self.multi_assets:
-            raise Refused(
-                400, -4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode."
-            )
+            raise Refused(400, -4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
         if any(order.symbol == name for order in self.orders):
             raise Refused(400, -4047, "Margin type cannot be changed if there exists open orders.")
         if any(self.held(name)):
@@ -163,13 +161,10 @@ class Account:
             raise Refused(
                 400,
                 -4167,
-                "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under "
-                "isolated-margin mode.",
+                "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
             )
         if self.orders:
-            raise Refused(
-                400, -4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures"
-            )
+            raise Refused(400, -4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures")
         self.multi_assets = multi_assets
 
     # -- what is held -----------------------------------------------------------------------------------

@@ -73,18 +73,14 @@ def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:
     timestamp = integer(parameters, "timestamp")
     window = integer(parameters, "recvWindow") if "recvWindow" in parameters else DEFAULT_RECV_WINDOW
     if timestamp >= now_ms + 1000:
-        raise Refused(
-            400, -1021, "Timestamp for this request was 1000ms ahead of the server's time."
-        )
+        raise Refused(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
     if now_ms - timestamp > window:
         raise Refused(400, -1021, "Timestamp for this request is outside of the recvWindow.")
 
 
 def missing(name: str) -> Refused:
     """The refusal for a parameter that is absent or empty."""
-    return Refused(
-        400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
-    )
+    return Refused(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def integer(parameters: dict[str, str], name: str) -> int:
@@ -93,9 +89,7 @@ def integer(parameters: dict[str, str], name: str) -> int:
     if not text:
         raise missing(name)
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise Refused(
-            400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'."
-        )
+        raise Refused(400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
     return int(text)
 
 

@@ -27,15 +27,11 @@ def liquidation_price(account: Account, position: Position) -> Decimal:
     cost = sum((leg.amount * leg.entry_price for leg in legs), ZERO)
     solutions = []
     for tiers in product(symbol.tiers, repeat=len(legs)):
-        weight = sum(
-            (abs(leg.amount) * tier.maint_margin_ratio for leg, tier in zip(legs, tiers, strict=True)), ZERO
-        )
+        weight = sum((abs(leg.amount) * tier.maint_margin_ratio for leg, tier in zip(legs, tiers, strict=True)), ZERO)
         if weight == amount:
             continue
         price = (margin + sum((tier.cum for tier in tiers), ZERO) - cost) / (weight - amount)
-        if price > 0 and all(
-            tier.holds(abs(leg.amount) * price) for leg, tier in zip(legs, tiers, strict=True)
-        ):
+        if price > 0 and all(tier.holds(abs(leg.amount) * price) for leg, tier in zip(legs, tiers, strict=True)):
             solutions.append(price)
     # A hedged pair can be liquidated on either side of the mark: the nearer price is met first.
     return min(solutions, key=lambda price: abs(price - symbol.mark_price), default=ZERO)
@@ -49,7 +45,5 @@ def _cross_margin_of_others(account: Account, position: Position) -> Decimal:
         rate = account.usd_price(other_asset) / account.usd_price(asset) if account.multi_assets else Decimal(1)
         others = [p for p in account.cross_positions(other_asset) if p.symbol != position.symbol]
         total += rate * account.cross_wallet(other_asset)
-        total += rate * sum(
-            (account.unrealized_profit(p) - account.maintenance_margin(p) for p in others), ZERO
-        )
+        total += rate * sum((account.unrealized_profit(p) - account.maintenance_margin(p) for p in others), ZERO)
     return total

@@ -1,0 +1,227 @@
+"""The panel as its user meets it: in JupyterLab, in Chromium."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.browser
+
+LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
+SHOW = "panel = %leverage BTCUSDT\npanel"
+
+
+class PanelPage:
+    """What a person sees of the panel, and what they can do with it."""
+
+    def __init__(self, notebook: Any) -> None:
+        self.notebook, self.page = notebook, notebook.page
+        self.root = self.page.locator(".leverage-panel")
+        self.root.locator(".leverage-chart svg").wait_for()
+        self.handle = self.page.locator(".leverage-slider .noUi-handle")
+        self.readout = self.page.locator(".leverage-slider .widget-readout")
+        self.apply = self.root.locator(".leverage-apply")
+        self.message = self.root.locator(".leverage-messages")
+
+    def figure(self, place: int) -> str:
+        return self.root.locator(".leverage-figure-value").nth(place).inner_text()
+
+    def marker_x(self) -> float:
+        return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
+
+    def type_leverage(self, leverage: int) -> None:
+        """Type into the slider's number field, as a person does."""
+        self.readout.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(str(leverage))
+        self.page.keyboard.press("Enter")
+
+    def wait_for_leverage(self, leverage: int) -> None:
+        self.page.wait_for_selector(f'.leverage-panel[data-leverage="{leverage}"]')
+
+    def wait_for_state(self, state: str) -> None:
+        self.page.wait_for_selector(f'.leverage-panel[data-state="{state}"]')
+
+    def pick(self, symbol: str) -> None:
+        box = self.page.locator(".leverage-picker input")
+        box.fill(symbol)
+        box.press("Enter")
+
+
+def run_cell(notebook: Any, place: int) -> None:
+    """Run one cell without waiting for it."""
+    notebook.page.locator(".jp-CodeCell .cm-content").nth(place).click()
+    notebook.command("notebook:run-cell")
+
+
+def output_of(notebook: Any, place: int) -> str:
+    """The text of a cell's output."""
+    return notebook.page.locator(".jp-CodeCell").nth(place).locator(".jp-OutputArea-output").inner_text()
+
+
+def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
+    """Dragging moves marker and figures, Apply changes the leverage, a refusal is explained, the twin stays."""
+    notebook = open_notebook([LOAD, SHOW, "print(lev.current().setting('BTCUSDT').leverage, panel.state)"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    assert panel.figure(0) == "20x"
+    assert panel.figure(1) == "100,000,000 USDT"
+    assert panel.apply.is_disabled()
+    assert not notebook.page.locator(".leverage-twin").is_visible()
+    notebook.shoot("panel-opened")
+
+    start = panel.marker_x()
+    box = panel.handle.bounding_box()
+    notebook.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(box["x"] + 150, box["y"] + box["height"] / 2, steps=12)
+    notebook.page.mouse.up()
+    assert panel.marker_x() > start
+    assert panel.figure(0) != "20x"
+
+    panel.type_leverage(75)
+    panel.wait_for_leverage(75)
+    assert panel.figure(1) == "3,000,000 USDT"
+    assert panel.figure(2) == "3 of 12, maintenance rate up to 0.65%"
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
+    assert "Nothing was sent to Binance" in panel.message.inner_text()
+    notebook.shoot("panel-applied")
+    run_cell(notebook, 2)
+    notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('75 done')")
+
+    panel.type_leverage(150)
+    panel.wait_for_leverage(150)
+    panel.apply.click()
+    panel.wait_for_state("failed")
+    assert "-2027" in panel.message.inner_text()
+    assert "Choose a lower leverage" in panel.message.inner_text()
+    notebook.shoot("panel-refused")
+
+    panel.handle.focus()
+    notebook.page.keyboard.press("ArrowLeft")
+    panel.wait_for_leverage(149)
+
+    notebook.command("docmanager:save")
+    saved = notebook.lab.root / notebook.name
+    deadline = time.monotonic() + 10
+    while "BTCUSDT is at 75x" not in saved.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    twins = [
+        output["data"]["text/html"]
+        for output in nbformat.read(saved, 4).cells[1].outputs
+        if "leverage-twin" in output["data"].get("text/html", "")
+    ]
+    assert len(twins) == 1
+    assert "BTCUSDT is at 75x" in twins[0]
+
+
+def test_reopened_notebook_shows_the_twin(open_notebook: Any) -> None:
+    """A notebook opened without its kernel's widgets shows chart, setting and tiers instead."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    PanelPage(notebook)
+    notebook.command("docmanager:save")
+    notebook.page.wait_for_timeout(500)
+    notebook.command("kernelmenu:shutdown")
+    notebook.page.wait_for_timeout(500)
+    notebook.page.goto(notebook.lab.url(notebook.name))
+    twin = notebook.page.locator(".leverage-twin")
+    twin.wait_for()
+    assert twin.is_visible()
+    assert "BTCUSDT is at 20x" in twin.inner_text()
+    assert "1,800,000,000" in twin.inner_text()
+    assert twin.locator("svg").count() == 1
+    notebook.shoot("panel-reopened")
+
+
+def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
+    """While a cell runs, marker and figures still follow the slider, and a click waits and says so."""
+    notebook = open_notebook([LOAD, SHOW, "time.sleep(4)", "lev.current().setting('BTCUSDT').leverage"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    run_cell(notebook, 2)
+    notebook.wait_for_kernel("busy")
+    before = panel.marker_x()
+    panel.type_leverage(50)
+    panel.wait_for_leverage(50)
+    assert panel.marker_x() > before
+    assert panel.figure(1) == "12,000,000 USDT"
+    panel.apply.click()
+    assert "waiting for the kernel: BTCUSDT 50x" in panel.root.inner_text()
+    assert panel.apply.is_disabled()
+    notebook.shoot("panel-kernel-busy")
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 50x" in panel.message.inner_text()
+
+
+def test_what_is_applied_is_what_was_on_the_screen(open_notebook: Any) -> None:
+    """A symbol picked while the kernel is busy is not on the screen yet: Apply then sends nothing for it."""
+    notebook = open_notebook([LOAD, SHOW, "time.sleep(3)", "print(lev.current().settings()['leverage'].to_dict())"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    run_cell(notebook, 2)
+    notebook.wait_for_kernel("busy")
+    panel.pick("哈基米USDT")
+    panel.type_leverage(80)
+    panel.wait_for_leverage(80)
+    assert "BTCUSDT 20x → 80x" in panel.apply.inner_text()
+    panel.apply.click()
+    panel.wait_for_state("failed")
+    assert "The panel has moved on from BTCUSDT: nothing was sent" in panel.message.inner_text()
+    assert "哈基米USDT" in panel.root.locator(".leverage-symbol").inner_text()
+    run_cell(notebook, 3)
+    notebook.page.wait_for_function(
+        """() => document.querySelectorAll('.jp-CodeCell')[3].querySelector('.jp-OutputArea').innerText
+                 .includes("'BTCUSDT': 20")"""
+    )
+    assert "'哈基米USDT': 3" in output_of(notebook, 3)
+
+
+def test_symbols_change_bound_and_chart(open_notebook: Any) -> None:
+    """Another symbol brings its own maximum, chart and asset; a misspelt one is answered in the panel."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    panel.pick("ETHBTC")
+    notebook.page.wait_for_function("() => document.querySelector('.leverage-symbol').textContent === 'ETHBTC'")
+    panel.wait_for_leverage(20)
+    assert panel.figure(1) == "400 BTC"
+    panel.type_leverage(500)
+    panel.wait_for_leverage(100)
+    notebook.shoot("panel-ethbtc")
+    panel.pick("BTCUSTD")
+    panel.wait_for_state("failed")
+    assert "Did you mean BTCUSDT?" in panel.message.inner_text()
+
+
+def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
+    """On a venue that asks first, Apply names venue, account, symbol, before and after, and waits."""
+    connect = (
+        "sim = lev.Simulator()\n"
+        "main = lev.connect('mainnet', rest_url=sim.rest_url, api_key=sim.api_key, api_secret=sim.api_secret)\n"
+        "lev.LeveragePanel(main, 'BTCUSDT')"
+    )
+    notebook = open_notebook([LOAD, connect, "main.setting('BTCUSDT').leverage"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    assert panel.root.locator(".leverage-badge").inner_text() == "MAINNET"
+    panel.type_leverage(10)
+    panel.wait_for_leverage(10)
+    panel.apply.click()
+    panel.wait_for_state("reviewing")
+    assert "MAINNET, key" in panel.message.inner_text()
+    assert "change BTCUSDT from 20x to 10x?" in panel.message.inner_text()
+    notebook.shoot("panel-reviewing")
+    panel.type_leverage(12)
+    panel.wait_for_state("editing")
+    panel.apply.click()
+    panel.wait_for_state("reviewing")
+    assert panel.apply.inner_text() == "Confirm: BTCUSDT 20x → 12x"
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 12x" in panel.message.inner_text()
