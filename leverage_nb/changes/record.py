@@ -69,7 +69,7 @@ class LeverageChange:
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.sent_at is not None:
-            rows.append(("sent", f"{self.sent_at:%H:%M:%S}"))
+            rows.append(("sent", f"{self.sent_at:%Y-%m-%d %H:%M:%S}"))
         if self.confirmed_by:
             said = {"answer": "the exchange's answer", "symbolConfig": "a look at the setting"}
             rows.append(("confirmed by", said[self.confirmed_by]))

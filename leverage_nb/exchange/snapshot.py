@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -63,17 +64,19 @@ def read_margin_assets(client: RestClient) -> dict[str, str]:
 
 def read_setting(client: RestClient, symbol: str, margin_asset: str = "") -> LeverageSetting:
     """Read one symbol's leverage setting."""
-    rows = _read_configs(client, symbol)
-    for row in rows:
+    as_of = datetime.now().astimezone()  # before the read: it may be older than its answer, never newer
+    for row in _read_configs(client, symbol):
         if row.symbol == symbol:
-            return _setting(client, row, margin_asset)
+            return _setting(client, row, margin_asset, as_of)
     raise UnexpectedAnswer(f"{client.source('/fapi/v1/symbolConfig')} does not name {symbol}.")
 
 
 def read_settings(client: RestClient, margin_assets: Mapping[str, str]) -> dict[str, LeverageSetting]:
     """Read every symbol's leverage setting, in one request."""
-    rows = _read_configs(client)
-    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, "")) for row in rows}
+    as_of = datetime.now().astimezone()
+    return {
+        row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), as_of) for row in _read_configs(client)
+    }
 
 
 def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountState:
@@ -103,7 +106,7 @@ def _read_configs(client: RestClient, symbol: str | None = None) -> list[message
     return messages.decode(list[messages.SymbolConfig], body, client.source(path))
 
 
-def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str) -> LeverageSetting:
+def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, as_of: datetime) -> LeverageSetting:
     return LeverageSetting(
         venue=client.venue.name,
         account=client.account,
@@ -112,6 +115,7 @@ def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str) 
         margin_type="isolated" if row.margin_type.upper() == "ISOLATED" else "cross",
         max_notional=row.max_notional_value,
         margin_asset=margin_asset,
+        as_of=as_of,
     )
 
 

@@ -127,9 +127,10 @@ _BEFORE_LEAVING = (
     ("ProxyError", "the proxy refused or broke the connection", "Check HTTPS_PROXY and the proxy."),
     ("SSLError", "its certificate was not accepted", "A proxy in between may need REQUESTS_CA_BUNDLE."),
     ("SSLCertVerificationError", "its certificate was not accepted", "Check REQUESTS_CA_BUNDLE."),
+    # Before the time-outs: urllib3 derives it from one.
+    ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
     ("ConnectTimeout", "no connection within the time budget", "Check the network, firewall and proxy."),
     ("ConnectTimeoutError", "no connection within the time budget", "Check the network, firewall and proxy."),
-    ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
 )
 
 

@@ -153,7 +153,9 @@ def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
     ]
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
-    html = f'<div class="leverage-twin">{card.html()}<div style="max-width:46em">{svg}</div>{table}</div>'
+    saved = "Saved with the notebook. Run the cell for the live panel."
+    chart = f'<div style="max-width:46em">{svg}</div>'
+    html = f'<div class="leverage-twin">{card.html()}{chart}{table}{cards.message(saved)}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    return html, "\n".join([card.text(), *lines])
+    return html, "\n".join([card.text(), *lines, saved])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from leverage_nb.account import Account
 from leverage_nb.cards import Card, amount, percent
@@ -23,16 +24,19 @@ class Overview:
         venue: Where.
         account: Whose, as a key fingerprint.
         state: Positions, balances, settings and modes.
+        as_of: When it was read, in local time.
     """
 
     venue: str
     account: str
     state: AccountState
+    as_of: datetime
 
     @classmethod
     def of(cls, account: Account) -> Overview:
         """Read the account."""
-        return cls(account.venue, account.label, account.state())
+        as_of = datetime.now().astimezone()
+        return cls(account.venue, account.label, account.state(), as_of)
 
     def card(self) -> Card:
         """The overview as a card."""
@@ -45,9 +49,11 @@ class Overview:
         rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
         held = [position for position in state.positions if position.amount]
         rows += [(position.symbol, _position_text(state, position)) for position in held]
-        note = "" if held else "No open positions."
+        note = f"As of {self.as_of:%Y-%m-%d %H:%M:%S}."
+        if not held:
+            note += " No open positions."
         if self.venue == "simulator":
-            note = f"{note} Nothing here touches Binance.".strip()
+            note += " Nothing here touches Binance."
         return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 LABEL_SIZE = 8.5  # points
 MOST_IN_LEGEND = 12
+
+# Some symbols are written in Chinese, which matplotlib's own font cannot draw: use what the system has.
+_CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Heiti SC",
+    "Microsoft YaHei",
+    "SimHei",
+    "WenQuanYi Micro Hei",
+)
 
 
 def plot_brackets(
@@ -56,7 +68,8 @@ def plot_brackets(
         _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     draw_brackets(ax, tables, leverage, asset)
     title = next(iter(tables)) if len(tables) == 1 else f"{len(tables)} symbols"
-    ax.set_title(f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else ""), loc="left")
+    heading = f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else "")
+    ax.set_title(heading, loc="left", family=_fonts_for(tables))
     return ax
 
 
@@ -74,7 +87,18 @@ def draw_brackets(
     if len(tables) == 1:
         _label_tiers(ax, next(iter(tables.values())))
     elif len(tables) <= MOST_IN_LEGEND:
-        ax.legend(frameon=False, fontsize=9)
+        ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
+
+
+def _fonts_for(symbols: Iterable[str]) -> list[str]:
+    """The configured font, and for symbols beyond ASCII whatever the system has to draw them with."""
+    from matplotlib import font_manager, rcParams
+
+    configured = list(rcParams["font.family"])
+    if all(symbol.isascii() for symbol in symbols):
+        return configured
+    installed = set(font_manager.get_font_names())
+    return configured + [name for name in _CHINESE_FONTS if name in installed]
 
 
 def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from leverage_nb.cards import Card, amount
@@ -24,6 +25,7 @@ class LeverageSetting:
         max_notional: The largest position at this leverage as the exchange says, in the margin asset;
             None where it did not say.
         margin_asset: USDT, USDC, BTC and so on; "" where it is not known.
+        as_of: When it was read, in local time; None for a setting that was not read. Not compared.
     """
 
     venue: str
@@ -33,12 +35,15 @@ class LeverageSetting:
     margin_type: MarginType
     max_notional: float | None
     margin_asset: str = ""
+    as_of: datetime | None = field(default=None, compare=False)
 
     def card(self) -> Card:
         """The setting as a card."""
         rows: list[tuple[str, str]] = [("margin type", self.margin_type)]
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
+        if self.as_of is not None:
+            rows.append(("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S}"))
         return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))
 
     def __str__(self) -> str:

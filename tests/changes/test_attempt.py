@@ -1,0 +1,184 @@
+"""One attempt: what is claimed of each answer, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from leverage_nb.changes.attempt import change_leverage
+from leverage_nb.errors import ChangeNotSent, LeverageError, LeverageRefused, OutcomeUnknown
+from leverage_nb.exchange.credentials import Credentials
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.venues import VENUES
+from leverage_nb.simulator import Simulator
+
+BASE = "https://demo-fapi.binance.com"
+SETTING = [{"symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": False, "leverage": 20, "maxNotionalValue": "100000000"}]
+APPLIED = {"leverage": 10, "maxNotionalValue": "230000000", "symbol": "BTCUSDT"}
+
+
+@pytest.fixture
+def client() -> Iterator[RestClient]:
+    """A testnet client whose setting reads 20x; the test adds the answer to the POST."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get(f"{BASE}/fapi/v1/symbolConfig", json=SETTING)
+        client = RestClient(VENUES["testnet"], Credentials("k" * 64, "s" * 64))
+        client.wire = wire  # type: ignore[attr-defined]  # for the test's own use
+        yield client
+
+
+def answer(client: Any, body: Any, status: int = 200) -> None:
+    client.wire.post(f"{BASE}/fapi/v1/leverage", body=body if isinstance(body, (str, Exception)) else json.dumps(body), status=status)
+
+
+def posts(client: Any) -> int:
+    return sum(call.request.method == "POST" for call in client.wire.calls)
+
+
+def test_applied_is_what_names_symbol_and_leverage(client: RestClient) -> None:
+    """A 200 that names the symbol and leverage asked for is applied, with the max notional it tells."""
+    answer(client, APPLIED)
+    change = change_leverage(client, "BTCUSDT", 10, "USDT")
+    assert (change.status, change.before, change.after, change.requested) == ("applied", 20, 10, 10)
+    assert (change.max_notional, change.confirmed_by) == (230_000_000, "answer")
+    assert change.sent_at is not None
+    assert posts(client) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{**APPLIED, "leverage": "10"}, {**APPLIED, "maxNotionalValue": 2.3e8}, {"leverage": 10, "symbol": "BTCUSDT"}, {**APPLIED, "x": []}],
+)  # fmt: skip
+def test_harmless_changes_of_the_answer_are_still_applied(client: RestClient, body: Any) -> None:
+    """A number as a string, a field more or a missing max notional do not hide a success."""
+    answer(client, body)
+    assert change_leverage(client, "BTCUSDT", 10).status == "applied"
+
+
+def test_unchanged_sends_nothing(client: RestClient) -> None:
+    """What is there already is not sent again."""
+    change = change_leverage(client, "BTCUSDT", 20)
+    assert (change.status, change.before, change.after, change.sent_at) == ("unchanged", 20, 20, None)
+    assert posts(client) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**APPLIED, "leverage": 20}, {**APPLIED, "symbol": "ETHUSDT"}, {}, [], "null", '"ok"', "", "<html>OK</html>",
+        '{"leverage": 10, "symb', {"code": 200, "msg": "success"}, {**APPLIED, "leverage": 10.5}, [APPLIED],
+        {**APPLIED, "leverage": None}, {"leverage": 10},
+    ],
+)  # fmt: skip
+def test_a_200_that_is_not_exactly_that_is_never_a_success(client: RestClient, body: Any) -> None:
+    """HTML, half a JSON, another symbol or leverage: the outcome is unknown, and said to be."""
+    answer(client, body)
+    with pytest.raises(OutcomeUnknown) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    change = caught.value.change
+    assert change is not None
+    assert (change.status, change.before, change.after) == ("unknown", 20, None)
+    assert "may or may not be at 10x" in caught.value.message
+    assert 'account.setting("BTCUSDT")' in caught.value.hint
+    assert posts(client) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, {"code": -2027, "msg": "Exceeded."}, -2027), (400, {"code": -4300, "msg": "You can start"}, -4300),
+        (451, {"code": 0, "msg": "Restricted"}, None), (403, "<html>", None), (429, {"code": -1003, "msg": "Slow"}, -1003),
+        (503, {"msg": "Service Unavailable."}, None), (200, {"code": -4028, "msg": "Leverage 10 is not valid"}, -4028),
+    ],
+)  # fmt: skip
+def test_refused_is_what_is_certain(client: RestClient, status: int, body: Any, code: int | None) -> None:
+    """A definite refusal raises LeverageRefused with code, status, words and advice."""
+    answer(client, body, status)
+    with pytest.raises(LeverageRefused) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert (caught.value.code, caught.value.http_status) == (code, status)
+    assert caught.value.hint
+    assert caught.value.change is not None
+    assert (caught.value.change.status, caught.value.change.after) == ("refused", None)
+    assert posts(client) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"code": -1007, "msg": "Timeout"}), (408, ""), (400, {"code": -4028, "msg": "Leverage 10 already exist with 10"}),
+        (503, {"msg": "Unknown error, please check your request or try again later."}), (502, "<html>"),
+        (307, ""), (400, {"code": -31337, "msg": "?"}), (400, "{}"),
+    ],
+)  # fmt: skip
+def test_unknown_is_everything_else(client: RestClient, status: int, body: Any) -> None:
+    """Any other answer leaves the outcome open, and nothing is sent again."""
+    answer(client, body, status)
+    with pytest.raises(OutcomeUnknown) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert caught.value.http_status == status
+    assert posts(client) == 1
+
+
+def test_a_lost_answer_is_unknown(client: RestClient) -> None:
+    """A connection that breaks after the request may have left leaves the outcome open."""
+    from leverage_nb.exchange import transport
+
+    def break_after_sending(request: Any) -> Any:
+        transport._departure.left = True  # what the connection notes when the first byte leaves
+        raise requests.ConnectionError("reset")
+
+    client.wire.add_callback("POST", f"{BASE}/fapi/v1/leverage", break_after_sending)  # type: ignore[attr-defined]
+    with pytest.raises(OutcomeUnknown) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert caught.value.change is not None
+    assert caught.value.change.sent_at is not None
+
+
+def test_what_never_left_is_not_sent(client: RestClient) -> None:
+    """A connection refused before anything left is not sent, for certain."""
+    answer(client, requests.ConnectionError("refused"))
+    with pytest.raises(ChangeNotSent) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert caught.value.change is not None
+    assert (caught.value.change.status, caught.value.change.before) == ("not_sent", 20)
+    assert caught.value.change.sent_at is None
+
+
+def test_without_the_setting_nothing_is_sent(client: Any) -> None:
+    """When the setting before cannot be read, the change is not sent, and the reason is kept."""
+    client.wire.replace("GET", f"{BASE}/fapi/v1/symbolConfig", json={"code": -2015, "msg": "Invalid API-key"}, status=401)
+    with pytest.raises(ChangeNotSent) as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert (caught.value.code, caught.value.http_status) == (-2015, 401)
+    assert "list" in caught.value.hint
+    assert caught.value.__context__ is None
+    assert posts(client) == 0
+
+
+def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> None:
+    """For every leverage of a symbol, what is reported is what the simulator's books say."""
+    venue = VENUES["simulator"].at(simulator.rest_url)
+    client = RestClient(venue, Credentials(simulator.api_key, simulator.api_secret))
+    books = simulator.exchange.account
+    seen = set()
+    for target in [*range(1, 151, 7), 125, 1, 20]:
+        before = books.leverage("BTCUSDT")
+        try:
+            change = change_leverage(client, "BTCUSDT", target)
+        except LeverageError as error:
+            assert error.change is not None
+            assert error.change.status == "refused"
+            assert books.leverage("BTCUSDT") == before
+            seen.add(error.code)
+        else:
+            assert books.leverage("BTCUSDT") == change.after == target
+            assert change.before == before
+            seen.add(change.status)
+    assert seen == {"applied", -2027, -2028}
+    client.close()

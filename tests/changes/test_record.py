@@ -1,0 +1,42 @@
+"""How a change looks."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from leverage_nb.changes.record import LeverageChange
+
+CHANGE = LeverageChange(
+    venue="testnet", account="key 1a2b3c4d", symbol="BTCUSDT", before=20, after=10, requested=10,
+    max_notional=230_000_000, status="applied", sent_at=datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC),
+    confirmed_by="answer", margin_asset="USDT",
+)  # fmt: skip
+
+
+def test_text_and_html_say_the_same() -> None:
+    """Venue, account, step, max notional, time and proof are in the plain text and in the HTML."""
+    for shown in (str(CHANGE), CHANGE._repr_html_()):
+        for part in ("TESTNET", "BTCUSDT 20x → 10x", "230,000,000 USDT", "2026-11-22 14:03:07", "answer", "key 1a2b3c4d"):
+            assert part in shown
+
+
+def test_only_the_simulator_says_that_nothing_reached_binance() -> None:
+    """The simulator wears its name; the others do not claim that nothing was sent."""
+    assert "Nothing was sent to Binance" not in str(CHANGE)
+    assert "Nothing was sent to Binance" in str(replace(CHANGE, venue="simulator"))
+
+
+@pytest.mark.parametrize("status", ["refused", "not_sent", "unknown", "unchanged"])
+def test_no_other_status_reads_like_a_success(status: str) -> None:
+    """The headline of anything but "applied" says so in words."""
+    headline = replace(CHANGE, status=status).headline  # type: ignore[arg-type]  # the parametrized literal
+    assert any(word in headline for word in ("refused", "not sent", "unknown", "nothing was sent"))
+
+
+def test_records_are_plain_values() -> None:
+    """A change can be compared and pickled."""
+    assert pickle.loads(pickle.dumps(CHANGE)) == CHANGE  # noqa: S301 - our own bytes

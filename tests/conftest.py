@@ -1,0 +1,66 @@
+"""What every test may use: a simulator of its own, an account on it, the published tiers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leverage_nb import account as account_module
+from leverage_nb.account import Account, connect
+from leverage_nb.simulator import Simulator
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees keys, proxies or a debug switch of the machine it runs on."""
+    for venue in ("TESTNET", "MAINNET", "SIMULATOR"):
+        for part in ("KEY", "SECRET"):
+            monkeypatch.delenv(f"LEVERAGE_NB_{venue}_API_{part}", raising=False)
+    for name in ("LEVERAGE_NB_DEBUG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test starts without connected accounts and with the simulator as the venue in use."""
+    monkeypatch.setattr(account_module, "_accounts", {})
+    monkeypatch.setattr(account_module, "_current_venue", "simulator")
+    monkeypatch.setattr(account_module, "_simulator", None)
+    yield
+    simulator = account_module._simulator
+    if simulator is not None:
+        simulator.close()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A simulator that nobody else uses."""
+    with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def account(simulator: Simulator) -> Iterator[Account]:
+    """An account on :func:`simulator`."""
+    with connect_to(simulator) as opened:
+        yield opened
+
+
+def connect_to(simulator: Simulator, venue: str = "simulator", **options: Any) -> Account:
+    """An account on a simulator, under the name of any venue."""
+    keys = {"api_key": simulator.api_key, "api_secret": simulator.api_secret}
+    return connect(venue, rest_url=simulator.rest_url, **{**keys, **options})
+
+
+@pytest.fixture(scope="session")
+def published_tiers() -> dict[str, list[dict[str, Any]]]:
+    """Tiers of 11 symbols as Binance sent them in September 2026, in the wire's own shape."""
+    content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
+    return content

@@ -1,0 +1,98 @@
+"""Decoding: lax where Binance is, strict where a slip would become a false figure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from leverage_nb.errors import UnexpectedAnswer
+from leverage_nb.exchange import messages
+from leverage_nb.exchange.snapshot import make_bracket_table
+
+TIER = {"bracket": 1, "initialLeverage": 75, "notionalCap": 10000, "notionalFloor": 0, "maintMarginRatio": 0.0065, "cum": 0.0}
+SECOND = {**TIER, "bracket": 2, "initialLeverage": 50, "notionalFloor": 10000, "notionalCap": 50000, "maintMarginRatio": 0.01, "cum": 35.5}
+
+
+def body(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def table(content: Any) -> Any:
+    return make_bracket_table(*messages.decode_brackets(body(content), "the answer"))
+
+
+def test_brackets_as_object_or_list() -> None:
+    """One symbol's tiers are read from an object and from a list alike."""
+    row = {"symbol": "ETHUSDT", "brackets": [TIER]}
+    for content in (row, [row]):
+        assert table(content)["ETHUSDT"].symbol_max_leverage == 75
+
+
+@pytest.mark.parametrize(("coef", "read"), [({"notionalCoef": 1.5}, 1.5), ({"notionalCoef": "4.0"}, 4.0), ({}, None)])
+def test_notional_coef_as_number_string_or_absent(coef: dict[str, Any], read: float | None) -> None:
+    """notionalCoef is read in each of its forms, and nothing is multiplied by it."""
+    tiers = table({"symbol": "ETHUSDT", "brackets": [TIER], **coef})["ETHUSDT"]
+    assert tiers.notional_coef == read
+    assert tiers.last_cap == 10_000
+
+
+def test_fractional_cum_strings_and_unsorted_tiers() -> None:
+    """cum may be fractional, figures may be strings, and tiers may come in any order."""
+    first = {**TIER, "notionalCap": "10000", "cum": "0"}
+    tiers = table([{"symbol": "X", "brackets": [SECOND, first], "new": True}])["X"]
+    assert tiers.cum.tolist() == [0, 35.5]
+    assert tiers.initial_leverage.tolist() == [75, 50]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"symbol": "BAD", "brackets": "none"}, "Expected `array`"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "cum": None}]}, "cum"),
+        ({"symbol": "BAD", "brackets": [{k: v for k, v in TIER.items() if k != "notionalCap"}]}, "notionalCap"),
+        ({"symbol": "BAD", "brackets": []}, "there are none"),
+        ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "notionalFloor": 20000}]}, "gap or an overlap"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 0}]}, "below 1"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "cum": "nan"}]}, "not finite"),
+    ],
+)
+def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> None:
+    """One symbol's bad rows cost that symbol alone, and the reason is kept."""
+    read = table([row, {"symbol": "GOOD", "brackets": [TIER, SECOND]}])
+    assert list(read) == ["GOOD"]
+    assert reason in read.skipped["BAD"]
+    assert read["GOOD"].last_cap == 50_000
+    assert read.to_frame().attrs["skipped"].keys() == {"BAD"}
+
+
+@pytest.mark.parametrize("junk", [b"", b"<html>busy</html>", b'[{"symbol": "BTC', b"null", b'"x"', b"[1, 2]", b"[" * 100_000])
+def test_what_is_no_answer_is_never_taken_for_one(junk: bytes) -> None:
+    """HTML, half a JSON and other shapes raise UnexpectedAnswer, never a success."""
+    with pytest.raises(UnexpectedAnswer, match="the answer"):
+        messages.decode_brackets(junk, "the answer")
+    with pytest.raises(UnexpectedAnswer):
+        messages.decode(messages.ServerTime, junk, "the answer")
+
+
+def test_figures_must_be_finite() -> None:
+    """A number that is not finite is not accepted as a figure."""
+    row = {"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": "inf"}
+    with pytest.raises(UnexpectedAnswer, match="not finite"):
+        messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
+
+
+def test_lax_numbers_and_unknown_values() -> None:
+    """A number may be a string, an enumeration may have new values, fields may be added."""
+    row = {"symbol": "X", "marginType": "PORTFOLIO", "leverage": "5", "maxNotionalValue": 9.223372036854775807e18, "z": 1}
+    read = messages.decode(list[messages.SymbolConfig], body([row]), "the answer")[0]
+    assert (read.leverage, read.margin_type) == (5, "PORTFOLIO")
+
+
+def test_errors_do_not_repeat_what_was_sent() -> None:
+    """The error for an undecodable answer says what it looks like, not what it says."""
+    with pytest.raises(UnexpectedAnswer) as caught:
+        messages.decode(messages.ServerTime, b"<html>your signature=abc</html>", "the answer")
+    assert "HTML" in caught.value.message
+    assert "abc" not in str(caught.value)

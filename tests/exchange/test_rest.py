@@ -1,0 +1,146 @@
+"""Signed requests: what goes over the wire, the clock, typed errors. ``responses`` shows the wire."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+
+from leverage_nb.errors import LeverageError, Mistake, RateLimited, RequestRefused, UnexpectedAnswer
+from leverage_nb.exchange.credentials import Credentials
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.signing import append_hmac
+from leverage_nb.exchange.venues import VENUES
+from leverage_nb.simulator import Simulator
+
+BASE = "https://demo-fapi.binance.com"
+SECRET = "s" * 64
+LATE = {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}
+
+
+@pytest.fixture
+def client() -> RestClient:
+    return RestClient(VENUES["testnet"], Credentials("k" * 64, SECRET), recv_window=4000)
+
+
+@responses.activate
+def test_a_signed_read(client: RestClient) -> None:
+    """A GET carries everything in the query, signed as sent, with the key in its header."""
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[])
+    client.read("/fapi/v1/symbolConfig", [("symbol", "币安人生USDT")])
+    request = responses.calls[0].request
+    query = urlsplit(str(request.url)).query
+    payload, _, signature = query.rpartition("&signature=")
+    assert append_hmac(payload, SECRET) == query
+    assert payload.startswith("symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&recvWindow=4000&timestamp=")
+    assert abs(int(parse_qs(payload)["timestamp"][0]) - time.time() * 1000) < 5_000
+    assert len(signature) == 64
+    assert request.headers["X-MBX-APIKEY"] == "k" * 64
+    assert "Cookie" not in request.headers
+
+
+@responses.activate
+def test_a_signed_post(client: RestClient) -> None:
+    """A POST carries everything in the form body and nothing in the URL."""
+    responses.post(f"{BASE}/fapi/v1/leverage", json={})
+    client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT"), ("leverage", 10)])
+    request = responses.calls[0].request
+    assert request.url == f"{BASE}/fapi/v1/leverage"
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    body = str(request.body)
+    assert body.startswith("symbol=BTCUSDT&leverage=10&recvWindow=4000&timestamp=")
+    assert append_hmac(body.rpartition("&signature=")[0], SECRET) == body
+
+
+@responses.activate
+def test_an_unsigned_read_carries_no_key(client: RestClient) -> None:
+    """Public reads name no key and have no signature."""
+    responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": 1})
+    client.read("/fapi/v1/time", signed=False)
+    assert "X-MBX-APIKEY" not in responses.calls[0].request.headers
+    assert "signature" not in str(responses.calls[0].request.url)
+
+
+@responses.activate
+def test_reads_compare_clocks_on_1021_and_sign_anew_once(client: RestClient) -> None:
+    """On -1021 a read learns the exchange's time and is signed with it; a second -1021 is raised."""
+    ahead = int(time.time() * 1000) + 3_600_000
+    responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=LATE, status=400)
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[])
+    client.read("/fapi/v1/symbolConfig")
+    stamps = [parse_qs(urlsplit(str(call.request.url)).query).get("timestamp", ["0"])[0] for call in responses.calls]
+    assert [urlsplit(str(call.request.url)).path[-6:] for call in responses.calls] == ["Config", "1/time", "Config"]
+    assert abs(int(stamps[2]) - ahead) < 5_000
+
+    responses.replace(responses.GET, f"{BASE}/fapi/v1/symbolConfig", json=LATE, status=400)
+    with pytest.raises(RequestRefused) as caught:
+        client.read("/fapi/v1/symbolConfig")
+    assert caught.value.code == -1021
+    assert len(responses.calls) == 6
+
+
+@responses.activate
+def test_a_post_is_never_sent_twice(client: RestClient) -> None:
+    """On -1021 a POST is handed back, not resent; only the clock is set right for the next one."""
+    ahead = int(time.time() * 1000) + 3_600_000
+    responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
+    responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
+    assert client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")]).status == 400
+    assert [call.request.method for call in responses.calls] == ["POST", "GET"]
+    client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")])
+    assert abs(int(parse_qs(str(responses.calls[2].request.body))["timestamp"][0]) - ahead) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code", "words"),
+    [
+        (400, {"code": -1121, "msg": "Invalid symbol."}, RequestRefused, -1121, "“Invalid symbol.” (-1121)"),
+        (401, {"code": -2015, "msg": "Invalid API-key, request ip: 1.2.3.4"}, RequestRefused, -2015, "1.2.3.4"),
+        (400, {"code": -9999, "msg": "New."}, RequestRefused, -9999, "“New.” (-9999)"),
+        (200, {"code": -1000, "msg": "Odd."}, RequestRefused, -1000, "“Odd.”"),
+        (429, {"code": -1003, "msg": "Too many requests."}, RateLimited, -1003, "Too many requests"),
+        (418, {"code": -1003, "msg": "IP banned."}, RateLimited, -1003, "IP banned"),
+        (451, {"code": 0, "msg": "Restricted location."}, RequestRefused, None, "(HTTP 451)"),
+        (403, "<html>WAF</html>", RequestRefused, None, "HTTP 403"),
+        (404, "<html>gone</html>", UnexpectedAnswer, None, "HTTP 404"),
+        (502, "<html>bad gateway</html>", UnexpectedAnswer, None, "HTTP 502"),
+        (503, {"msg": "Unknown error, please check your request or try again later."}, UnexpectedAnswer, None, "503"),
+        (302, "", UnexpectedAnswer, None, "redirect"),
+    ],
+)
+@responses.activate
+def test_every_other_answer_is_a_typed_error(
+    client: RestClient, status: int, body: Any, kind: type[LeverageError], code: int | None, words: str
+) -> None:
+    """Binance's code and words are kept, with what they mean and what to do."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", body=text, status=status)
+    with pytest.raises(LeverageError) as caught:
+        client.read("/fapi/v1/symbolConfig")
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+    assert caught.value.http_status == status
+    assert words in caught.value.message
+    assert caught.value.hint or code == -9999
+
+
+def test_an_hour_of_clock_skew_is_survived() -> None:
+    """Against the simulator with its clock an hour off, a read succeeds on its second signature."""
+    for hours in (-1, 1):
+        with Simulator(clock=lambda h=hours: time.time() + h * 3600) as simulator:  # type: ignore[misc]
+            venue = VENUES["simulator"].at(simulator.rest_url)
+            client = RestClient(venue, Credentials(simulator.api_key, simulator.api_secret))
+            assert b"BTCUSDT" in client.read("/fapi/v1/symbolConfig")
+            client.close()
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": 1e9}, {"recv_window": 0}, {"recv_window": 60_001}])
+def test_limits_are_checked(options: dict[str, Any]) -> None:
+    """A time budget or window that cannot be is refused at once."""
+    with pytest.raises(Mistake):
+        RestClient(VENUES["testnet"], Credentials("k", "s"), **options)

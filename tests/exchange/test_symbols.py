@@ -1,0 +1,35 @@
+"""Symbols as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from leverage_nb.exchange.symbols import normalize, suggest
+
+LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ETHBTC", "42USDT", "哈基米USDT")
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("BTCUSDT", "BTCUSDT"), ("btcusdt", "BTCUSDT"), (" BTC/USDT ", "BTCUSDT"), ("btc/usdt:usdt", "BTCUSDT"),
+        ("BTC/USDT:USDT-261225", "BTCUSDT_261225"), ("哈基米usdt", "哈基米USDT"), ("ETH/BTC:BTC", "ETHBTC"),
+    ],
+)  # fmt: skip
+def test_every_common_spelling_is_understood(text: str, symbol: str) -> None:
+    """Lower case and ccxt's spelling mean Binance's symbol."""
+    assert normalize(text) == symbol
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"), [("BTCUSTD", "BTCUSDT"), ("BTC", "BTCUSDT"), ("SOLUSD", "SOLUSDT"), ("42", "42USDT")]
+)
+def test_the_likely_symbol_is_suggested_first(typed: str, first: str) -> None:
+    """A swapped letter or a bare base asset leads to the symbol that was meant."""
+    assert suggest(typed, LISTED)[0] == first
+
+
+def test_nothing_far_fetched_is_suggested() -> None:
+    """What looks like no symbol gets no suggestion."""
+    assert suggest("FOO", LISTED) == ()
+    assert suggest("BTCUSDT", ()) == ()

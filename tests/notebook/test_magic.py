@@ -1,0 +1,227 @@
+"""``%leverage`` in a real IPython shell, against the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from leverage_nb.account import current
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.errors import (
+    ChangeNotSent,
+    CredentialsMissing,
+    InvalidLeverage,
+    LeverageError,
+    LeverageRefused,
+    Mistake,
+    UnknownSymbol,
+)
+from leverage_nb.notebook.overview import Overview
+from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """An IPython with the extension loaded."""
+    shell = InteractiveShell.instance()
+    shell.extension_manager.load_extension("leverage_nb")
+    yield shell
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+
+
+def run(shell: InteractiveShell, line: str) -> Any:
+    """What ``%leverage line`` returns; its error is raised."""
+    result = shell.run_cell(f"%leverage {line}")
+    result.raise_error()
+    return result.result
+
+
+def test_bare_shows_the_account(shell: InteractiveShell) -> None:
+    """Venue, margin, positions with initial and effective leverage, and three examples."""
+    overview = run(shell, "")
+    assert isinstance(overview, Overview)
+    for shown in (str(overview), overview._repr_html_()):
+        for part in ("SIMULATOR", "72,109.38 available", "cross at 20x", "effective 6.5x", "%leverage BTCUSDT 10"):
+            assert part in shown
+
+
+def test_a_symbol_opens_the_panel(shell: InteractiveShell) -> None:
+    """One symbol, in any spelling, gives the panel on that symbol."""
+    panel = run(shell, "eth/usdt:usdt")
+    assert isinstance(panel, LeveragePanel)
+    assert panel.symbol == "ETHUSDT"
+
+
+def test_several_symbols_give_a_table(shell: InteractiveShell) -> None:
+    """A table of settings, as a DataFrame."""
+    frame = run(shell, "BTCUSDT ethusdt SOLUSDT")
+    assert isinstance(frame, pd.DataFrame)
+    assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+
+
+@pytest.mark.parametrize(
+    ("line", "symbol", "after"),
+    [
+        ("BTCUSDT 10", "BTCUSDT", 10), ("btcusdt 11x", "BTCUSDT", 11), ("BTC/USDT 12 # lower", "BTCUSDT", 12),
+        ("BTC/USDT:USDT 13;", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
+        ("42USDT 5", "42USDT", 5),
+    ],
+)  # fmt: skip
+def test_a_change(shell: InteractiveShell, line: str, symbol: str, after: int) -> None:
+    """Every way to write a change makes it, and returns the record."""
+    change = run(shell, line)
+    assert isinstance(change, LeverageChange)
+    assert current().setting(symbol).leverage == after == (change.after or 0)
+
+
+def test_the_result_can_be_kept(shell: InteractiveShell) -> None:
+    """``change = %leverage BTCUSDT 10`` keeps the record, and $ and {} expand."""
+    shell.user_ns["symbols"] = ["XRPUSDT"]
+    shell.run_cell("change = %leverage {symbols[0]} 9").raise_error()
+    assert shell.user_ns["change"].symbol == "XRPUSDT"
+
+
+def test_brackets_and_plot(shell: InteractiveShell) -> None:
+    """--brackets gives DataFrames of one, several or all symbols; --plot gives axes."""
+    assert run(shell, "BTCUSDT --brackets").index.name == "bracket"
+    assert run(shell, "BTCUSDT ETHUSDT --brackets").index.unique("symbol").tolist() == ["BTCUSDT", "ETHUSDT"]
+    assert len(run(shell, "--brackets").index.unique("symbol")) == 11
+    for line in ("BTCUSDT --plot", "BTCUSDT SOLUSDT --plot"):
+        assert isinstance(run(shell, line), Axes)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("FOO 10", UnknownSymbol, "FOO is not a symbol on the simulator"),
+        ("BTCUSTD 10", UnknownSymbol, "Did you mean BTCUSDT?"),
+        ("BTCUSDT ten", Mistake, "ten is neither a leverage nor a symbol"),
+        ("BTCUSDT 0", InvalidLeverage, "0 is not a leverage for BTCUSDT: it takes a whole number from 1 to 150"),
+        ("BTCUSDT -5", InvalidLeverage, "-5 is not"),
+        ("BTCUSDT 10.5", InvalidLeverage, "10.5 is not"),
+        ("BTCUSDT 1e9", InvalidLeverage, "1e9 is not"),
+        ("BTCUSDT 200", InvalidLeverage, "from 1 to 150"),
+        ("哈基米USDT 4", InvalidLeverage, "from 1 to 3"),
+        ("BTCUSDT 10 20", Mistake, "One leverage at a time: 10 and 20"),
+        ("BTCUSDT ETHUSDT 10", Mistake, "One symbol at a time"),
+        ("10", Mistake, "10 of which symbol?"),
+        ("10 BTCUSDT", Mistake, "The leverage comes after the symbol"),
+        ("BTCUSDT --plot --plot", Mistake, "--plot is given twice"),
+        ("BTCUSDT 10 --venue testnet --venue simulator", Mistake, "--venue is given twice"),
+        ("BTCUSDT 10 --plot", Mistake, "no meaning beside"),
+        ("BTCUSDT --plot --brackets", Mistake, "one at a time"),
+        ("--plot", Mistake, "needs a symbol"),
+        ("BTCUSDT ETHBTC --plot", Mistake, "margin asset"),
+        ("{undefined} 10", Mistake, "{undefined} was not filled in"),
+        ("$nope", Mistake, "$nope was not filled in"),
+        ("--nope", Mistake, "Unrecognized arguments: --nope"),
+        ("--venue", Mistake, "expected one argument"),
+        ("--venue mars", Mistake, "no venue 'mars'"),
+        ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
+        ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
+        ("BTCUSDT 'x", Mistake, "closing quotation"),
+        ("BTCUSDT 125", LeverageRefused, "-2027"),
+    ],
+)  # fmt: skip
+def test_slips_cost_a_line(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str, kind: type[LeverageError], words: str
+) -> None:
+    """Every slip is one typed error of one or two lines, without a traceback, and changes nothing."""
+    before = current().settings()["leverage"].to_dict()
+    with pytest.raises(LeverageError) as caught:
+        run(shell, line)
+    capsys.readouterr()
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    shell.run_cell(f"%leverage {line}")
+    printed = capsys.readouterr().out.strip()
+    assert len(printed.splitlines()) <= 2, printed
+    assert "Traceback" not in printed
+    assert current().settings()["leverage"].to_dict() == before
+
+
+def test_help(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help prints the commands, and %leverage? is the same text."""
+    assert run(shell, "--help") is None
+    shell.run_cell("%leverage -h")
+    assert "--brackets" in capsys.readouterr().out
+    assert "%leverage BTCUSDT 10" in shell.find_line_magic("leverage").__doc__
+
+
+def test_venue_alone_switches_and_beside_something_does_not(shell: InteractiveShell, simulator: Simulator) -> None:
+    """--venue alone is for all that follows; with a symbol it is for that call."""
+    testnet = connect_to(simulator, "testnet")
+    change = run(shell, "BTCUSDT 10 --venue testnet")
+    assert change.venue == "testnet"
+    assert current().venue == "simulator"
+    assert run(shell, "--venue testnet").venue == "testnet"
+    assert run(shell, "BTCUSDT 11").venue == "testnet"
+    assert current() is testnet
+    shell.run_cell("%config LeverageMagics.venue = 'simulator'", silent=True).raise_error()
+    assert run(shell, "BTCUSDT 12").venue == "simulator"
+
+
+@pytest.mark.parametrize(("answer", "after"), [("yes", 10), ("y", 10), ("no", 20), ("", 20), ("10", 20)])
+def test_mainnet_asks(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, answer: str, after: int
+) -> None:
+    """On mainnet the question names venue, account, symbol, before and after; anything but yes changes nothing."""
+    asked: list[str] = []
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        return answer
+
+    main = connect_to(simulator, "mainnet")
+    monkeypatch.setattr("builtins.input", reply)
+    run(shell, "BTCUSDT 10 --venue mainnet")
+    assert main.setting("BTCUSDT").leverage == after
+    assert len(asked) == 1
+    for part in ("MAINNET", main.label, "BTCUSDT", "20x", "10x"):
+        assert part in asked[0]
+
+
+def test_mainnet_yes_and_nobody_to_ask(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """-y asks nothing; where nobody can answer, nothing is sent and -y is named."""
+    from IPython.core.error import StdinNotImplementedError
+
+    def nobody(question: str) -> str:
+        raise StdinNotImplementedError
+
+    main = connect_to(simulator, "mainnet")
+    monkeypatch.setattr("builtins.input", nobody)
+    with pytest.raises(Mistake, match="-y"):
+        run(shell, "BTCUSDT 10 --venue mainnet")
+    assert main.setting("BTCUSDT").leverage == 20
+    assert run(shell, "BTCUSDT 20 --venue mainnet").status == "unchanged"
+    assert run(shell, "BTCUSDT 10 --venue mainnet -y").after == 10
+
+
+def test_a_simulator_that_is_gone(shell: InteractiveShell, simulator: Simulator) -> None:
+    """A connection that is refused is one line that says nothing was sent."""
+    gone = connect_to(simulator, "testnet")
+    gone.tiers("BTCUSDT")
+    gone.margin_asset("BTCUSDT")
+    simulator.close()
+    with pytest.raises(ChangeNotSent):
+        run(shell, "BTCUSDT 10 --venue testnet")
+
+
+def test_unloading_takes_the_magic_away(shell: InteractiveShell) -> None:
+    """After unload_ext there is no %leverage; it can be loaded again."""
+    shell.extension_manager.unload_extension("leverage_nb")
+    assert shell.find_line_magic("leverage") is None
+    shell.extension_manager.load_extension("leverage_nb")
+    assert run(shell, "BTCUSDT 10").after == 10

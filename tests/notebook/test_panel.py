@@ -1,0 +1,166 @@
+"""The panel's states and what it sends, without a browser; what the browser does is in test_panel_in_browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.errors import UnknownSymbol
+from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
+    """A click in the browser on what is rendered now, unless ``other`` says differently."""
+    table = panel.view.table
+    content = {"kind": kind, "click": panel.view.answered + 1, "symbol": table["symbol"], "version": table["version"]}
+    panel._receive(panel.view, content | {"leverage": leverage} | other, [])
+
+
+@pytest.fixture
+def panel(account: Account) -> LeveragePanel:
+    return LeveragePanel(account, "btcusdt")
+
+
+def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
+    """Slider, bound, badge and figures are those of the symbol's setting and tiers."""
+    table = panel.view.table
+    assert (panel.symbol, panel.state, panel.slider.value, panel.slider.max) == ("BTCUSDT", "editing", 20, 150)
+    assert len(table["pixels"]) == len(table["max_notional"]) == len(table["tier"]) == 150
+    assert table["max_notional"][20] == "70,000,000 USDT"  # at 21x
+    assert "SIMULATOR" in table["badge"]
+    assert "<svg" in table["svg"]
+    assert len(panel.picker.options) == 11
+
+
+def test_pixels_fall_with_leverage_and_rise_with_notional(panel: LeveragePanel) -> None:
+    """Going up in leverage, the marker moves right and never up."""
+    xs, ys = zip(*panel.view.table["pixels"], strict=True)
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys)
+    assert max(ys) < panel.view.table["ground"]
+
+
+def test_apply_changes_and_says_so(panel: LeveragePanel, account: Account) -> None:
+    """Apply changes the leverage on the exchange; the panel shows the new setting and the proof."""
+    click(panel, "apply", 75)
+    assert panel.state == "done"
+    assert account.setting("BTCUSDT").leverage == 75
+    assert panel.view.table["current"] == 75
+    assert "BTCUSDT 20x → 75x" in panel.view.message
+    assert panel.view.answered == 1
+
+
+def test_a_refusal_is_shown_and_nothing_pretended(panel: LeveragePanel, account: Account) -> None:
+    """A refusal leaves the setting, says code, words and advice, and the state is failed."""
+    click(panel, "apply", 150)
+    assert panel.state == "failed"
+    assert panel.view.table["current"] == 20
+    assert "-2027" in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 20
+
+
+@pytest.mark.parametrize("other", [{"version": 0}, {"symbol": "ETHUSDT"}])
+def test_a_click_on_what_is_no_longer_shown_sends_nothing(
+    panel: LeveragePanel, account: Account, other: dict[str, Any]
+) -> None:
+    """A click made on another table than the one shown now is refused."""
+    click(panel, "apply", 10, **other)
+    assert panel.state == "failed"
+    assert "nothing was sent" in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 20
+
+
+def test_a_new_symbol_brings_table_bound_and_value(panel: LeveragePanel) -> None:
+    """Selecting a symbol shows its tiers before the slider gets its bound and value."""
+    order: list[str] = []
+    panel.view.observe(lambda _: order.append("table"), "table")
+    panel.slider.observe(lambda change: order.append(change["name"]), ["max", "value"])
+    panel.select("哈基米USDT")
+    assert (panel.symbol, panel.slider.max, panel.slider.value) == ("哈基米USDT", 3, 3)
+    assert order[0] == "table"
+    panel.picker.value = "eth/btc"
+    assert (panel.symbol, panel.slider.max, panel.picker.value) == ("ETHBTC", 100, "ETHBTC")
+
+
+def test_a_misspelt_symbol_is_answered_in_the_panel(panel: LeveragePanel) -> None:
+    """A symbol that is not there leaves the panel where it was, with a guess in the message area."""
+    panel.picker.value = "BTCUSTD"
+    assert (panel.symbol, panel.state) == ("BTCUSDT", "failed")
+    assert "Did you mean BTCUSDT?" in panel.view.message
+    with pytest.raises(UnknownSymbol):
+        panel.select("FOO")
+
+
+def test_reload_sees_a_change_made_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
+    """Reload reads the setting anew and leaves the slider where it is."""
+    simulator.exchange.account.set_leverage("BTCUSDT", 50)
+    panel.slider.value = 30
+    click(panel, "reload", 30)
+    assert (panel.view.table["current"], panel.slider.value, panel.state) == (50, 30, "editing")
+
+
+def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: Simulator) -> None:
+    """An exchange that is gone, and even a slip of ours, is shown in the panel and never lost in a log."""
+    panel.account._load_tiers = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
+    panel.account._tiers = None
+    click(panel, "apply", 10)
+    assert panel.state == "failed"
+    assert "ZeroDivisionError" in panel.view.message
+    simulator.close()
+    click(panel, "reload", 10)
+    assert panel.state == "failed"
+
+
+def test_unknown_messages_are_ignored(panel: LeveragePanel) -> None:
+    """A message of a kind that is not known does nothing."""
+    panel._receive(panel.view, {"kind": "format-disk"}, [])
+    assert (panel.state, panel.view.answered) == ("editing", 0)
+
+
+def test_mainnet_reviews_first(simulator: Simulator) -> None:
+    """On a venue that asks first nothing is sent before the confirmation of exactly what was reviewed."""
+    account = connect_to(simulator, "mainnet")
+    panel = LeveragePanel(account, "BTCUSDT")
+    click(panel, "confirm", 10)
+    assert panel.state == "failed"
+    click(panel, "apply", 10)
+    assert (panel.state, account.setting("BTCUSDT").leverage) == ("reviewing", 20)
+    assert "MAINNET" in panel.view.message
+    click(panel, "confirm", 11)
+    assert (panel.state, account.setting("BTCUSDT").leverage) == ("failed", 20)
+    click(panel, "apply", 10)
+    panel.slider.value = 33
+    assert panel.state == "editing"
+    click(panel, "apply", 10)
+    click(panel, "cancel", 10)
+    assert panel.state == "editing"
+    click(panel, "apply", 10)
+    click(panel, "confirm", 10)
+    assert (panel.state, account.setting("BTCUSDT").leverage) == ("done", 10)
+
+
+def test_no_secret_in_what_is_sent_to_the_browser(panel: LeveragePanel, simulator: Simulator) -> None:
+    """The panel's state and twin hold neither key nor secret."""
+    shown = str([widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]) + str(panel._twin)
+    assert simulator.api_key not in shown
+    assert simulator.api_secret not in shown
+
+
+def test_the_twin_is_readable_without_widgets(panel: LeveragePanel) -> None:
+    """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
+    html, text = panel._twin
+    for shown in (html, text):
+        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run the cell"):
+            assert part in shown
+    assert "<svg" in html
+
+
+def test_no_text_colour_is_fixed_in_the_chart(panel: LeveragePanel) -> None:
+    """Every colour of the chart is a theme variable, so that it can be read in light and dark."""
+    import re
+
+    assert set(re.findall(r"(?:fill|stroke): *(#[0-9a-f]{6})", panel.view.table["svg"])) == set()

@@ -1,0 +1,82 @@
+"""plot_brackets: what is drawn is what the tiers say."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+import leverage_nb as lev
+from leverage_nb.account import Account
+from leverage_nb.errors import InvalidLeverage, Mistake
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def test_the_staircase_is_the_tiers(account: Account) -> None:
+    """Each tier is an edge at its leverage and cap, on two logarithmic axes, labelled readably."""
+    frame = account.brackets("BTCUSDT")
+    ax = lev.plot_brackets(frame)
+    x, y = ax.get_lines()[0].get_data()
+    assert np.array_equal(np.asarray(x), frame["initial_leverage"].to_numpy()[::-1])
+    assert np.array_equal(np.asarray(y), frame["notional_cap"].to_numpy()[::-1])
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "log", "max notional, USDT")
+    labels = {text.get_text() for text in ax.texts}
+    assert {"1.8B", "300k", "12M", "800k"} <= labels
+    assert "SIMULATOR" in ax.get_title(loc="left")
+
+
+def test_the_current_leverage_is_marked(account: Account) -> None:
+    """The mark stands at the leverage, at the height of what it allows, and says so."""
+    ax = lev.plot_brackets(account.brackets("BTCUSDT"), leverage=21)
+    assert any("now 21x: up to 70M USDT" in text.get_text() for text in ax.texts)
+    mark = next(line for line in ax.get_lines() if line.get_marker() == "D")
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (21, 70_000_000)  # type: ignore[index]  # arrays of one
+    with pytest.raises(InvalidLeverage):
+        lev.plot_brackets(account.brackets("BTCUSDT"), leverage=151)
+
+
+def test_tier_labels_do_not_overlap(account: Account) -> None:
+    """For every symbol, the labels at the tier edges can be told apart."""
+    # Without a Chinese font on the machine matplotlib warns of missing glyphs, which is not the matter here.
+    warnings.filterwarnings("ignore", "Glyph .* missing")
+    for symbol in account.symbols():
+        ax = lev.plot_brackets(account.brackets(symbol))
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in ax.texts]
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:i]), symbol
+        plt.close("all")
+
+
+def test_several_symbols_share_an_axis(account: Account) -> None:
+    """Several symbols of one margin asset are drawn together, with a legend and each one's mark."""
+    ax = lev.plot_brackets(account.brackets(["BTCUSDT", "SOLUSDT", "42USDT"]), leverage={"SOLUSDT": 20})
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["BTCUSDT", "SOLUSDT", "42USDT"]
+    assert sum(line.get_marker() == "D" for line in ax.get_lines()) == 1
+
+
+def test_margin_assets_are_not_mixed(account: Account) -> None:
+    """Symbols margined in different assets cannot share an axis; the error names one of each."""
+    with pytest.raises(Mistake, match=r"BTCUSDT in USDT, ETHBTC in BTC"):
+        lev.plot_brackets(account.brackets(["BTCUSDT", "ETHBTC"]))
+    with pytest.raises(Mistake, match="no brackets"):
+        lev.plot_brackets(account.brackets().iloc[:0])
+
+
+def test_given_axes_are_used_and_no_figure_is_made(account: Account) -> None:
+    """With ``ax`` the plot goes there, and pyplot is left alone."""
+    ax = Figure().add_subplot()
+    assert lev.plot_brackets(account.tiers("BTCUSDT"), ax=ax) is ax
+    assert plt.get_fignums() == []

@@ -1,0 +1,93 @@
+"""Who is let in: key, signature, timestamp, weight."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+
+from leverage_nb.simulator import Simulator
+from tests.simulator.conftest import Call, signature, signed_call
+
+CONFIG = "/fapi/v1/symbolConfig"
+
+
+def get(simulator: Simulator, query: str, key: str | None = None) -> tuple[int, int]:
+    headers = {"X-MBX-APIKEY": simulator.api_key if key is None else key}
+    response = requests.get(f"{simulator.rest_url}{CONFIG}?{query}", headers=headers, timeout=5)
+    return response.status_code, response.json().get("code") if response.status_code != 200 else 0
+
+
+def test_the_official_example_signature_is_accepted_by_the_same_rule() -> None:
+    """The signature rule reproduces Binance's documented HMAC example."""
+    secret = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
+    text = (
+        "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
+        "&recvWindow=5000&timestamp=1591702613943"
+    )
+    assert signature(secret, text) == "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9"
+
+
+def test_keys(simulator: Simulator) -> None:
+    """No key or a malformed one is -2014, an unknown one -2015 with the address; both are HTTP 401."""
+    assert requests.get(simulator.rest_url + CONFIG, timeout=5).json()["code"] == -2014
+    assert get(simulator, "timestamp=1&signature=x", key="short") == (401, -2014)
+    assert get(simulator, "timestamp=1&signature=x", key="a" * 64) == (401, -2015)
+
+
+def test_signatures(simulator: Simulator) -> None:
+    """A missing signature is -1102, a wrong one -1022; hex digits may be in either case."""
+    now = int(time.time() * 1000)
+    good = signature(simulator.api_secret, f"timestamp={now}")
+    assert get(simulator, f"timestamp={now}") == (400, -1102)
+    assert get(simulator, f"timestamp={now}&signature={good[::-1]}") == (400, -1022)
+    assert get(simulator, f"timestamp={now}&signature={good.upper()}") == (200, 0)
+    assert get(simulator, f"timestamp={now + 1}&signature={good}") == (400, -1022)
+
+
+def test_query_and_body_are_signed_as_one_text(simulator: Simulator) -> None:
+    """The signed text is the query followed by the body with nothing between, as in Binance's mixed example."""
+    query, body = "symbol=BTCUSDT&leverage=11", f"timestamp={int(time.time() * 1000)}"
+    sign = signature(simulator.api_secret, query + body)
+    response = requests.post(
+        f"{simulator.rest_url}/fapi/v1/leverage?{query}",
+        data=f"{body}&signature={sign}",
+        headers={"X-MBX-APIKEY": simulator.api_key, "Content-Type": "application/x-www-form-urlencoded"},
+        timeout=5,
+    )
+    assert response.json()["leverage"] == 11
+
+
+@pytest.mark.parametrize(("age", "window", "code"), [
+    (0, 5000, 0), (4_000, 5000, 0), (6_000, 5000, -1021), (6_000, 60_000, 0), (-500, 5000, 0), (-1_500, 5000, -1021),
+])  # fmt: skip
+def test_timestamps(simulator: Simulator, age: int, window: int, code: int) -> None:
+    """A request is in time when it is at most recvWindow old and less than a second ahead."""
+    moment = int(time.time() * 1000) - age
+    status, body = signed_call(simulator, "GET", CONFIG, recvWindow=window, timestamp=moment)
+    assert (status, body["code"] if code else 0) == (400 if code else 200, code)
+
+
+def test_malformed_timestamps(call: Call) -> None:
+    """Words for a timestamp are refused as illegal characters, an empty one as missing."""
+    assert call("GET", CONFIG, timestamp="noon")[1]["code"] == -1100
+    assert call("GET", CONFIG, timestamp="")[1]["code"] == -1102
+
+
+def test_a_parameter_given_twice_is_refused(simulator: Simulator) -> None:
+    """Duplicate values are -1101."""
+    assert get(simulator, "timestamp=1&timestamp=2&signature=x") == (400, -1101)
+
+
+def test_weight_is_counted_and_limited() -> None:
+    """Every answer names the weight used this minute; past the limit it is 429 and -1003; a new minute is fresh."""
+    now = [1_700_000_000.0]
+    with Simulator(weight_limit=12, clock=lambda: now[0]) as simulator:
+        url = simulator.rest_url + "/fapi/v1/premiumIndex"
+        assert requests.get(url, params={"symbol": "BTCUSDT"}, timeout=5).headers["X-MBX-USED-WEIGHT-1M"] == "1"
+        assert requests.get(url, timeout=5).headers["X-MBX-USED-WEIGHT-1M"] == "11"
+        over = requests.get(url, timeout=5)
+        assert (over.status_code, over.json()["code"]) == (429, -1003)
+        now[0] += 60
+        assert requests.get(url, timeout=5).status_code == 200

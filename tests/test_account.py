@@ -1,0 +1,262 @@
+"""The one door to an account."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+import leverage_nb as lev
+from leverage_nb import account as account_module
+from leverage_nb.account import Account, connect, current, switch
+from leverage_nb.errors import (
+    ChangeNotSent,
+    CredentialsMissing,
+    InvalidLeverage,
+    LeverageRefused,
+    Mistake,
+    NotConnected,
+    RequestRefused,
+    UnexpectedAnswer,
+    UnknownSymbol,
+)
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+from tests.exchange.wire import response, serving
+
+
+def test_connect_and_current_see_the_same_exchange() -> None:
+    """One default simulator a process: what one account changes the other sees."""
+    connect().set_leverage("XRPUSDT", 7)
+    assert current().setting("XRPUSDT").leverage == 7
+    assert account_module.default_simulator() is account_module.default_simulator()
+
+
+def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
+    """%leverage uses an account that was connected from Python, without keys in the environment."""
+    testnet = connect_to(simulator, "testnet")
+    assert current().venue == "simulator"
+    assert switch("testnet") is testnet
+    assert current() is testnet
+    testnet.close()
+    with pytest.raises(CredentialsMissing):
+        current()
+
+
+def test_a_failed_switch_changes_nothing() -> None:
+    """Without a key the venue in use stays what it was."""
+    with pytest.raises(CredentialsMissing):
+        switch("mainnet")
+    assert current().venue == "simulator"
+
+
+def test_keys_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Testnet keys in the environment are found."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
+    with connect("testnet", rest_url=simulator.rest_url) as account:
+        assert account.setting("BTCUSDT").venue == "testnet"
+
+
+def test_brackets_of_one_several_and_all(account: Account, published_tiers: dict[str, Any]) -> None:
+    """Index, columns, dtypes and every figure are those of the published tiers."""
+    frame = account.brackets()
+    assert frame.index.names == ["symbol", "bracket"]
+    assert list(frame.columns) == ["initial_leverage", "notional_floor", "notional_cap", "maint_margin_ratio", "cum"]
+    assert frame.dtypes.astype(str).tolist() == ["int64", "float64", "float64", "float64", "float64"]
+    assert len(frame) == sum(map(len, published_tiers.values()))
+    wire = ["initialLeverage", "notionalFloor", "notionalCap", "maintMarginRatio", "cum"]
+    for symbol, rows in published_tiers.items():
+        expected = np.array([[row[name] for name in wire] for row in rows])
+        assert (frame.loc[symbol].to_numpy() == expected).all()
+        assert (account.brackets(symbol).to_numpy() == expected).all()
+    one = account.brackets("eth/btc")
+    assert (one.index.name, one.attrs["symbol"], one.attrs["margin_assets"]) == ("bracket", "ETHBTC", {"ETHBTC": "BTC"})
+    two = account.brackets(["SOLUSDT", "btcusdt"])
+    assert two.index.unique("symbol").tolist() == ["SOLUSDT", "BTCUSDT"]
+    assert (two.attrs["venue"], two.columns.name) == ("simulator", "SIMULATOR")
+
+
+def test_frames_are_readable(account: Account) -> None:
+    """No figure is shown as 3.000000e+05, in text or HTML, also after slicing."""
+    for frame in (account.brackets("BTCUSDT"), account.brackets().head(3), account.settings()):
+        for shown in (repr(frame), frame._repr_html_()):
+            assert "e+0" not in shown
+            assert "SIMULATOR" in shown
+    assert "300,000" in account.brackets("BTCUSDT").to_html() + account.brackets("BTCUSDT")._repr_html_()
+
+
+def test_settings_table(account: Account) -> None:
+    """Leverage, maximum, cap, held with orders, room and margin type; in the order asked for."""
+    frame = account.settings(["SOLUSDT", "BTCUSDT", "ethbtc"])
+    assert frame.index.tolist() == ["SOLUSDT", "BTCUSDT", "ETHBTC"]
+    btc = frame.loc["BTCUSDT"]
+    assert (btc["leverage"], btc["symbol_max"], btc["max_notional"]) == (20, 150, 100_000_000)
+    assert btc["held"] == pytest.approx(5 * 86_412.5)
+    assert btc["room"] == pytest.approx(100_000_000 - 5 * 86_412.5)
+    assert frame.loc["SOLUSDT", "held"] == 13_000
+    assert frame["margin_asset"].tolist() == ["USDT", "USDT", "BTC"]
+    assert len(account.settings()) == 11
+    with pytest.raises(UnknownSymbol):
+        account.settings(["BTCUSDT", "FOO"])
+
+
+def test_positions_table(account: Account) -> None:
+    """Held positions with initial and effective leverage and the exchange's own liquidation price."""
+    frame = account.positions()
+    assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT"]
+    assert frame["side"].tolist() == ["long", "short"]
+    assert frame["leverage"].tolist() == [20, 10]
+    # Isolated ETHUSDT: 60 x 2812.40 over 17,700 + 60 x (2950 - 2812.40).
+    assert frame.loc["ETHUSDT", "effective_leverage"] == pytest.approx(168_744 / (17_700 + 8_256))
+    # Cross BTCUSDT: 5 x 86,412.50 over (100,000 - 17,700) + 5 x 2,412.50.
+    assert frame.loc["BTCUSDT", "effective_leverage"] == pytest.approx(432_062.5 / (82_300 + 12_062.5))
+    assert frame["margin_type"].tolist() == ["cross", "isolated"]
+
+
+def test_positions_of_an_empty_account() -> None:
+    """An account that holds nothing gives an empty table with the same columns."""
+    empty: dict[str, Any] = {
+        "accountAlias": "x", "wallets": {"USDT": "1"}, "leverage": {}, "isolated": [], "positions": [],
+        "orders": [], "dualSidePosition": False, "multiAssetsMargin": False,
+    }  # fmt: skip
+    with Simulator(account=empty) as simulator, connect_to(simulator) as account:
+        assert account.positions().empty
+        assert "effective_leverage" in account.positions().columns
+        assert account.settings()["held"].sum() == 0
+
+
+def test_set_leverage_accepts_what_people_write(account: Account) -> None:
+    """Any spelling of symbol and leverage reaches the exchange as Binance's."""
+    assert account.set_leverage("btc/usdt:usdt", "10x").after == 10
+    assert account.set_leverage("哈基米usdt", np.int64(2)).after == 2  # type: ignore[arg-type]  # a DataFrame's int
+    assert account.set_leverage("BTCUSDT", 10).status == "unchanged"
+
+
+@pytest.mark.parametrize("leverage", ["ten", 0, -5, 10.5, "1e9", 151, 200, None])
+def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
+    account: Account, simulator: Simulator, leverage: Any
+) -> None:
+    """A leverage outside the symbol's tiers is refused here, with the symbol's real maximum."""
+    account.tiers("BTCUSDT")
+    used = simulator.exchange._weight.used
+    with pytest.raises(InvalidLeverage, match="from 1 to 150") as caught:
+        account.set_leverage("BTCUSDT", leverage)
+    assert caught.value.max_leverage == 150
+    assert simulator.exchange._weight.used - used <= 1  # exchangeInfo at most; no setting read, nothing posted
+
+
+def test_a_raised_maximum_is_noticed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leverage above the cached maximum is looked up anew before it is refused."""
+    table = account._tier_table()
+    low = account_module.BracketTable(
+        table.symbols, table.start, {**table.figures, "initial_leverage": table.figures["initial_leverage"] / 1}, {}, {}
+    )
+    low.figures["initial_leverage"][table.start[table.symbols.index("BTCUSDT")]] = 101
+    monkeypatch.setattr(account, "_tiers", low)
+    with pytest.raises(InvalidLeverage, match="from 1 to 101"):
+        account.check_leverage("BTCUSDT", 150)
+    monkeypatch.setattr(account, "_tiers_at", account._tiers_at - 60)
+    assert account.check_leverage("BTCUSDT", 150) == 150
+
+
+def test_unknown_symbols_are_answered_with_a_guess(account: Account) -> None:
+    """A misspelt symbol raises with what was probably meant, and sends no change."""
+    with pytest.raises(UnknownSymbol) as caught:
+        account.set_leverage("BTCUSTD", 10)
+    assert caught.value.suggestions == ("BTCUSDT",)
+    assert "Did you mean BTCUSDT?" in str(caught.value)
+
+
+def test_refusals_reach_python_typed(account: Account) -> None:
+    """The three margin refusals arrive with Binance's code, its words and advice."""
+    for symbol, leverage, code in (("BTCUSDT", 125, -2027), ("BTCUSDT", 1, -2028), ("ETHUSDT", 5, -4161)):
+        with pytest.raises(LeverageRefused) as caught:
+            account.set_leverage(symbol, leverage)
+        assert caught.value.code == code
+        assert caught.value.hint
+
+
+def test_a_wrong_secret_is_explained(simulator: Simulator) -> None:
+    """A wrong secret is -1022 with advice to copy key and secret again, and shows neither."""
+    with connect_to(simulator, api_secret="w" * 64) as account:
+        with pytest.raises(RequestRefused) as caught:
+            account.brackets()
+        assert caught.value.code == -1022
+        assert "copy key and secret again" in caught.value.hint
+        assert "w" * 64 not in str(caught.value)
+        assert simulator.api_key not in str(caught.value)
+
+
+def test_a_server_that_is_gone_is_explained(simulator: Simulator, account: Account) -> None:
+    """When the exchange is gone a change is certainly not sent, and the error says so."""
+    account.tiers("BTCUSDT")
+    account.margin_asset("BTCUSDT")
+    simulator.close()
+    with pytest.raises(ChangeNotSent, match="could not be reached"):
+        account.set_leverage("BTCUSDT", 10)
+    with pytest.raises(NotConnected):
+        account.setting("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("wire", "words"),
+    [
+        (response(b"<html>maintenance</html>", "200 OK", "Content-Type: text/html"), "HTML page"),
+        (response(b"", "302 Found", "Location: https://elsewhere.example/"), "redirect"),
+    ],
+)
+def test_what_is_no_answer_of_binance_is_said(wire: bytes, words: str) -> None:
+    """HTML with 200 or a redirect is never taken for tiers."""
+    with serving(wire) as server:
+        account = connect("testnet", rest_url=server.url, api_key="k" * 64, api_secret="s" * 64)
+        with pytest.raises(UnexpectedAnswer, match=words):
+            account.brackets()
+        account.close()
+
+
+def test_an_account_keeps_its_secrets(account: Account, simulator: Simulator) -> None:
+    """No repr or vars shows key or secret, and an account is not pickled."""
+    assert simulator.api_key not in repr(account) + str(vars(account))
+    assert simulator.api_secret not in repr(account) + str(vars(account))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(account)
+
+
+def test_a_simulators_badge_is_never_worn_by_another_exchange() -> None:
+    """connect("simulator") to an address that is not on this machine is refused."""
+    with pytest.raises(Mistake):
+        connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
+
+
+def test_a_change_made_elsewhere_is_what_before_shows(account: Account, simulator: Simulator) -> None:
+    """The setting is read before every change: what another client did is seen."""
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)
+    change = account.set_leverage("BTCUSDT", 34)
+    assert (change.before, change.after) == (33, 34)
+
+
+def test_tiers_are_cached_and_brackets_are_not(account: Account, simulator: Simulator) -> None:
+    """tiers() asks once in five minutes; brackets() asks every time."""
+
+    def used() -> int:
+        return int(requests.get(simulator.rest_url + "/fapi/v1/ping", timeout=5).headers["X-MBX-USED-WEIGHT-1M"])
+
+    account.tiers("BTCUSDT")
+    before = used()
+    account.tiers("ETHUSDT")
+    assert used() - before == 1  # the ping alone
+    account.brackets("BTCUSDT")
+    assert used() - before >= 3
+
+
+def test_public_names() -> None:
+    """The public face is this list, each name importable, and nothing else."""
+    assert sorted(lev.__all__) == lev.__all__
+    for name in lev.__all__:
+        assert getattr(lev, name).__doc__
+    with pytest.raises(AttributeError):
+        lev.nothing  # noqa: B018 - the access is the test

@@ -1,0 +1,47 @@
+"""How values look."""
+
+from __future__ import annotations
+
+import pytest
+
+from leverage_nb import cards
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (300_000, "300k"), (1.8e9, "1.8B"), (12_500_000, "12.5M"), (999, "999"), (0.045, "0.045"), (2e12, "2T")],
+)
+def test_short_figures(value: float, text: str) -> None:
+    """Caps read as traders write them."""
+    assert cards.short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "asset", "text"),
+    [(300_000, "USDT", "300,000 USDT"), (1860.3125, "", "1,860.31"), (0.00123, "BTC", "0.00123 BTC"), (-5.5, "", "-5.50")],
+)
+def test_amounts(value: float, asset: str, text: str) -> None:
+    """Amounts are in full, with their asset."""
+    assert cards.amount(value, asset) == text
+
+
+def test_a_card_escapes_what_it_shows() -> None:
+    """Text from an exchange is shown, never run."""
+    card = cards.Card("testnet", "<script>x</script>", (("<b>", "<i>"),), "<u>", examples=("<a>",))
+    html = card.html()
+    for tag in ("<script>", "<i>", "<u>", "<a>"):
+        assert tag not in html
+    assert "<script>" not in cards.message("<script>", "<script>")
+    assert "<script>" not in cards.table("<script>", ["<script>"], [["<script>"]])
+    assert "[TESTNET] <script>" in card.text()
+
+
+@pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
+def test_badges_can_be_read(venue: str) -> None:
+    """White on each venue's badge has a contrast of at least 4.5:1, by the WCAG formula."""
+    colour = cards._BADGES[venue]
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert 1.05 / (luminance + 0.05) >= 4.5
+    assert cards.label(venue) in cards.badge(venue)

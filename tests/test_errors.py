@@ -1,0 +1,35 @@
+"""How errors meet the user."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from leverage_nb import errors
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    """Every error class is in the module's drawing, and the drawing names no other."""
+    classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__}
+    drawing = (errors.__doc__ or "").split("::", 1)[1].split("Each prints", 1)[0]
+    drawn = {word for word in drawing.replace("(", " ").split() if word[0].isupper() and word.isidentifier()}
+    assert classes <= drawn
+    assert all(issubclass(getattr(errors, name), errors.LeverageError) for name in classes)
+
+
+def test_an_error_renders_as_a_line_and_its_hint() -> None:
+    """A notebook shows what happened and what to do, no traceback; \\*(debug\\*) brings the traceback back."""
+    error = errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"])
+    lines = error._render_traceback_()
+    assert [line.replace("\x1b[91m", "").replace("\x1b[0m", "") for line in lines] == [
+        "UnknownSymbol: BTCUSTD is not a symbol on the testnet.",
+        "Did you mean BTCUSDT?",
+    ]
+    assert isinstance(error, ValueError)
+
+
+def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LEVERAGE_NB_DEBUG set, IPython finds no short form and prints the full traceback."""
+    monkeypatch.setenv("LEVERAGE_NB_DEBUG", "1")
+    assert not hasattr(errors.Mistake("x"), "_render_traceback_")
