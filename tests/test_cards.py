@@ -18,7 +18,12 @@ def test_short_figures(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "asset", "text"),
-    [(300_000, "USDT", "300,000 USDT"), (1860.3125, "", "1,860.31"), (0.00123, "BTC", "0.00123 BTC"), (-5.5, "", "-5.50")],
+    [
+        (300_000, "USDT", "300,000 USDT"),
+        (1860.3125, "", "1,860.31"),
+        (0.00123, "BTC", "0.00123 BTC"),
+        (-5.5, "", "-5.50"),
+    ],
 )
 def test_amounts(value: float, asset: str, text: str) -> None:
     """Amounts are in full, with their asset."""

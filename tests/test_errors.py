@@ -19,7 +19,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 
 def test_an_error_renders_as_a_line_and_its_hint() -> None:
-    """A notebook shows what happened and what to do, no traceback; \\*(debug\\*) brings the traceback back."""
+    """A notebook shows what happened and what to do, no traceback."""
     error = errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"])
     lines = error._render_traceback_()
     assert [line.replace("\x1b[91m", "").replace("\x1b[0m", "") for line in lines] == [

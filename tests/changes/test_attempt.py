@@ -18,7 +18,15 @@ from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
 
 BASE = "https://demo-fapi.binance.com"
-SETTING = [{"symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": False, "leverage": 20, "maxNotionalValue": "100000000"}]
+SETTING = [
+    {
+        "symbol": "BTCUSDT",
+        "marginType": "CROSSED",
+        "isAutoAddMargin": False,
+        "leverage": 20,
+        "maxNotionalValue": "100000000",
+    }
+]
 APPLIED = {"leverage": 10, "maxNotionalValue": "230000000", "symbol": "BTCUSDT"}
 
 
@@ -33,10 +41,14 @@ def client() -> Iterator[RestClient]:
 
 
 def answer(client: Any, body: Any, status: int = 200) -> None:
-    client.wire.post(f"{BASE}/fapi/v1/leverage", body=body if isinstance(body, (str, Exception)) else json.dumps(body), status=status)
+    """Let the POST be answered so."""
+    client.wire.post(
+        f"{BASE}/fapi/v1/leverage", body=body if isinstance(body, (str, Exception)) else json.dumps(body), status=status
+    )
 
 
 def posts(client: Any) -> int:
+    """How many POSTs left."""
     return sum(call.request.method == "POST" for call in client.wire.calls)
 
 
@@ -52,7 +64,10 @@ def test_applied_is_what_names_symbol_and_leverage(client: RestClient) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{**APPLIED, "leverage": "10"}, {**APPLIED, "maxNotionalValue": 2.3e8}, {"leverage": 10, "symbol": "BTCUSDT"}, {**APPLIED, "x": []}],
+    [
+        {**APPLIED, "leverage": "10"}, {**APPLIED, "maxNotionalValue": 2.3e8}, {**APPLIED, "x": []},
+        {"leverage": 10, "symbol": "BTCUSDT"},
+    ],
 )  # fmt: skip
 def test_harmless_changes_of_the_answer_are_still_applied(client: RestClient, body: Any) -> None:
     """A number as a string, a field more or a missing max notional do not hide a success."""
@@ -92,7 +107,8 @@ def test_a_200_that_is_not_exactly_that_is_never_a_success(client: RestClient, b
     ("status", "body", "code"),
     [
         (400, {"code": -2027, "msg": "Exceeded."}, -2027), (400, {"code": -4300, "msg": "You can start"}, -4300),
-        (451, {"code": 0, "msg": "Restricted"}, None), (403, "<html>", None), (429, {"code": -1003, "msg": "Slow"}, -1003),
+        (451, {"code": 0, "msg": "Restricted"}, None), (403, "<html>", None),
+        (429, {"code": -1003, "msg": "Slow"}, -1003),
         (503, {"msg": "Service Unavailable."}, None), (200, {"code": -4028, "msg": "Leverage 10 is not valid"}, -4028),
     ],
 )  # fmt: skip
@@ -111,7 +127,8 @@ def test_refused_is_what_is_certain(client: RestClient, status: int, body: Any, 
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (400, {"code": -1007, "msg": "Timeout"}), (408, ""), (400, {"code": -4028, "msg": "Leverage 10 already exist with 10"}),
+        (400, {"code": -1007, "msg": "Timeout"}), (408, ""),
+        (400, {"code": -4028, "msg": "Leverage 10 already exist with 10"}),
         (503, {"msg": "Unknown error, please check your request or try again later."}), (502, "<html>"),
         (307, ""), (400, {"code": -31337, "msg": "?"}), (400, "{}"),
     ],
@@ -152,7 +169,9 @@ def test_what_never_left_is_not_sent(client: RestClient) -> None:
 
 def test_without_the_setting_nothing_is_sent(client: Any) -> None:
     """When the setting before cannot be read, the change is not sent, and the reason is kept."""
-    client.wire.replace("GET", f"{BASE}/fapi/v1/symbolConfig", json={"code": -2015, "msg": "Invalid API-key"}, status=401)
+    client.wire.replace(
+        "GET", f"{BASE}/fapi/v1/symbolConfig", json={"code": -2015, "msg": "Invalid API-key"}, status=401
+    )
     with pytest.raises(ChangeNotSent) as caught:
         change_leverage(client, "BTCUSDT", 10)
     assert (caught.value.code, caught.value.http_status) == (-2015, 401)
@@ -169,16 +188,19 @@ def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> 
     seen = set()
     for target in [*range(1, 151, 7), 125, 1, 20]:
         before = books.leverage("BTCUSDT")
+        refused: LeverageError | None = None
         try:
             change = change_leverage(client, "BTCUSDT", target)
-        except LeverageError as error:
-            assert error.change is not None
-            assert error.change.status == "refused"
-            assert books.leverage("BTCUSDT") == before
-            seen.add(error.code)
-        else:
+        except LeverageRefused as error:
+            refused = error
+        if refused is None:
             assert books.leverage("BTCUSDT") == change.after == target
             assert change.before == before
             seen.add(change.status)
+        else:
+            assert refused.change is not None
+            assert refused.change.status == "refused"
+            assert books.leverage("BTCUSDT") == before
+            seen.add(refused.code)
     assert seen == {"applied", -2027, -2028}
     client.close()

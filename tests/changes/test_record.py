@@ -20,7 +20,14 @@ CHANGE = LeverageChange(
 def test_text_and_html_say_the_same() -> None:
     """Venue, account, step, max notional, time and proof are in the plain text and in the HTML."""
     for shown in (str(CHANGE), CHANGE._repr_html_()):
-        for part in ("TESTNET", "BTCUSDT 20x → 10x", "230,000,000 USDT", "2026-11-22 14:03:07", "answer", "key 1a2b3c4d"):
+        for part in (
+            "TESTNET",
+            "BTCUSDT 20x → 10x",
+            "230,000,000 USDT",
+            "2026-11-22 14:03:07",
+            "answer",
+            "key 1a2b3c4d",
+        ):
             assert part in shown
 
 

@@ -11,15 +11,32 @@ from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.exchange import messages
 from leverage_nb.exchange.snapshot import make_bracket_table
 
-TIER = {"bracket": 1, "initialLeverage": 75, "notionalCap": 10000, "notionalFloor": 0, "maintMarginRatio": 0.0065, "cum": 0.0}
-SECOND = {**TIER, "bracket": 2, "initialLeverage": 50, "notionalFloor": 10000, "notionalCap": 50000, "maintMarginRatio": 0.01, "cum": 35.5}
+TIER = {
+    "bracket": 1,
+    "initialLeverage": 75,
+    "notionalCap": 10000,
+    "notionalFloor": 0,
+    "maintMarginRatio": 0.0065,
+    "cum": 0.0,
+}
+SECOND = {
+    **TIER,
+    "bracket": 2,
+    "initialLeverage": 50,
+    "notionalFloor": 10000,
+    "notionalCap": 50000,
+    "maintMarginRatio": 0.01,
+    "cum": 35.5,
+}
 
 
 def body(content: Any) -> bytes:
+    """The bytes of a JSON answer."""
     return json.dumps(content, ensure_ascii=False).encode()
 
 
 def table(content: Any) -> Any:
+    """The tiers in a ``leverageBracket`` answer."""
     return make_bracket_table(*messages.decode_brackets(body(content), "the answer"))
 
 
@@ -32,14 +49,14 @@ def test_brackets_as_object_or_list() -> None:
 
 @pytest.mark.parametrize(("coef", "read"), [({"notionalCoef": 1.5}, 1.5), ({"notionalCoef": "4.0"}, 4.0), ({}, None)])
 def test_notional_coef_as_number_string_or_absent(coef: dict[str, Any], read: float | None) -> None:
-    """notionalCoef is read in each of its forms, and nothing is multiplied by it."""
+    """NotionalCoef is read in each of its forms, and nothing is multiplied by it."""
     tiers = table({"symbol": "ETHUSDT", "brackets": [TIER], **coef})["ETHUSDT"]
     assert tiers.notional_coef == read
     assert tiers.last_cap == 10_000
 
 
 def test_fractional_cum_strings_and_unsorted_tiers() -> None:
-    """cum may be fractional, figures may be strings, and tiers may come in any order."""
+    """Cum may be fractional, figures may be strings, and tiers may come in any order."""
     first = {**TIER, "notionalCap": "10000", "cum": "0"}
     tiers = table([{"symbol": "X", "brackets": [SECOND, first], "new": True}])["X"]
     assert tiers.cum.tolist() == [0, 35.5]
@@ -67,7 +84,9 @@ def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> Non
     assert read.to_frame().attrs["skipped"].keys() == {"BAD"}
 
 
-@pytest.mark.parametrize("junk", [b"", b"<html>busy</html>", b'[{"symbol": "BTC', b"null", b'"x"', b"[1, 2]", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "junk", [b"", b"<html>busy</html>", b'[{"symbol": "BTC', b"null", b'"x"', b"[1, 2]", b"[" * 100_000]
+)
 def test_what_is_no_answer_is_never_taken_for_one(junk: bytes) -> None:
     """HTML, half a JSON and other shapes raise UnexpectedAnswer, never a success."""
     with pytest.raises(UnexpectedAnswer, match="the answer"):
@@ -85,7 +104,13 @@ def test_figures_must_be_finite() -> None:
 
 def test_lax_numbers_and_unknown_values() -> None:
     """A number may be a string, an enumeration may have new values, fields may be added."""
-    row = {"symbol": "X", "marginType": "PORTFOLIO", "leverage": "5", "maxNotionalValue": 9.223372036854775807e18, "z": 1}
+    row = {
+        "symbol": "X",
+        "marginType": "PORTFOLIO",
+        "leverage": "5",
+        "maxNotionalValue": 9.223372036854775807e18,
+        "z": 1,
+    }
     read = messages.decode(list[messages.SymbolConfig], body([row]), "the answer")[0]
     assert (read.leverage, read.margin_type) == (5, "PORTFOLIO")
 

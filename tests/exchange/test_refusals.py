@@ -10,8 +10,11 @@ import pytest
 from leverage_nb.exchange.refusals import CODES, STATUSES, is_definite
 from leverage_nb.exchange.transport import Answer
 
+UNKNOWN_503 = "Unknown error, please check your request or try again later."
+
 
 def answer(status: int, body: Any) -> Answer:
+    """An answer of the exchange."""
     return Answer(status, body.encode() if isinstance(body, str) else json.dumps(body).encode())
 
 
@@ -52,7 +55,7 @@ def test_definite_refusals(status: int, body: Any) -> None:
         (400, "<html>"),
         (500, ""),
         (502, "<html>Bad gateway</html>"),
-        (503, {"timestamp": 1, "path": "/fapi/v1/leverage", "msg": "Unknown error, please check your request or try again later."}),
+        (503, {"timestamp": 1, "path": "/fapi/v1/leverage", "msg": UNKNOWN_503}),
         (503, {"code": -1000, "msg": "Request occur unknown error."}),
         (504, ""),
         (200, "<html>"),

@@ -24,6 +24,7 @@ LATE = {"code": -1021, "msg": "Timestamp for this request is outside of the recv
 
 @pytest.fixture
 def client() -> RestClient:
+    """A testnet client with a key of its own."""
     return RestClient(VENUES["testnet"], Credentials("k" * 64, SECRET), recv_window=4000)
 
 

@@ -37,4 +37,7 @@ def test_hmac_vectors(parameters: list[tuple[str, str | int]], signature: str) -
 
 def test_non_ascii_symbols_are_percent_encoded_as_utf8() -> None:
     """What is signed is what is sent: UTF-8, percent-encoded, in the order given."""
-    assert encode([("symbol", "币安人生USDT"), ("leverage", 5)]) == "symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&leverage=5"
+    assert (
+        encode([("symbol", "币安人生USDT"), ("leverage", 5)])
+        == "symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&leverage=5"
+    )

@@ -59,8 +59,8 @@ def test_a_setting_of_another_symbol_is_not_taken(rows: str) -> None:
 @responses.activate
 def test_one_symbols_bad_tiers_are_said() -> None:
     """When one symbol is asked for and its tiers are flawed, the error names the flaw."""
-    body = '{"symbol":"X","brackets":[{"initialLeverage":5,"notionalFloor":7,"notionalCap":9,"maintMarginRatio":0.1,"cum":0}]}'
-    responses.get(f"{BASE}/fapi/v1/leverageBracket", body=body)
+    tier = {"initialLeverage": 5, "notionalFloor": 7, "notionalCap": 9, "maintMarginRatio": 0.1, "cum": 0}
+    responses.get(f"{BASE}/fapi/v1/leverageBracket", json={"symbol": "X", "brackets": [tier]})
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
     with pytest.raises(UnexpectedAnswer, match="first floor is not 0"):
         snapshot.read_brackets(client, "X")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -11,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import leverage_nb
-
 from leverage_nb.errors import NoAnswer, NotConnected
 from leverage_nb.exchange.transport import Outgoing, Transport
 from tests.exchange.wire import response, serving
@@ -21,6 +22,7 @@ SIGNED = "symbol=BTCUSDT&leverage=5&signature=5ec2e7"
 
 
 def deliver(url: str, timeout: float = 0.5) -> object:
+    """Send a signed POST."""
     transport = Transport(url, "The exchange", timeout)
     headers = {"X-MBX-APIKEY": "PLANTEDKEY"}
     try:
@@ -30,6 +32,7 @@ def deliver(url: str, timeout: float = 0.5) -> object:
 
 
 def unused_port() -> int:
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -163,10 +166,8 @@ def test_no_chain_leads_to_the_signed_request() -> None:
 
 def test_ctrl_c_leaves_no_trace_of_the_request_and_a_usable_transport() -> None:
     """An interrupt while waiting is raised anew, without the frames that hold the request."""
-    import _thread
-
     with serving(close=False) as wire:
-        threading.Timer(0.2, _thread.interrupt_main).start()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt) as caught:
             deliver(wire.url, timeout=5)
     assert caught.value.__context__ is None

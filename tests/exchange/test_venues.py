@@ -21,7 +21,9 @@ def test_addresses_are_binances_own() -> None:
         find_venue("demo")
 
 
-@pytest.mark.parametrize("url", ["https://gateway.example/", "http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"])
+@pytest.mark.parametrize(
+    "url", ["https://gateway.example/", "http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"]
+)
 def test_another_address_may_stand_for_a_venue(url: str) -> None:
     """A gateway over https is accepted, and plain http on this machine."""
     assert find_venue("testnet").at(url).rest_url == url.rstrip("/")

@@ -75,7 +75,7 @@ class Lab:
         ]  # fmt: skip
         self.log = root.parent / "lab.log"
         with self.log.open("w") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - ours
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:

@@ -22,6 +22,7 @@ def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
 
 @pytest.fixture
 def panel(account: Account) -> LeveragePanel:
+    """A panel on the test's simulator."""
     return LeveragePanel(account, "btcusdt")
 
 

@@ -11,6 +11,9 @@ import pytest
 pytestmark = pytest.mark.browser
 
 LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
+# Runs through at once the first time, with all cells, and keeps the kernel busy the second.
+BUSY = "time.sleep(next(waits))"
+WAITS = "\nwaits = iter([0, 3])"
 SHOW = "panel = %leverage BTCUSDT\npanel"
 
 
@@ -141,7 +144,7 @@ def test_reopened_notebook_shows_the_twin(open_notebook: Any) -> None:
 
 def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
     """While a cell runs, marker and figures still follow the slider, and a click waits and says so."""
-    notebook = open_notebook([LOAD, SHOW, "time.sleep(4)", "lev.current().setting('BTCUSDT').leverage"])
+    notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
     run_cell(notebook, 2)
@@ -161,7 +164,7 @@ def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
 
 def test_what_is_applied_is_what_was_on_the_screen(open_notebook: Any) -> None:
     """A symbol picked while the kernel is busy is not on the screen yet: Apply then sends nothing for it."""
-    notebook = open_notebook([LOAD, SHOW, "time.sleep(3)", "print(lev.current().settings()['leverage'].to_dict())"])
+    notebook = open_notebook([LOAD + WAITS, SHOW, BUSY, "print(lev.current().settings()['leverage'].to_dict())"])
     notebook.run_all()
     panel = PanelPage(notebook)
     run_cell(notebook, 2)

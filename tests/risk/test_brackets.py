@@ -33,6 +33,7 @@ BTCUSDT = [
 
 
 def brackets(rows: list[tuple[float, ...]], symbol: str = "BTCUSDT") -> Brackets:
+    """Tiers of rows in the order of ``COLUMNS``."""
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame.attrs["symbol"] = symbol
     return Brackets.from_frame(frame)
@@ -40,6 +41,7 @@ def brackets(rows: list[tuple[float, ...]], symbol: str = "BTCUSDT") -> Brackets
 
 @pytest.fixture(scope="module")
 def btcusdt() -> Brackets:
+    """The published tiers of BTCUSDT."""
     return brackets(BTCUSDT)
 
 
@@ -150,7 +152,7 @@ def test_a_notional_fits_exactly_up_to_its_max_leverage(rows: list[tuple[float, 
 
 @given(rows=tier_sets(), share=st.floats(0, 1))
 def test_maintenance_margin_is_the_sum_over_tiers(rows: list[tuple[float, ...]], share: float) -> None:
-    """rate x notional - cum equals charging each tier's rate on the slice of the notional inside it."""
+    """Rate x notional - cum equals charging each tier's rate on the slice of the notional inside it."""
     tiers = brackets(rows)
     notional = share * tiers.last_cap
     slices = sum(max(0.0, min(notional, cap) - floor) * rate for _, floor, cap, rate, _ in rows)

@@ -10,10 +10,12 @@ from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, Margi
 
 
 def setting(symbol: str, margin_type: MarginType) -> LeverageSetting:
+    """A setting at 10x."""
     return LeverageSetting("simulator", "key", symbol, 10, margin_type, None, "USDT")
 
 
 def position(symbol: str, side: str, notional: float, **figures: float) -> Position:
+    """A side marked at 100."""
     none = dict.fromkeys(("unrealized_profit", "isolated_wallet", "orders_bid", "orders_ask"), 0.0)
     return Position(
         symbol=symbol, position_side=side, amount=notional / 100, entry_price=100, mark_price=100,
@@ -62,6 +64,9 @@ def test_exposure_in_hedge_mode_adds_both_sides() -> None:
     hedged = replace(
         STATE,
         hedge_mode=True,
-        positions=(position("A", "LONG", 300, orders_bid=50, orders_ask=70), position("A", "SHORT", -200, orders_ask=5)),
+        positions=(
+            position("A", "LONG", 300, orders_bid=50, orders_ask=70),
+            position("A", "SHORT", -200, orders_ask=5),
+        ),
     )
     assert hedged.exposure("A") == 300 + 50 + 200 + 5

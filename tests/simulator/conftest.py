@@ -18,6 +18,7 @@ Call = Callable[..., tuple[int, Any]]
 
 
 def signature(secret: str, text: str) -> str:
+    """HMAC-SHA256 as Binance documents it."""
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -16,6 +16,7 @@ MARK = {name: symbol.mark_price for name, symbol in MARKET.symbols.items()}
 
 
 def opened(**changes: Any) -> Account:
+    """An account with 1,000 USDT and nothing else, but for ``changes``."""
     opening = {
         "accountAlias": "x", "wallets": {"USDT": "1000"}, "leverage": {}, "isolated": [], "positions": [],
         "orders": [], "dualSidePosition": False, "multiAssetsMargin": False,
@@ -30,6 +31,7 @@ def holding(symbol: str, notional: int, side: str = "BOTH", **more: str) -> dict
 
 
 def code_of(account: Account, symbol: str, leverage: int) -> int:
+    """The code a change is refused with; 0 when it is made."""
     try:
         account.set_leverage(symbol, leverage)
     except Refused as refused:
@@ -61,7 +63,9 @@ def test_raising_is_held_against_the_cap_with_open_orders() -> None:
     wallet = {"USDT": "100000"}
     held = [holding("42USDT", 8_000)]
     assert code_of(opened(wallets=wallet, positions=held, leverage={"42USDT": 5}), "42USDT", 10) == 0
-    assert code_of(opened(wallets=wallet, positions=held, leverage={"42USDT": 5}, orders=[order]), "42USDT", 10) == -2027
+    assert (
+        code_of(opened(wallets=wallet, positions=held, leverage={"42USDT": 5}, orders=[order]), "42USDT", 10) == -2027
+    )
 
 
 def test_hedge_sides_share_cap_and_isolated_block() -> None:

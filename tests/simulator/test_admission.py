@@ -14,6 +14,7 @@ CONFIG = "/fapi/v1/symbolConfig"
 
 
 def get(simulator: Simulator, query: str, key: str | None = None) -> tuple[int, int]:
+    """Ask for symbolConfig with a query as it stands: status and code."""
     headers = {"X-MBX-APIKEY": simulator.api_key if key is None else key}
     response = requests.get(f"{simulator.rest_url}{CONFIG}?{query}", headers=headers, timeout=5)
     return response.status_code, response.json().get("code") if response.status_code != 200 else 0

@@ -44,9 +44,7 @@ BALANCE = {
          "maxWithdrawAmount"), S),
     "marginAvailable": B, "updateTime": N,
 }  # fmt: skip
-BRACKET = dict.fromkeys(
-    ("bracket", "initialLeverage", "notionalCap", "notionalFloor", "maintMarginRatio", "cum"), N
-)
+BRACKET = dict.fromkeys(("bracket", "initialLeverage", "notionalCap", "notionalFloor", "maintMarginRatio", "cum"), N)
 CONFIG = {"symbol": S, "marginType": S, "isAutoAddMargin": B, "leverage": N, "maxNotionalValue": S}
 ACCOUNT_CONFIG = {
     "feeTier": N, "canTrade": B, "canDeposit": B, "canWithdraw": B, "dualSidePosition": B, "updateTime": N,
@@ -222,9 +220,7 @@ def test_many_clients_at_once(simulator: Simulator, call: Call) -> None:
     results: list[int] = []
     threads = [
         threading.Thread(
-            target=lambda x=leverage: results.append(
-                call("POST", "/fapi/v1/leverage", symbol="XRPUSDT", leverage=x)[0]
-            )
+            target=lambda x=leverage: results.append(call("POST", "/fapi/v1/leverage", symbol="XRPUSDT", leverage=x)[0])
         )
         for leverage in range(1, 21)
     ]
