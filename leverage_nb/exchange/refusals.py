@@ -187,13 +187,10 @@ def explain(answer: Answer, venue: Venue, asked: str) -> LeverageError:
             http_status=answer.status,
         )
     code = error.code if error is not None and error.code < 0 else None
-    said = (
-        f"“{error.msg}” ({code if code is not None else f'HTTP {answer.status}'})"
-        if error
-        else (f"HTTP {answer.status}")
-    )
+    told = code if code is not None else f"HTTP {answer.status}"
+    said = f"says “{error.msg}” ({told})" if error else f"answered HTTP {answer.status}"
     meaning = refusal.meaning if refusal else ""
-    text = f"{venue.speaker} refused: {said}. {meaning}".rstrip()
+    text = f"{venue.speaker} {said}. {meaning}".rstrip()
     details = {"hint": refusal.advice if refusal else "", "code": code, "http_status": answer.status}
     if answer.status in {418, 429} or code == -1003:
         return RateLimited(text, retry_after=answer.retry_after, **details)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
@@ -20,8 +21,12 @@ from leverage_nb.notebook.plots import draw_brackets
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.state import LeverageSetting
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _HERE = Path(__file__).parent
 _WIDTH, _HEIGHT = 6.8, 3.1  # inches; the browser scales the SVG to the room there is
+_AXES = (0.105, 0.155, 0.875, 0.82)  # left, bottom, width, height, as shares of the figure
 
 # Colours to draw with, and the theme variables that take their place in the SVG.
 _INK, _FAINT, _LINE = "#010203", "#010204", "#010205"
@@ -57,19 +62,19 @@ class LadderView(anywidget.AnyWidget):
     """Number of the last click that the kernel has dealt with."""
 
 
-def make_table(setting: LeverageSetting, tiers: Brackets, version: int, salt: str) -> dict[str, Any]:
+def make_table(setting: LeverageSetting, tiers: Brackets, chart: Chart, version: int, page: str) -> dict[str, Any]:
     """Everything the view shows of one symbol.
 
     Args:
         setting: The symbol's leverage now.
         tiers: Its tiers.
+        chart: Its chart.
         version: Tells this table from every other of the panel; a click names the table it was made on.
-        salt: Keeps the ids inside the SVG apart from those of other charts on the page.
+        page: Keeps the ids inside the SVG apart from those of other charts on the page.
 
     Returns:
         Strings, whole numbers and lists of them: JSON without NaN.
     """
-    svg, pixels, ground = draw_chart(setting, tiers, salt)
     asset = setting.margin_asset
     notional = [cards.amount(tiers.max_notional(x), asset) for x in range(1, tiers.symbol_max_leverage + 1)]
     return {
@@ -79,9 +84,9 @@ def make_table(setting: LeverageSetting, tiers: Brackets, version: int, salt: st
         "account": setting.account,
         "current": setting.leverage,
         "margin_type": setting.margin_type,
-        "svg": svg,
-        "pixels": pixels,
-        "ground": ground,
+        "svg": chart.svg_for(page),
+        "pixels": chart.pixels,
+        "ground": chart.ground,
         "max_notional": notional,
         "tier": [_tier_text(tiers, x) for x in range(1, tiers.symbol_max_leverage + 1)],
     }
@@ -93,17 +98,36 @@ def _tier_text(tiers: Brackets, leverage: int) -> str:
     return f"{place} of {len(tiers)}, maintenance rate up to {rate}"
 
 
-def draw_chart(setting: LeverageSetting, tiers: Brackets, salt: str) -> tuple[str, list[list[float]], float]:
-    """The symbol's staircase as an SVG in theme colours, each leverage's pixel in it, and the x axis' height."""
+@dataclass(frozen=True)
+class Chart:
+    """A symbol's staircase, drawn once for the live panel and its twin.
+
+    Attributes:
+        svg: In theme colours.
+        pixels: Where each leverage from 1 up lies in its viewBox.
+        ground: Where the x axis lies.
+    """
+
+    svg: str
+    pixels: list[list[float]]
+    ground: float
+
+    def svg_for(self, page: str) -> str:
+        """The SVG with ids of its own: two charts on a page must not share clip paths and markers."""
+        return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page}-", self.svg)
+
+
+def draw_chart(setting: LeverageSetting, tiers: Brackets) -> Chart:
+    """Draw a symbol's staircase with its current leverage marked."""
     import matplotlib as mpl
     from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
+    axes = figure.add_axes(_AXES)
     now = min(setting.leverage, tiers.symbol_max_leverage)
-    axes = figure.add_subplot()
     draw_brackets(axes, {tiers.symbol: tiers}, now, setting.margin_asset)
-    _paint(figure, axes)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+    _paint(axes)
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leverage_nb"}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
@@ -115,20 +139,16 @@ def draw_chart(setting: LeverageSetting, tiers: Brackets, salt: str) -> tuple[st
     spots = [(x, tiers.max_notional(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
     points = axes.transData.transform(spots)
     pixels = [[round(float(x), 2), round(_HEIGHT * 72 - float(y), 2)] for x, y in points]
-    return svg, pixels, round(_HEIGHT * 72 - float(axes.bbox.y0), 2)
+    return Chart(svg, pixels, round(_HEIGHT * 72 - float(axes.bbox.y0), 2))
 
 
-def _paint(figure: Any, axes: Any) -> None:
+def _paint(axes: Axes) -> None:
     """Give every artist a stand-in colour, to be replaced by a theme variable; global settings stay alone."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
+    for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label):
         text.set_color(_INK)
     for spine in axes.spines.values():
         spine.set_edgecolor(_FAINT)
-    axes.tick_params(which="both", color=_FAINT, labelcolor=_INK)
-    for line in axes.get_ygridlines():
-        line.set_color(_FAINT)
+    axes.tick_params(which="both", color=_FAINT, labelcolor=_INK, grid_color=_FAINT)
     for line in axes.get_lines():
         line.set_color(_LINE)
         line.set_markeredgecolor(_LINE)
@@ -136,9 +156,8 @@ def _paint(figure: Any, axes: Any) -> None:
             line.set_markerfacecolor(_LINE)
 
 
-def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
+def make_twin(setting: LeverageSetting, tiers: Brackets, chart: Chart) -> tuple[str, str]:
     """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers."""
-    svg, _, _ = draw_chart(setting, tiers, "twin")
     asset = setting.margin_asset
     header = ["max leverage", "notional above", "up to", "maintenance rate"]
     rows = [
@@ -154,8 +173,8 @@ def make_twin(setting: LeverageSetting, tiers: Brackets) -> tuple[str, str]:
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
     saved = "Saved with the notebook. Run the cell for the live panel."
-    chart = f'<div style="max-width:46em">{svg}</div>'
-    html = f'<div class="leverage-twin">{card.html()}{chart}{table}{cards.message(saved)}</div>'
+    picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'
+    html = f'<div class="leverage-twin">{card.html()}{picture}{table}{cards.message(saved)}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return html, "\n".join([card.text(), *lines, saved])

@@ -13,7 +13,7 @@ from IPython.display import display
 from leverage_nb import cards
 from leverage_nb.account import Account, current
 from leverage_nb.errors import LeverageError, Mistake
-from leverage_nb.notebook.ladder_view import LadderView, make_table, make_twin
+from leverage_nb.notebook.ladder_view import LadderView, draw_chart, make_table, make_twin
 
 STATES = ("editing", "reviewing", "applying", "done", "failed")
 
@@ -48,7 +48,7 @@ class LeveragePanel(ipywidgets.VBox):
         )
         self.picker.add_class("leverage-picker")
         self.slider.add_class("leverage-slider")
-        self._salt = uuid.uuid4().hex
+        self._page = f"panel-{uuid.uuid4().hex}"
         self._version = 0
         self._twins: list[Any] = []
         self._show(self.account.find_symbol(symbol))
@@ -173,7 +173,8 @@ class LeveragePanel(ipywidgets.VBox):
         setting = self.account.setting(symbol)
         tiers = self.account.tiers(symbol)
         self._version += 1
-        self.view.table = make_table(setting, tiers, self._version, self._salt)
+        chart = draw_chart(setting, tiers)
+        self.view.table = make_table(setting, tiers, chart, self._version, self._page)
         with self.slider.hold_sync():
             # The bound first where it grows, the value first where it shrinks.
             highest = tiers.symbol_max_leverage
@@ -184,7 +185,7 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.leverage = value
         if self.picker.value != symbol:
             self.picker.value = symbol
-        self._twin = make_twin(setting, tiers)
+        self._twin = make_twin(setting, tiers, chart)
         for handle in self._twins:
             handle.update(self._twin_bundle(), raw=True)
 

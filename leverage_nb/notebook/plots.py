@@ -133,11 +133,12 @@ def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, 
     if alone:
         ax.axvline(leverage, color=colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0)
         text = f"now {leverage}x: up to {short(cap)} {asset}".rstrip()
-        ax.text(0.985, 0.965, text, transform=ax.transAxes, ha="right", va="top", fontsize=10, weight="bold")
+        # In the lower left corner a staircase that falls to the right leaves room.
+        ax.text(0.015, 0.04, text, transform=ax.transAxes, ha="left", va="bottom", fontsize=10, weight="bold")
 
 
 def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
-    from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -154,7 +155,7 @@ def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
     ax.xaxis.set_minor_locator(FixedLocator([]))
     ax.yaxis.set_major_locator(LogLocator(10))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("initial leverage")
     ax.set_ylabel(f"max notional, {asset}" if asset else "max notional")
     ax.grid(axis="y", linewidth=0.6, alpha=0.35)

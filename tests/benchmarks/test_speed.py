@@ -1,0 +1,167 @@
+"""Speed, on demand: ``pytest tests/benchmarks``. Ratios are measured within one run; nothing here is a default test."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+import pytest
+import requests
+from jupyter_client.manager import start_new_kernel
+
+from leverage_nb.account import Account, connect
+from leverage_nb.exchange.messages import decode_brackets
+from leverage_nb.exchange.snapshot import make_bracket_table
+from leverage_nb.notebook.panel import LeveragePanel
+
+ROUNDS = 150
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def run_in_kernel(client: Any, code: str) -> str:
+    """What code prints in a running kernel."""
+    printed: list[str] = []
+    client.execute_interactive(
+        code, timeout=60, output_hook=lambda message: printed.append(message["content"].get("text", ""))
+    )
+    return "".join(printed).strip()
+
+
+def test_load_ext_in_a_running_kernel() -> None:
+    """%load_ext takes under 10 ms in a running kernel (median of 7 kernels), and loads nothing heavy."""
+    code = (
+        "import time, sys\nt = time.perf_counter()\nget_ipython().run_line_magic('load_ext', 'leverage_nb')\n"
+        "took = time.perf_counter() - t\n"
+        "heavy = {'numpy', 'pandas', 'matplotlib', 'ipywidgets', 'requests'} & set(sys.modules)\n"
+        "print(took * 1000, len(heavy))"
+    )
+    times = []
+    for _ in range(7):
+        manager, client = start_new_kernel()
+        run_in_kernel(client, "pass")
+        took, heavy = run_in_kernel(client, code).split()
+        assert heavy == "0"
+        times.append(float(took))
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    print(f"\n%load_ext: median {statistics.median(times):.2f} ms of {[round(t, 2) for t in times]}")
+    assert statistics.median(times) < 10
+
+
+@pytest.fixture
+def remote() -> Iterator[dict[str, str]]:
+    """A simulator in a process of its own, as an exchange is, without a weight limit."""
+    code = (
+        "import json, threading\nfrom leverage_nb.simulator import Simulator\n"
+        "s = Simulator(weight_limit=10**9)\n"
+        "print(json.dumps({'rest_url': s.rest_url, 'key': s.api_key, 'secret': s.api_secret}), flush=True)\n"
+        "threading.Event().wait()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield json.loads(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_set_leverage_against_bare_requests(remote: dict[str, str], benchmark: Any) -> None:
+    """On a warm connection a change costs at most 1.25 times the same two signed requests by a bare session."""
+    account = connect(rest_url=remote["rest_url"], api_key=remote["key"], api_secret=remote["secret"])
+    session = requests.Session()
+    session.headers["X-MBX-APIKEY"] = remote["key"]
+
+    def signed(symbol: str, **more: int) -> str:
+        text = urlencode({"symbol": symbol, **more, "recvWindow": 5000, "timestamp": int(time.time() * 1000)})
+        return f"{text}&signature={hmac.new(remote['secret'].encode(), text.encode(), hashlib.sha256).hexdigest()}"
+
+    def bare(leverage: int) -> None:
+        session.get(f"{remote['rest_url']}/fapi/v1/symbolConfig?{signed('XRPUSDT')}", timeout=10).json()
+        session.post(f"{remote['rest_url']}/fapi/v1/leverage?{signed('XRPUSDT', leverage=leverage)}", timeout=10).json()
+
+    for leverage in (30, 31):  # warm both
+        bare(leverage)
+        account.set_leverage("XRPUSDT", leverage + 2)
+    ours, theirs = [], []
+    for turn in range(ROUNDS):
+        theirs.append(seconds(lambda t=turn: bare(10 + t % 2)))  # type: ignore[misc]
+        ours.append(seconds(lambda t=turn: account.set_leverage("XRPUSDT", 20 + t % 2)))  # type: ignore[misc]
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    print(f"\nset_leverage / two bare requests: {ratio:.2f} (medians of {ROUNDS}, alternating)")
+    benchmark.extra_info["ratio"] = ratio
+    turns = iter(range(10**6))
+    benchmark.pedantic(lambda: account.set_leverage("XRPUSDT", 5 + next(turns) % 2), rounds=50)
+    account.close()
+    session.close()
+    assert ratio <= 1.25
+
+
+def all_symbols(published: dict[str, list[dict[str, Any]]]) -> bytes:
+    """907 symbols with 7,276 tiers, as many as Binance has, in the shape of the published ones."""
+    shapes = list(published.values())
+    rows = []
+    left = 7_276
+    for number in range(907):
+        tiers = shapes[number % len(shapes)]
+        count = min(len(tiers), max(3, left - 3 * (906 - number)))
+        if number == 906:
+            count = left
+        count = min(count, len(tiers))
+        rows.append({"symbol": f"S{number:03}USDT", "brackets": tiers[:count]})
+        left -= count
+    place = 0
+    while left:  # lengthen the shorter ones until the number is met
+        full = shapes[place % len(shapes)]
+        extra = min(left, len(full) - len(rows[place]["brackets"]))
+        rows[place]["brackets"] = full[: len(rows[place]["brackets"]) + extra]
+        left -= extra
+        place += 1
+    assert sum(len(row["brackets"]) for row in rows) == 7_276
+    return json.dumps(rows).encode()
+
+
+def test_tiers_from_bytes_to_frame(published_tiers: dict[str, Any], benchmark: Any) -> None:
+    """All symbols' tiers become a DataFrame at least 5 times as fast as by pandas.json_normalize."""
+    body = all_symbols(published_tiers)
+
+    def ours() -> pd.DataFrame:
+        return make_bracket_table(*decode_brackets(body, "")).to_frame()
+
+    def pandas() -> pd.DataFrame:
+        frame = pd.json_normalize(json.loads(body), "brackets", ["symbol"])
+        return frame.set_index(["symbol", "bracket"])
+
+    assert len(ours()) == len(pandas()) == 7_276
+    theirs, own = [], []
+    for _ in range(25):
+        theirs.append(seconds(pandas))
+        own.append(seconds(ours))
+    ratio = statistics.median(theirs) / statistics.median(own)
+    print(f"\njson_normalize / ours: {ratio:.1f} (7,276 tiers, medians of 25, alternating)")
+    benchmark.extra_info["ratio"] = ratio
+    benchmark(ours)
+    assert ratio >= 5
+
+
+def test_panel_is_built(account: Account, benchmark: Any) -> None:
+    """With imports done, a panel is built in under 200 ms."""
+    LeveragePanel(account)
+    times = [seconds(lambda: LeveragePanel(account)) for _ in range(7)]
+    print(f"\npanel: median {statistics.median(times) * 1000:.0f} ms")
+    benchmark.pedantic(lambda: LeveragePanel(account), rounds=5)
+    assert statistics.median(times) < 0.2
