@@ -102,6 +102,8 @@ class PositionRisk(_Message, frozen=True):
     margin_asset: str
     bid_notional: float = 0.0
     ask_notional: float = 0.0
+    position_initial_margin: float = 0.0
+    open_order_initial_margin: float = 0.0
 
 
 class AccountAsset(_Message, frozen=True):

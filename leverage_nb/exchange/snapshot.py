@@ -135,6 +135,8 @@ def _read_positions(client: RestClient) -> tuple[Position, ...]:
             orders_bid=row.bid_notional,
             orders_ask=row.ask_notional,
             margin_asset=row.margin_asset,
+            position_margin=row.position_initial_margin,
+            order_margin=row.open_order_initial_margin,
         )
         for row in rows
     )

@@ -54,7 +54,9 @@ def plot_brackets(
     tables, assets, venue = _unpack(brackets)
     if not tables:
         raise Mistake("There are no brackets to plot.")
-    examples = {asset: symbol for symbol, asset in assets.items()}
+    examples: dict[str, str] = {}
+    for symbol, asset in assets.items():
+        examples.setdefault(asset, symbol)
     if len(examples) > 1:
         named = ", ".join(f"{symbol} in {asset}" for asset, symbol in examples.items())
         raise Mistake(

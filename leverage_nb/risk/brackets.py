@@ -128,6 +128,16 @@ class Brackets:
             margin = size * self.maint_margin_ratio[tier] - self.cum[tier]
         return _in_kind(notional, _blank(margin, outside))
 
+    def ladder(self, notional: float, mark_price: float) -> pd.DataFrame:
+        """A new isolated position of this notional at every leverage: see :func:`~leverage_nb.risk.ladder.make_ladder`.
+
+        Raises:
+            Mistake: Notional or mark price is not a number above 0.
+        """
+        from leverage_nb.risk.ladder import make_ladder
+
+        return make_ladder(self, notional, mark_price)
+
     def to_frame(self) -> pd.DataFrame:
         """The tiers as a DataFrame: index ``bracket`` from 1, columns as the attributes."""
         return BracketTable.of([self]).to_frame().droplevel("symbol")

@@ -72,6 +72,8 @@ class Position:
         isolated_wallet: Margin set aside for it; 0 for cross.
         orders_bid: Notional of open buys, in the margin asset.
         orders_ask: Notional of open sells, in the margin asset.
+        position_margin: Initial margin of the position, as the exchange counts it.
+        order_margin: Initial margin that its open orders add.
         margin_asset: USDT, USDC, BTC and so on.
     """
 
@@ -87,6 +89,8 @@ class Position:
     orders_bid: float
     orders_ask: float
     margin_asset: str
+    position_margin: float = 0.0
+    order_margin: float = 0.0
 
     @property
     def side(self) -> Literal["long", "short", "flat"]:
@@ -153,6 +157,23 @@ class AccountState:
             else:
                 total += max(abs(held.notional + held.orders_bid), abs(held.notional - held.orders_ask))
         return total
+
+    def held_notional(self, symbol: str) -> float:
+        """Sum of the symbol's |notional|, both sides, without orders; in the margin asset."""
+        return sum(abs(position.notional) for position in self.positions if position.symbol == symbol)
+
+    def free_without(self, symbol: str) -> float:
+        """What would be free in the symbol's margin asset if the symbol took none of it; may be negative.
+
+        Cross wallet plus cross profit, less the margin of the other symbols' cross positions and open orders. Unlike
+        ``availableBalance`` it is not cut off at 0.
+        """
+        balance = self.balances.get(self.settings[symbol].margin_asset)
+        if balance is None:
+            return 0.0
+        others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
+        taken = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
+        return balance.cross_wallet + balance.cross_profit - taken
 
     def effective_leverage(self, position: Position) -> float | None:
         """How far the margin behind a position is stretched; None where there is none behind it.

@@ -1,0 +1,201 @@
+"""The outlook: what is *held*, at every leverage from 1x up. A Preview is one row of it beside today's.
+
+Rules, in the order in which they are held against a leverage other than today's. The order when several apply is
+inferred.
+
+=====  ==============================================  ============  ==========================================
+code   refused when                                    certainty     what would settle it on the testnet
+=====  ==============================================  ============  ==========================================
+limit  above an account limit that was met before      documented    nothing: the exchange has said so itself
+-4161  lower, isolated, one-way, a position is open    documented
+-4161  lower, isolated, hedge, either side is open     inferred      hold only a short, isolated, and lower
+-2027  positions exceed the tier's cap                 documented
+-2027  positions fit, with open orders they exceed it  inferred      hold little, order much, and raise
+-2028  lower, and the margin it needs is not there     documented
+-2028  the same with open orders alone, when flat      inferred      order much while flat, and lower
+-2028  lower in multi-assets mode, more is needed      cannot        lower step by step in multi-assets mode
+                                                       predict
+=====  ==============================================  ============  ==========================================
+
+Sources: Binance's error-code page for the codes, its FAQ on leverage and margin for initial margin at mark, public
+reports for -4161. A figure within a rounding error of its limit is not called either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from leverage_nb.cards import amount, short
+from leverage_nb.risk.brackets import Brackets
+from leverage_nb.risk.state import AccountState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+Verdict = Literal["unchanged", "ok", "refused", "cannot predict"]
+Certainty = Literal["documented", "inferred", "cannot predict"]
+
+# The wire rounds to eight places, and float64 to sixteen digits: nearer than this nothing is called.
+_TOO_CLOSE = 1e-9
+
+
+@dataclass(frozen=True)
+class AccountLimit:
+    """A limit that no tier shows and that the exchange has named in a refusal.
+
+    Attributes:
+        max_leverage: The most it allows.
+        code: Binance's code.
+        words: Binance's words.
+        symbol: Which symbol it is for; None for all.
+        until: When it lifts, where that was said.
+    """
+
+    max_leverage: int
+    code: int
+    words: str
+    symbol: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is expected of one leverage.
+
+    Attributes:
+        verdict: "unchanged" (it is there already), "ok", "refused" or "cannot predict".
+        code: The code expected; None where none is.
+        certainty: How that is known.
+        reason: Why, in words; what would make it pass.
+    """
+
+    verdict: Verdict
+    code: int | None
+    certainty: Certainty
+    reason: str
+
+
+class Outlook:
+    """What is held of one symbol, at every leverage.
+
+    Args:
+        state: What the account holds.
+        brackets: The symbol's tiers.
+        limit: An account limit that has been met, if any.
+
+    Attributes:
+        leverage: 1 to the symbol's maximum; int64.
+        max_notional: The tiers' cap at each leverage; float64.
+        room: What is left of it; negative where what is held does not fit; float64.
+        initial_margin: Of positions and open orders at mark; float64.
+        available_after: What new positions may use after the change, not cut off at 0; NaN in multi-assets mode.
+        exposure: What counts against the cap: positions and open orders.
+        current: Today's leverage.
+    """
+
+    def __init__(self, state: AccountState, brackets: Brackets, limit: AccountLimit | None = None) -> None:
+        symbol = brackets.symbol
+        setting = state.settings[symbol]
+        self.symbol, self.current, self.margin_asset = symbol, setting.leverage, setting.margin_asset
+        self._state, self._brackets, self._limit = state, brackets, limit
+        self._isolated = setting.margin_type == "isolated"
+        self._held = state.held_notional(symbol)
+        self._open = any(position.amount for position in state.positions if position.symbol == symbol)
+        self.exposure = state.exposure(symbol)
+        self.leverage = np.arange(1, brackets.symbol_max_leverage + 1)
+        self.max_notional: Floats = brackets.max_notional(self.leverage)
+        self.room: Floats = self.max_notional - self.exposure
+        self.initial_margin: Floats = self.exposure / self.leverage
+        # An isolated position's margin sits in its own wallet: of the free balance only its orders take.
+        self._taking = self.exposure - self._held if self._isolated else self.exposure
+        self._free = np.nan if state.multi_assets else state.free_without(symbol)
+        self.available_after: Floats = self._free - self._taking / self.leverage
+
+    def judge(self, leverage: int) -> Judgement:
+        """What the exchange is expected to answer to this leverage."""
+        limit = self._limit
+        if limit is not None and leverage > limit.max_leverage:
+            return Judgement("refused", limit.code, "documented", self._limit_words(limit))
+        if leverage == self.current:
+            return Judgement("unchanged", None, "documented", "it is there already")
+        lowering = leverage < self.current
+        if lowering and self._isolated and self._open:
+            known: Certainty = "inferred" if self._state.hedge_mode else "documented"
+            why = "an isolated position is open; until it is closed leverage can only be raised"
+            return Judgement("refused", -4161, known, why)
+        for rule in (self._judge_cap, self._judge_margin):
+            judgement = rule(leverage, lowering)
+            if judgement is not None:
+                return judgement
+        return Judgement("ok", None, "documented", "")
+
+    def fitting(self) -> npt.NDArray[np.int64]:
+        """The leverages that are expected to pass, today's included."""
+        return np.array([x for x in self.leverage.tolist() if self.judge(x).verdict in {"ok", "unchanged"}], np.int64)
+
+    def to_frame(self) -> pd.DataFrame:
+        """All of it as a DataFrame: see ``Account.outlook``."""
+        import pandas as pd
+
+        from leverage_nb.frames import LeverageFrame
+
+        judgements = [self.judge(x) for x in self.leverage.tolist()]
+        codes = [judgement.code for judgement in judgements]
+        return LeverageFrame(
+            {
+                "max_notional": self.max_notional,
+                "room": self.room,
+                "initial_margin": self.initial_margin,
+                "available_after": self.available_after,
+                "verdict": [judgement.verdict for judgement in judgements],
+                "code": pd.array(codes, dtype="Int64"),
+                "certainty": [judgement.certainty for judgement in judgements],
+                "reason": [judgement.reason for judgement in judgements],
+            },
+            index=pd.RangeIndex(1, len(judgements) + 1, name="leverage"),
+        )
+
+    def _judge_cap(self, leverage: int, _lowering: bool) -> Judgement | None:
+        cap = float(self.max_notional[leverage - 1])
+        excess = self.exposure - cap
+        if excess != 0 and abs(excess) <= _TOO_CLOSE * cap:
+            return Judgement("cannot predict", -2027, "cannot predict", "what is held is too close to the cap to call")
+        if excess <= 0:
+            return None
+        known: Certainty = "documented" if self._held > cap else "inferred"
+        what = (
+            f"{amount(self.exposure, self.margin_asset)} held"
+            if self._held > cap
+            else (f"{amount(self.exposure, self.margin_asset)} held with open orders")
+        )
+        fits = self._brackets.max_leverage(self.exposure, beyond="nan")
+        most = f"; highest leverage that fits: {int(fits)}x" if fits == fits else ""
+        return Judgement("refused", -2027, known, f"{what}, {leverage}x allows {short(cap)}{most}")
+
+    def _judge_margin(self, leverage: int, lowering: bool) -> Judgement | None:
+        if not lowering or self._taking <= 0:
+            return None
+        if self._state.multi_assets:
+            why = "in multi-assets mode all assets back it, in a way the figures at hand do not show"
+            return Judgement("cannot predict", -2028, "cannot predict", why)
+        after = float(self.available_after[leverage - 1])
+        scale = abs(self._free) + self._taking / leverage
+        if after != 0 and abs(after) <= _TOO_CLOSE * scale:
+            return Judgement("cannot predict", -2028, "cannot predict", "the margin is too close to call")
+        if after >= 0:
+            return None
+        known: Certainty = "documented" if self._held and not self._isolated else "inferred"
+        lowest = self._taking / self._free if self._free > 0 else np.inf
+        fits = f"; lowest leverage that fits: {int(np.ceil(lowest))}x" if lowest < self.current else ""
+        return Judgement("refused", -2028, known, f"needs {amount(-after, self.margin_asset)} more{fits}")
+
+    @staticmethod
+    def _limit_words(limit: AccountLimit) -> str:
+        until = f", until {limit.until:%Y-%m-%d %H:%M}" if limit.until else ""
+        return f"the account is limited to {limit.max_leverage}x{until}: “{limit.words}”"

@@ -1,0 +1,74 @@
+"""The ladder of a new isolated position."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leverage_nb.errors import Mistake
+from leverage_nb.risk.margin import liquidation_price
+from tests.risk.test_brackets import BTCUSDT, brackets, tier_sets
+
+COLUMNS = [
+    "max_notional", "max_quantity", "initial_margin", "maintenance_margin", "liquidation_long", "liquidation_short",
+    "distance_long", "distance_short",
+]  # fmt: skip
+
+
+def test_columns_and_a_row_by_hand() -> None:
+    """50,000 USDT of BTCUSDT at 50,000, 10x: 5,000 of margin, and the published liquidation prices of 1 BTC."""
+    ladder = brackets(BTCUSDT).ladder(50_000, 50_000)
+    assert list(ladder.columns) == COLUMNS
+    assert (ladder.index.name, ladder.index[0], ladder.index[-1]) == ("leverage", 1, 150)
+    assert set(ladder.dtypes.astype(str)) == {"float64"}
+    row = ladder.loc[10]
+    assert row["initial_margin"] == 5_000
+    assert row["maintenance_margin"] == 200  # 50,000 x 0.4 %
+    assert row["liquidation_long"] == pytest.approx(45180.722891566)
+    assert row["liquidation_short"] == pytest.approx(54780.876494023)
+    assert row["distance_long"] == pytest.approx(1 - 45180.722891566 / 50_000)
+    assert row["distance_short"] == pytest.approx(54780.876494023 / 50_000 - 1)
+    assert (row["max_notional"], row["max_quantity"]) == (230e6, 4_600)
+
+
+def test_no_liquidation_of_a_long_at_1x() -> None:
+    """A long at 1x is covered to price 0: no liquidation price, infinite distance. The short has one."""
+    row = brackets(BTCUSDT).ladder(50_000, 50_000).loc[1]
+    assert np.isnan(row["liquidation_long"])
+    assert np.isinf(row["distance_long"])
+    assert 0.9 < row["distance_short"] < 1
+
+
+def test_rows_that_are_not_allowed_are_nan() -> None:
+    """400,000 does not fit BTCUSDT above 100x: there the row says only what would."""
+    ladder = brackets(BTCUSDT).ladder(400_000, 50_000)
+    assert ladder.loc[100].notna().all()
+    assert ladder.loc[101:, COLUMNS[2:]].isna().all().all()
+    assert (ladder.loc[101:, "max_notional"] == 300_000).all()
+    assert brackets(BTCUSDT).ladder(5e9, 50_000)[COLUMNS[2:]].isna().all().all()
+
+
+@given(rows=tier_sets(), share=st.floats(0.0001, 1), mark=st.floats(0.001, 1e6))
+def test_more_leverage_is_less_distance(rows: list[tuple[float, ...]], share: float, mark: float) -> None:
+    """Going up the ladder, margin falls and liquidation comes nearer, long and short; every row agrees with margin."""
+    tiers = brackets(rows)
+    notional = share * tiers.last_cap
+    ladder = tiers.ladder(notional, mark)
+    allowed = ladder.dropna(subset="initial_margin")
+    assert allowed.index.max() == tiers.max_leverage(notional)
+    assert (np.diff(allowed["initial_margin"]) < 0).all()
+    for side, sign in (("long", 1), ("short", -1)):
+        distances = allowed[f"distance_{side}"].to_numpy()
+        assert (distances[1:] <= distances[:-1]).all()
+        leverage = int(allowed.index[-1])
+        alone = liquidation_price(tiers, sign * notional / mark, mark, notional / leverage)
+        assert allowed[f"liquidation_{side}"].iloc[-1] == pytest.approx(alone, nan_ok=True)
+
+
+@pytest.mark.parametrize(("notional", "mark"), [(0, 1), (-5, 1), (float("nan"), 1), (1, 0), (1, float("inf"))])
+def test_sizes_must_be_above_zero(notional: float, mark: float) -> None:
+    """A position of nothing, or at no price, is a mistake."""
+    with pytest.raises(Mistake):
+        brackets(BTCUSDT).ladder(notional, mark)
