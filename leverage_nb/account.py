@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import math
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leverage_nb.cards import label
-from leverage_nb.changes.attempt import change_leverage
+from leverage_nb.changes.attempt import change_leverage, not_sent
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.errors import InvalidLeverage, Mistake, UnknownSymbol
+from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer, UnknownSymbol
 from leverage_nb.exchange import snapshot
-from leverage_nb.exchange.credentials import find_credentials
+from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize, suggest
 from leverage_nb.exchange.venues import find_venue
@@ -45,9 +47,7 @@ class Account:
 
     def __init__(self, client: RestClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._tiers: BracketTable | None = None
-        self._tiers_at = 0.0
+        self._tiers: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
         self._margin_assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
         self.venue = client.venue.name
@@ -118,7 +118,8 @@ class Account:
             UnknownSymbol: There is no such symbol.
             Mistake: The exchange's rows for it could not be used.
         """
-        return self._tier_table()[self.find_symbol(symbol)]
+        name, table = self._find(symbol)
+        return table[name]
 
     def find_symbol(self, text: str) -> str:
         """Binance's spelling of a symbol written as ``btcusdt``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
@@ -127,12 +128,18 @@ class Account:
             UnknownSymbol: There is no such symbol; the error suggests some.
             Mistake: The exchange's tiers for it could not be used.
         """
+        return self._find(text)[0]
+
+    def _find(self, text: str) -> tuple[str, BracketTable]:
+        """A symbol's name, and the table that has it."""
+        if not isinstance(text, str):
+            raise Mistake(f"A symbol is written as text, like BTCUSDT; got {text!r}.")
         symbol = normalize(text)
         table = self._tier_table()
         if symbol not in table and self._tiers_age() > RELOAD_AFTER:
             table = self._load_tiers()
         if symbol in table:
-            return symbol
+            return symbol, table
         if symbol in table.skipped:
             raise Mistake(
                 f"The {self.venue}'s tiers of {symbol} cannot be used: {table.skipped[symbol]}.",
@@ -141,7 +148,7 @@ class Account:
         raise UnknownSymbol(symbol, self.venue, suggest(symbol, table.symbols))
 
     def margin_asset(self, symbol: str) -> str:
-        """What the symbol's notional and margin are counted in: USDT, USDC, BTC; "" where it is not listed."""
+        """What the symbol's notional and margin are in: USDT, USDC, BTC; "" where that cannot be read."""
         return self._assets().get(symbol, "")
 
     # -- what is held ---------------------------------------------------------------------------------------
@@ -168,13 +175,13 @@ class Account:
         """
         from leverage_nb.frames import LeverageFrame
 
-        names = None if symbols is None else [self.find_symbol(symbol) for symbol in symbols]
+        names = None if symbols is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in symbols))
         table = self._tier_table()
         state = self.state()
         rows = []
-        for name in names or [name for name in state.settings if name in table]:
-            if name not in state.settings:
-                raise UnknownSymbol(name, self.venue)
+        for name in [name for name in state.settings if name in table] if names is None else names:
+            if name not in state.settings or name not in table:
+                raise UnexpectedAnswer(f"The {self.venue} has tiers of {name}, but no setting, or the reverse.")
             setting, tiers = state.settings[name], table[name]
             allowed = setting.max_notional
             if allowed is None:
@@ -192,7 +199,8 @@ class Account:
                     "margin_asset": setting.margin_asset,
                 }
             )
-        return self._marked(LeverageFrame(rows).set_index("symbol"))
+        columns = ["symbol", "leverage", "symbol_max", "max_notional", "held", "room", "margin_type", "margin_asset"]
+        return self._marked(LeverageFrame(rows, columns=columns).set_index("symbol"))
 
     def positions(self) -> pd.DataFrame:
         """Open positions as the exchange reports them.
@@ -245,7 +253,7 @@ class Account:
         try:
             wanted = parse_leverage(leverage)
             if wanted > tiers.symbol_max_leverage and self._tiers_age() > RELOAD_AFTER:
-                tiers = self._load_tiers()[tiers.symbol]  # the maximum may have risen since
+                tiers = self._load_tiers().get(tiers.symbol, tiers)  # the maximum may have risen since
             if wanted <= tiers.symbol_max_leverage:
                 return wanted
         except InvalidLeverage:
@@ -268,30 +276,40 @@ class Account:
             LeverageRefused: Binance refused; ``.code`` and ``.hint`` say why and what to do.
             OutcomeUnknown: It was sent, and no definite answer came back.
         """
-        name = self.find_symbol(symbol)
-        return change_leverage(self._client, name, self.check_leverage(name, leverage), self.margin_asset(name))
+        failure: LeverageError
+        try:
+            name = self.find_symbol(symbol)
+            wanted = self.check_leverage(name, leverage)
+        except Mistake:
+            raise
+        except LeverageError as exc:
+            failure = exc
+        else:
+            return change_leverage(self._client, name, wanted, self.margin_asset(name))
+        raise not_sent(self._client, normalize(symbol), parse_leverage(leverage), failure)
 
     # -- caches -----------------------------------------------------------------------------------------------
 
     def _tier_table(self) -> BracketTable:
-        with self._lock:
-            table = self._tiers
-        return table if table is not None and self._tiers_age() <= TIERS_MAX_AGE else self._load_tiers()
+        known = self._tiers
+        return known[0] if known is not None and self._tiers_age() <= TIERS_MAX_AGE else self._load_tiers()
 
     def _load_tiers(self) -> BracketTable:
         table = snapshot.read_brackets(self._client)
-        with self._lock:
-            self._tiers, self._tiers_at = table, time.monotonic()
+        self._tiers = table, time.monotonic()
         return table
 
     def _tiers_age(self) -> float:
-        return time.monotonic() - self._tiers_at
+        return math.inf if self._tiers is None else time.monotonic() - self._tiers[1]
 
     def _assets(self) -> Mapping[str, str]:
         """Margin assets by symbol: they never change, so only a table with new symbols causes a new look."""
         table = self._tier_table()
         if table is not self._assets_with and not table.keys() <= self._margin_assets.keys():
-            self._margin_assets = snapshot.read_margin_assets(self._client)
+            try:
+                self._margin_assets = snapshot.read_margin_assets(self._client)
+            except LeverageError:
+                return self._margin_assets  # a label that is missing must not stand in a change's way
         self._assets_with = table
         return self._margin_assets
 
@@ -305,6 +323,17 @@ class Account:
 # -- connecting -----------------------------------------------------------------------------------------------
 
 _registry_lock = threading.RLock()
+
+
+def _forget_locks() -> None:
+    """A forked process may have inherited the lock as another thread held it."""
+    global _registry_lock
+    _registry_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
 _accounts: dict[str, Account] = {}
 _current_venue = "simulator"
 _simulator: Simulator | None = None
@@ -336,16 +365,17 @@ def connect(
         CredentialsMissing: No key for this venue.
         Mistake: An argument that cannot be.
     """
+    given = Credentials(api_key, api_secret)
+    api_key = api_secret = None  # a verbose traceback prints what a frame still holds
     chosen = find_venue(venue)
     if chosen.name == "simulator" and rest_url is None:
-        if api_key is None and api_secret is None:
-            simulator = default_simulator()
-            api_key, api_secret = simulator.api_key, simulator.api_secret
-        chosen = chosen.at(default_simulator().rest_url)
+        simulator = default_simulator()
+        chosen = chosen.at(simulator.rest_url)
+        if not given.parts:
+            given = Credentials(simulator.api_key, simulator.api_secret)
     elif rest_url is not None:
         chosen = chosen.at(rest_url)
-    credentials = find_credentials(chosen, api_key, api_secret)
-    api_key = api_secret = None  # a verbose traceback prints what a frame still holds
+    credentials = find_credentials(chosen, given)
     account = Account(RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window))
     with _registry_lock:
         _accounts[chosen.name] = account

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from typing import Literal
 
@@ -146,6 +147,11 @@ def amount(value: float, asset: str = "") -> str:
     else:
         digits = f"{value:.6g}"
     return f"{digits} {asset}".rstrip()
+
+
+def moment(when: datetime) -> str:
+    """A point in time with its offset from UTC: ``2026-11-22 14:03:07+01:00``."""
+    return when.isoformat(sep=" ", timespec="seconds")
 
 
 def percent(ratio: float) -> str:

@@ -17,6 +17,9 @@
     ├── LeverageRefused                 a change that Binance refused
     └── OutcomeUnknown                  a change that may or may not have been made
 
+    KeyboardInterrupt
+    └── ChangeInterrupted               the same, because it was interrupted: .change
+
 Each prints as one or two lines in a notebook instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the
 full traceback.
 """
@@ -61,12 +64,27 @@ class LeverageError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Subclasses take other arguments than the message: rebuild from what is held, not by calling them.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
-        # IPython looks this up with hasattr: in debug mode it is not there, and the traceback is whole.
-        if os.environ.get("LEVERAGE_NB_DEBUG"):
-            raise AttributeError("_render_traceback_")
-        return lambda: [f"\x1b[91m{type(self).__name__}\x1b[0m: {self.message}", *filter(None, [self.hint])]
+        return _short_form(self, self.message, self.hint)
+
+
+def _rebuild(kind: type[LeverageError], args: tuple[object, ...], held: dict[str, object]) -> LeverageError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(held)
+    return error
+
+
+def _short_form(error: BaseException, message: str, hint: str) -> Callable[[], list[str]]:
+    # IPython looks for it with hasattr: in debug mode it is not there, and the traceback is whole.
+    if os.environ.get("LEVERAGE_NB_DEBUG"):
+        raise AttributeError("_render_traceback_")
+    return lambda: [f"\x1b[91m{type(error).__name__}\x1b[0m: {message}", *filter(None, [hint])]
 
 
 class Mistake(LeverageError, ValueError):
@@ -82,7 +100,7 @@ class UnknownSymbol(Mistake):
     """
 
     def __init__(self, symbol: str, venue: str, suggestions: Sequence[str] = ()) -> None:
-        hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "account.symbols() lists them."
+        hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "lev.current().symbols() lists them."
         super().__init__(f"{symbol} is not a symbol on the {venue}.", hint=hint)
         self.symbol = symbol
         self.suggestions = tuple(suggestions)
@@ -99,7 +117,9 @@ class InvalidLeverage(Mistake):
     def __init__(self, leverage: object, symbol: str = "", max_leverage: int | None = None) -> None:
         whose = f" for {symbol}" if symbol else ""
         limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
-        super().__init__(f"{leverage} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x.")
+        too_long = isinstance(leverage, int) and abs(leverage) >= 10**12
+        shown = "That" if too_long else str(leverage)[:40]
+        super().__init__(f"{shown} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x.")
         self.leverage = leverage
         self.max_leverage = max_leverage
 
@@ -164,3 +184,23 @@ class LeverageRefused(LeverageError):
 
 class OutcomeUnknown(LeverageError):
     """A change was sent and no definite answer came back: it may or may not have been made."""
+
+
+class ChangeInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or the notebook's Stop, while a change was under way: it may or may not have been made.
+
+    A KeyboardInterrupt, so that ``except LeverageError`` in a loop does not swallow it.
+
+    Attributes:
+        message: What happened, in one sentence.
+        hint: What to do next.
+        change: The record of the change.
+    """
+
+    def __init__(self, message: str, hint: str, change: LeverageChange) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.change = message, hint, change
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        return _short_form(self, self.message, self.hint)

@@ -21,7 +21,8 @@ class LeverageFrame(pd.DataFrame):
         return LeverageFrame
 
     def __repr__(self) -> str:
-        with pd.option_context("display.float_format", readable):
+        # All columns, wrapped where they must be: pandas would leave the telling ones out.
+        with pd.option_context("display.float_format", readable, "display.max_columns", None):
             return super().__repr__()
 
     def _repr_html_(self) -> Any:

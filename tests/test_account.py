@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
     UnknownSymbol,
 )
+from leverage_nb.exchange import snapshot
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 from tests.exchange.wire import response, serving
@@ -156,10 +158,10 @@ def test_a_raised_maximum_is_noticed(account: Account, monkeypatch: pytest.Monke
         table.symbols, table.start, {**table.figures, "initial_leverage": table.figures["initial_leverage"] / 1}, {}, {}
     )
     low.figures["initial_leverage"][table.start[table.symbols.index("BTCUSDT")]] = 101
-    monkeypatch.setattr(account, "_tiers", low)
+    monkeypatch.setattr(account, "_tiers", (low, time.monotonic()))
     with pytest.raises(InvalidLeverage, match="from 1 to 101"):
         account.check_leverage("BTCUSDT", 150)
-    monkeypatch.setattr(account, "_tiers_at", account._tiers_at - 60)
+    monkeypatch.setattr(account, "_tiers", (low, time.monotonic() - 60))
     assert account.check_leverage("BTCUSDT", 150) == 150
 
 
@@ -194,10 +196,13 @@ def test_a_wrong_secret_is_explained(simulator: Simulator) -> None:
 def test_a_server_that_is_gone_is_explained(simulator: Simulator, account: Account) -> None:
     """When the exchange is gone a change is certainly not sent, and the error says so."""
     account.tiers("BTCUSDT")
-    account.margin_asset("BTCUSDT")
     simulator.close()
-    with pytest.raises(ChangeNotSent, match="could not be reached"):
-        account.set_leverage("BTCUSDT", 10)
+    fresh = connect_to(simulator)
+    for one in (account, fresh):
+        with pytest.raises(ChangeNotSent, match="could not be reached") as caught:
+            one.set_leverage("BTCUSDT", "10x")
+        assert caught.value.change is not None
+        assert (caught.value.change.status, caught.value.change.requested) == ("not_sent", 10)
     with pytest.raises(NotConnected):
         account.setting("BTCUSDT")
 
@@ -260,3 +265,53 @@ def test_public_names() -> None:
         assert getattr(lev, name).__doc__
     with pytest.raises(AttributeError):
         lev.nothing  # noqa: B018 - the access is the test
+
+
+def test_a_newly_listed_symbol_is_found(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A symbol that the cached tiers do not have is looked up anew."""
+    table = account._tier_table()
+    old = account_module.BracketTable(table.symbols[1:], table.start[1:], table.figures, {}, {})
+    monkeypatch.setattr(account, "_tiers", (old, time.monotonic() - 60))
+    assert account.tiers("BTCUSDT").symbol_max_leverage == 150
+
+
+def test_what_is_held_is_never_left_out(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position whose symbol has no setting is said, not dropped from the table."""
+    read = snapshot.read_settings
+    monkeypatch.setattr(snapshot, "read_settings", lambda *a: {k: v for k, v in read(*a).items() if k != "BTCUSDT"})
+    with pytest.raises(UnexpectedAnswer, match="leaves out BTCUSDT"):
+        account.positions()
+
+
+def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When exchangeInfo cannot be read a change is still made; only the asset's name is missing."""
+
+    def fail(client: Any) -> Any:
+        raise UnexpectedAnswer("exchangeInfo is gone")
+
+    monkeypatch.setattr(snapshot, "read_margin_assets", fail)
+    change = account.set_leverage("BTCUSDT", 10)
+    assert (change.status, change.margin_asset) == ("applied", "")
+
+
+@pytest.mark.parametrize("symbol", [5, None, b"BTCUSDT", ["BTCUSDT"]])
+def test_a_symbol_is_text(account: Account, symbol: Any) -> None:
+    """What is no text is a mistake, not another kind of error."""
+    with pytest.raises(Mistake):
+        account.find_symbol(symbol)
+
+
+def test_no_symbols_are_no_rows(account: Account) -> None:
+    """An empty list gives an empty table; a symbol named twice gives one row."""
+    assert account.settings([]).empty
+    assert len(account.settings(["BTCUSDT", "btcusdt"])) == 1
+
+
+def test_a_gateway_that_ignores_the_symbol_is_seen_through(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When one symbol is asked for and all are answered, only that one's tiers are taken."""
+    client = account._client
+    read = client.read
+    monkeypatch.setattr(client, "read", lambda path, parameters=(), **more: read(path, **more))
+    assert account.brackets("SOLUSDT").equals(account.brackets().loc["SOLUSDT"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -15,7 +16,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     drawing = (errors.__doc__ or "").split("::", 1)[1].split("Each prints", 1)[0]
     drawn = {word for word in drawing.replace("(", " ").split() if word[0].isupper() and word.isidentifier()}
     assert classes <= drawn
-    assert all(issubclass(getattr(errors, name), errors.LeverageError) for name in classes)
+    kinds = (errors.LeverageError, KeyboardInterrupt)
+    assert all(issubclass(getattr(errors, name), kinds) for name in classes)
 
 
 def test_an_error_renders_as_a_line_and_its_hint() -> None:
@@ -33,3 +35,18 @@ def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> Non
     """With LEVERAGE_NB_DEBUG set, IPython finds no short form and prints the full traceback."""
     monkeypatch.setenv("LEVERAGE_NB_DEBUG", "1")
     assert not hasattr(errors.Mistake("x"), "_render_traceback_")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"]), errors.NotionalBeyondTiers(2e9, 1.8e9, "BTCUSDT"),
+        errors.InvalidLeverage(200, "BTCUSDT", 150), errors.RateLimited("slow", retry_after=3.0, code=-1003),
+        errors.LeverageRefused("no", hint="later", code=-2027, http_status=400),
+    ],
+)  # fmt: skip
+def test_errors_survive_pickling(error: errors.LeverageError) -> None:
+    """An error crosses to another process whole: one that did not would break its pool."""
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import (
+    ChangeInterrupted,
     ChangeNotSent,
     LeverageError,
     LeverageRefused,
@@ -46,18 +47,7 @@ def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset
     Raises:
         ChangeNotSent, LeverageRefused, OutcomeUnknown: With the record in ``.change``.
     """
-    change = LeverageChange(
-        venue=client.venue.name,
-        account=client.account,
-        symbol=symbol,
-        before=None,
-        after=None,
-        requested=leverage,
-        max_notional=None,
-        status="not_sent",
-        sent_at=None,
-        margin_asset=margin_asset,
-    )
+    change = _asked(client, symbol, leverage, margin_asset)
     failure: LeverageError
     try:
         setting = read_setting(client, symbol, margin_asset)
@@ -74,7 +64,29 @@ def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset
                 confirmed_by="symbolConfig",
             )
         return _attempt(client, change)
-    raise _ended(ChangeNotSent, change, f"{symbol} was not changed, because its setting could not be read.", failure)
+    raise _ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
+
+
+def not_sent(client: RestClient, symbol: str, leverage: int, failure: LeverageError) -> LeverageError:
+    """The error for a change that ``failure`` stopped before its setting was even read."""
+    change = _asked(client, symbol, leverage)
+    return _ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
+
+
+def _asked(client: RestClient, symbol: str, leverage: int, margin_asset: str = "") -> LeverageChange:
+    """The record of a change of which nothing has left yet."""
+    return LeverageChange(
+        venue=client.venue.name,
+        account=client.account,
+        symbol=symbol,
+        before=None,
+        after=None,
+        requested=leverage,
+        max_notional=None,
+        status="not_sent",
+        sent_at=None,
+        margin_asset=margin_asset,
+    )
 
 
 def _attempt(client: RestClient, change: LeverageChange) -> LeverageChange:
@@ -85,6 +97,9 @@ def _attempt(client: RestClient, change: LeverageChange) -> LeverageChange:
         answer = client.post(PATH, [("symbol", change.symbol), ("leverage", change.requested)])
     except (NotConnected, NoAnswer) as exc:
         failure = exc
+    except KeyboardInterrupt:
+        change = replace(change, sent_at=sent_at, status="unknown", note="interrupted")
+        raise ChangeInterrupted(f"Interrupted. {_open_question(change)}", _look(change), change) from None
     change = change if answer is None and isinstance(failure, NotConnected) else replace(change, sent_at=sent_at)
     if answer is None:
         if isinstance(failure, NotConnected):
@@ -113,7 +128,9 @@ def _confirmed(answer: Answer, change: LeverageChange) -> LeverageChange | None:
         told = messages.decode(messages.ChangedLeverage, answer.body, "")
     except UnexpectedAnswer:
         return None
-    if (told.symbol, told.leverage) != (change.symbol, change.requested):
+    error = refusals.read_error(answer)
+    contradicts = error is not None and error.code < 0
+    if contradicts or (told.symbol, told.leverage) != (change.symbol, change.requested):
         return None
     return replace(
         change,
@@ -133,13 +150,21 @@ def _contradiction(answer: Answer) -> str:
 
 
 def _unknown(change: LeverageChange, failure: LeverageError) -> LeverageError:
-    text = f"{change.symbol} may or may not be at {change.requested}x now: there was no definite answer."
+    text = f"{_open_question(change)} There was no definite answer."
     error = _ended(OutcomeUnknown, replace(change, status="unknown"), text, failure)
-    error.hint = (
+    error.hint = _look(change)
+    return error
+
+
+def _open_question(change: LeverageChange) -> str:
+    return f"{change.symbol} may or may not be at {change.requested}x now."
+
+
+def _look(change: LeverageChange) -> str:
+    return (
         f'Look with account.setting("{change.symbol}") before you try again; '
         "a request still under way may yet be carried out."
     )
-    return error
 
 
 def _ended(kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError) -> LeverageError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, Tone, amount
+from leverage_nb.cards import Card, Tone, amount, moment
 
 Status = Literal["applied", "unchanged", "refused", "not_sent", "unknown"]
 
@@ -69,7 +69,7 @@ class LeverageChange:
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.sent_at is not None:
-            rows.append(("sent", f"{self.sent_at:%Y-%m-%d %H:%M:%S}"))
+            rows.append(("sent", moment(self.sent_at)))
         if self.confirmed_by:
             said = {"answer": "the exchange's answer", "symbolConfig": "a look at the setting"}
             rows.append(("confirmed by", said[self.confirmed_by]))

@@ -61,8 +61,7 @@ class ListedSymbol(_Message, frozen=True):
     """What we use of a symbol in ``exchangeInfo``."""
 
     symbol: str
-    margin_asset: str
-    status: str = ""
+    margin_asset: str = ""
 
 
 class ExchangeInfo(_Message, frozen=True):
@@ -199,5 +198,5 @@ class _Named(msgspec.Struct):
 def _symbol_of(row: msgspec.Raw) -> str:
     try:
         return msgspec.json.decode(row, type=_Named).symbol
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return ""

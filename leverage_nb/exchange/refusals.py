@@ -57,7 +57,7 @@ CODES: dict[int, Refusal] = {
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
         "The request's time differs from the exchange's by more than recvWindow allows.",
-        "The clock has been compared anew: try again. If it persists, set this machine's clock.",
+        "Try again; if it persists, set this machine's clock.",
     ),
     -1022: Refusal("The signature does not fit the key.", "Check the API secret: copy key and secret again."),
     -1099: Refusal("Not found, or not authorised.", _KEYS),
@@ -139,7 +139,7 @@ def read_error(answer: Answer) -> ErrorBody | None:
     """The code and words of an answer, where it carries any; code 0 where it names none."""
     try:
         return msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
@@ -154,6 +154,8 @@ def find_refusal(answer: Answer) -> Refusal | None:
 def is_definite(answer: Answer) -> bool:
     """Whether an answer other than a success says for certain that the request was not carried out."""
     error = read_error(answer)
+    if 300 <= answer.status < 400:
+        return False  # whoever redirects is not the exchange
     if answer.status == 503:
         words = error.msg if error else answer.body.decode("utf-8", "replace")
         return words.strip().lower() in _DEFINITE_503 or (error is not None and error.code == -1008)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.exchange import refusals
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.messages import ServerTime, decode
@@ -35,10 +36,10 @@ class RestClient:
     def __init__(
         self, venue: Venue, credentials: Credentials, *, timeout: float = 10.0, recv_window: int = 5000
     ) -> None:
-        if not 0 < timeout <= 300:
-            raise Mistake(f"timeout is in seconds, above 0 and at most 300; got {timeout}.")
-        if not 1 <= recv_window <= MAX_RECV_WINDOW:
-            raise Mistake(f"recv_window is in milliseconds, 1 to {MAX_RECV_WINDOW}; got {recv_window}.")
+        if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
+            raise Mistake(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
+        if not isinstance(recv_window, int) or not 1 <= recv_window <= MAX_RECV_WINDOW:
+            raise Mistake(f"recv_window is in whole milliseconds, 1 to {MAX_RECV_WINDOW}; got {recv_window!r}.")
         self.venue = venue
         self._credentials = credentials
         self._recv_window = recv_window
@@ -73,7 +74,8 @@ class RestClient:
         """
         answer = self._exchange("POST", path, parameters, signed=True)
         if _code(answer) == -1021:
-            self.compare_clocks()  # for the next one: what was posted is never sent again
+            with suppress(LeverageError):  # whatever becomes of it, what was answered to the POST stands
+                self.compare_clocks()  # for the next one: what was posted is never sent again
         return answer
 
     def compare_clocks(self) -> None:
@@ -93,7 +95,8 @@ class RestClient:
         self._transport.close()
 
     def _exchange(self, method: str, path: str, parameters: Parameters, *, signed: bool) -> Answer:
-        return self._transport.deliver(self._outgoing(method, path, parameters, signed=signed))
+        with self._transport.slot():
+            return self._transport.deliver(self._outgoing(method, path, parameters, signed=signed))
 
     def _outgoing(self, method: str, path: str, parameters: Parameters, *, signed: bool) -> Outgoing:
         address = self.venue.rest_url + path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -22,7 +23,10 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
     path = "/fapi/v1/leverageBracket"
     body = client.read(path, [("symbol", symbol)] if symbol else [])
     source = client.source(path)
-    table = make_bracket_table(*messages.decode_brackets(body, source))
+    rows, skipped = messages.decode_brackets(body, source)
+    if symbol:
+        rows = [row for row in rows if row.symbol == symbol]  # a gateway may not pass the parameter on
+    table = make_bracket_table(rows, skipped)
     if symbol and symbol not in table:
         reason = table.skipped.get(symbol, "the symbol is not in it")
         raise UnexpectedAnswer(f"{source} holds no usable tiers of {symbol}: {reason}.")
@@ -42,6 +46,14 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
     if (order[1:] < order[:-1]).any():
         figures = {name: column[order] for name, column in figures.items()}
     flaws = find_flawed_symbols(start, figures)
+    names = [row.symbol for row in rows]
+    if len(set(names)) < len(names):
+        flaws |= {place: "it is listed twice" for place, name in enumerate(names) if names.count(name) > 1}
+    flaws |= {
+        place: "a notionalCoef that is not finite"
+        for place, row in enumerate(rows)
+        if row.notional_coef is not None and not math.isfinite(row.notional_coef)
+    }
     if flaws:
         skipped |= {rows[place].symbol: reason for place, reason in flaws.items()}
         kept = [row for place, row in enumerate(rows) if place not in flaws]
@@ -87,6 +99,11 @@ def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountS
         lambda: _read(client, messages.AccountInformation, "/fapi/v3/account"),
         lambda: _read(client, messages.AccountConfig, "/fapi/v1/accountConfig"),
     )
+    for position in positions:
+        if position.symbol not in settings:
+            raise UnexpectedAnswer(
+                f"{client.source('/fapi/v1/symbolConfig')} leaves out {position.symbol}, of which something is held."
+            )
     return AccountState(
         positions=positions,
         balances={row.asset: _balance(row) for row in information.assets},
@@ -94,6 +111,10 @@ def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountS
         hedge_mode=config.dual_side_position,
         multi_assets=config.multi_assets_margin,
     )
+
+
+# positionRisk says "cross" where symbolConfig says "CROSSED". Anything else is passed on as it came.
+_MARGIN_TYPES = {"CROSSED": "cross", "CROSS": "cross", "ISOLATED": "isolated"}
 
 
 def _read(client: RestClient, kind: type[messages.T], path: str) -> messages.T:
@@ -112,7 +133,7 @@ def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, 
         account=client.account,
         symbol=row.symbol,
         leverage=row.leverage,
-        margin_type="isolated" if row.margin_type.upper() == "ISOLATED" else "cross",
+        margin_type=_MARGIN_TYPES.get(row.margin_type.upper(), row.margin_type.lower()),
         max_notional=row.max_notional_value,
         margin_asset=margin_asset,
         as_of=as_of,

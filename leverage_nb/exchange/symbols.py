@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 # BTC/USDT, BTC/USDT:USDT and BTC/USDT:USDT-261225, as ccxt writes them.
-_CCXT = re.compile(r"(?P<base>[^/]+)/(?P<quote>[^:]+)(?::[^-]+)?(?:-(?P<delivery>\d{6}))?")
+_CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+)(?::(?P=quote)(?:-(?P<delivery>\d{6}))?)?")
 
 
 def normalize(text: str) -> str:

@@ -11,23 +11,41 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from leverage_nb.errors import LeverageError, NoAnswer, NotConnected
 from leverage_nb.exchange.venues import is_loopback
+
+
+class _QueryScrubber(logging.Filter):
+    """Cuts queries out of what urllib3 logs at DEBUG: a signed read carries its signature there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                argument.split("?", 1)[0] + "?..." if isinstance(argument, str) and "?" in argument else argument
+                for argument in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_QueryScrubber())
 
 
 @dataclass(frozen=True)
@@ -65,17 +83,44 @@ class Transport:
         self._speaker = speaker
         self._host = rest_url.split("//", 1)[1]
         self._timeout = timeout
-        self._session = requests.Session()
-        self._session.trust_env = False  # no ~/.netrc: it would add an Authorization header
-        if not is_loopback(rest_url):
-            self._session.proxies.update(get_environ_proxies(rest_url))
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        self._session.verify = bundle or True
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["Accept"] = "application/json"
-        adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0, pool_block=True)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._connections = connections
+        self._proxies = {} if is_loopback(rest_url) else get_environ_proxies(rest_url)
+        self._open()
+
+    def _open(self) -> None:
+        session = _Session()
+        session.trust_env = False  # no ~/.netrc: it would add an Authorization header
+        session.proxies.update(self._proxies)
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers["Accept"] = "application/json"
+        adapter = _Adapter(pool_connections=2, pool_maxsize=self._connections, max_retries=0, pool_block=True)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        self._session, self._process = session, os.getpid()
+        self._slots = threading.BoundedSemaphore(self._connections)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Wait for a free connection, at most for the time budget; sign inside, so that no signature grows old waiting.
+
+        Raises:
+            NotConnected: All connections stayed busy.
+        """
+        if self._process != os.getpid():
+            # After a fork parent and child hold the same sockets, and would read each other's answers.
+            self._inherited = self._session  # kept, not closed: it is the parent's
+            self._open()
+        slots = self._slots
+        if not slots.acquire(timeout=self._timeout):
+            raise NotConnected(
+                f"All {self._connections} connections to {self._host} stayed busy for {self._timeout:g} s.",
+                hint="Send less at the same time.",
+            )
+        try:
+            yield
+        finally:
+            slots.release()
 
     def deliver(self, outgoing: Outgoing) -> Answer:
         """Send once and read the whole answer. Redirects are not followed, nothing is sent again.
@@ -96,10 +141,11 @@ class Transport:
                 allow_redirects=False,
             )
             return Answer(response.status_code, response.content, _retry_after(response))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it was: left or not left is what must be told
             failure = self._explain(exc)
         except KeyboardInterrupt:
             pass
+        del outgoing  # a verbose traceback prints what a frame still holds
         # Raised out here, so that neither chain nor frames lead to the signed request inside requests.
         raise failure or KeyboardInterrupt
 
@@ -152,7 +198,14 @@ def _kinds(exc: BaseException | None) -> set[str]:
 
 def _retry_after(response: requests.Response) -> float | None:
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+class _Session(requests.Session):
+    """A session to which no answer is a redirect: requests would read ``Location`` even where it must not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 # Whether any byte of the request that this thread is sending has been handed to a socket.
@@ -196,6 +249,11 @@ class _Departing:
     """Notes when a request's first byte leaves. The CONNECT to a proxy, made while connecting, is none."""
 
     _connecting = False
+    # urllib3's, which the classes below mix in:
+    sock: Any
+    port: Any
+    timeout: Any
+    _dns_host: Any
 
     def connect(self) -> None:
         self._connecting = True
@@ -204,8 +262,31 @@ class _Departing:
         finally:
             self._connecting = False
 
+    def _new_conn(self) -> socket.socket:
+        # urllib3 would give every address of a name the whole time-out; here they share it.
+        host, whole = self._dns_host, self.timeout
+        deadline = time.monotonic() + whole
+        try:
+            found = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        except OSError:
+            addresses = [host]  # urllib3 meets the same and words it
+        failure: Exception | None = None
+        try:
+            for address in addresses:
+                self._dns_host, self.timeout = address, max(0.01, deadline - time.monotonic())
+                try:
+                    return super()._new_conn()  # type: ignore[misc,no-any-return]  # mixed into urllib3's below
+                except (NewConnectionError, ConnectTimeoutError) as exc:
+                    failure = exc
+                if time.monotonic() >= deadline:
+                    break
+        finally:
+            self._dns_host, self.timeout = host, whole
+        raise failure or AssertionError("there is always an address to try")
+
     def send(self, data: Any) -> None:
-        if self.sock is None:  # type: ignore[attr-defined]  # as above
+        if self.sock is None:
             self.connect()
         if not self._connecting:
             _departure.left = True

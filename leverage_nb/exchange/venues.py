@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -64,11 +65,12 @@ VENUES = {
 }
 
 # Binance's own hosts, so that no address of one venue is ever used under the name of another.
-_HOSTS = {
-    "fapi.binance.com": "mainnet",
-    "demo-fapi.binance.com": "testnet",
-    "testnet.binancefuture.com": "testnet",
+_OWN_HOSTS = {
+    "mainnet": {"fapi.binance.com"},
+    "testnet": {"demo-fapi.binance.com", "testnet.binancefuture.com"},
+    "simulator": set[str](),
 }
+_BINANCE = ("binance.com", "binancefuture.com")
 
 
 def find_venue(name: str) -> Venue:
@@ -77,7 +79,7 @@ def find_venue(name: str) -> Venue:
     Raises:
         Mistake: There is no such venue.
     """
-    venue = VENUES.get(name.strip().lower())
+    venue = VENUES.get(name.strip().lower()) if isinstance(name, str) else None
     if venue is None:
         raise Mistake(f"There is no venue {name!r}.", hint=f"There are {', '.join(VENUES)}.")
     return venue
@@ -95,20 +97,25 @@ def is_loopback(url: str) -> bool:
 
 
 def _checked(url: str, venue: Venue) -> str:
+    if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url.strip()) or "\\" in url:
+        raise Mistake(f"{url!r} is not an address.")
     try:
         parts = urlsplit(url.strip())
-        host, _ = parts.hostname or "", parts.port
+        host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
         raise Mistake(f"{url!r} is not an address.") from None
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in url or "#" in url:
         raise Mistake("An address takes no user, password, query or fragment.")
     if not host or parts.scheme not in {"https", "http"}:
         raise Mistake(f"{url!r} is not an https address.")
     if parts.scheme == "http" and not is_loopback(url):
         raise Mistake(f"{url} is not encrypted.", hint="Plain http is for this machine only; use https.")
-    owner = _HOSTS.get(host)
+    owner = next((name for name, hosts in _OWN_HOSTS.items() if host in hosts), "")
     if owner and owner != venue.name:
         raise Mistake(f"{host} is the {owner}, not the {venue.name}.", hint=f'Use connect("{owner}").')
+    if not owner and any(host == domain or host.endswith(f".{domain}") for domain in _BINANCE):
+        raise Mistake(f"{host} is Binance's, but not known as the {venue.name}'s.", hint="Leave rest_url away.")
     if venue.name == "simulator" and not is_loopback(url):
         raise Mistake(f"{host} is not on this machine, so it cannot be shown as a simulator.")
-    return url.strip().rstrip("/")
+    where = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

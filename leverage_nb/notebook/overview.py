@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leverage_nb.account import Account
-from leverage_nb.cards import Card, amount, percent
+from leverage_nb.cards import Card, amount, moment, percent
 from leverage_nb.risk.state import AccountState, Balance, Position
 
 EXAMPLES = (
@@ -49,7 +49,7 @@ class Overview:
         rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
         held = [position for position in state.positions if position.amount]
         rows += [(position.symbol, _position_text(state, position)) for position in held]
-        note = f"As of {self.as_of:%Y-%m-%d %H:%M:%S}."
+        note = f"As of {moment(self.as_of)}."
         if not held:
             note += " No open positions."
         if self.venue == "simulator":

@@ -26,6 +26,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Beyond: TypeAlias = Literal["raise", "nan"]
 
+# How far cum may stray, as a share of the floor: Binance rounds it on some symbols (their rates are 0.1667 for 1/6).
+CUM_SLACK = 1e-4
+
 COLUMNS = ("initial_leverage", "notional_floor", "notional_cap", "maint_margin_ratio", "cum")
 
 
@@ -100,7 +103,7 @@ class Brackets:
         Raises:
             InvalidLeverage: Any of them is not such a number.
         """
-        asked = np.asarray(leverage, dtype=np.float64)
+        asked = _as_floats(leverage, "leverage")
         wrong = ~((asked >= 1) & (asked <= self.symbol_max_leverage) & (asked == np.floor(asked)))
         if wrong.any():
             first = asked[wrong].flat[0] if asked.ndim else asked[()]
@@ -185,7 +188,9 @@ class Brackets:
         )
 
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        size = np.abs(np.asarray(notional, dtype=np.float64))
+        if beyond not in {"raise", "nan"}:
+            raise Mistake(f'beyond is "raise" or "nan"; got {beyond!r}.')
+        size = np.abs(_as_floats(notional, "notional"))
         outside = ~(size <= self.notional_cap[-1])  # NaN lies outside too
         if beyond == "raise" and outside.any():
             first = size[outside].flat[0] if size.ndim else size[()]
@@ -267,6 +272,11 @@ class BracketTable(Mapping[str, Brackets]):
         )
 
 
+def _cum_of(floor: Floats, ratio: Floats) -> Floats:
+    """``cum`` as it follows from floors and rates: the sum of ``floor x (rate - rate of the tier below)``."""
+    return np.cumsum(floor * np.diff(ratio, prepend=ratio[:1]))
+
+
 def find_flaw(figures: Mapping[str, Floats]) -> str:
     """Why one symbol's columns, sorted by floor, are not a usable set of tiers; "" when they are.
 
@@ -286,6 +296,9 @@ def find_flaw(figures: Mapping[str, Floats]) -> str:
         (floor[:1] != 0, "the first floor is not 0"),
         (floor[1:] != cap[:-1], "a gap or an overlap between tiers"),
         ((ratio <= 0) | (ratio >= 1), "a maintenance rate outside 0 to 1"),
+        (np.diff(ratio) <= 0, "the maintenance rate does not rise from tier to tier"),
+        (leverage > 10_000, "a leverage beyond belief"),
+        (np.abs(cum - _cum_of(floor, ratio)) > CUM_SLACK * floor + 1e-9, "a cum that does not follow from the rates"),
     ):
         if np.any(broken):
             return reason
@@ -304,7 +317,12 @@ def find_flawed_symbols(start: Ints, figures: Mapping[str, Floats]) -> dict[int,
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(leverage + floor + cap + ratio + cum)
         bad |= (leverage < 1) | (leverage != np.floor(leverage)) | (cap <= floor) | (ratio <= 0) | (ratio >= 1)
-        bad[1:] |= inner & ((np.diff(leverage) >= 0) | (floor[1:] != cap[:-1]))
+        bad |= leverage > 10_000
+        bad[1:] |= inner & ((np.diff(leverage) >= 0) | (floor[1:] != cap[:-1]) | (np.diff(ratio) <= 0))
+        step = np.append(0.0, floor[1:] * np.diff(ratio))
+        before = np.append(0.0, cum[:-1])
+        bad[1:] |= inner & (np.abs(cum - before - step) > CUM_SLACK * floor + 1e-9)[1:]
+        bad[start[:-1][counts > 0]] |= cum[start[:-1][counts > 0]] != 0
         bad[start[:-1][counts > 0]] |= floor[start[:-1][counts > 0]] != 0
     suspects = set(owner[bad].tolist()) | set(np.flatnonzero(counts == 0).tolist())
     flaws = {}
@@ -312,6 +330,14 @@ def find_flawed_symbols(start: Ints, figures: Mapping[str, Floats]) -> dict[int,
         rows = slice(start[place], start[place + 1])
         flaws[place] = find_flaw({name: column[rows] for name, column in figures.items()})
     return flaws
+
+
+def _as_floats(values: Any, name: str) -> Floats:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise Mistake(f"A {name} is a number, or an array of numbers.")
 
 
 def _blank(values: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, amount
-
-MarginType = Literal["cross", "isolated"]
+from leverage_nb.cards import Card, amount, moment
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class LeverageSetting:
         account: Whose, as a key fingerprint.
         symbol: Binance's symbol.
         leverage: The initial leverage; both sides of a hedge share it.
-        margin_type: "cross" or "isolated".
+        margin_type: "cross" or "isolated"; anything else as the exchange wrote it.
         max_notional: The largest position at this leverage as the exchange says, in the margin asset;
             None where it did not say.
         margin_asset: USDT, USDC, BTC and so on; "" where it is not known.
@@ -32,18 +30,18 @@ class LeverageSetting:
     account: str
     symbol: str
     leverage: int
-    margin_type: MarginType
+    margin_type: str
     max_notional: float | None
     margin_asset: str = ""
     as_of: datetime | None = field(default=None, compare=False)
 
     def card(self) -> Card:
         """The setting as a card."""
-        rows: list[tuple[str, str]] = [("margin type", self.margin_type)]
+        rows = [("margin type", self.margin_type)]
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.as_of is not None:
-            rows.append(("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S}"))
+            rows.append(("as of", moment(self.as_of)))
         return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))
 
     def __str__(self) -> str:

@@ -19,12 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
     options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"a port is a number from 0 to 65535; got {options.port}")
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     try:
         simulator = Simulator(port=options.port)
-    except (OSError, OverflowError) as exc:
+    except OSError as exc:
         print(f"cannot serve on port {options.port}: {exc}", file=sys.stderr)
         return 1
     with simulator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,20 @@ from leverage_nb.simulator.market import load_market
 # Not secrets: they open nothing but this simulator, and the same start gives the same answers.
 API_KEY = hashlib.sha256(b"leverage_nb simulator key").hexdigest()
 API_SECRET = hashlib.sha256(b"leverage_nb simulator secret").hexdigest()
+
+
+class _SignatureScrubber(logging.Filter):
+    """tornado warns of malformed bodies and requests with the whole URL, which may hold a signature or a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "?" in message:
+            record.msg, record.args = message.split("?", 1)[0] + "?...", None
+        return True
+
+
+for _name in ("tornado.general", "tornado.access", "tornado.application"):
+    logging.getLogger(_name).addFilter(_SignatureScrubber())
 
 
 class Simulator:

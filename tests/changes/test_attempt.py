@@ -11,7 +11,7 @@ import requests
 import responses
 
 from leverage_nb.changes.attempt import change_leverage
-from leverage_nb.errors import ChangeNotSent, LeverageError, LeverageRefused, OutcomeUnknown
+from leverage_nb.errors import ChangeInterrupted, ChangeNotSent, LeverageError, LeverageRefused, OutcomeUnknown
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import VENUES
@@ -130,7 +130,7 @@ def test_refused_is_what_is_certain(client: RestClient, status: int, body: Any, 
         (400, {"code": -1007, "msg": "Timeout"}), (408, ""),
         (400, {"code": -4028, "msg": "Leverage 10 already exist with 10"}),
         (503, {"msg": "Unknown error, please check your request or try again later."}), (502, "<html>"),
-        (307, ""), (400, {"code": -31337, "msg": "?"}), (400, "{}"),
+        (307, ""), (302, {"code": -2027, "msg": "x"}), (400, {"code": -31337, "msg": "?"}), (400, "{}"),
     ],
 )  # fmt: skip
 def test_unknown_is_everything_else(client: RestClient, status: int, body: Any) -> None:
@@ -204,3 +204,31 @@ def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> 
             seen.add(refused.code)
     assert seen == {"applied", -2027, -2028}
     client.close()
+
+
+def test_a_code_beside_a_success_is_no_success(client: RestClient) -> None:
+    """An answer that names the change and a refusal at once contradicts itself: the refusal's code decides."""
+    answer(client, {**APPLIED, "code": -2027, "msg": "x"})
+    with pytest.raises(LeverageRefused):
+        change_leverage(client, "BTCUSDT", 10)
+
+
+def test_deeply_nested_answers_are_unknown(client: RestClient) -> None:
+    """JSON nested beyond reading is no answer, and no error of another kind."""
+    answer(client, '{"x":' + "[" * 3000, 400)
+    with pytest.raises(OutcomeUnknown):
+        change_leverage(client, "BTCUSDT", 10)
+
+
+def test_an_interrupt_says_what_is_not_known(client: Any) -> None:
+    """Ctrl-C during a change stops the cell, and says that the change may have been made."""
+
+    def interrupt(request: Any) -> Any:
+        raise KeyboardInterrupt
+
+    client.wire.add_callback("POST", f"{BASE}/fapi/v1/leverage", interrupt)
+    with pytest.raises(ChangeInterrupted, match="may or may not be at 10x") as caught:
+        change_leverage(client, "BTCUSDT", 10)
+    assert (caught.value.change.status, caught.value.change.before) == ("unknown", 20)
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert 'account.setting("BTCUSDT")' in caught.value._render_traceback_()[1]

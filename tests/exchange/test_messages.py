@@ -14,7 +14,7 @@ from leverage_nb.exchange.snapshot import make_bracket_table
 TIER = {
     "bracket": 1,
     "initialLeverage": 75,
-    "notionalCap": 10000,
+    "notionalCap": 10100,
     "notionalFloor": 0,
     "maintMarginRatio": 0.0065,
     "cum": 0.0,
@@ -23,10 +23,10 @@ SECOND = {
     **TIER,
     "bracket": 2,
     "initialLeverage": 50,
-    "notionalFloor": 10000,
+    "notionalFloor": 10100,
     "notionalCap": 50000,
     "maintMarginRatio": 0.01,
-    "cum": 35.5,
+    "cum": 35.35,
 }
 
 
@@ -52,14 +52,14 @@ def test_notional_coef_as_number_string_or_absent(coef: dict[str, Any], read: fl
     """NotionalCoef is read in each of its forms, and nothing is multiplied by it."""
     tiers = table({"symbol": "ETHUSDT", "brackets": [TIER], **coef})["ETHUSDT"]
     assert tiers.notional_coef == read
-    assert tiers.last_cap == 10_000
+    assert tiers.last_cap == 10_100
 
 
 def test_fractional_cum_strings_and_unsorted_tiers() -> None:
     """Cum may be fractional, figures may be strings, and tiers may come in any order."""
-    first = {**TIER, "notionalCap": "10000", "cum": "0"}
+    first = {**TIER, "notionalCap": "10100", "cum": "0"}
     tiers = table([{"symbol": "X", "brackets": [SECOND, first], "new": True}])["X"]
-    assert tiers.cum.tolist() == [0, 35.5]
+    assert tiers.cum.tolist() == [0, 35.35]
     assert tiers.initial_leverage.tolist() == [75, 50]
 
 
@@ -73,6 +73,11 @@ def test_fractional_cum_strings_and_unsorted_tiers() -> None:
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "notionalFloor": 20000}]}, "gap or an overlap"),
         ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 0}]}, "below 1"),
         ({"symbol": "BAD", "brackets": [{**TIER, "cum": "nan"}]}, "not finite"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "cum": 1e9}]}, "cum that does not follow"),
+        ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "cum": 350}]}, "cum that does not follow"),
+        ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "maintMarginRatio": 0.005}]}, "does not rise"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 2**63 - 1}]}, "beyond belief"),
+        ({"symbol": "BAD", "brackets": [TIER], "notionalCoef": "nan"}, "notionalCoef"),
     ],
 )
 def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> None:
@@ -121,3 +126,19 @@ def test_errors_do_not_repeat_what_was_sent() -> None:
         messages.decode(messages.ServerTime, b"<html>your signature=abc</html>", "the answer")
     assert "HTML" in caught.value.message
     assert "abc" not in str(caught.value)
+
+
+def test_a_symbol_listed_twice_is_skipped() -> None:
+    """Of a symbol that comes twice nobody knows which tiers hold."""
+    row = {"symbol": "X", "brackets": [TIER]}
+    read = table([row, {"symbol": "Y", "brackets": [TIER]}, row])
+    assert list(read) == ["Y"]
+    assert "twice" in read.skipped["X"]
+
+
+def test_bytes_that_are_no_text_are_no_answer() -> None:
+    """A name that is not UTF-8 costs its row, and is not an error of another kind."""
+    good = body({"symbol": "GOOD", "brackets": [TIER]})
+    rows, skipped = messages.decode_brackets(b'[{"symbol":"\xff\xfe","brackets":1},' + good + b"]", "the answer")
+    assert [row.symbol for row in rows] == ["GOOD"]
+    assert list(skipped) == ["row 1"]

@@ -140,8 +140,41 @@ def test_an_hour_of_clock_skew_is_survived() -> None:
             client.close()
 
 
-@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": 1e9}, {"recv_window": 0}, {"recv_window": 60_001}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0},
+        {"timeout": 1e9},
+        {"timeout": None},
+        {"recv_window": 0},
+        {"recv_window": 60_001},
+        {"recv_window": 5000.5},
+    ],
+)
 def test_limits_are_checked(options: dict[str, Any]) -> None:
     """A time budget or window that cannot be is refused at once."""
     with pytest.raises(Mistake):
         RestClient(VENUES["testnet"], Credentials("k", "s"), **options)
+
+
+@responses.activate
+@pytest.mark.parametrize("told", [{"body": "<html>"}, {"status": 403}, {"body": ConnectionError("gone")}])
+def test_a_clock_that_cannot_be_compared_does_not_hide_the_answer(client: RestClient, told: dict[str, Any]) -> None:
+    """What was answered to a POST stands, whatever becomes of the comparison of clocks after it."""
+    responses.get(f"{BASE}/fapi/v1/time", **told)
+    responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
+    assert client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")]).status == 400
+
+
+def test_debug_logs_hold_no_signature(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    """With every logger at its most talkative, no signature and no key is logged."""
+    caplog.set_level(1)
+    client = RestClient(
+        VENUES["simulator"].at(simulator.rest_url), Credentials(simulator.api_key, simulator.api_secret)
+    )
+    client.read("/fapi/v1/symbolConfig", [("symbol", "BTCUSDT")])
+    client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT"), ("leverage", 11)])
+    client.close()
+    assert "symbolConfig" in caplog.text
+    for secret in ("signature", simulator.api_key, simulator.api_secret):
+        assert secret not in caplog.text

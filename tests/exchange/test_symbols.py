@@ -13,7 +13,8 @@ LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ETHBTC", "42USDT", "哈基米USDT")
     ("text", "symbol"),
     [
         ("BTCUSDT", "BTCUSDT"), ("btcusdt", "BTCUSDT"), (" BTC/USDT ", "BTCUSDT"), ("btc/usdt:usdt", "BTCUSDT"),
-        ("BTC/USDT:USDT-261225", "BTCUSDT_261225"), ("哈基米usdt", "哈基米USDT"), ("ETH/BTC:BTC", "ETHBTC"),
+        ("BTC/USDT:USDT-261225", "BTCUSDT_261225"), ("哈基米usdt", "哈基米USDT"),
+        ("BTC/USDT:BTC", "BTC/USDT:BTC"), ("ETH/BTC:BTC", "ETHBTC"),
     ],
 )  # fmt: skip
 def test_every_common_spelling_is_understood(text: str, symbol: str) -> None:

@@ -8,13 +8,16 @@ import socket
 import threading
 import time
 import traceback
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import leverage_nb
 from leverage_nb.errors import NoAnswer, NotConnected
 from leverage_nb.exchange.transport import Outgoing, Transport
+from leverage_nb.simulator import Simulator
 from tests.exchange.wire import response, serving
 
 OURS = Path(leverage_nb.__file__).parent
@@ -199,3 +202,79 @@ def test_connections_are_kept_alive() -> None:
     transport.close()
     accepted[0].close()
     listener.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (["Location: http://["], "302 Found"), (["Location: http://x/\xff\xfe"], "302 Found"),
+        (["Retry-After: \xb2"], "429 Too Many Requests"), (["Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"], "429 X"),
+    ],
+)  # fmt: skip
+def test_broken_headers_do_not_hide_the_answer(headers: list[str], status: str) -> None:
+    """A Location or Retry-After that makes no sense is left alone: the answer is what its status says."""
+    raw = response(b"", status, *headers).decode().encode("latin-1")
+    with serving(raw) as wire:
+        answer = deliver(wire.url)
+    assert str(answer.status) == status[:3]  # type: ignore[attr-defined]
+    assert answer.retry_after is None  # type: ignore[attr-defined]
+
+
+def test_a_fork_does_not_share_connections() -> None:
+    """A forked process opens connections of its own: on a shared one each would read the other's answer."""
+    with Simulator() as simulator:
+        transport = Transport(simulator.rest_url, "The exchange", 5)
+        ask = Outgoing("GET", "/fapi/v1/time", f"{simulator.rest_url}/fapi/v1/time", None, {})
+
+        def local_port() -> int:
+            with transport.slot():
+                assert transport.deliver(ask).status == 200
+            pools = transport._session.get_adapter(simulator.rest_url).poolmanager.pools  # type: ignore[attr-defined]
+            (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118 - urllib3's container forbids iteration
+            return int(pool.pool.queue[-1].sock.getsockname()[1])
+
+        before = local_port()
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Python warns of forking with threads: that is the point
+            child = os.fork()
+        if child == 0:
+            os.write(writer, str(local_port()).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert int(os.read(reader, 16)) != before
+        assert local_port() == before
+        transport.close()
+        os.close(reader)
+        os.close(writer)
+
+
+def test_busy_connections_are_waited_for_no_longer_than_the_budget() -> None:
+    """When every connection stays busy, a request is given up within the budget, and nothing of it left."""
+    with serving(close=False) as wire:
+        transport = Transport(wire.url, "The exchange", 0.5, connections=1)
+        with transport.slot(), pytest.raises(NotConnected, match="stayed busy"), transport.slot():
+            pass
+        transport.close()
+
+
+def test_all_addresses_of_a_name_share_the_connect_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with many addresses that do not answer costs the time budget once, not once an address."""
+    unanswered = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"10.255.255.{n}", 9)) for n in range(1, 6)]
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *rest: Any, **more: Any) -> Any:
+        return unanswered if host == "exchange.example" else real(host, *rest, **more)
+
+    def never(address: Any, timeout: float, *rest: Any, **more: Any) -> Any:
+        time.sleep(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", never)
+    start = time.monotonic()
+    with pytest.raises(NotConnected, match="no connection within"):
+        deliver("https://exchange.example", timeout=0.5)
+    assert time.monotonic() - start < 1.5

@@ -43,6 +43,15 @@ def test_another_address_may_stand_for_a_venue(url: str) -> None:
         ("simulator", "https://fapi.binance.com", "is the mainnet, not the simulator"),
         ("simulator", "https://gateway.example", "cannot be shown as a simulator"),
         ("testnet", "https://[oops", "not an address"),
+        ("testnet", "https://fapi.binance.com.", "is the mainnet"),
+        ("testnet", "https://FAPI.BINANCE.COM:443/", "is the mainnet"),
+        ("testnet", "https://fapi.binance.com\\x", "not an address"),
+        ("testnet", "https://fapi1.binance.com", "not known as the testnet"),
+        ("mainnet", "https://www.binance.com", "not known as the mainnet"),
+        ("testnet", "https://gateway.example/?", "no user, password"),
+        ("testnet", "https://gateway.example#", "no user, password"),
+        ("testnet", "https://a b.example", "not an address"),
+        ("testnet", "https://gateway.example/\u0441", "not an address"),
     ],
 )
 def test_misleading_or_unsafe_addresses_are_refused(venue: str, url: str, reason: str) -> None:

@@ -115,6 +115,16 @@ def test_beyond_the_last_cap_is_said(btcusdt: Brackets) -> None:
         assert np.isnan(answer[1:]).all()
 
 
+def test_questions_that_make_no_sense(btcusdt: Brackets) -> None:
+    """A misspelt option, a number beyond float64 or a word is a mistake, not another kind of error."""
+    with pytest.raises(Mistake, match="rasie"):
+        btcusdt.max_leverage(9e9, beyond="rasie")  # type: ignore[arg-type]  # the slip under test
+    for question in (btcusdt.max_leverage, btcusdt.maintenance_margin, btcusdt.max_notional):
+        for value in (10**400, "much", None):
+            with pytest.raises(Mistake):
+                question(value)
+
+
 @pytest.mark.parametrize("leverage", [0, -5, 151, 10.5, float("nan"), [10, 200]])
 def test_max_notional_refuses_what_the_symbol_does_not_offer(btcusdt: Brackets, leverage: Any) -> None:
     """An impossible leverage raises and names the symbol's real maximum."""
@@ -196,6 +206,9 @@ def test_from_frame_says_what_is_wrong(btcusdt: Brackets) -> None:
         ({"notional_cap": [100, 90]}, "at or below its floor"),
         ({"maint_margin_ratio": [0.1, 1.5]}, "rate outside"),
         ({"cum": [0, np.inf]}, "not finite"),
+        ({"cum": [1, 6]}, "does not follow"),
+        ({"cum": [0, 50]}, "does not follow"),
+        ({"maint_margin_ratio": [0.1, 0.1]}, "does not rise"),
     ],
 )
 def test_find_flaw_names_each_flaw(change: dict[str, list[float]], reason: str) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, MarginType, Position
+from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, Position
 
 
-def setting(symbol: str, margin_type: MarginType) -> LeverageSetting:
+def setting(symbol: str, margin_type: str) -> LeverageSetting:
     """A setting at 10x."""
     return LeverageSetting("simulator", "key", symbol, 10, margin_type, None, "USDT")
 

@@ -38,3 +38,13 @@ def test_a_taken_port_is_said_in_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"cannot serve on port {port}")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "ten"])
+def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+    """A number that is no port is refused with a line, not wrapped around to another."""
+    command = [sys.executable, "-m", "leverage_nb.simulator", f"--port={port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert "port" in done.stderr
+    assert "Traceback" not in done.stderr
