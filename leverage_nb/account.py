@@ -7,8 +7,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakMethod
 
 from leverage_nb.cards import label
 from leverage_nb.changes.attempt import change_leverage, not_sent
@@ -50,6 +52,7 @@ class Account:
         self._tiers: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
         self._margin_assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
+        self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
         self.venue = client.venue.name
         self.label = client.account
         self.asks_first = client.venue.asks_first
@@ -285,8 +288,25 @@ class Account:
         except LeverageError as exc:
             failure = exc
         else:
-            return change_leverage(self._client, name, wanted, self.margin_asset(name))
+            change = change_leverage(self._client, name, wanted, self.margin_asset(name))
+            self._tell(change)
+            return change
         raise not_sent(self._client, normalize(symbol), parse_leverage(leverage), failure)
+
+    def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
+        """Call a method with every change that is applied through this account, for as long as its object lives."""
+        self._listeners.append(WeakMethod(listener))
+
+    def _tell(self, change: LeverageChange) -> None:
+        if change.status != "applied":
+            return
+        for reference in list(self._listeners):
+            listener = reference()
+            if listener is None:
+                self._listeners.remove(reference)
+            else:
+                with suppress(Exception):  # a panel that cannot redraw must not turn a change into a failure
+                    listener(change)
 
     # -- caches -----------------------------------------------------------------------------------------------
 

@@ -110,6 +110,7 @@ class AccountAsset(_Message, frozen=True):
 
     asset: str
     wallet_balance: float
+    unrealized_profit: float
     cross_wallet_balance: float
     cross_un_pnl: float
     initial_margin: float

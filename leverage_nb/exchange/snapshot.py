@@ -167,6 +167,7 @@ def _balance(row: messages.AccountAsset) -> Balance:
     return Balance(
         asset=row.asset,
         wallet=row.wallet_balance,
+        profit=row.unrealized_profit,
         cross_wallet=row.cross_wallet_balance,
         cross_profit=row.cross_un_pnl,
         initial_margin=row.initial_margin,

@@ -1,19 +1,14 @@
-// Chart, figures and Apply of the leverage panel. No arithmetic here: every figure is looked up in the table
-// that the kernel sent, so the view follows the slider while the kernel is busy, and shows nothing it was not told.
+// Chart, figures and Apply of the leverage panel. No arithmetic on figures here: each is looked up in the table that
+// the kernel sent, so the view follows the slider while the kernel is busy, and shows nothing it was not told.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function element(tag, className, parent) {
+function element(tag, className, parent, text = "") {
   const node = document.createElement(tag);
   node.className = className;
+  node.textContent = text;
   parent.append(node);
   return node;
-}
-
-function figure(parent, name) {
-  const box = element("div", "leverage-figure", parent);
-  element("span", "leverage-figure-name", box).textContent = name;
-  return element("span", "leverage-figure-value", box);
 }
 
 function makeMarker(svg) {
@@ -31,16 +26,16 @@ function render({ model, el }) {
   const root = element("div", "leverage-panel", el);
   const heading = element("div", "leverage-heading", root);
   const chart = element("div", "leverage-chart", root);
+  const choice = element("label", "leverage-choice", root, "leverage ");
+  const field = element("input", "leverage-field", choice);
+  Object.assign(field, { type: "number", min: 1, step: 1, inputMode: "numeric" });
+  element("span", "leverage-unit", choice, "x");
+  const complaint = element("span", "leverage-complaint", choice);
   const figures = element("div", "leverage-figures", root);
-  const chosen = figure(figures, "leverage");
-  const notional = figure(figures, "max notional");
-  const tier = figure(figures, "tier");
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
-  const cancel = element("button", "leverage-cancel", actions);
-  const reload = element("button", "leverage-reload", actions);
-  cancel.textContent = "Cancel";
-  reload.textContent = "Reload";
+  const cancel = element("button", "leverage-cancel", actions, "Cancel");
+  const reload = element("button", "leverage-reload", actions, "Reload");
   reload.title = "Read tiers and setting again";
   const waiting = element("span", "leverage-waiting", actions);
   const message = element("div", "leverage-messages", root);
@@ -48,8 +43,11 @@ function render({ model, el }) {
   message.setAttribute("aria-live", "polite");
 
   let marker = null;
+  let values = [];
   let clicks = model.get("answered");
   let asked = "";
+  let lost = false;
+  let saidAt = model.get("leverage");
 
   function shown() {
     const table = model.get("table");
@@ -59,19 +57,54 @@ function render({ model, el }) {
     return { table, leverage, row, known };
   }
 
+  function choose(leverage) {
+    model.set("leverage", leverage);
+    model.save_changes();
+  }
+
   function drawTable() {
     const { table } = shown();
     if (table.svg === undefined) return;
     heading.innerHTML = table.badge;
-    element("b", "leverage-symbol", heading).textContent = table.symbol;
-    element("span", "leverage-current", heading).textContent = `now ${table.current}x, ${table.margin_type}`;
-    element("span", "leverage-account", heading).textContent = table.account;
+    element("b", "leverage-symbol", heading, table.symbol);
+    element("span", "leverage-current", heading, table.now);
+    element("span", "leverage-account", heading, table.account);
     chart.innerHTML = table.svg;
     const svg = chart.querySelector("svg");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", `${table.symbol}: max notional by leverage`);
     marker = makeMarker(svg);
+    svg.addEventListener("pointerdown", drag);
+    figures.replaceChildren();
+    values = table.figures.map(({ name }) => {
+      const box = element("div", "leverage-figure", figures);
+      element("span", "leverage-figure-name", box, name);
+      return element("span", "leverage-figure-value", box);
+    });
+    field.max = table.pixels.length;
+    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.pixels.length}`);
+    field.value = "";
     follow();
+  }
+
+  // The chart is logarithmic and the slider is not: low leverages are easier to grasp here.
+  function drag(down) {
+    const svg = down.currentTarget;
+    const toNearest = event => {
+      const box = svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
+      const { table } = shown();
+      let nearest = 0;
+      table.pixels.forEach(([at], place) => {
+        if (Math.abs(at - x) < Math.abs(table.pixels[nearest][0] - x)) nearest = place;
+      });
+      choose(nearest + 1);
+    };
+    down.preventDefault();
+    svg.setPointerCapture(down.pointerId);
+    svg.onpointermove = toNearest;
+    svg.onpointerup = svg.onpointercancel = () => { svg.onpointermove = null; };
+    toNearest(down);
   }
 
   function follow() {
@@ -88,11 +121,31 @@ function render({ model, el }) {
         marker.dot.setAttribute("cy", y);
       }
     }
-    chosen.textContent = known ? `${leverage}x` : "–";
-    notional.textContent = known ? table.max_notional[row] : "–";
-    tier.textContent = known ? table.tier[row] : "–";
+    values.forEach((value, place) => {
+      value.textContent = known ? table.figures[place].values[row] : "–";
+    });
+    if (field.value !== String(leverage)) field.value = leverage;
+    complain("");
+    message.classList.toggle("leverage-earlier", leverage !== saidAt);
     root.dataset.leverage = known ? leverage : "";
     buttons();
+  }
+
+  function complain(text) {
+    complaint.textContent = text;
+    field.setAttribute("aria-invalid", text !== "");
+  }
+
+  function typed() {
+    const { table } = shown();
+    const leverage = Number(field.value);
+    if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.pixels.length) {
+      if (leverage === model.get("leverage")) follow();
+      else choose(leverage);
+    } else {
+      complain(`a whole number from 1 to ${table.pixels.length}`);
+      buttons();
+    }
   }
 
   function buttons() {
@@ -100,27 +153,48 @@ function render({ model, el }) {
     const state = model.get("state");
     const reviewing = state === "reviewing" && model.get("reviewed") === leverage;
     const pending = clicks > model.get("answered");
-    const busy = pending || state === "applying";
-    apply.disabled = busy || !known || (leverage === table.current && !reviewing);
-    apply.textContent = !known || leverage === table.current
+    const busy = lost || pending || state === "applying";
+    // What is applied is what is on the screen: never a number other than the one in the field.
+    const agreed = known && field.value === String(leverage) && complaint.textContent === "";
+    apply.disabled = busy || !agreed || (leverage === table.current && !reviewing);
+    apply.textContent = !agreed || leverage === table.current
       ? "Apply"
       : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.current}x → ${leverage}x`;
     apply.classList.toggle("leverage-confirm", reviewing);
     cancel.hidden = !reviewing;
     cancel.disabled = busy;
     reload.disabled = busy;
-    waiting.textContent = pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "asking the exchange…" : "";
-    root.dataset.state = state;
+    waiting.textContent = lost
+      ? "This panel has lost its kernel and sends nothing. Run the cell again."
+      : pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "asking the exchange…" : "";
+    root.dataset.state = lost ? "lost" : state;
   }
 
   function click(kind, words) {
     const { table, leverage } = shown();
     clicks += 1;
     asked = words;
-    model.send({ kind, click: clicks, symbol: table.symbol, leverage, version: table.version });
+    try {
+      model.send({ kind, click: clicks, symbol: table.symbol, leverage, version: table.version });
+    } catch {
+      lost = true;
+    }
     buttons();
   }
 
+  function say() {
+    message.innerHTML = model.get("message");
+    saidAt = model.get("leverage");
+    message.classList.remove("leverage-earlier");
+  }
+
+  function checkKernel() {
+    lost = model.comm_live === false;
+    buttons();
+  }
+
+  field.addEventListener("input", typed);
+  field.addEventListener("focus", () => field.select());
   apply.addEventListener("click", () => {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;
@@ -129,12 +203,12 @@ function render({ model, el }) {
   cancel.addEventListener("click", () => click("cancel", "cancel"));
   reload.addEventListener("click", () => click("reload", "reload"));
 
-  const say = () => { message.innerHTML = model.get("message"); };
   const listeners = {
     "change:table": drawTable,
     "change:leverage": follow,
     "change:state change:reviewed change:answered": buttons,
     "change:message": say,
+    "comm_live_update": checkKernel,
   };
   for (const [events, listener] of Object.entries(listeners)) model.on(events, listener);
   drawTable();

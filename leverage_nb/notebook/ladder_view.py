@@ -76,19 +76,23 @@ def make_table(setting: LeverageSetting, tiers: Brackets, chart: Chart, version:
         Strings, whole numbers and lists of them: JSON without NaN.
     """
     asset = setting.margin_asset
-    notional = [cards.amount(tiers.max_notional(x), asset) for x in range(1, tiers.symbol_max_leverage + 1)]
+    leverages = range(1, tiers.symbol_max_leverage + 1)
+    figures = {
+        "max notional": [cards.amount(tiers.max_notional(x), asset) for x in leverages],
+        "tier": [_tier_text(tiers, x) for x in leverages],
+    }
+    as_of = f", as of {setting.as_of:%H:%M:%S}" if setting.as_of else ""
     return {
         "version": version,
         "symbol": setting.symbol,
         "badge": cards.badge(setting.venue),
         "account": setting.account,
         "current": setting.leverage,
-        "margin_type": setting.margin_type,
+        "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
         "svg": chart.svg_for(page),
         "pixels": chart.pixels,
         "ground": chart.ground,
-        "max_notional": notional,
-        "tier": [_tier_text(tiers, x) for x in range(1, tiers.symbol_max_leverage + 1)],
+        "figures": [{"name": name, "values": values} for name, values in figures.items()],
     }
 
 

@@ -117,7 +117,7 @@ class LeverageMagics(Magics):
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if not symbols:
-            raise Mistake("--plot needs a symbol.", hint="%leverage BTCUSDT --plot")
+            raise Mistake("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
         from leverage_nb.notebook.plots import plot_brackets
 
         if len(symbols) == 1:
@@ -138,6 +138,10 @@ class LeverageMagics(Magics):
         return account.set_leverage(symbol, wanted)
 
 
+# A flag that chooses real money is written out: argparse would take --ven for --venue.
+LeverageMagics.leverage.parser.allow_abbrev = False
+
+
 def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
     """Tell symbols from the leverage at the end.
 
@@ -153,18 +157,19 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
     if len(numbers) > 1:
         raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.")
     if numbers and not symbols:
-        raise Mistake(f"{numbers[0]} of which symbol?", hint=f"%leverage BTCUSDT {numbers[0]}")
+        raise Mistake(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
     if numbers and words[-1] != numbers[0]:
-        raise Mistake("The leverage comes after the symbol.", hint=f"%leverage {symbols[0]} {numbers[0]}")
+        raise Mistake("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
     if numbers and len(symbols) > 1:
         raise Mistake("One symbol at a time when changing leverage.")
     try:
-        return [account.find_symbol(symbol) for symbol in symbols], numbers[0] if numbers else None
+        found = dict.fromkeys(account.find_symbol(symbol) for symbol in symbols)
+        return list(found), numbers[0] if numbers else None
     except UnknownSymbol as exc:
         if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
             raise
         word = symbols[1]
-    raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"%leverage {symbols[0]} 10")
+    raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
 def _confirmed(question: str) -> bool:

@@ -47,8 +47,9 @@ class Overview:
         ]
         rows = [("account", f"{self.account}, {', '.join(modes)}")]
         rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
-        held = [position for position in state.positions if position.amount]
-        rows += [(position.symbol, _position_text(state, position)) for position in held]
+        rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
+        rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
+        held = any(position.amount for position in state.positions)
         note = f"As of {moment(self.as_of)}."
         if not held:
             note += " No open positions."
@@ -67,21 +68,28 @@ class Overview:
 
 
 def _balance_text(balance: Balance) -> str:
-    return (
-        f"{amount(balance.wallet)} in the wallet, {amount(balance.initial_margin)} in use, "
-        f"{amount(balance.available)} available"
-    )
+    parts = [f"{amount(balance.wallet)} in the wallet"]
+    if balance.profit:
+        parts.append(f"{amount(balance.profit)} unrealised profit")
+    return ", ".join([*parts, f"{amount(balance.initial_margin)} in use", f"{amount(balance.available)} available"])
+
+
+def _orders_text(position: Position) -> str:
+    sides = [("buy", position.orders_bid), ("sell", position.orders_ask)]
+    return "open orders: " + ", ".join(f"{side} {amount(size, position.margin_asset)}" for side, size in sides if size)
 
 
 def _position_text(state: AccountState, position: Position) -> str:
-    setting = state.settings.get(position.symbol)
-    parts = [f"{position.side} {amount(abs(position.notional), position.margin_asset)}"]
-    if setting is not None:
-        parts.append(f"{setting.margin_type} at {setting.leverage}x")
+    setting = state.settings[position.symbol]
+    parts = [
+        f"{position.side} {amount(abs(position.amount))} from {amount(position.entry_price)}",
+        f"{amount(abs(position.notional), position.margin_asset)} at mark {amount(position.mark_price)}",
+        f"{setting.margin_type} at {setting.leverage}x",
+    ]
     effective = state.effective_leverage(position)
     if effective is not None:
-        whose = "effective" if state.is_isolated(position.symbol) else "whole cross account"
-        parts.append(f"{whose} {effective:.1f}x")
+        whose = "effective" if state.is_isolated(position.symbol) else "effective for the whole cross account"
+        parts.append(f"{effective:.1f}x {whose}")
     if position.liquidation_price is not None:
         away = abs(position.liquidation_price / position.mark_price - 1)
         parts.append(f"liquidation {amount(position.liquidation_price)} ({percent(round(away, 3))} away)")

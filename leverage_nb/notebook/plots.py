@@ -69,7 +69,7 @@ def plot_brackets(
 
         _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     draw_brackets(ax, tables, leverage, asset)
-    title = next(iter(tables)) if len(tables) == 1 else f"{len(tables)} symbols"
+    title = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
     heading = f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else "")
     ax.set_title(heading, loc="left", family=_fonts_for(tables))
     return ax
@@ -103,6 +103,15 @@ def _fonts_for(symbols: Iterable[str]) -> list[str]:
     return configured + [name for name in _CHINESE_FONTS if name in installed]
 
 
+def _drawable(symbol: str) -> str:
+    """A symbol as the fonts at hand can draw it: in escapes where they cannot, rather than as empty boxes."""
+    from matplotlib import rcParams
+
+    if symbol.isascii() or len(_fonts_for([symbol])) > len(rcParams["font.family"]):
+        return symbol
+    return symbol.encode("ascii", "backslashreplace").decode()
+
+
 def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:
     """Tiers and margin assets by symbol, and the venue, where the input tells."""
     if isinstance(brackets, Brackets):
@@ -122,7 +131,9 @@ def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Any:
     leverage = tiers.initial_leverage[::-1].astype(float)  # rising
     cap = tiers.notional_cap[::-1]
     # Between two offered leverages the higher one's cap applies; the last stair ends at the symbol's maximum.
-    (line,) = ax.plot(leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=symbol)
+    (line,) = ax.plot(
+        leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=_drawable(symbol)
+    )
     return line.get_color()
 
 

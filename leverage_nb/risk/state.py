@@ -106,6 +106,7 @@ class Balance:
         asset: USDT, USDC, BTC and so on.
         wallet: Wallet balance.
         cross_wallet: Wallet balance less what sits in isolated positions.
+        profit: Unrealised profit of all positions.
         cross_profit: Unrealised profit of cross positions.
         initial_margin: In use by positions and open orders.
         maintenance_margin: Of all positions.
@@ -114,6 +115,7 @@ class Balance:
 
     asset: str
     wallet: float
+    profit: float
     cross_wallet: float
     cross_profit: float
     initial_margin: float

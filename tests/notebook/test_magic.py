@@ -50,7 +50,14 @@ def test_bare_shows_the_account(shell: InteractiveShell) -> None:
     overview = run(shell, "")
     assert isinstance(overview, Overview)
     for shown in (str(overview), overview._repr_html_()):
-        for part in ("SIMULATOR", "72,109.38 available", "cross at 20x", "effective 6.5x", "%leverage BTCUSDT 10"):
+        for part in (
+            "SIMULATOR",
+            "72,109.38 available",
+            "cross at 20x",
+            "6.5x effective",
+            "open orders: buy 13,000 USDT",
+            "%leverage BTCUSDT 10",
+        ):
             assert part in shown
 
 

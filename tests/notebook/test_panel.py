@@ -30,8 +30,10 @@ def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
     """Slider, bound, badge and figures are those of the symbol's setting and tiers."""
     table = panel.view.table
     assert (panel.symbol, panel.state, panel.slider.value, panel.slider.max) == ("BTCUSDT", "editing", 20, 150)
-    assert len(table["pixels"]) == len(table["max_notional"]) == len(table["tier"]) == 150
-    assert table["max_notional"][20] == "70,000,000 USDT"  # at 21x
+    figures = {figure["name"]: figure["values"] for figure in table["figures"]}
+    assert {len(values) for values in figures.values()} == {len(table["pixels"])} == {150}
+    assert figures["max notional"][20] == "70,000,000 USDT"  # at 21x
+    assert "now 20x, cross, as of" in table["now"]
     assert "SIMULATOR" in table["badge"]
     assert "<svg" in table["svg"]
     assert len(panel.picker.options) == 11
@@ -84,7 +86,8 @@ def test_a_new_symbol_brings_table_bound_and_value(panel: LeveragePanel) -> None
     assert (panel.symbol, panel.slider.max, panel.slider.value) == ("哈基米USDT", 3, 3)
     assert order[0] == "table"
     panel.picker.value = "eth/btc"
-    assert (panel.symbol, panel.slider.max, panel.picker.value) == ("ETHBTC", 100, "ETHBTC")
+    assert (panel.symbol, panel.slider.max, panel.picker.value) == ("ETHBTC", 100, "")
+    assert panel.picker.placeholder.startswith("ETHBTC")
 
 
 def test_a_misspelt_symbol_is_answered_in_the_panel(panel: LeveragePanel) -> None:
@@ -92,6 +95,7 @@ def test_a_misspelt_symbol_is_answered_in_the_panel(panel: LeveragePanel) -> Non
     panel.picker.value = "BTCUSTD"
     assert (panel.symbol, panel.state) == ("BTCUSDT", "failed")
     assert "Did you mean BTCUSDT?" in panel.view.message
+    assert panel.picker.value == ""
     with pytest.raises(UnknownSymbol):
         panel.select("FOO")
 
@@ -165,3 +169,38 @@ def test_no_text_colour_is_fixed_in_the_chart(panel: LeveragePanel) -> None:
     import re
 
     assert set(re.findall(r"(?:fill|stroke): *(#[0-9a-f]{6})", panel.view.table["svg"])) == set()
+
+
+def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePanel, account: Account) -> None:
+    """What is called "now" follows changes by the magic and by other panels; a panel that is gone is forgotten."""
+    other = LeveragePanel(account, "BTCUSDT")
+    gone = LeveragePanel(account, "BTCUSDT")
+    gone.close()
+    del gone
+    account.set_leverage("BTCUSDT", 12)
+    assert panel.view.table["current"] == other.view.table["current"] == 12
+    assert panel.slider.value == 20  # what was being chosen stays
+    click(other, "apply", 13)
+    assert panel.view.table["current"] == 13
+    account.set_leverage("SOLUSDT", 5)
+    assert panel.symbol == "BTCUSDT"
+
+
+def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
+    """When another client has changed the leverage, the question is not asked with the old value."""
+    account = connect_to(simulator, "mainnet")
+    panel = LeveragePanel(account, "BTCUSDT")
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)
+    click(panel, "apply", 10)
+    assert (panel.state, panel.view.table["current"]) == ("failed", 33)
+    assert "is at 33x, not 20x" in panel.view.message
+    click(panel, "apply", 10)
+    assert "from 33x to 10x?" in panel.view.message
+
+
+def test_moving_on_takes_back_what_was_said(panel: LeveragePanel) -> None:
+    """A message about one leverage does not stand beside another."""
+    click(panel, "apply", 30)
+    assert panel.view.message
+    panel.slider.value = 31
+    assert (panel.state, panel.view.message) == ("editing", "")

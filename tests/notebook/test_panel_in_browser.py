@@ -25,7 +25,7 @@ class PanelPage:
         self.root = self.page.locator(".leverage-panel")
         self.root.locator(".leverage-chart svg").wait_for()
         self.handle = self.page.locator(".leverage-slider .noUi-handle")
-        self.readout = self.page.locator(".leverage-slider .widget-readout")
+        self.field = self.root.locator(".leverage-field")
         self.apply = self.root.locator(".leverage-apply")
         self.message = self.root.locator(".leverage-messages")
 
@@ -35,12 +35,11 @@ class PanelPage:
     def marker_x(self) -> float:
         return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
 
-    def type_leverage(self, leverage: int) -> None:
-        """Type into the slider's number field, as a person does."""
-        self.readout.click()
+    def type_leverage(self, leverage: object) -> None:
+        """Type into the number field, as a person does; no Enter."""
+        self.field.click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(str(leverage))
-        self.page.keyboard.press("Enter")
 
     def wait_for_leverage(self, leverage: int) -> None:
         self.page.wait_for_selector(f'.leverage-panel[data-leverage="{leverage}"]')
@@ -70,8 +69,8 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD, SHOW, "print(lev.current().setting('BTCUSDT').leverage, panel.state)"])
     notebook.run_all()
     panel = PanelPage(notebook)
-    assert panel.figure(0) == "20x"
-    assert panel.figure(1) == "100,000,000 USDT"
+    assert panel.field.input_value() == "20"
+    assert panel.figure(0) == "100,000,000 USDT"
     assert panel.apply.is_disabled()
     assert not notebook.page.locator(".leverage-twin").is_visible()
     notebook.shoot("panel-opened")
@@ -83,12 +82,12 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     notebook.page.mouse.move(box["x"] + 150, box["y"] + box["height"] / 2, steps=12)
     notebook.page.mouse.up()
     assert panel.marker_x() > start
-    assert panel.figure(0) != "20x"
+    assert panel.field.input_value() != "20"
 
     panel.type_leverage(75)
     panel.wait_for_leverage(75)
-    assert panel.figure(1) == "3,000,000 USDT"
-    assert panel.figure(2) == "3 of 12, maintenance rate up to 0.65%"
+    assert panel.figure(0) == "3,000,000 USDT"
+    assert panel.figure(1) == "3 of 12, maintenance rate up to 0.65%"
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
@@ -153,7 +152,7 @@ def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
     panel.type_leverage(50)
     panel.wait_for_leverage(50)
     assert panel.marker_x() > before
-    assert panel.figure(1) == "12,000,000 USDT"
+    assert panel.figure(0) == "12,000,000 USDT"
     panel.apply.click()
     assert "waiting for the kernel: BTCUSDT 50x" in panel.root.inner_text()
     assert panel.apply.is_disabled()
@@ -193,9 +192,10 @@ def test_symbols_change_bound_and_chart(open_notebook: Any) -> None:
     panel.pick("ETHBTC")
     notebook.page.wait_for_function("() => document.querySelector('.leverage-symbol').textContent === 'ETHBTC'")
     panel.wait_for_leverage(20)
-    assert panel.figure(1) == "400 BTC"
-    panel.type_leverage(500)
+    assert panel.figure(0) == "400 BTC"
+    panel.type_leverage(100)
     panel.wait_for_leverage(100)
+    assert panel.figure(0) == "5 BTC"
     notebook.shoot("panel-ethbtc")
     panel.pick("BTCUSTD")
     panel.wait_for_state("failed")
@@ -228,3 +228,78 @@ def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 12x" in panel.message.inner_text()
+
+
+def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
+    """What stands in the field is what Apply sends, Enter or not; what is no leverage disarms it and says why."""
+    notebook = open_notebook([LOAD, SHOW, "print('at', lev.current().setting('BTCUSDT').leverage)"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    for slip in ("500", "0", "-5", "10.5", "1e2", ""):
+        panel.type_leverage(slip)
+        if not slip:
+            notebook.page.keyboard.press("Delete")
+        assert panel.apply.is_disabled(), slip
+        assert panel.apply.inner_text() == "Apply"
+        assert "a whole number from 1 to 150" in panel.root.inner_text()
+    notebook.shoot("panel-no-leverage")
+    panel.type_leverage(42)
+    panel.wait_for_leverage(42)
+    panel.type_leverage(7)
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 7x" in panel.message.inner_text()
+    panel.handle.focus()
+    notebook.page.keyboard.press("ArrowRight")
+    panel.wait_for_leverage(8)
+    assert panel.field.input_value() == "8"
+    run_cell(notebook, 2)
+    notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 7')")
+
+
+def test_the_chart_can_be_dragged(open_notebook: Any) -> None:
+    """A press on the chart takes the leverage that lies there, and dragging follows; the slider comes along."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    box = panel.root.locator(".leverage-chart svg").bounding_box()
+    table = notebook.page.evaluate("() => document.querySelector('.leverage-chart svg').viewBox.baseVal.width")
+    at_20 = box["x"] + panel.marker_x() / table * box["width"]
+    notebook.page.mouse.move(at_20, box["y"] + 80)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(box["x"] + 80, box["y"] + 80, steps=8)
+    notebook.page.mouse.up()
+    panel.wait_for_leverage(1)
+    assert panel.handle.get_attribute("aria-valuenow") == "1.0"
+    notebook.page.mouse.move(box["x"] + 300, box["y"] + 80)
+    assert panel.field.input_value() == "1"
+
+
+def test_the_panel_follows_changes_made_in_other_cells(open_notebook: Any) -> None:
+    """A change by the magic, or by another panel, shows in every panel of the account; old messages fade."""
+    notebook = open_notebook([LOAD, SHOW, "%leverage BTCUSDT 10\npanel.state"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    assert "now 10x" in panel.root.locator(".leverage-current").inner_text()
+    panel.type_leverage(30)
+    assert panel.apply.inner_text() == "Apply: BTCUSDT 10x → 30x"
+    panel.apply.click()
+    panel.wait_for_state("done")
+    panel.type_leverage(31)
+    notebook.page.wait_for_function("() => document.querySelector('.leverage-messages').textContent === ''")
+
+
+def test_a_panel_without_its_kernel_says_so(open_notebook: Any) -> None:
+    """After its kernel is gone a panel sends nothing, and says that instead of doing nothing."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    notebook.command("kernelmenu:shutdown")
+    notebook.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel")
+    panel.type_leverage(30)
+    if panel.apply.is_enabled():
+        panel.apply.click()
+    panel.wait_for_state("lost")
+    assert "has lost its kernel and sends nothing" in panel.root.inner_text()
+    assert panel.apply.is_disabled()
+    notebook.shoot("panel-lost")

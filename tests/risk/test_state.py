@@ -28,7 +28,7 @@ STATE = AccountState(
         position("A", "BOTH", 4_000, orders_bid=1_000, orders_ask=500),
         position("B", "BOTH", -2_000, isolated_wallet=150, unrealized_profit=50),
     ),
-    balances={"USDT": Balance("USDT", 2_150, 1_900, 100, 0, 0, 0)},
+    balances={"USDT": Balance("USDT", 2_150, 150, 1_900, 100, 0, 0, 0)},
     settings={"A": setting("A", "cross"), "B": setting("B", "isolated")},
     hedge_mode=False,
     multi_assets=False,
