@@ -41,8 +41,10 @@ Floats = npt.NDArray[np.float64]
 Verdict = Literal["unchanged", "ok", "refused", "cannot predict"]
 Certainty = Literal["documented", "inferred", "cannot predict"]
 
-# The wire rounds to eight places, and float64 to sixteen digits: nearer than this nothing is called.
-_TOO_CLOSE = 1e-9
+
+def _too_close(difference: float, size: float) -> bool:
+    """Whether rounding decides: the wire's figures have eight places, float64 has about sixteen digits."""
+    return difference != 0 and abs(difference) <= 1e-7 + 1e-13 * size
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Outlook:
     def _judge_cap(self, leverage: int, _lowering: bool) -> Judgement | None:
         cap = float(self.max_notional[leverage - 1])
         excess = self.exposure - cap
-        if excess != 0 and abs(excess) <= _TOO_CLOSE * cap:
+        if _too_close(excess, cap):
             return Judgement("cannot predict", -2027, "cannot predict", "what is held is too close to the cap to call")
         if excess <= 0:
             return None
@@ -185,8 +187,7 @@ class Outlook:
             why = "in multi-assets mode all assets back it, in a way the figures at hand do not show"
             return Judgement("cannot predict", -2028, "cannot predict", why)
         after = float(self.available_after[leverage - 1])
-        scale = abs(self._free) + self._taking / leverage
-        if after != 0 and abs(after) <= _TOO_CLOSE * scale:
+        if _too_close(after, abs(self._free) + self._taking / leverage):
             return Judgement("cannot predict", -2028, "cannot predict", "the margin is too close to call")
         if after >= 0:
             return None
