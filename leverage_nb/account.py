@@ -9,13 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakMethod
 
 from leverage_nb.cards import label
 from leverage_nb.changes.attempt import change_leverage, not_sent
+from leverage_nb.changes.limits import Guard, MetLimits
+from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer, UnknownSymbol
+from leverage_nb.errors import (
+    InvalidLeverage,
+    LeverageError,
+    LeverageRefused,
+    Mistake,
+    UnexpectedAnswer,
+    UnknownSymbol,
+)
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.rest import RestClient
@@ -23,6 +33,7 @@ from leverage_nb.exchange.symbols import normalize, suggest
 from leverage_nb.exchange.venues import find_venue
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.leverage import parse_leverage
+from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.state import AccountState, LeverageSetting
 
 if TYPE_CHECKING:
@@ -45,10 +56,13 @@ class Account:
         venue: "simulator", "testnet" or "mainnet".
         label: Whose key it is, as a fingerprint: "key 1a2b3c4d".
         asks_first: Whether magic and panel ask before a change on this venue.
+        guard: The highest leverage that may be sent.
     """
 
-    def __init__(self, client: RestClient) -> None:
+    def __init__(self, client: RestClient, max_leverage: int | None = None) -> None:
         self._client = client
+        self.guard = Guard(client.venue.name, max_leverage)
+        self._met_limits = MetLimits()
         self._tiers: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
         self._margin_assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
@@ -244,6 +258,123 @@ class Account:
         """Read positions, balances, settings and modes: four requests at the same time."""
         return snapshot.read_state(self._client, self._assets())
 
+    def mark_price(self, symbol: str) -> float:
+        """The exchange's mark price of a symbol, now."""
+        return snapshot.read_mark_price(self._client, self.find_symbol(symbol))
+
+    # -- looking ahead --------------------------------------------------------------------------------------
+
+    def ladder(self, symbol: str, notional: float, mark_price: float | None = None) -> pd.DataFrame:
+        """A *new isolated position* of this notional, at every leverage: what it needs, where it is liquidated.
+
+        Args:
+            symbol: In any spelling.
+            notional: In the margin asset.
+            mark_price: The entry; the exchange's mark when None.
+
+        Returns:
+            See :func:`leverage_nb.risk.ladder.make_ladder`.
+
+        Raises:
+            Mistake: Notional or mark price is not above 0.
+        """
+        tiers = self.tiers(symbol)
+        mark = self.mark_price(tiers.symbol) if mark_price is None else mark_price
+        return self._marked(tiers.ladder(notional, mark))
+
+    def outlook(self, symbol: str) -> pd.DataFrame:
+        """What is *held* of a symbol, at every leverage: what would fit, be tied up, be left, be refused.
+
+        Returns:
+            Index ``leverage`` from 1 to the symbol's maximum; ``max_notional``, ``room`` (what is left of it beside
+            positions and orders), ``initial_margin``, ``available_after`` (below 0 is what is lacking; NaN in
+            multi-assets mode) (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``,
+            ``reason``.
+        """
+        return self._marked(self.look_ahead(symbol)[0].to_frame())
+
+    def preview(self, symbol: str, leverage: int | str) -> Preview:
+        """What a change would do, before it is made: one row of the outlook, with today's beside it.
+
+        Raises:
+            UnknownSymbol, InvalidLeverage: As :meth:`set_leverage`.
+            ChangeNotSent: The account could not be read.
+        """
+        name = self.find_symbol(symbol)
+        wanted = self.check_leverage(name, leverage)
+        as_of = datetime.now().astimezone()
+        failure: LeverageError
+        try:
+            outlook, state = self.look_ahead(name)
+        except LeverageError as exc:
+            failure = exc
+        else:
+            return self.preview_from(outlook, state, wanted, as_of)
+        raise not_sent(self._client, name, wanted, failure)
+
+    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int, as_of: datetime) -> Preview:
+        """A preview from an outlook that was read before, as of then."""
+        limit = self.guard.limit()
+        stop = f"The guard stops above {limit[0]}x ({limit[1]})." if limit and leverage > limit[0] else ""
+        return make_preview(outlook, state, leverage, as_of, self._send, stop)
+
+    def most(self, symbol: str) -> int:
+        """The most that can be chosen: the symbol's maximum, a limit that was met, the guard."""
+        tiers = self.tiers(symbol)
+        met, guard = self._met_limits.of(tiers.symbol), self.guard.limit()
+        limits = [met.max_leverage if met else math.inf, guard[0] if guard else math.inf]
+        return int(min(tiers.symbol_max_leverage, *limits))
+
+    def highest_leverage(self, symbol: str, notional: float = 0.0) -> int:
+        """The highest leverage that still allows this notional, what is held, and the guard.
+
+        Raises:
+            Mistake: No leverage allows it.
+        """
+        outlook, _ = self.look_ahead(symbol)
+        fits = outlook.fitting()
+        fits = fits[outlook.max_notional[fits - 1] >= notional]
+        limit = self.guard.limit()
+        if limit is not None:
+            fits = fits[fits <= limit[0]]
+        if not fits.size:
+            raise Mistake(f"No leverage of {outlook.symbol} allows a notional of {notional:,.10g} beside what is held.")
+        return int(fits.max())
+
+    def look_ahead(self, symbol: str) -> tuple[Outlook, AccountState]:
+        """The outlook of a symbol as a value, and the state it was made from."""
+        tiers = self.tiers(symbol)
+        state = self.state()
+        if tiers.symbol not in state.settings:
+            raise UnexpectedAnswer(f"The {self.venue} has tiers of {tiers.symbol}, but no setting.")
+        return Outlook(state, tiers, self._met_limits.of(tiers.symbol)), state
+
+    def _send(self, preview: Preview, force: bool, look_again: bool) -> LeverageChange:
+        """Make a previewed change: see :meth:`Preview.apply`."""
+        symbol, leverage = preview.symbol, preview.after
+        self.check_guard(symbol, leverage)
+        if look_again:
+            fresh = self.preview(symbol, leverage)
+            if fresh.facts != preview.facts:
+                raise not_sent(
+                    self._client,
+                    symbol,
+                    leverage,
+                    Mistake("What the preview showed has moved meanwhile.", hint="Look at a new preview."),
+                )
+            preview = fresh
+        if preview.verdict == "refused" and not force:
+            refusal = Mistake(
+                f"The exchange is expected to refuse it ({preview.code}): {preview.reason}.",
+                hint="Prediction wrong? --force, or apply(force=True), sends it all the same.",
+            )
+            raise not_sent(self._client, symbol, leverage, refusal)
+        setting = LeverageSetting(
+            self.venue, self.label, symbol, preview.before, preview.margin_type, preview.max_notional[0],
+            preview.margin_asset, preview.as_of,
+        )  # fmt: skip
+        return self._change(symbol, leverage, setting, preview.rows())
+
     # -- changing ---------------------------------------------------------------------------------------------
 
     def check_leverage(self, symbol: str, leverage: Any) -> int:
@@ -275,7 +406,7 @@ class Account:
 
         Raises:
             UnknownSymbol, InvalidLeverage: Nothing was sent.
-            ChangeNotSent: Nothing was sent: no connection, or the setting could not be read.
+            ChangeNotSent: Nothing was sent: the guard, no connection, or the setting could not be read.
             LeverageRefused: Binance refused; ``.code`` and ``.hint`` say why and what to do.
             OutcomeUnknown: It was sent, and no definite answer came back.
         """
@@ -288,10 +419,36 @@ class Account:
         except LeverageError as exc:
             failure = exc
         else:
-            change = change_leverage(self._client, name, wanted, self.margin_asset(name))
-            self._tell(change)
-            return change
+            self.check_guard(name, wanted)
+            return self._change(name, wanted)
         raise not_sent(self._client, normalize(symbol), parse_leverage(leverage), failure)
+
+    def check_guard(self, symbol: str, leverage: int) -> None:
+        """Stop what the guard stops.
+
+        Raises:
+            ChangeNotSent: The leverage is above it.
+        """
+        limit = self.guard.limit()
+        if limit is not None and leverage > limit[0]:
+            stop = Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).", hint="Raise max_leverage to go higher.")
+            raise not_sent(self._client, symbol, leverage, stop)
+
+    def _change(
+        self,
+        symbol: str,
+        leverage: int,
+        setting: LeverageSetting | None = None,
+        effects: tuple[tuple[str, str], ...] = (),
+    ) -> LeverageChange:
+        asset = self.margin_asset(symbol)
+        try:
+            change = change_leverage(self._client, symbol, leverage, asset, setting=setting, effects=effects)
+        except LeverageRefused as refused:
+            self._met_limits.remember(symbol, refused)
+            raise
+        self._tell(change)
+        return change
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
         """Call a method with every change that is applied through this account, for as long as its object lives."""
@@ -365,6 +522,7 @@ def connect(
     api_key: str | None = None,
     api_secret: str | None = None,
     rest_url: str | None = None,
+    max_leverage: int | None = None,
     timeout: float = 10.0,
     recv_window: int = 5000,
 ) -> Account:
@@ -378,6 +536,8 @@ def connect(
             ``LEVERAGE_NB_TESTNET_API_SECRET``, likewise ``..._MAINNET_...``.
         api_secret: The HMAC secret of ``api_key``.
         rest_url: Another address for the same venue: https, or http on this machine only.
+        max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
+            ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
         timeout: Seconds to connect, and seconds for the whole answer to one request.
         recv_window: Milliseconds for which the exchange may still act on a request.
 
@@ -396,7 +556,8 @@ def connect(
     elif rest_url is not None:
         chosen = chosen.at(rest_url)
     credentials = find_credentials(chosen, given)
-    account = Account(RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window))
+    client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window)
+    account = Account(client, max_leverage)
     with _registry_lock:
         _accounts[chosen.name] = account
     return account

@@ -149,6 +149,11 @@ def amount(value: float, asset: str = "") -> str:
     return f"{digits} {asset}".rstrip()
 
 
+def price(value: float) -> str:
+    """A price with six significant digits, or its cents: ``45,180.72``, ``0.0218700``."""
+    return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
 def moment(when: datetime) -> str:
     """A point in time with its offset from UTC: ``2026-11-22 14:03:07+01:00``."""
     return when.isoformat(sep=" ", timespec="seconds")

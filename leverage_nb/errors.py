@@ -42,6 +42,7 @@ class LeverageError(Exception):
         hint: What to do next; "" where there is nothing to add.
         code: Binance's error code, where it sent one.
         http_status: The HTTP status of the answer, where there was one.
+        words: Binance's own words, where it sent some.
         change: The record of the change this error ended, where there was one.
     """
 
@@ -52,6 +53,7 @@ class LeverageError(Exception):
         hint: str = "",
         code: int | None = None,
         http_status: int | None = None,
+        words: str = "",
         change: LeverageChange | None = None,
     ) -> None:
         super().__init__(message)
@@ -59,6 +61,7 @@ class LeverageError(Exception):
         self.hint = hint
         self.code = code
         self.http_status = http_status
+        self.words = words
         self.change = change
 
     def __str__(self) -> str:

@@ -28,11 +28,20 @@ from leverage_nb.exchange import messages, refusals
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_setting
 from leverage_nb.exchange.transport import Answer
+from leverage_nb.risk.state import LeverageSetting
 
 PATH = "/fapi/v1/leverage"
 
 
-def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset: str = "") -> LeverageChange:
+def change_leverage(
+    client: RestClient,
+    symbol: str,
+    leverage: int,
+    margin_asset: str = "",
+    *,
+    setting: LeverageSetting | None = None,
+    effects: tuple[tuple[str, str], ...] = (),
+) -> LeverageChange:
     """Read the setting, post the new leverage if it differs, and say what is known of the outcome.
 
     Args:
@@ -40,6 +49,8 @@ def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset
         symbol: Binance's spelling.
         leverage: 1 or more; the exchange decides whether it is allowed.
         margin_asset: What the symbol's amounts are in.
+        setting: The setting before, where it has just been read.
+        effects: What a preview expects of the change, for its record.
 
     Returns:
         A change that was applied, or that was not needed.
@@ -47,10 +58,10 @@ def change_leverage(client: RestClient, symbol: str, leverage: int, margin_asset
     Raises:
         ChangeNotSent, LeverageRefused, OutcomeUnknown: With the record in ``.change``.
     """
-    change = _asked(client, symbol, leverage, margin_asset)
+    change = replace(_asked(client, symbol, leverage, margin_asset), effects=effects)
     failure: LeverageError
     try:
-        setting = read_setting(client, symbol, margin_asset)
+        setting = setting or read_setting(client, symbol, margin_asset)
     except LeverageError as exc:
         failure = exc
     else:
@@ -174,5 +185,6 @@ def _ended(kind: type[LeverageError], change: LeverageChange, text: str, failure
         hint=failure.hint,
         code=failure.code,
         http_status=failure.http_status,
+        words=failure.words,
         change=replace(change, note=failure.message),
     )

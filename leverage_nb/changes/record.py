@@ -36,6 +36,7 @@ class LeverageChange:
         confirmed_by: "answer" or "symbolConfig"; None where nothing confirmed it.
         note: Anything else there is to say.
         margin_asset: What ``max_notional`` is in; "" where it is not known.
+        effects: What the preview expected of it, as label and value; empty where there was none.
     """
 
     venue: str
@@ -50,6 +51,7 @@ class LeverageChange:
     confirmed_by: Literal["answer", "symbolConfig"] | None = None
     note: str = ""
     margin_asset: str = ""
+    effects: tuple[tuple[str, str], ...] = ()
 
     @property
     def headline(self) -> str:
@@ -65,8 +67,8 @@ class LeverageChange:
 
     def card(self) -> Card:
         """The change as a card."""
-        rows = []
-        if self.max_notional is not None:
+        rows = [(name, value) for name, value in self.effects if name != "known"]
+        if self.max_notional is not None and not self.effects:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.sent_at is not None:
             rows.append(("sent", moment(self.sent_at)))

@@ -70,6 +70,13 @@ class ExchangeInfo(_Message, frozen=True):
     symbols: list[ListedSymbol]
 
 
+class PremiumIndex(_Message, frozen=True):
+    """What we use of ``premiumIndex``."""
+
+    symbol: str
+    mark_price: float
+
+
 class SymbolConfig(_Message, frozen=True):
     """One row of ``symbolConfig``."""
 

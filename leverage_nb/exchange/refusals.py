@@ -194,6 +194,7 @@ def explain(answer: Answer, venue: Venue, asked: str) -> LeverageError:
     meaning = refusal.meaning if refusal else ""
     text = f"{venue.speaker} {said}. {meaning}".rstrip()
     details = {"hint": refusal.advice if refusal else "", "code": code, "http_status": answer.status}
+    details["words"] = error.msg if error else ""
     if answer.status in {418, 429} or code == -1003:
         return RateLimited(text, retry_after=answer.retry_after, **details)
     return RequestRefused(text, **details)  # type: ignore[arg-type]  # as declared two lines up

@@ -74,6 +74,16 @@ def read_margin_assets(client: RestClient) -> dict[str, str]:
     return {row.symbol: row.margin_asset for row in info.symbols}
 
 
+def read_mark_price(client: RestClient, symbol: str) -> float:
+    """Read a symbol's mark price."""
+    path = "/fapi/v1/premiumIndex"
+    body = client.read(path, [("symbol", symbol)], signed=False)
+    told = messages.decode(messages.PremiumIndex, body, client.source(path))
+    if told.symbol != symbol:
+        raise UnexpectedAnswer(f"{client.source(path)} does not name {symbol}.")
+    return told.mark_price
+
+
 def read_setting(client: RestClient, symbol: str, margin_asset: str = "") -> LeverageSetting:
     """Read one symbol's leverage setting."""
     as_of = datetime.now().astimezone()  # before the read: it may be older than its answer, never newer

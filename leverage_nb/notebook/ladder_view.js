@@ -26,12 +26,23 @@ function render({ model, el }) {
   const root = element("div", "leverage-panel", el);
   const heading = element("div", "leverage-heading", root);
   const chart = element("div", "leverage-chart", root);
-  const choice = element("label", "leverage-choice", root, "leverage ");
+  const choice = element("div", "leverage-choice", root, "leverage ");
   const field = element("input", "leverage-field", choice);
   Object.assign(field, { type: "number", min: 1, step: 1, inputMode: "numeric" });
   element("span", "leverage-unit", choice, "x");
+  const lower = element("button", "leverage-edge", choice, "◂ tier");
+  const higher = element("button", "leverage-edge", choice, "tier ▸");
+  lower.title = "To the next lower tier edge (PageDown)";
+  higher.title = "To the next higher tier edge (PageUp)";
   const complaint = element("span", "leverage-complaint", choice);
-  const figures = element("div", "leverage-figures", root);
+  const verdict = element("div", "leverage-verdict", root);
+  const held = element("div", "leverage-held", root);
+  const heldFigures = element("div", "leverage-figures", root);
+  const sizing = element("label", "leverage-sizing", root, "a new isolated position of ");
+  const size = element("input", "leverage-size", sizing);
+  size.setAttribute("aria-label", "what-if notional");
+  const sizeAsset = element("span", "leverage-unit", sizing);
+  const ladderFigures = element("div", "leverage-figures", root);
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
   const cancel = element("button", "leverage-cancel", actions, "Cancel");
@@ -53,7 +64,7 @@ function render({ model, el }) {
     const table = model.get("table");
     const leverage = model.get("leverage");
     const row = leverage - 1;
-    const known = table.pixels !== undefined && row >= 0 && row < table.pixels.length;
+    const known = table.pixels !== undefined && row >= 0 && row < table.most;
     return { table, leverage, row, known };
   }
 
@@ -75,14 +86,19 @@ function render({ model, el }) {
     svg.setAttribute("aria-label", `${table.symbol}: max notional by leverage`);
     marker = makeMarker(svg);
     svg.addEventListener("pointerdown", drag);
-    figures.replaceChildren();
-    values = table.figures.map(({ name }) => {
-      const box = element("div", "leverage-figure", figures);
-      element("span", "leverage-figure-name", box, name);
-      return element("span", "leverage-figure-value", box);
+    held.textContent = table.held;
+    if (document.activeElement !== size) size.value = table.what_if;
+    sizeAsset.textContent = table.asset;
+    values = [heldFigures, ladderFigures].flatMap((box, place) => {
+      box.replaceChildren();
+      return table.groups[place].figures.map(({ name, values: texts }) => {
+        const cell = element("div", "leverage-figure", box);
+        element("span", "leverage-figure-name", cell, name);
+        return { node: element("span", "leverage-figure-value", cell), texts };
+      });
     });
-    field.max = table.pixels.length;
-    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.pixels.length}`);
+    field.max = table.most;
+    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
     field.value = "";
     follow();
   }
@@ -98,7 +114,7 @@ function render({ model, el }) {
       table.pixels.forEach(([at], place) => {
         if (Math.abs(at - x) < Math.abs(table.pixels[nearest][0] - x)) nearest = place;
       });
-      choose(nearest + 1);
+      choose(Math.min(nearest + 1, table.most));
     };
     down.preventDefault();
     svg.setPointerCapture(down.pointerId);
@@ -121,9 +137,9 @@ function render({ model, el }) {
         marker.dot.setAttribute("cy", y);
       }
     }
-    values.forEach((value, place) => {
-      value.textContent = known ? table.figures[place].values[row] : "–";
-    });
+    for (const { node, texts } of values) node.textContent = known ? texts[row] : "–";
+    verdict.textContent = known ? table.words[row] : "";
+    verdict.dataset.verdict = known ? table.verdict[row] : "";
     if (field.value !== String(leverage)) field.value = leverage;
     complain("");
     message.classList.toggle("leverage-earlier", leverage !== saidAt);
@@ -139,13 +155,19 @@ function render({ model, el }) {
   function typed() {
     const { table } = shown();
     const leverage = Number(field.value);
-    if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.pixels.length) {
+    if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.most) {
       if (leverage === model.get("leverage")) follow();
       else choose(leverage);
     } else {
-      complain(`a whole number from 1 to ${table.pixels.length}`);
+      complain(`a whole number from 1 to ${table.most}`);
       buttons();
     }
+  }
+
+  function step(direction) {
+    const { table, leverage } = shown();
+    const beyond = table.edges.filter(edge => (direction > 0 ? edge > leverage && edge <= table.most : edge < leverage));
+    if (beyond.length > 0) choose(direction > 0 ? beyond[0] : beyond[beyond.length - 1]);
   }
 
   function buttons() {
@@ -155,7 +177,8 @@ function render({ model, el }) {
     const pending = clicks > model.get("answered");
     const busy = lost || pending || state === "applying";
     // What is applied is what is on the screen: never a number other than the one in the field.
-    const agreed = known && field.value === String(leverage) && complaint.textContent === "";
+    const agreed = known && field.value === String(leverage) && complaint.textContent === ""
+      && table.verdict[leverage - 1] !== "refused";
     apply.disabled = busy || !agreed || (leverage === table.current && !reviewing);
     apply.textContent = !agreed || leverage === table.current
       ? "Apply"
@@ -170,12 +193,12 @@ function render({ model, el }) {
     root.dataset.state = lost ? "lost" : state;
   }
 
-  function click(kind, words) {
+  function click(kind, words, more = {}) {
     const { table, leverage } = shown();
     clicks += 1;
     asked = words;
     try {
-      model.send({ kind, click: clicks, symbol: table.symbol, leverage, version: table.version });
+      model.send({ kind, click: clicks, symbol: table.symbol, leverage, version: table.version, ...more });
     } catch {
       lost = true;
     }
@@ -195,6 +218,16 @@ function render({ model, el }) {
 
   field.addEventListener("input", typed);
   field.addEventListener("focus", () => field.select());
+  field.addEventListener("keydown", event => {
+    const direction = { PageUp: 1, PageDown: -1 }[event.key];
+    if (direction !== undefined) {
+      event.preventDefault();
+      step(direction);
+    }
+  });
+  lower.addEventListener("click", () => step(-1));
+  higher.addEventListener("click", () => step(1));
+  size.addEventListener("change", () => click("notional", "what-if size", { text: size.value }));
   apply.addEventListener("click", () => {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;

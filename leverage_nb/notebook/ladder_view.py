@@ -19,9 +19,11 @@ import traitlets
 from leverage_nb import cards
 from leverage_nb.notebook.plots import draw_brackets
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.risk.outlook import Judgement, Outlook
+from leverage_nb.risk.state import AccountState, LeverageSetting
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 _HERE = Path(__file__).parent
@@ -29,11 +31,12 @@ _WIDTH, _HEIGHT = 6.8, 3.1  # inches; the browser scales the SVG to the room the
 _AXES = (0.105, 0.155, 0.875, 0.82)  # left, bottom, width, height, as shares of the figure
 
 # Colours to draw with, and the theme variables that take their place in the SVG.
-_INK, _FAINT, _LINE = "#010203", "#010204", "#010205"
+_INK, _FAINT, _LINE, _SHADE = "#010203", "#010204", "#010205", "#010206"
 _THEME = {
     _INK: "var(--jp-ui-font-color1, CanvasText)",
     _FAINT: "var(--jp-border-color1, #9e9e9e)",
     _LINE: "var(--jp-brand-color1, #1976d2)",
+    _SHADE: "var(--jp-error-color1, #c62828)",
 }
 
 
@@ -62,12 +65,34 @@ class LadderView(anywidget.AnyWidget):
     """Number of the last click that the kernel has dealt with."""
 
 
-def make_table(setting: LeverageSetting, tiers: Brackets, chart: Chart, version: int, page: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Look:
+    """What was read of a symbol at one moment: all that a panel shows comes from here.
+
+    Attributes:
+        setting: The leverage setting.
+        tiers: The tiers.
+        outlook: What is held, at every leverage.
+        state: What it was made from.
+        ladder: A new isolated position of ``notional``, at every leverage.
+        notional: The what-if size, in the margin asset.
+        most: The most that can be chosen: the symbol's maximum, a limit that was met, the guard.
+    """
+
+    setting: LeverageSetting
+    tiers: Brackets
+    outlook: Outlook
+    state: AccountState
+    ladder: pd.DataFrame
+    notional: float
+    most: int
+
+
+def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, Any]:
     """Everything the view shows of one symbol.
 
     Args:
-        setting: The symbol's leverage now.
-        tiers: Its tiers.
+        look: What was read.
         chart: Its chart.
         version: Tells this table from every other of the panel; a click names the table it was made on.
         page: Keeps the ids inside the SVG apart from those of other charts on the page.
@@ -75,12 +100,8 @@ def make_table(setting: LeverageSetting, tiers: Brackets, chart: Chart, version:
     Returns:
         Strings, whole numbers and lists of them: JSON without NaN.
     """
-    asset = setting.margin_asset
-    leverages = range(1, tiers.symbol_max_leverage + 1)
-    figures = {
-        "max notional": [cards.amount(tiers.max_notional(x), asset) for x in leverages],
-        "tier": [_tier_text(tiers, x) for x in leverages],
-    }
+    setting, tiers = look.setting, look.tiers
+    judged = [look.outlook.judge(x) for x in range(1, tiers.symbol_max_leverage + 1)]
     as_of = f", as of {setting.as_of:%H:%M:%S}" if setting.as_of else ""
     return {
         "version": version,
@@ -89,11 +110,81 @@ def make_table(setting: LeverageSetting, tiers: Brackets, chart: Chart, version:
         "account": setting.account,
         "current": setting.leverage,
         "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
+        "most": look.most,
+        "edges": sorted(set(tiers.initial_leverage.tolist())),
         "svg": chart.svg_for(page),
         "pixels": chart.pixels,
         "ground": chart.ground,
-        "figures": [{"name": name, "values": values} for name, values in figures.items()],
+        "held": _held_line(look),
+        "what_if": cards.short(look.notional),
+        "asset": setting.margin_asset,
+        "verdict": [judgement.verdict for judgement in judged],
+        "words": [_verdict_text(judgement) for judgement in judged],
+        "groups": [
+            {"figures": _held_figures(look)},
+            {"figures": _ladder_figures(look)},
+        ],
     }
+
+
+def _figures(columns: dict[str, list[str]]) -> list[dict[str, Any]]:
+    return [{"name": name, "values": values} for name, values in columns.items()]
+
+
+def _held_line(look: Look) -> str:
+    sides = [p for p in look.state.positions if p.symbol == look.setting.symbol and p.amount]
+    parts = []
+    for side in sides:
+        text = f"{side.side} {cards.amount(abs(side.notional), look.setting.margin_asset)}"
+        if side.liquidation_price is not None:
+            text += f", liquidation {cards.amount(side.liquidation_price)}: the leverage does not move it"
+        parts.append(text)
+    if look.outlook.exposure > look.state.held_notional(look.setting.symbol):
+        parts.append(f"{cards.amount(look.outlook.exposure, look.setting.margin_asset)} with open orders")
+    return "held: " + ("; ".join(parts) or "nothing")
+
+
+def _held_figures(look: Look) -> list[dict[str, Any]]:
+    outlook, asset = look.outlook, look.setting.margin_asset
+    columns = {
+        "max notional": [cards.amount(value, asset) for value in outlook.max_notional.tolist()],
+        "room": [cards.amount(value, asset) for value in outlook.room.tolist()],
+        "initial margin": [cards.amount(value, asset) for value in outlook.initial_margin.tolist()],
+        "available after": [_or_dash(value, asset) for value in outlook.available_after.tolist()],
+        "tier": [_tier_text(look.tiers, x) for x in outlook.leverage.tolist()],
+    }
+    return _figures(columns)
+
+
+def _ladder_figures(look: Look) -> list[dict[str, Any]]:
+    ladder, asset = look.ladder, look.setting.margin_asset
+    prices = {side: ladder[f"liquidation_{side}"].tolist() for side in ("long", "short")}
+    distances = {side: ladder[f"distance_{side}"].tolist() for side in ("long", "short")}
+    columns = {"its initial margin": [_or_dash(value, asset) for value in ladder["initial_margin"].tolist()]}
+    for side in ("long", "short"):
+        columns[f"liquidation {side}"] = [
+            _liquidation_text(price, distance) for price, distance in zip(prices[side], distances[side], strict=True)
+        ]
+    return _figures(columns)
+
+
+def _liquidation_text(price: float, distance: float) -> str:
+    if distance != distance:
+        return "not allowed"
+    return "none" if price != price else f"{cards.price(price)} ({cards.percent(round(distance, 4))} away)"
+
+
+def _or_dash(value: float, asset: str) -> str:
+    return "–" if value != value else cards.amount(value, asset)
+
+
+def _verdict_text(judgement: Judgement) -> str:
+    said = {"ok": "expected to pass", "unchanged": "", "refused": f"would be refused ({judgement.code}): "}
+    text = said.get(judgement.verdict, "cannot be predicted: ")
+    if judgement.verdict in {"ok", "unchanged"}:
+        return text
+    sure = "" if judgement.certainty == "documented" else f" [{judgement.certainty}]"
+    return f"{text}{judgement.reason}{sure if judgement.verdict == 'refused' else ''}"
 
 
 def _tier_text(tiers: Brackets, leverage: int) -> str:
@@ -121,16 +212,18 @@ class Chart:
         return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page}-", self.svg)
 
 
-def draw_chart(setting: LeverageSetting, tiers: Brackets) -> Chart:
-    """Draw a symbol's staircase with its current leverage marked."""
+def draw_chart(look: Look) -> Chart:
+    """Draw a symbol's staircase with its current leverage marked and what does not fit shaded."""
     import matplotlib as mpl
     from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
 
+    setting, tiers = look.setting, look.tiers
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
     axes = figure.add_axes(_AXES)
     now = min(setting.leverage, tiers.symbol_max_leverage)
     draw_brackets(axes, {tiers.symbol: tiers}, now, setting.margin_asset)
     _paint(axes)
+    _shade(axes, look)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leverage_nb"}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -160,8 +253,25 @@ def _paint(axes: Axes) -> None:
             line.set_markerfacecolor(_LINE)
 
 
-def make_twin(setting: LeverageSetting, tiers: Brackets, chart: Chart) -> tuple[str, str]:
+def _shade(axes: Axes, look: Look) -> None:
+    """Shade the leverages at which what is held does not fit, or which would be refused otherwise."""
+    passing = set(look.outlook.fitting().tolist())
+    start = None
+    for leverage in range(1, look.tiers.symbol_max_leverage + 2):
+        refused = leverage <= look.tiers.symbol_max_leverage and leverage not in passing
+        refused = refused and look.outlook.judge(leverage).verdict == "refused"
+        if refused and start is None:
+            start = leverage
+        elif not refused and start is not None:
+            # A leverage is a whole number: the band reaches half a step to both sides, on a logarithmic axis.
+            left, right = start - 0.5 if start > 1 else axes.get_xlim()[0], leverage - 0.5
+            axes.axvspan(left, right, facecolor=_SHADE, edgecolor="none", alpha=0.13, zorder=0)
+            start = None
+
+
+def make_twin(look: Look, chart: Chart) -> tuple[str, str]:
     """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers."""
+    setting, tiers = look.setting, look.tiers
     asset = setting.margin_asset
     header = ["max leverage", "notional above", "up to", "maintenance rate"]
     rows = [

@@ -10,12 +10,13 @@ from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
-from traitlets import Unicode
+from traitlets import Int, Unicode
 
 from leverage_nb.errors import Mistake, UnknownSymbol
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
+    from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
 
 # What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
@@ -40,10 +41,15 @@ class LeverageMagics(Magics):
         config=True
     )
 
+    max_leverage = Int(0, help="The guard: nothing above it is sent. 0: not set. Read at each call.").tag(config=True)
+
     @magic_arguments()
     @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
     @argument("--brackets", action=_Once, nargs=0, default=False, help="The tiers as a DataFrame.")
     @argument("--plot", action=_Once, nargs=0, default=False, help="Max notional against leverage.")
+    @argument("-n", "--dry-run", action=_Once, nargs=0, default=False, help="Show what it would do; send nothing.")
+    @argument("--force", action=_Once, nargs=0, default=False, help="Send although a refusal is expected.")
+    @argument("--notional", action=_Once, help="With max: the size it must still allow, as 250k, 2m or 2e6.")
     @argument("-y", "--yes", action=_Once, nargs=0, default=False, help="Ask no question (mainnet asks).")
     @argument(
         "--venue",
@@ -61,6 +67,8 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply
             %leverage BTCUSDT ETHUSDT             a table of settings
             %leverage BTCUSDT 10                  change it
+            %leverage BTCUSDT 10 --dry-run        what that would do; nothing is sent
+            %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
             %leverage --venue testnet             use the testnet from here on
@@ -72,11 +80,15 @@ class LeverageMagics(Magics):
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
         account = self._account(options)
+        account.guard.set_config(self.max_leverage)
         symbols, leverage = _split(options.words, account)
         if options.brackets or options.plot:
             return self._tiers(options, account, symbols, leverage)
         if leverage is not None:
-            return self._change(account, symbols[0], leverage, yes=options.yes)
+            return self._change(account, symbols[0], leverage, options)
+        for name in ("dry_run", "force", "notional"):
+            if getattr(options, name):
+                raise Mistake(f"--{name.replace('_', '-')} goes with a symbol and a leverage.")
         if len(symbols) > 1:
             return account.settings(symbols)
         if symbols:
@@ -126,16 +138,34 @@ class LeverageMagics(Magics):
         now = {str(name): int(value) for name, value in leverages.items()}
         return plot_brackets(account.brackets(symbols), now)
 
-    def _change(self, account: Account, symbol: str, leverage: str, *, yes: bool) -> LeverageChange | None:
-        wanted = account.check_leverage(symbol, leverage)
-        if account.asks_first and not yes:
-            now = account.setting(symbol).leverage
-            if now != wanted and not _confirmed(
-                f"{account.venue.upper()}, {account.label}: change {symbol} from {now}x to {wanted}x? (yes/no) "
-            ):
+    def _change(
+        self, account: Account, symbol: str, leverage: str, options: argparse.Namespace
+    ) -> LeverageChange | Preview | None:
+        if leverage.lower() == "max":
+            from leverage_nb.risk.leverage import parse_notional
+
+            size = parse_notional(options.notional) if options.notional else 0.0
+            wanted = account.highest_leverage(symbol, size)
+        elif options.notional:
+            raise Mistake(
+                "--notional goes with max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
+            )
+        else:
+            wanted = account.check_leverage(symbol, leverage)
+        preview = account.preview(symbol, wanted)
+        if options.dry_run:
+            return preview
+        account.check_guard(symbol, wanted)
+        sends = preview.verdict in {"ok", "cannot predict"} or (preview.verdict == "refused" and options.force)
+        asks = account.asks_first and sends and not options.yes
+        if asks:
+            display(preview)
+            step = f"change {symbol} from {preview.before}x to {wanted}x"
+            if not _confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
-        return account.set_leverage(symbol, wanted)
+        # Right after the reads of the preview another look would only see the same; after a question it may not.
+        return preview.apply(force=options.force, look_again=asks)
 
 
 # A flag that chooses real money is written out: argparse would take --ven for --venue.
@@ -152,8 +182,8 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
     for word in words:
         if word.startswith(("{", "$")):
             raise Mistake(f"{word} was not filled in: there is no such variable in this notebook.")
-    numbers = [word for word in words if _NUMBER.fullmatch(word)]
-    symbols = [word for word in words if not _NUMBER.fullmatch(word)]
+    numbers = [word for word in words if _NUMBER.fullmatch(word) or word.lower() == "max"]
+    symbols = [word for word in words if word not in numbers]
     if len(numbers) > 1:
         raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.")
     if numbers and not symbols:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import ipywidgets
@@ -13,11 +14,11 @@ from IPython.display import display
 
 from leverage_nb import cards
 from leverage_nb.account import Account, current
+from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import LeverageError, Mistake
-from leverage_nb.notebook.ladder_view import LadderView, draw_chart, make_table, make_twin
-from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
+from leverage_nb.risk.leverage import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "done", "failed")
 
@@ -57,6 +58,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._page = f"panel-{uuid.uuid4().hex}"
         self._version = 0
         self._said_at = 0
+        self._reviewed: Preview | None = None
         self._twins: list[Any] = []
         self._show(self.account.find_symbol(symbol))
         self.picker.options = self.account.symbols()
@@ -94,6 +96,7 @@ class LeveragePanel(ipywidgets.VBox):
             "confirm": self._confirm,
             "cancel": lambda _: self._say("editing", ""),
             "reload": lambda _: self.reload(),
+            "notional": self._resize,
         }.get(str(content.get("kind")))
         if handle is None:
             return
@@ -102,23 +105,38 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _apply(self, content: dict[str, Any]) -> None:
         symbol, leverage = self._as_rendered(content)
+        preview = self._previewed(leverage)
         if not self.account.asks_first:
-            self._change(symbol, leverage)
+            self._change(preview)
             return
-        known = self.view.table["current"]
-        self._show(symbol, leverage)  # nobody is asked about a setting that has moved meanwhile
-        now = self.view.table["current"]
-        if now != known:
-            raise Mistake(f"{symbol} is at {now}x, not {known}x as was shown: nothing was sent.", hint="Look again.")
-        question = f"{self.account.venue.upper()}, {self.account.label}: change {symbol} from {now}x to {leverage}x?"
+        self.account.check_guard(symbol, leverage)
+        self._read(symbol)  # nobody is asked about what has moved meanwhile
+        fresh = self._previewed(leverage)
+        if fresh.before != preview.before:
+            moved = f"{symbol} is at {fresh.before}x, not {preview.before}x as was shown"
+        else:
+            moved = f"What is held of {symbol} has moved since it was shown"
+        if fresh.facts != preview.facts:
+            raise Mistake(f"{moved}: nothing was sent.", hint="Look again.")
+        self._reviewed = fresh
         self.view.reviewed = leverage
-        self._say("reviewing", cards.message(question, "Confirm to send, or choose another leverage.", "warn"))
+        step = f"change {symbol} from {fresh.before}x to {leverage}x?"
+        question = f"{self.account.venue.upper()}, {self.account.label}: {step} {fresh.headline}."
+        notes = " ".join([*fresh.warnings, "Confirm to send, or choose another leverage."])
+        self._say("reviewing", cards.message(question, notes, "warn"))
 
     def _confirm(self, content: dict[str, Any]) -> None:
-        symbol, leverage = self._as_rendered(content)
-        if self.state != "reviewing" or self.view.reviewed != leverage:
+        _, leverage = self._as_rendered(content)
+        reviewed = self._reviewed
+        if self.state != "reviewing" or reviewed is None or reviewed.after != leverage:
             raise Mistake("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
-        self._change(symbol, leverage)
+        self._change(reviewed)
+
+    def _previewed(self, leverage: int) -> Preview:
+        """The preview of what is on the screen."""
+        look = self._look
+        as_of = look.setting.as_of or datetime.now().astimezone()
+        return self.account.preview_from(look.outlook, look.state, leverage, as_of)
 
     def _as_rendered(self, content: dict[str, Any]) -> tuple[str, int]:
         """The symbol and leverage on the screen when the button was clicked, if it still shows that table."""
@@ -130,14 +148,19 @@ class LeveragePanel(ipywidgets.VBox):
             )
         return table["symbol"], int(content["leverage"])
 
-    def _change(self, symbol: str, leverage: int) -> None:
+    def _change(self, preview: Preview) -> None:
         self._say("applying", "")
-        change = self.account.set_leverage(symbol, leverage)
-        if change.status == "unchanged":
-            self._changed(change)
+        change = preview.apply()
+        self._read(self.symbol)
         card = change.card()
         detail = "; ".join(f"{name} {value}" for name, value in card.rows)
         self._say("done", cards.message(card.title, f"{detail}. {card.note}", card.tone))
+
+    def _resize(self, content: dict[str, Any]) -> None:
+        """Another what-if size: the same look, another ladder."""
+        self._notional = parse_notional(str(content.get("text", "")))
+        ladder = self._look.tiers.ladder(self._notional, self._mark)
+        self._draw(replace(self._look, ladder=ladder, notional=self._notional))
 
     # -- what the widgets say ---------------------------------------------------------------------------------
 
@@ -158,12 +181,9 @@ class LeveragePanel(ipywidgets.VBox):
             self._say("editing", "")
 
     def _changed(self, change: LeverageChange) -> None:
-        """A change made anywhere through this account: what the panel calls "now" follows."""
-        if change.symbol == self.symbol and change.after is not None:
-            setting = replace(
-                self._setting, leverage=change.after, max_notional=change.max_notional, as_of=change.sent_at
-            )
-            self._draw(setting, self._tiers)
+        """A change made anywhere through this account: what is held and free follows, on other symbols too."""
+        if self.state != "applying":
+            self._guarded(lambda _: self._read(self.symbol))({})
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -187,25 +207,35 @@ class LeveragePanel(ipywidgets.VBox):
         The order matters: the table first, so that no slider position is ever read against the wrong symbol;
         then the slider's bound and value together, because a value above the bound would be clamped unseen.
         """
-        setting = self.account.setting(symbol)
-        tiers = self.account.tiers(symbol)
-        self._draw(setting, tiers)
+        self._notional = 0.0
+        self._read(symbol)
+        highest = self._look.most
+        value = min(leverage or self._look.setting.leverage, highest)
         with self.slider.hold_sync():
             # The bound first where it grows, the value first where it shrinks.
-            highest = tiers.symbol_max_leverage
-            value = min(leverage or setting.leverage, highest)
             self.slider.max = max(self.slider.max, highest)
             self.slider.value = value
             self.slider.max = highest
         self.view.leverage = value
         self.picker.placeholder = f"{symbol}: type another"
 
-    def _draw(self, setting: LeverageSetting, tiers: Brackets) -> None:
-        self._setting, self._tiers = setting, tiers
+    def _read(self, symbol: str) -> None:
+        """Look at the account and draw what is seen; the slider stays where it is."""
+        outlook, state = self.account.look_ahead(symbol)
+        tiers = self.account.tiers(symbol)
+        self._mark = self.account.mark_price(symbol)
+        # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
+        self._notional = self._notional or float(tiers.notional_cap[0]) / 10
+        ladder = tiers.ladder(self._notional, self._mark)
+        setting = state.settings[symbol]
+        self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, self.account.most(symbol)))
+
+    def _draw(self, look: Look) -> None:
+        self._look = look
         self._version += 1
-        chart = draw_chart(setting, tiers)
-        self.view.table = make_table(setting, tiers, chart, self._version, self._page)
-        self._twin = make_twin(setting, tiers, chart)
+        chart = draw_chart(look)
+        self.view.table = make_table(look, chart, self._version, self._page)
+        self._twin = make_twin(look, chart)
         for handle in self._twins:
             handle.update(self._twin_bundle(), raw=True)
 
@@ -214,7 +244,7 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.message = message
         self.state = self.view.state = state
         if state != "reviewing":
-            self.view.reviewed = 0
+            self.view.reviewed, self._reviewed = 0, None
 
     def _twin_bundle(self) -> dict[str, str]:
         html, text = self._twin

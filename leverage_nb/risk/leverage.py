@@ -1,4 +1,4 @@
-"""Leverages as people write them."""
+"""Leverages and notionals as people write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from leverage_nb.errors import InvalidLeverage
+from leverage_nb.errors import InvalidLeverage, Mistake
 
 # Far above any symbol's maximum; beyond it a number is a slip, and too large for an error message.
 MOST = 10**9
@@ -31,3 +31,20 @@ def parse_leverage(value: Any) -> int:
     if not 1 <= number <= MOST:
         raise InvalidLeverage(value)
     return number
+
+
+_NOTIONAL = re.compile(r"(\d[\d_,]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([kmbKMB]?)")
+_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+
+
+def parse_notional(text: str) -> float:
+    """Read ``250k``, ``2m``, ``1.5b``, ``2e6`` or ``2,000,000``.
+
+    Raises:
+        Mistake: Anything else, and nothing.
+    """
+    match = _NOTIONAL.fullmatch(text.strip())
+    value = float(re.sub("[_,]", "", match[1])) * _SIZES[match[2].lower()] if match else 0.0
+    if not 0 < value < math.inf:
+        raise Mistake(f"{text} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
+    return value

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from leverage_nb.account import current
+from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import (
     ChangeNotSent,
@@ -137,7 +138,14 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
         ("BTCUSDT 'x", Mistake, "closing quotation"),
-        ("BTCUSDT 125", LeverageRefused, "-2027"),
+        ("BTCUSDT 125", ChangeNotSent, "expected to refuse it (-2027)"),
+        ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
+        ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
+        ("BTCUSDT max --notional much", Mistake, "much is not a notional"),
+        ("BTCUSDT 10 --notional 2m", Mistake, "goes with max"),
+        ("--force", Mistake, "--force goes with a symbol and a leverage"),
+        ("BTCUSDT -n", Mistake, "--dry-run goes with a symbol and a leverage"),
+        ("max", Mistake, "max of which symbol?"),
     ],
 )  # fmt: skip
 def test_slips_cost_a_line(
@@ -232,3 +240,50 @@ def test_unloading_takes_the_magic_away(shell: InteractiveShell) -> None:
     assert shell.find_line_magic("leverage") is None
     shell.extension_manager.load_extension("leverage_nb")
     assert run(shell, "BTCUSDT 10").after == 10
+
+
+def test_dry_run_sends_nothing(shell: InteractiveShell) -> None:
+    """--dry-run gives the preview: before and after, available after in the headline, liquidation unchanged."""
+    preview = run(shell, "BTCUSDT 10 --dry-run")
+    assert isinstance(preview, Preview)
+    assert current().setting("BTCUSDT").leverage == 20
+    for shown in (str(preview), preview._repr_html_()):
+        for part in ("leaves 50,506.25 USDT available", "21,603.12 → 43,206.25", "liquidation 67,819.10, unchanged"):
+            assert part in shown
+
+
+def test_a_change_shows_its_effects(shell: InteractiveShell) -> None:
+    """The record of a change holds what the preview expected, before and after."""
+    change = run(shell, "BTCUSDT 10")
+    assert ("available", "72,109.38 → 50,506.25 USDT") in change.effects
+    assert "72,109.38 → 50,506.25 USDT" in str(change)
+
+
+def test_max(shell: InteractiveShell) -> None:
+    """Max is the highest leverage that allows the notional, what is held, and the guard."""
+    assert run(shell, "BTCUSDT max").after == 100  # 432,062.50 is held: 150x would allow 300,000
+    assert run(shell, "BTCUSDT max --notional 2m").after == 75
+    assert run(shell, "BTCUSDT MAX --notional 2,000,000.5").status == "unchanged"
+    shell.run_cell("%config LeverageMagics.max_leverage = 30").raise_error()
+    assert run(shell, "BTCUSDT max").after == 30
+    with pytest.raises(ChangeNotSent, match="The guard stops above 30x"):
+        run(shell, "BTCUSDT 31 --force -y")
+
+
+def test_mainnet_shows_the_preview_above_the_question(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it asks, mainnet shows what the change would do; what moves during the question stops it."""
+
+    def reply(question: str) -> str:
+        assert "[MAINNET] BTCUSDT 20x → 10x leaves" in capsys.readouterr().out
+        simulator.exchange.account.set_leverage("BTCUSDT", 18)
+        return "yes"
+
+    main = connect_to(simulator, "mainnet")
+    monkeypatch.setattr("builtins.input", reply)
+    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+        run(shell, "BTCUSDT 10 --venue mainnet")
+    assert main.setting("BTCUSDT").leverage == 18
+    with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):
+        run(shell, "BTCUSDT 21 --venue mainnet -y")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.errors import UnknownSymbol
+from leverage_nb.cards import amount
+from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -20,6 +21,11 @@ def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
     panel._receive(panel.view, content | {"leverage": leverage} | other, [])
 
 
+def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
+    """The ready-made strings by name, one a leverage."""
+    return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
+
+
 @pytest.fixture
 def panel(account: Account) -> LeveragePanel:
     """A panel on the test's simulator."""
@@ -30,7 +36,7 @@ def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
     """Slider, bound, badge and figures are those of the symbol's setting and tiers."""
     table = panel.view.table
     assert (panel.symbol, panel.state, panel.slider.value, panel.slider.max) == ("BTCUSDT", "editing", 20, 150)
-    figures = {figure["name"]: figure["values"] for figure in table["figures"]}
+    figures = figures_of(panel)
     assert {len(values) for values in figures.values()} == {len(table["pixels"])} == {150}
     assert figures["max notional"][20] == "70,000,000 USDT"  # at 21x
     assert "now 20x, cross, as of" in table["now"]
@@ -63,6 +69,7 @@ def test_a_refusal_is_shown_and_nothing_pretended(panel: LeveragePanel, account:
     assert panel.state == "failed"
     assert panel.view.table["current"] == 20
     assert "-2027" in panel.view.message
+    assert "highest leverage that fits: 100x" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 20
 
 
@@ -138,7 +145,7 @@ def test_mainnet_reviews_first(simulator: Simulator) -> None:
     click(panel, "confirm", 11)
     assert (panel.state, account.setting("BTCUSDT").leverage) == ("failed", 20)
     click(panel, "apply", 10)
-    panel.slider.value = 33
+    panel.slider.value = 15
     assert panel.state == "editing"
     click(panel, "apply", 10)
     click(panel, "cancel", 10)
@@ -196,6 +203,11 @@ def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) ->
     assert "is at 33x, not 20x" in panel.view.message
     click(panel, "apply", 10)
     assert "from 33x to 10x?" in panel.view.message
+    simulator.exchange.account.positions[0].amount += 1
+    click(panel, "confirm", 10)
+    assert panel.state == "failed"
+    assert "has moved meanwhile" in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 33
 
 
 def test_moving_on_takes_back_what_was_said(panel: LeveragePanel) -> None:
@@ -204,3 +216,50 @@ def test_moving_on_takes_back_what_was_said(panel: LeveragePanel) -> None:
     assert panel.view.message
     panel.slider.value = 31
     assert (panel.state, panel.view.message) == ("editing", "")
+
+
+def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: Account) -> None:
+    """Held and what-if figures at each leverage are the outlook's and the ladder's, said in full."""
+    figures = figures_of(panel)
+    outlook = account.outlook("BTCUSDT")
+    for leverage in (1, 10, 20, 100, 150):
+        row = outlook.loc[leverage]
+        assert figures["available after"][leverage - 1] == amount(row["available_after"], "USDT")
+        assert figures["room"][leverage - 1] == amount(row["room"], "USDT")
+        assert panel.view.table["verdict"][leverage - 1] == row["verdict"]
+    ladder = account.ladder("BTCUSDT", panel.view.table["most"] and 30_000)
+    assert panel.view.table["what_if"] == "30k"
+    assert figures["its initial margin"][9] == "3,000 USDT"
+    near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
+    assert figures["liquidation long"][9] == near
+    assert figures["liquidation long"][0] == "none"
+    assert "would be refused (-2028): needs 14,303.12 USDT more" in panel.view.table["words"][3]
+    assert "the leverage does not move it" in panel.view.table["held"]
+
+
+def test_another_what_if_size(panel: LeveragePanel) -> None:
+    """The what-if notional is read as people write it, and changes the ladder alone."""
+    click(panel, "notional", 20, text="400k")
+    figures = figures_of(panel)
+    assert figures["liquidation long"][149] == "not allowed"
+    assert figures["its initial margin"][99] == "4,000 USDT"
+    click(panel, "notional", 20, text="much")
+    assert panel.state == "failed"
+    assert "much is not a notional" in panel.view.message
+
+
+def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Simulator) -> None:
+    """Nothing above the guard can be chosen, and nothing above what the exchange has refused the account."""
+    account = connect_to(simulator, max_leverage=30)
+    panel = LeveragePanel(account, "SOLUSDT")
+    assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
+    click(panel, "apply", 31)
+    assert "The guard stops above 30x" in panel.view.message
+    account._met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    panel.select("SOLUSDT")
+    assert panel.slider.max == 20
+
+
+def test_what_does_not_fit_is_shaded(panel: LeveragePanel) -> None:
+    """The chart shades two bands for BTCUSDT: too little margin below 5x, too large a position above 100x."""
+    assert panel.view.table["svg"].count("opacity: 0.13") == 2

@@ -87,7 +87,7 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     panel.type_leverage(75)
     panel.wait_for_leverage(75)
     assert panel.figure(0) == "3,000,000 USDT"
-    assert panel.figure(1) == "3 of 12, maintenance rate up to 0.65%"
+    assert panel.figure(4) == "3 of 12, maintenance rate up to 0.65%"
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
@@ -98,11 +98,10 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
 
     panel.type_leverage(150)
     panel.wait_for_leverage(150)
-    panel.apply.click()
-    panel.wait_for_state("failed")
-    assert "-2027" in panel.message.inner_text()
-    assert "Choose a lower leverage" in panel.message.inner_text()
-    notebook.shoot("panel-refused")
+    assert "would be refused (-2027)" in panel.root.locator(".leverage-verdict").inner_text()
+    assert "highest leverage that fits: 100x" in panel.root.locator(".leverage-verdict").inner_text()
+    assert panel.apply.is_disabled()
+    notebook.shoot("panel-would-be-refused")
 
     panel.handle.focus()
     notebook.page.keyboard.press("ArrowLeft")
@@ -219,6 +218,7 @@ def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
     panel.wait_for_state("reviewing")
     assert "MAINNET, key" in panel.message.inner_text()
     assert "change BTCUSDT from 20x to 10x?" in panel.message.inner_text()
+    assert "leaves 50,506.25 USDT available" in panel.message.inner_text()
     notebook.shoot("panel-reviewing")
     panel.type_leverage(12)
     panel.wait_for_state("editing")
@@ -303,3 +303,28 @@ def test_a_panel_without_its_kernel_says_so(open_notebook: Any) -> None:
     assert "has lost its kernel and sends nothing" in panel.root.inner_text()
     assert panel.apply.is_disabled()
     notebook.shoot("panel-lost")
+
+
+def test_what_if_size_and_tier_edges(open_notebook: Any) -> None:
+    """Another what-if size changes the ladder's figures; tier edges can be stepped to with buttons and keys."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    size = panel.root.locator(".leverage-size")
+    size.fill("2m")
+    size.press("Enter")
+    notebook.page.wait_for_function(
+        "() => document.querySelector('.leverage-panel').innerText.includes('100,000 USDT')"
+    )
+    panel.root.locator(".leverage-edge").nth(1).click()
+    panel.wait_for_leverage(25)
+    panel.field.press("PageUp")
+    panel.wait_for_leverage(50)
+    panel.field.press("PageDown")
+    panel.wait_for_leverage(25)
+    panel.field.press("PageUp")
+    panel.field.press("PageUp")
+    panel.field.press("PageUp")
+    panel.wait_for_leverage(100)
+    assert "not allowed" in panel.root.inner_text()
+    notebook.shoot("panel-what-if")

@@ -1,0 +1,201 @@
+"""Preview: what a change would do, one row of the outlook with today's beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from leverage_nb.cards import Card, Tone, amount, moment, short
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.risk.outlook import Certainty, Outlook, Verdict
+from leverage_nb.risk.state import AccountState, Position
+
+_TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a change of initial leverage is expected to do. A prediction: the exchange decides.
+
+    Amounts are in ``margin_asset``; pairs are before and after.
+
+    Attributes:
+        venue: Where.
+        account: Whose, as a key fingerprint.
+        symbol: Binance's symbol.
+        before: Today's leverage.
+        after: The leverage asked for.
+        verdict: "ok", "unchanged", "refused" or "cannot predict".
+        code: The code expected of a refusal.
+        certainty: "documented", "inferred" or "cannot predict".
+        reason: Why, and what would make it pass.
+        max_notional: The tiers' cap.
+        room: What is left of it for new positions and orders.
+        initial_margin: Of positions and open orders.
+        available: What new positions may use; NaN in multi-assets mode.
+        warnings: What to know before the step.
+        held: The symbol's positions.
+        effective_leverage: Of each of them, as ``AccountState.effective_leverage`` defines it.
+        margin_type: "cross" or "isolated".
+        margin_asset: USDT, USDC, BTC and so on.
+        as_of: When the account was read.
+    """
+
+    venue: str
+    account: str
+    symbol: str
+    before: int
+    after: int
+    verdict: Verdict
+    code: int | None
+    certainty: Certainty
+    reason: str
+    max_notional: tuple[float, float]
+    room: tuple[float, float]
+    initial_margin: tuple[float, float]
+    available: tuple[float, float]
+    warnings: tuple[str, ...]
+    held: tuple[Position, ...]
+    effective_leverage: tuple[float | None, ...]
+    margin_type: str
+    margin_asset: str
+    as_of: datetime
+    _send: Callable[[Preview, bool, bool], LeverageChange] = field(repr=False, compare=False)
+
+    def apply(self, *, force: bool = False, look_again: bool = True) -> LeverageChange:
+        """Make the change, after a second look at the account.
+
+        Args:
+            force: Send although a refusal is expected. It does not pass the guard.
+            look_again: Read the account again first, and stop if what was shown has moved: positions, orders,
+                leverage, margin type or verdict. Prices always move, and do not count.
+
+        Raises:
+            ChangeNotSent: It has moved, or a refusal is expected and ``force`` is not given.
+            LeverageRefused, OutcomeUnknown: As ``Account.set_leverage``.
+        """
+        return self._send(self, force, look_again)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must not have moved between the look and the change."""
+        holding = tuple((p.position_side, p.amount, round(p.orders_bid, 8), round(p.orders_ask, 8)) for p in self.held)
+        return self.before, self.margin_type, self.verdict, self.code, holding
+
+    @property
+    def headline(self) -> str:
+        """The step and what is expected of it, in one line."""
+        step = f"{self.symbol} {self.before}x → {self.after}x"
+        if self.verdict == "unchanged":
+            return f"{self.symbol} is at {self.after}x already"
+        if self.verdict == "refused":
+            return f"{step} would be refused ({self.code}): {self.reason}"
+        if self.verdict == "cannot predict":
+            return f"{step} cannot be predicted: {self.reason}"
+        if self.available[1] == self.available[1]:
+            return f"{step} leaves {amount(self.available[1], self.margin_asset)} available"
+        return step
+
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """The effects, before and after."""
+        pairs = {
+            "max notional": self.max_notional,
+            "room": self.room,
+            "initial margin": self.initial_margin,
+            "available": self.available,
+        }
+        rows = [(name, self._step(*pair)) for name, pair in pairs.items() if pair[0] == pair[0]]
+        for position, effective in zip(self.held, self.effective_leverage, strict=True):
+            if position.amount:
+                rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
+        if self.verdict != "unchanged":
+            rows.append(("known", self.certainty))
+        return tuple(rows)
+
+    def card(self) -> Card:
+        """The preview as a card."""
+        note = " ".join([*self.warnings, f"A prediction, as of {moment(self.as_of)}: the exchange decides."])
+        return Card(self.venue, self.headline, self.rows(), note, _TONES[self.verdict])
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
+        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know
+
+    def _step(self, before: float, after: float) -> str:
+        if amount(before) == amount(after):
+            return amount(after, self.margin_asset)
+        return f"{amount(before)} → {amount(after, self.margin_asset)}"
+
+    def _held_text(self, position: Position, effective: float | None) -> str:
+        parts = [f"{self.margin_type}, initial leverage {self.before}x → {self.after}x"]
+        if effective is not None:
+            whose = "" if self.margin_type == "isolated" else " for the whole cross account"
+            parts.append(f"effective {effective:.1f}x{whose}")
+        if position.liquidation_price is not None:
+            parts.append(f"liquidation {amount(position.liquidation_price)}, unchanged")
+        return ", ".join(parts)
+
+
+def make_preview(
+    outlook: Outlook,
+    state: AccountState,
+    leverage: int,
+    as_of: datetime,
+    send: Callable[[Preview, bool, bool], LeverageChange],
+    warning: str = "",
+) -> Preview:
+    """Take one row of the outlook, and today's beside it; ``warning`` is said before its own."""
+    setting = state.settings[outlook.symbol]
+    judged = outlook.judge(leverage)
+    held = tuple(position for position in state.positions if position.symbol == outlook.symbol)
+    now = min(outlook.current, len(outlook.leverage)) - 1
+
+    def pair(values: object) -> tuple[float, float]:
+        return float(values[now]), float(values[leverage - 1])  # type: ignore[index]  # arrays of the outlook
+
+    return Preview(
+        venue=setting.venue,
+        account=setting.account,
+        symbol=outlook.symbol,
+        before=outlook.current,
+        after=leverage,
+        verdict=judged.verdict,
+        code=judged.code,
+        certainty=judged.certainty,
+        reason=judged.reason,
+        max_notional=pair(outlook.max_notional),
+        room=pair(outlook.room),
+        initial_margin=pair(outlook.initial_margin),
+        available=pair(outlook.available_after),
+        warnings=tuple(filter(None, [warning, *_warnings(outlook, state, leverage)])),
+        held=held,
+        effective_leverage=tuple(state.effective_leverage(position) for position in held),
+        margin_type=setting.margin_type,
+        margin_asset=setting.margin_asset,
+        as_of=as_of,
+        _send=send,
+    )
+
+
+def _warnings(outlook: Outlook, state: AccountState, leverage: int) -> list[str]:
+    warnings = []
+    setting = state.settings[outlook.symbol]
+    isolated_open = state.is_isolated(outlook.symbol) and any(
+        position.amount for position in state.positions if position.symbol == outlook.symbol
+    )
+    if isolated_open and leverage > outlook.current:
+        warnings.append("This cannot be taken back while the isolated position is open (-4161).")
+    if setting.max_notional is not None and outlook.current <= len(outlook.leverage):
+        cap = float(outlook.max_notional[outlook.current - 1])
+        if cap != setting.max_notional:
+            warnings.append(
+                f"The tiers allow {short(cap)} at {outlook.current}x, the exchange's own setting says "
+                f"{short(setting.max_notional)}: the figures here follow the tiers."
+            )
+    return warnings
