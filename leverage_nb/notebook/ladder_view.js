@@ -58,6 +58,8 @@ function render({ model, el }) {
   let clicks = model.get("answered");
   let asked = "";
   let lost = false;
+  let resizing = 0;
+  let sized = "";
   let saidAt = model.get("leverage");
 
   function shown() {
@@ -87,7 +89,7 @@ function render({ model, el }) {
     marker = makeMarker(svg);
     svg.addEventListener("pointerdown", drag);
     held.textContent = table.held;
-    if (document.activeElement !== size) size.value = table.what_if;
+    if (document.activeElement !== size) size.value = sized = table.what_if;
     sizeAsset.textContent = table.asset;
     values = [heldFigures, ladderFigures].flatMap((box, place) => {
       box.replaceChildren();
@@ -205,6 +207,12 @@ function render({ model, el }) {
     buttons();
   }
 
+  function resize() {
+    clearTimeout(resizing);
+    if (size.value !== sized) click("notional", "what-if size", { text: size.value });
+    sized = size.value;
+  }
+
   function say() {
     message.innerHTML = model.get("message");
     saidAt = model.get("leverage");
@@ -227,7 +235,12 @@ function render({ model, el }) {
   });
   lower.addEventListener("click", () => step(-1));
   higher.addEventListener("click", () => step(1));
-  size.addEventListener("change", () => click("notional", "what-if size", { text: size.value }));
+  // A moment after the last key, not on Enter alone: a notebook keeps Enter for itself.
+  size.addEventListener("input", () => {
+    clearTimeout(resizing);
+    resizing = setTimeout(resize, 400);
+  });
+  size.addEventListener("change", resize);
   apply.addEventListener("click", () => {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;

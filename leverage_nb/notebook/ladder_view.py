@@ -151,7 +151,11 @@ def _held_figures(look: Look) -> list[dict[str, Any]]:
         "room": [cards.amount(value, asset) for value in outlook.room.tolist()],
         "initial margin": [cards.amount(value, asset) for value in outlook.initial_margin.tolist()],
         "available after": [_or_dash(value, asset) for value in outlook.available_after.tolist()],
-        "tier": [_tier_text(look.tiers, x) for x in outlook.leverage.tolist()],
+        "tier": [f"{_tier_of(look.tiers, x)} of {len(look.tiers)}" for x in outlook.leverage.tolist()],
+        "maintenance rate": [
+            cards.percent(float(look.tiers.maint_margin_ratio[_tier_of(look.tiers, x) - 1]))
+            for x in outlook.leverage.tolist()
+        ],
     }
     return _figures(columns)
 
@@ -187,10 +191,9 @@ def _verdict_text(judgement: Judgement) -> str:
     return f"{text}{judgement.reason}{sure if judgement.verdict == 'refused' else ''}"
 
 
-def _tier_text(tiers: Brackets, leverage: int) -> str:
-    place = int((tiers.initial_leverage >= leverage).sum())
-    rate = cards.percent(float(tiers.maint_margin_ratio[place - 1]))
-    return f"{place} of {len(tiers)}, maintenance rate up to {rate}"
+def _tier_of(tiers: Brackets, leverage: int) -> int:
+    """The number of the highest tier that a position at this leverage may reach."""
+    return int((tiers.initial_leverage >= leverage).sum())
 
 
 @dataclass(frozen=True)

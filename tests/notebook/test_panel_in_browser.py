@@ -87,7 +87,7 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     panel.type_leverage(75)
     panel.wait_for_leverage(75)
     assert panel.figure(0) == "3,000,000 USDT"
-    assert panel.figure(4) == "3 of 12, maintenance rate up to 0.65%"
+    assert (panel.figure(4), panel.figure(5)) == ("3 of 12", "0.65%")
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
@@ -311,8 +311,10 @@ def test_what_if_size_and_tier_edges(open_notebook: Any) -> None:
     notebook.run_all()
     panel = PanelPage(notebook)
     size = panel.root.locator(".leverage-size")
-    size.fill("2m")
-    size.press("Enter")
+    size.click()
+    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.type("2m")
+    notebook.page.keyboard.press("Enter")
     notebook.page.wait_for_function(
         "() => document.querySelector('.leverage-panel').innerText.includes('100,000 USDT')"
     )
