@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from leverage_nb.account import Account, connect, current
+    from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
     from leverage_nb.errors import (
+        ChangeInterrupted,
         ChangeNotSent,
         CredentialsMissing,
         InvalidLeverage,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
         UnknownSymbol,
     )
     from leverage_nb.notebook.panel import LeveragePanel
-    from leverage_nb.notebook.plots import plot_brackets
+    from leverage_nb.notebook.plots import plot_brackets, plot_ladder
     from leverage_nb.risk.brackets import Brackets
     from leverage_nb.risk.state import LeverageSetting
     from leverage_nb.simulator import Simulator
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Account": "account",
     "Brackets": "risk.brackets",
+    "ChangeInterrupted": "errors",
     "ChangeNotSent": "errors",
     "CredentialsMissing": "errors",
     "InvalidLeverage": "errors",
@@ -57,6 +60,7 @@ _HOMES = {
     "NotConnected": "errors",
     "NotionalBeyondTiers": "errors",
     "OutcomeUnknown": "errors",
+    "Preview": "changes.preview",
     "RateLimited": "errors",
     "RequestRefused": "errors",
     "Simulator": "simulator",
@@ -65,11 +69,13 @@ _HOMES = {
     "connect": "account",
     "current": "account",
     "plot_brackets": "notebook.plots",
+    "plot_ladder": "notebook.plots",
 }
 
 __all__ = [
     "Account",
     "Brackets",
+    "ChangeInterrupted",
     "ChangeNotSent",
     "CredentialsMissing",
     "InvalidLeverage",
@@ -83,6 +89,7 @@ __all__ = [
     "NotConnected",
     "NotionalBeyondTiers",
     "OutcomeUnknown",
+    "Preview",
     "RateLimited",
     "RequestRefused",
     "Simulator",
@@ -91,6 +98,7 @@ __all__ = [
     "connect",
     "current",
     "plot_brackets",
+    "plot_ladder",
 ]
 
 
@@ -107,13 +115,20 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register ``%leverage``."""
+    """Register ``%leverage`` and its Tab completion."""
+    from leverage_nb.notebook.completion import match_leverage
     from leverage_nb.notebook.magic import LeverageMagics
 
     shell.register_magics(LeverageMagics)
+    if match_leverage not in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.append(match_leverage)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take ``%leverage`` away again."""
+    from leverage_nb.notebook.completion import match_leverage
+
+    if match_leverage in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(match_leverage)
     shell.magics_manager.magics["line"].pop("leverage", None)
     shell.magics_manager.registry.pop("LeverageMagics", None)

@@ -138,6 +138,16 @@ class Account:
         name, table = self._find(symbol)
         return table[name]
 
+    def known_symbols(self) -> tuple[str, ...]:
+        """The symbols that have been read; none before the first read. Never asks the exchange."""
+        return self._tiers[0].symbols if self._tiers is not None else ()
+
+    def known_edges(self, symbol: str) -> tuple[int, ...]:
+        """The leverages at which a symbol's tiers end, highest first, as far as read. Never asks the exchange."""
+        table = self._tiers[0] if self._tiers is not None else {}
+        tiers = table.get(normalize(symbol))
+        return tuple(tiers.initial_leverage.tolist()) if tiers is not None else ()
+
     def find_symbol(self, text: str) -> str:
         """Binance's spelling of a symbol written as ``btcusdt``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
 
@@ -572,6 +582,11 @@ def current(venue: str | None = None) -> Account:
     with _registry_lock:
         name = find_venue(venue or _current_venue).name
         return _accounts.get(name) or connect(name)
+
+
+def connected() -> Account | None:
+    """The account ``%leverage`` is using, if it is connected already."""
+    return _accounts.get(_current_venue)
 
 
 def switch(venue: str) -> Account:

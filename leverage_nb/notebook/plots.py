@@ -75,6 +75,54 @@ def plot_brackets(
     return ax
 
 
+def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Plot how far the price may move against a new position before it is liquidated, at every leverage.
+
+    Args:
+        ladder: ``Account.ladder(...)`` or ``Brackets.ladder(...)``.
+        ax: Where to draw; a new pyplot figure when None.
+
+    Returns:
+        The axes: distance to liquidation in percent of mark, long and short, on logarithmic axes; leverages that do
+        not allow the notional are shaded.
+
+    Raises:
+        Mistake: It is no ladder, or no leverage allows its notional.
+    """
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    absent = {"distance_long", "distance_short"} - set(ladder.columns)
+    if absent:
+        raise Mistake(f"This is no ladder: it has no {', '.join(sorted(absent))}.")
+    allowed = ladder.dropna(subset=["distance_short"])
+    if allowed.empty:
+        raise Mistake("No leverage allows this notional: there is nothing to plot.")
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    for side, style in (("long", "-"), ("short", "--")):
+        distance = allowed[f"distance_{side}"].replace(np.inf, np.nan) * 100
+        ax.plot(allowed.index, distance, style, linewidth=1.8, label=f"new {side}, isolated")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    highest = int(ladder.index[-1])
+    if int(allowed.index[-1]) < highest:
+        ax.axvspan(int(allowed.index[-1]) + 0.5, highest, color="C3", alpha=0.13, linewidth=0)
+    ticks = [x for x in (1, 2, 3, 5, 10, 20, 50, 100, 150) if x <= highest]
+    ax.set_xticks(ticks, [f"{x}x" for x in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
+    ax.set_xlabel("initial leverage")
+    ax.set_ylabel("distance to liquidation")
+    ax.grid(axis="y", linewidth=0.6, alpha=0.35)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=9)
+    venue = ladder.attrs.get("venue", "")
+    ax.set_title("Room to move before liquidation" + (f"  [{label(venue)}]" if venue else ""), loc="left")
+    return ax
+
+
 def draw_brackets(
     ax: Axes, tables: Mapping[str, Brackets], leverage: int | Mapping[str, int] | None, asset: str
 ) -> None:

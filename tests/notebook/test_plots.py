@@ -80,3 +80,19 @@ def test_given_axes_are_used_and_no_figure_is_made(account: Account) -> None:
     ax = Figure().add_subplot()
     assert lev.plot_brackets(account.tiers("BTCUSDT"), ax=ax) is ax
     assert plt.get_fignums() == []
+
+
+def test_the_ladder_plot(account: Account) -> None:
+    """Distance to liquidation, long and short, in percent; what the notional does not allow is shaded."""
+    ladder = account.ladder("BTCUSDT", 400_000)
+    ax = lev.plot_ladder(ladder)
+    for line, side in zip(ax.get_lines(), ("long", "short"), strict=True):
+        x, y = line.get_data()
+        assert list(x) == list(range(1, 101))
+        assert y[9] == pytest.approx(ladder.loc[10, f"distance_{side}"] * 100)
+    assert len(ax.patches) == 1
+    assert "SIMULATOR" in ax.get_title(loc="left")
+    with pytest.raises(Mistake, match="no ladder"):
+        lev.plot_ladder(account.brackets("BTCUSDT"))
+    with pytest.raises(Mistake, match="nothing to plot"):
+        lev.plot_ladder(account.ladder("42USDT", 1e9))

@@ -1,0 +1,70 @@
+"""Tab after ``%leverage``: symbols, then the symbol's tier edges and ``max``, then flags.
+
+Only what has been read before is offered: nothing goes over the network while somebody types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+
+if TYPE_CHECKING:
+    from leverage_nb.account import Account
+
+FLAGS = ("--brackets", "--dry-run", "--force", "--help", "--notional", "--plot", "--venue", "--yes")
+VENUES = ("simulator", "testnet", "mainnet")
+
+# "%leverage ..." at the start of a line, or as what is assigned: "r = %leverage B".
+_LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%leverage\s(?P<words>.*)$")
+_LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
+
+
+@context_matcher(identifier="leverage_nb")
+def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
+    """What can follow at the cursor; nothing on any other line."""
+    line = context.text_until_cursor.splitlines()[-1:] or [""]
+    found = _LINE.match(line[0])
+    if found is None:
+        return SimpleMatcherResult(completions=[], suppress=False)
+    *before, fragment = found["words"].split(" ")
+    words = [word for word in before if word]
+    offered = [SimpleCompletion(text=text, type="leverage") for text in _offer(words, fragment)]
+    return SimpleMatcherResult(completions=offered, suppress=True, matched_fragment=fragment, ordered=True)
+
+
+def _offer(words: list[str], fragment: str) -> list[str]:
+    if words and words[-1] == "--venue":
+        return _starting(fragment, VENUES)
+    if fragment.startswith("-"):
+        return _starting(fragment, (flag for flag in FLAGS if flag not in words))
+    account = _account_in_use()
+    given = [word for word in words if not word.startswith("-") and word not in VENUES]
+    if account is None:
+        return [] if not given else _starting(fragment, FLAGS)
+    if not given:
+        return _starting(fragment, account.known_symbols())
+    if any(_LEVERAGE.fullmatch(word) for word in given):
+        return _starting(fragment, (flag for flag in FLAGS if flag not in words))
+    edges = account.known_edges(given[0]) if len(given) == 1 else ()
+    offered = _starting(fragment, [*map(str, edges), "max"])
+    if fragment:
+        offered += _starting(fragment, (name for name in account.known_symbols() if name not in given))
+    return offered or ([] if fragment else _starting(fragment, FLAGS))
+
+
+def _starting(fragment: str, texts: Iterable[str]) -> list[str]:
+    return [text for text in texts if text.lower().startswith(fragment.lower())]
+
+
+def _account_in_use() -> Account | None:
+    from leverage_nb.account import connected
+
+    return connected()

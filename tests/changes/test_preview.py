@@ -1,0 +1,130 @@
+"""Preview: before and after, what would make it pass, and a second look before it is made."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.errors import ChangeNotSent, LeverageRefused
+from leverage_nb.simulator import Simulator
+
+
+def test_before_and_after(account: Account) -> None:
+    """The figures of today and of the step, from the opening account worked out by hand."""
+    preview = account.preview("BTCUSDT", "10x")
+    assert (preview.before, preview.after, preview.verdict, preview.certainty) == (20, 10, "ok", "documented")
+    assert preview.max_notional == (100e6, 230e6)
+    assert preview.initial_margin == (pytest.approx(432_062.5 / 20), pytest.approx(432_062.5 / 10))
+    assert preview.available == (pytest.approx(72_109.375), pytest.approx(72_109.375 - 432_062.5 / 20))
+    assert preview.headline == "BTCUSDT 20x → 10x leaves 50,506.25 USDT available"
+    text = str(preview)
+    assert "liquidation 67,819.10, unchanged" in text
+    assert "effective 4.6x for the whole cross account" in text
+    assert "initial leverage 20x → 10x" in text
+    assert "A prediction, as of" in text
+
+
+@pytest.mark.parametrize(
+    ("symbol", "leverage", "words"),
+    [
+        ("BTCUSDT", 4, "would be refused (-2028): needs 14,303.12 USDT more; lowest leverage that fits: 5x"),
+        (
+            "BTCUSDT",
+            101,
+            "would be refused (-2027): 432,062.50 USDT held, 101x allows 300k; highest leverage that fits: 100x",
+        ),
+        ("ETHUSDT", 5, "would be refused (-4161): an isolated position is open"),
+    ],
+)
+def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, leverage: int, words: str) -> None:
+    """A preview says what would be refused and what would pass; applying it sends nothing unless forced."""
+    preview = account.preview(symbol, leverage)
+    assert words in preview.headline
+    before = account.setting(symbol).leverage
+    with pytest.raises(ChangeNotSent, match="expected to refuse"):
+        preview.apply()
+    with pytest.raises(LeverageRefused) as caught:
+        preview.apply(force=True)
+    assert caught.value.code == preview.code
+    assert account.setting(symbol).leverage == before
+
+
+def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
+    """Raising on an isolated position is a one-way street, and the preview says so before."""
+    assert "cannot be taken back" in account.preview("ETHUSDT", 20).warnings[0]
+    assert account.preview("ETHUSDT", 10).warnings == ()
+    assert account.preview("BTCUSDT", 30).warnings == ()
+
+
+def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the exchange's own max notional is not the tiers', the preview names both."""
+    from leverage_nb.simulator import answers
+
+    told = answers.symbol_config
+    monkeypatch.setattr(answers, "symbol_config", lambda *a: {**told(*a), "maxNotionalValue": "50000000"})
+    (warning,) = account.preview("BTCUSDT", 10).warnings
+    assert "The tiers allow 100M at 20x, the exchange's own setting says 50M" in warning
+
+
+def test_it_looks_again_and_stops_if_it_has_moved(account: Account, simulator: Simulator) -> None:
+    """Leverage, positions and orders that moved since the preview stop it; prices that moved do not."""
+    books = simulator.exchange.account
+    preview = account.preview("BTCUSDT", 10)
+    books.positions[0].amount += 1
+    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+        preview.apply()
+    preview = account.preview("BTCUSDT", 10)
+    books.set_leverage("BTCUSDT", 15)
+    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+        preview.apply()
+    preview = account.preview("BTCUSDT", 10)
+    books.positions[0].entry_price -= 5
+    assert preview.apply().after == 10
+
+
+def test_a_previewed_change_takes_two_round_trips(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
+    account.check_leverage("BTCUSDT", 10)
+    account.margin_asset("BTCUSDT")
+    together = threading.Barrier(4, timeout=10)
+    client, asked = account._client, list[str]()
+    read, post = client.read, client.post
+
+    def at_once(path: str, *rest: Any, **more: Any) -> bytes:
+        asked.append(path)
+        together.wait()  # breaks unless all four have been asked
+        return read(path, *rest, **more)
+
+    def posting(path: str, *rest: Any) -> Any:
+        asked.append(path)
+        return post(path, *rest)
+
+    monkeypatch.setattr(client, "read", at_once)
+    monkeypatch.setattr(client, "post", posting)
+    change = account.preview("BTCUSDT", 10).apply(look_again=False)
+    assert change.status == "applied"
+    assert sorted(asked[:4]) == [
+        "/fapi/v1/accountConfig", "/fapi/v1/symbolConfig", "/fapi/v3/account", "/fapi/v3/positionRisk",
+    ]  # fmt: skip
+    assert asked[4:] == ["/fapi/v1/leverage"]
+
+
+def test_unchanged_is_said(account: Account) -> None:
+    """A leverage that is there already is said to be, and nothing is sent."""
+    preview = account.preview("BTCUSDT", 20)
+    assert preview.headline == "BTCUSDT is at 20x already"
+    assert preview.apply().status == "unchanged"
+
+
+def test_ladder_and_outlook_of_an_account(account: Account) -> None:
+    """Both carry the venue; the ladder is entered at the exchange's mark."""
+    ladder = account.ladder("BTCUSDT", 50_000)
+    assert ladder.columns.name == "SIMULATOR"
+    assert ladder.loc[10, "max_quantity"] == pytest.approx(230e6 / 86_412.5)
+    assert account.outlook("BTCUSDT").attrs["venue"] == "simulator"
+    assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
+        45180.722891566
+    )
