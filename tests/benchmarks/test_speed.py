@@ -16,12 +16,15 @@ from urllib.parse import urlencode
 import pandas as pd
 import pytest
 import requests
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 
 from leverage_nb.account import Account, connect
 from leverage_nb.exchange.messages import decode_brackets
 from leverage_nb.exchange.snapshot import make_bracket_table
 from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.risk.outlook import Outlook
 
 ROUNDS = 150
 
@@ -165,3 +168,35 @@ def test_panel_is_built(account: Account, benchmark: Any) -> None:
     print(f"\npanel: median {statistics.median(times) * 1000:.0f} ms")
     benchmark.pedantic(lambda: LeveragePanel(account), rounds=5)
     assert statistics.median(times) < 0.2
+
+
+def test_outlook_and_ladder(account: Account, published_tiers: dict[str, Any], benchmark: Any) -> None:
+    """An outlook and a ladder each take under 3 ms; ladders of 907 symbols under 0.5 s."""
+    state, tiers = account.state(), account.tiers("BTCUSDT")
+    table = make_bracket_table(*decode_brackets(all_symbols(published_tiers), ""))
+    outlook = statistics.median(seconds(lambda: Outlook(state, tiers).to_frame()) for _ in range(50))
+    ladder = statistics.median(seconds(lambda: tiers.ladder(50_000, 86_412.5)) for _ in range(50))
+    every = min(seconds(lambda: [one.ladder(5_000, 10.0) for one in table.values()]) for _ in range(3))
+    print(f"\noutlook {outlook * 1000:.2f} ms, ladder {ladder * 1000:.2f} ms, {len(table)} ladders {every:.2f} s")
+    benchmark(lambda: Outlook(state, tiers).to_frame())
+    assert outlook < 0.003
+    assert ladder < 0.003
+    assert every < 0.5
+
+
+def test_tab(account: Account) -> None:
+    """Tab after %leverage is answered within 20 ms."""
+    shell = InteractiveShell.instance()
+    shell.extension_manager.load_extension("leverage_nb")
+    account.symbols()
+
+    def press() -> None:
+        with provisionalcompleter():
+            assert list(shell.Completer.completions("r = %leverage B", 15))
+
+    press()
+    took = statistics.median(seconds(press) for _ in range(20))
+    print(f"\nTab: median {took * 1000:.1f} ms")
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+    assert took < 0.02

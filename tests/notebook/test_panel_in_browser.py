@@ -59,6 +59,14 @@ def run_cell(notebook: Any, place: int) -> None:
     notebook.command("notebook:run-cell")
 
 
+def keep_busy(notebook: Any, place: int) -> None:
+    """Run a cell that takes a while, and wait until it is running: the kernel is briefly busy for other reasons too."""
+    run_cell(notebook, place)
+    notebook.page.wait_for_function(
+        "place => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[place].textContent.includes('*')", arg=place
+    )
+
+
 def output_of(notebook: Any, place: int) -> str:
     """The text of a cell's output."""
     return notebook.page.locator(".jp-CodeCell").nth(place).locator(".jp-OutputArea-output").inner_text()
@@ -145,8 +153,7 @@ def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
-    run_cell(notebook, 2)
-    notebook.wait_for_kernel("busy")
+    keep_busy(notebook, 2)
     before = panel.marker_x()
     panel.type_leverage(50)
     panel.wait_for_leverage(50)
@@ -165,8 +172,7 @@ def test_what_is_applied_is_what_was_on_the_screen(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY, "print(lev.current().settings()['leverage'].to_dict())"])
     notebook.run_all()
     panel = PanelPage(notebook)
-    run_cell(notebook, 2)
-    notebook.wait_for_kernel("busy")
+    keep_busy(notebook, 2)
     panel.pick("哈基米USDT")
     panel.type_leverage(80)
     panel.wait_for_leverage(80)
