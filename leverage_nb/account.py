@@ -32,7 +32,7 @@ from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize, suggest
 from leverage_nb.exchange.venues import find_venue
 from leverage_nb.risk.brackets import Brackets, BracketTable
-from leverage_nb.risk.leverage import parse_leverage
+from leverage_nb.risk.leverage import parse_leverage, parse_notional
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.state import AccountState, LeverageSetting
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 TIERS_MAX_AGE = 300.0
 # A symbol or leverage that the cached tiers do not know is looked up anew, but not on every typing slip.
 RELOAD_AFTER = 5.0
+# A preview younger than this many seconds is what the account is like now.
+JUST_READ = 5.0
 
 
 class Account:
@@ -63,6 +65,7 @@ class Account:
         self._client = client
         self.guard = Guard(client.venue.name, max_leverage)
         self._met_limits = MetLimits()
+        self._changed_at = datetime.fromtimestamp(0).astimezone()
         self._tiers: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
         self._margin_assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
@@ -274,12 +277,12 @@ class Account:
 
     # -- looking ahead --------------------------------------------------------------------------------------
 
-    def ladder(self, symbol: str, notional: float, mark_price: float | None = None) -> pd.DataFrame:
+    def ladder(self, symbol: str, notional: float | str, mark_price: float | None = None) -> pd.DataFrame:
         """A *new isolated position* of this notional, at every leverage: what it needs, where it is liquidated.
 
         Args:
             symbol: In any spelling.
-            notional: In the margin asset.
+            notional: In the margin asset; also as ``"250k"`` or ``"2m"``.
             mark_price: The entry; the exchange's mark when None.
 
         Returns:
@@ -289,8 +292,9 @@ class Account:
             Mistake: Notional or mark price is not above 0.
         """
         tiers = self.tiers(symbol)
+        size = parse_notional(notional)
         mark = self.mark_price(tiers.symbol) if mark_price is None else mark_price
-        return self._marked(tiers.ladder(notional, mark))
+        return self._marked(tiers.ladder(size, mark))
 
     def outlook(self, symbol: str) -> pd.DataFrame:
         """What is *held* of a symbol, at every leverage: what would fit, be tied up, be left, be refused.
@@ -324,32 +328,46 @@ class Account:
 
     def preview_from(self, outlook: Outlook, state: AccountState, leverage: int, as_of: datetime) -> Preview:
         """A preview from an outlook that was read before, as of then."""
+        if not 1 <= leverage <= len(outlook.leverage):
+            raise InvalidLeverage(leverage, outlook.symbol, len(outlook.leverage))
         limit = self.guard.limit()
         stop = f"The guard stops above {limit[0]}x ({limit[1]})." if limit and leverage > limit[0] else ""
         return make_preview(outlook, state, leverage, as_of, self._send, stop)
 
-    def most(self, symbol: str) -> int:
-        """The most that can be chosen: the symbol's maximum, a limit that was met, the guard."""
+    def most(self, symbol: str) -> tuple[int, str]:
+        """The most that can be chosen, and why not more: the symbol's maximum, a limit that was met, the guard."""
         tiers = self.tiers(symbol)
+        bounds = [(tiers.symbol_max_leverage, "the symbol's maximum")]
         met, guard = self._met_limits.of(tiers.symbol), self.guard.limit()
-        limits = [met.max_leverage if met else math.inf, guard[0] if guard else math.inf]
-        return int(min(tiers.symbol_max_leverage, *limits))
+        if met is not None:
+            bounds.append((met.max_leverage, "the exchange limits the account"))
+        if guard is not None:
+            bounds.append((guard[0], f"the guard: {guard[1]}"))
+        return min(bounds, key=lambda bound: bound[0])
 
-    def highest_leverage(self, symbol: str, notional: float = 0.0) -> int:
-        """The highest leverage that still allows this notional, what is held, and the guard.
+    def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
+        """The highest leverage that allows a position of this notional, and what is held, and the guard.
+
+        Args:
+            symbol: In any spelling.
+            notional: Of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
 
         Raises:
-            Mistake: No leverage allows it.
+            Mistake: There is none; the error says what stands in the way.
         """
+        size = parse_notional(notional) if notional else 0.0
         outlook, _ = self.look_ahead(symbol)
-        fits = outlook.fitting()
-        fits = fits[outlook.max_notional[fits - 1] >= notional]
+        large_enough = [x for x in outlook.leverage.tolist() if outlook.max_notional[x - 1] >= size]
+        if not large_enough:
+            raise Mistake(f"No leverage of {outlook.symbol} allows a notional of {size:,.10g}.")
         limit = self.guard.limit()
-        if limit is not None:
-            fits = fits[fits <= limit[0]]
-        if not fits.size:
-            raise Mistake(f"No leverage of {outlook.symbol} allows a notional of {notional:,.10g} beside what is held.")
-        return int(fits.max())
+        guarded = [x for x in large_enough if limit is None or x <= limit[0]]
+        if limit is not None and not guarded:
+            raise Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).")
+        passing = [x for x in guarded if outlook.judge(x).verdict != "refused"]
+        if not passing:
+            raise Mistake(f"{outlook.symbol} {guarded[-1]}x would be refused: {outlook.judge(guarded[-1]).reason}.")
+        return passing[-1]
 
     def look_ahead(self, symbol: str) -> tuple[Outlook, AccountState]:
         """The outlook of a symbol as a value, and the state it was made from."""
@@ -359,19 +377,27 @@ class Account:
             raise UnexpectedAnswer(f"The {self.venue} has tiers of {tiers.symbol}, but no setting.")
         return Outlook(state, tiers, self._met_limits.of(tiers.symbol)), state
 
-    def _send(self, preview: Preview, force: bool, look_again: bool) -> LeverageChange:
+    def apply_now(self, preview: Preview, *, force: bool = False) -> LeverageChange:
+        """Make a change whose preview has been read this moment: another look would only see the same.
+
+        A preview more than a few seconds old, or of a leverage that has been changed since, is looked at again.
+        """
+        fresh_enough = (datetime.now().astimezone() - preview.as_of).total_seconds() < JUST_READ
+        return self._send(preview, force, look_again=not fresh_enough or self._changed_at >= preview.as_of)
+
+    def _send(self, preview: Preview, force: bool, *, look_again: bool = True) -> LeverageChange:
         """Make a previewed change: see :meth:`Preview.apply`."""
         symbol, leverage = preview.symbol, preview.after
         self.check_guard(symbol, leverage)
         if look_again:
+            self._load_tiers()
             fresh = self.preview(symbol, leverage)
-            if fresh.facts != preview.facts:
-                raise not_sent(
-                    self._client,
-                    symbol,
-                    leverage,
-                    Mistake("What the preview showed has moved meanwhile.", hint="Look at a new preview."),
+            if not preview.still_holds(fresh):
+                moved = Mistake(
+                    f"What the preview showed has moved meanwhile. Now: {fresh.headline}.",
+                    hint="Look at a new preview.",
                 )
+                raise not_sent(self._client, symbol, leverage, moved)
             preview = fresh
         if preview.verdict == "refused" and not force:
             refusal = Mistake(
@@ -452,11 +478,14 @@ class Account:
         effects: tuple[tuple[str, str], ...] = (),
     ) -> LeverageChange:
         asset = self.margin_asset(symbol)
+        self._changed_at = datetime.now().astimezone()
         try:
             change = change_leverage(self._client, symbol, leverage, asset, setting=setting, effects=effects)
         except LeverageRefused as refused:
             self._met_limits.remember(symbol, refused)
             raise
+        if change.status == "applied":
+            self._met_limits.forget_below(symbol, leverage)
         self._tell(change)
         return change
 

@@ -11,6 +11,7 @@ import pytest
 
 from leverage_nb import account as account_module
 from leverage_nb.account import Account, connect
+from leverage_nb.changes import limits
 from leverage_nb.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,7 @@ def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(account_module, "_accounts", {})
     monkeypatch.setattr(account_module, "_current_venue", "simulator")
     monkeypatch.setattr(account_module, "_simulator", None)
+    limits.set_config(0)
     yield
     simulator = account_module._simulator
     if simulator is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +21,19 @@ _NAMED = re.compile(r"(?:leverage (?:limit is|of)|only up to|exceed|than) (\d{1,
 _UNTIL = re.compile(r"by (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) \(UTC\)")
 
 
+_CONFIG = "%config LeverageMagics.max_leverage"
+_config: dict[str, Any] = {_CONFIG: 0}
+
+
+def set_config(value: Any) -> None:
+    """Take ``%config LeverageMagics.max_leverage`` for every account of this process; 0 means that it is not set."""
+    _config[_CONFIG] = value
+
+
 class Guard:
     """The highest leverage that may be sent, to stop 125 typed for 12.
 
-    The strictest of the sources that are set wins; on mainnet it is 20 when none is.
+    The strictest of the sources that are set wins, looked up anew each time; on mainnet it is 20 when none is.
 
     Args:
         venue: Where it guards.
@@ -35,27 +43,27 @@ class Guard:
         Mistake: A source holds what is no leverage.
     """
 
-    def __init__(self, venue: str, argument: int | None = None) -> None:
+    def __init__(self, venue: str, argument: Any = None) -> None:
         self._venue = venue
-        self._sources: dict[str, Any] = {
-            "connect(max_leverage=...)": argument,
-            "%config LeverageMagics.max_leverage": 0,
-        }
+        self._argument = argument
         self.limit()
-
-    def set_config(self, value: int) -> None:
-        """Take ``%config LeverageMagics.max_leverage``; 0 means that it is not set."""
-        self._sources["%config LeverageMagics.max_leverage"] = value
 
     def limit(self) -> tuple[int, str] | None:
         """The highest leverage that may be sent, and where that was said; None where nothing was."""
-        found = [(_read(name, value), name) for name, value in self._all().items() if value not in {None, 0, ""}]
+        sources = [
+            ("connect(max_leverage=...)", self._argument),
+            *_config.items(),
+            (VARIABLE, os.environ.get(VARIABLE)),
+        ]
+        unset: tuple[Any, ...] = (None, "")
+        found = [
+            (_read(name, value), name)
+            for name, value in sources
+            if value not in unset and not (name == _CONFIG and value == 0)
+        ]
         if not found and self._venue == "mainnet":
             return MAINNET_DEFAULT, "the default on mainnet"
         return min(found, default=None)
-
-    def _all(self) -> Mapping[str, Any]:
-        return {**self._sources, VARIABLE: os.environ.get(VARIABLE)}
 
 
 def _read(name: str, value: Any) -> int:
@@ -87,6 +95,13 @@ class MetLimits:
             until=datetime.fromisoformat(until[1]).replace(tzinfo=UTC).astimezone() if until else None,
         )
         self._met[limit.symbol] = limit
+
+    def forget_below(self, symbol: str, leverage: int) -> None:
+        """Drop the limits that a change to ``leverage`` has just disproved."""
+        for key in (None, symbol):
+            limit = self._met.get(key)
+            if limit is not None and leverage > limit.max_leverage:
+                del self._met[key]
 
     def of(self, symbol: str) -> AccountLimit | None:
         """The strictest limit that holds for a symbol now."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from leverage_nb.cards import Card, Tone, amount, moment, short
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.risk.outlook import Certainty, Outlook, Verdict
+from leverage_nb.risk.outlook import Certainty, Floats, Outlook, Verdict
 from leverage_nb.risk.state import AccountState, Position
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
@@ -40,6 +41,8 @@ class Preview:
         margin_type: "cross" or "isolated".
         margin_asset: USDT, USDC, BTC and so on.
         as_of: When the account was read.
+        wallet: The cross wallet behind it; 0 where it is not known.
+        modes: Hedge mode, multi-assets mode.
     """
 
     venue: str
@@ -61,27 +64,38 @@ class Preview:
     margin_type: str
     margin_asset: str
     as_of: datetime
-    _send: Callable[[Preview, bool, bool], LeverageChange] = field(repr=False, compare=False)
+    wallet: float
+    modes: tuple[bool, bool]
+    _send: Callable[[Preview, bool], LeverageChange] = field(repr=False, compare=False)
 
-    def apply(self, *, force: bool = False, look_again: bool = True) -> LeverageChange:
+    def apply(self, *, force: bool = False) -> LeverageChange:
         """Make the change, after a second look at the account.
+
+        It stops if what was shown has moved: leverage, margin type, tiers, positions, orders, modes, wallet or verdict.
+        Prices always move, and do not count.
 
         Args:
             force: Send although a refusal is expected. It does not pass the guard.
-            look_again: Read the account again first, and stop if what was shown has moved: positions, orders,
-                leverage, margin type or verdict. Prices always move, and do not count.
 
         Raises:
             ChangeNotSent: It has moved, or a refusal is expected and ``force`` is not given.
             LeverageRefused, OutcomeUnknown: As ``Account.set_leverage``.
         """
-        return self._send(self, force, look_again)
+        return self._send(self, force)
+
+    def still_holds(self, fresh: Preview) -> bool:
+        """Whether a later preview of the same step shows the same, but for what prices moved."""
+        # Funding and fees of other positions nibble at a wallet: a tenth of a percent is no other picture.
+        same_wallet = math.isclose(self.wallet, fresh.wallet, rel_tol=1e-3, abs_tol=1e-9)
+        return self.facts == fresh.facts and same_wallet
 
     @property
     def facts(self) -> tuple[object, ...]:
         """What must not have moved between the look and the change."""
-        holding = tuple((p.position_side, p.amount, round(p.orders_bid, 8), round(p.orders_ask, 8)) for p in self.held)
-        return self.before, self.margin_type, self.verdict, self.code, holding
+        holding = tuple(
+            (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
+        )
+        return self.before, self.margin_type, self.verdict, self.code, self.max_notional, self.modes, holding
 
     @property
     def headline(self) -> str:
@@ -105,7 +119,7 @@ class Preview:
             "initial margin": self.initial_margin,
             "available": self.available,
         }
-        rows = [(name, self._step(*pair)) for name, pair in pairs.items() if pair[0] == pair[0]]
+        rows = [(name, self._step(*pair)) for name, pair in pairs.items() if pair[1] == pair[1]]
         for position, effective in zip(self.held, self.effective_leverage, strict=True):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
@@ -128,7 +142,7 @@ class Preview:
         printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know
 
     def _step(self, before: float, after: float) -> str:
-        if amount(before) == amount(after):
+        if math.isnan(before) or amount(before) == amount(after):
             return amount(after, self.margin_asset)
         return f"{amount(before)} → {amount(after, self.margin_asset)}"
 
@@ -147,17 +161,19 @@ def make_preview(
     state: AccountState,
     leverage: int,
     as_of: datetime,
-    send: Callable[[Preview, bool, bool], LeverageChange],
+    send: Callable[[Preview, bool], LeverageChange],
     warning: str = "",
 ) -> Preview:
     """Take one row of the outlook, and today's beside it; ``warning`` is said before its own."""
     setting = state.settings[outlook.symbol]
     judged = outlook.judge(leverage)
     held = tuple(position for position in state.positions if position.symbol == outlook.symbol)
-    now = min(outlook.current, len(outlook.leverage)) - 1
+    balance = state.balances.get(setting.margin_asset)
 
-    def pair(values: object) -> tuple[float, float]:
-        return float(values[now]), float(values[leverage - 1])  # type: ignore[index]  # arrays of the outlook
+    def pair(values: Floats) -> tuple[float, float]:
+        # Today's leverage may lie above what the tiers offer by now: then they have no row for it.
+        today = float(values[outlook.current - 1]) if outlook.current <= len(values) else math.nan
+        return today, float(values[leverage - 1])
 
     return Preview(
         venue=setting.venue,
@@ -179,6 +195,8 @@ def make_preview(
         margin_type=setting.margin_type,
         margin_asset=setting.margin_asset,
         as_of=as_of,
+        wallet=balance.cross_wallet if balance is not None else 0.0,
+        modes=(state.hedge_mode, state.multi_assets),
         _send=send,
     )
 

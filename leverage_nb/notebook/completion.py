@@ -30,8 +30,7 @@ _LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
 @context_matcher(identifier="leverage_nb")
 def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
     """What can follow at the cursor; nothing on any other line."""
-    line = context.text_until_cursor.splitlines()[-1:] or [""]
-    found = _LINE.match(line[0])
+    found = _LINE.match(context.text_until_cursor.rpartition("\n")[2])
     if found is None:
         return SimpleMatcherResult(completions=[], suppress=False)
     *before, fragment = found["words"].split(" ")
@@ -43,6 +42,8 @@ def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
 def _offer(words: list[str], fragment: str) -> list[str]:
     if words and words[-1] == "--venue":
         return _starting(fragment, VENUES)
+    if words and words[-1] == "--notional":
+        return []
     if fragment.startswith("-"):
         return _starting(fragment, (flag for flag in FLAGS if flag not in words))
     account = _account_in_use()

@@ -143,7 +143,7 @@ function render({ model, el }) {
     verdict.textContent = known ? table.words[row] : "";
     verdict.dataset.verdict = known ? table.verdict[row] : "";
     if (field.value !== String(leverage)) field.value = leverage;
-    complain("");
+    complain(known || table.range === undefined ? "" : table.range);
     message.classList.toggle("leverage-earlier", leverage !== saidAt);
     root.dataset.leverage = known ? leverage : "";
     buttons();
@@ -161,14 +161,15 @@ function render({ model, el }) {
       if (leverage === model.get("leverage")) follow();
       else choose(leverage);
     } else {
-      complain(`a whole number from 1 to ${table.most}`);
+      complain(table.range);
       buttons();
     }
   }
 
   function step(direction) {
     const { table, leverage } = shown();
-    const beyond = table.edges.filter(edge => (direction > 0 ? edge > leverage && edge <= table.most : edge < leverage));
+    const within = table.edges.filter(edge => edge <= table.most);
+    const beyond = within.filter(edge => (direction > 0 ? edge > leverage : edge < leverage));
     if (beyond.length > 0) choose(direction > 0 ? beyond[0] : beyond[beyond.length - 1]);
   }
 

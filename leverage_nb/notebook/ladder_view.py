@@ -77,6 +77,7 @@ class Look:
         ladder: A new isolated position of ``notional``, at every leverage.
         notional: The what-if size, in the margin asset.
         most: The most that can be chosen: the symbol's maximum, a limit that was met, the guard.
+        because: Which of them it is.
     """
 
     setting: LeverageSetting
@@ -86,6 +87,7 @@ class Look:
     ladder: pd.DataFrame
     notional: float
     most: int
+    because: str
 
 
 def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "current": setting.leverage,
         "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
         "most": look.most,
+        "range": f"a whole number from 1 to {look.most} ({look.because})",
         "edges": sorted(set(tiers.initial_leverage.tolist())),
         "svg": chart.svg_for(page),
         "pixels": chart.pixels,

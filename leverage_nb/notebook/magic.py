@@ -10,7 +10,7 @@ from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
-from traitlets import Int, Unicode
+from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import Mistake, UnknownSymbol
 
@@ -80,7 +80,7 @@ class LeverageMagics(Magics):
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
         account = self._account(options)
-        account.guard.set_config(self.max_leverage)
+        self._guard()
         symbols, leverage = _split(options.words, account)
         if options.brackets or options.plot:
             return self._tiers(options, account, symbols, leverage)
@@ -98,6 +98,13 @@ class LeverageMagics(Magics):
         from leverage_nb.notebook.overview import Overview
 
         return Overview.of(account)
+
+    @observe("max_leverage")
+    def _guard(self, _change: object = None) -> None:
+        """The guard holds for the whole process as soon as it is set: in open panels and in Python too."""
+        from leverage_nb.changes.limits import set_config
+
+        set_config(self.max_leverage)
 
     def _parse(self, line: str) -> argparse.Namespace:
         text = _COMMENT.sub("", f" {line}").strip().rstrip(";")
@@ -142,10 +149,7 @@ class LeverageMagics(Magics):
         self, account: Account, symbol: str, leverage: str, options: argparse.Namespace
     ) -> LeverageChange | Preview | None:
         if leverage.lower() == "max":
-            from leverage_nb.risk.leverage import parse_notional
-
-            size = parse_notional(options.notional) if options.notional else 0.0
-            wanted = account.highest_leverage(symbol, size)
+            wanted = account.highest_leverage(symbol, options.notional or 0.0)
         elif options.notional:
             raise Mistake(
                 "--notional goes with max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
@@ -164,8 +168,8 @@ class LeverageMagics(Magics):
             if not _confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
-        # Right after the reads of the preview another look would only see the same; after a question it may not.
-        return preview.apply(force=options.force, look_again=asks)
+        # After a question what was shown may have moved; right after the reads it has not.
+        return preview.apply(force=options.force) if asks else account.apply_now(preview, force=options.force)
 
 
 # A flag that chooses real money is written out: argparse would take --ven for --venue.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from leverage_nb import cards
 from leverage_nb.account import Account, current
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.errors import ChangeInterrupted, LeverageError, Mistake
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.leverage import parse_notional
 
@@ -100,8 +101,10 @@ class LeveragePanel(ipywidgets.VBox):
         }.get(str(content.get("kind")))
         if handle is None:
             return
-        self._guarded(handle)(content)
-        self.view.answered = max(self.view.answered, int(content.get("click", 0)))
+        try:
+            self._guarded(handle)(content)
+        finally:
+            self.view.answered = max(self.view.answered, int(content.get("click", 0)))
 
     def _apply(self, content: dict[str, Any]) -> None:
         symbol, leverage = self._as_rendered(content)
@@ -112,12 +115,9 @@ class LeveragePanel(ipywidgets.VBox):
         self.account.check_guard(symbol, leverage)
         self._read(symbol)  # nobody is asked about what has moved meanwhile
         fresh = self._previewed(leverage)
-        if fresh.before != preview.before:
-            moved = f"{symbol} is at {fresh.before}x, not {preview.before}x as was shown"
-        else:
-            moved = f"What is held of {symbol} has moved since it was shown"
-        if fresh.facts != preview.facts:
-            raise Mistake(f"{moved}: nothing was sent.", hint="Look again.")
+        if not preview.still_holds(fresh):
+            at = f"is at {fresh.before}x, not {preview.before}x" if fresh.before != preview.before else "does not stand"
+            raise Mistake(f"{symbol} {at} as was shown: nothing was sent.", hint=f"Look again: {fresh.headline}.")
         self._reviewed = fresh
         self.view.reviewed = leverage
         step = f"change {symbol} from {fresh.before}x to {leverage}x?"
@@ -150,17 +150,23 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _change(self, preview: Preview) -> None:
         self._say("applying", "")
-        change = preview.apply()
-        self._read(self.symbol)
+        try:
+            change = preview.apply()
+        finally:
+            with suppress(LeverageError):  # whatever came of it, what is shown next is what is there
+                self._read(self.symbol)
         card = change.card()
         detail = "; ".join(f"{name} {value}" for name, value in card.rows)
         self._say("done", cards.message(card.title, f"{detail}. {card.note}", card.tone))
 
     def _resize(self, content: dict[str, Any]) -> None:
         """Another what-if size: the same look, another ladder."""
+        if content.get("symbol") != self.symbol:
+            return  # it was typed for another symbol, in another asset
         self._notional = parse_notional(str(content.get("text", "")))
         ladder = self._look.tiers.ladder(self._notional, self._mark)
         self._draw(replace(self._look, ladder=ladder, notional=self._notional))
+        self._say("editing", "")
 
     # -- what the widgets say ---------------------------------------------------------------------------------
 
@@ -191,8 +197,10 @@ class LeveragePanel(ipywidgets.VBox):
         def run(content: dict[str, Any]) -> None:
             try:
                 handler(content)
-            except LeverageError as exc:
+            except (LeverageError, ChangeInterrupted) as exc:
                 self._say("failed", cards.message(exc.message, exc.hint, "bad"))
+            except KeyboardInterrupt:
+                self._say("failed", cards.message("Interrupted.", "Reload shows what the setting is now.", "warn"))
             except Exception as exc:  # noqa: BLE001 - the message area is the last place to show it
                 text = f"{type(exc).__name__} in the panel; see account.setting() for what the exchange has."
                 self._say("failed", cards.message(text, "This is a slip in leverage_nb: please report it.", "bad"))
@@ -202,25 +210,19 @@ class LeveragePanel(ipywidgets.VBox):
     # -- showing ----------------------------------------------------------------------------------------------
 
     def _show(self, symbol: str, leverage: int | None = None) -> None:
-        """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting.
-
-        The order matters: the table first, so that no slider position is ever read against the wrong symbol;
-        then the slider's bound and value together, because a value above the bound would be clamped unseen.
-        """
-        self._notional = 0.0
-        self._read(symbol)
-        highest = self._look.most
-        value = min(leverage or self._look.setting.leverage, highest)
-        with self.slider.hold_sync():
-            # The bound first where it grows, the value first where it shrinks.
-            self.slider.max = max(self.slider.max, highest)
-            self.slider.value = value
-            self.slider.max = highest
-        self.view.leverage = value
+        """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
+        if not self._version or symbol != self.symbol:
+            self._notional = 0.0
+        self._read(symbol, leverage or 0)
         self.picker.placeholder = f"{symbol}: type another"
 
-    def _read(self, symbol: str) -> None:
-        """Look at the account and draw what is seen; the slider stays where it is."""
+    def _read(self, symbol: str, leverage: int | None = None) -> None:
+        """Look at the account and draw what is seen.
+
+        Args:
+            symbol: What to look at.
+            leverage: Where to put the slider: 0 for today's leverage, None to leave it where it is.
+        """
         outlook, state = self.account.look_ahead(symbol)
         tiers = self.account.tiers(symbol)
         self._mark = self.account.mark_price(symbol)
@@ -228,7 +230,24 @@ class LeveragePanel(ipywidgets.VBox):
         self._notional = self._notional or float(tiers.notional_cap[0]) / 10
         ladder = tiers.ladder(self._notional, self._mark)
         setting = state.settings[symbol]
-        self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, self.account.most(symbol)))
+        most, because = self.account.most(symbol)
+        self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, most, because))
+        wanted = self.slider.value if leverage is None else leverage or setting.leverage
+        self._bound(wanted, most)
+
+    def _bound(self, leverage: int, most: int) -> None:
+        """Put the slider at a leverage, within its bound. The table has been sent before: order matters.
+
+        No slider position is ever read against the wrong symbol that way. Bound and value go together, because a
+        value above the bound would be clamped unseen.
+        """
+        value = min(leverage, most)
+        with self.slider.hold_sync():
+            # The bound first where it grows, the value first where it shrinks.
+            self.slider.max = max(self.slider.max, most)
+            self.slider.value = value
+            self.slider.max = most
+        self.view.leverage = value
 
     def _draw(self, look: Look) -> None:
         self._look = look

@@ -33,18 +33,22 @@ def parse_leverage(value: Any) -> int:
     return number
 
 
-_NOTIONAL = re.compile(r"(\d[\d_,]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([kmbKMB]?)")
-_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_NOTIONAL = re.compile(r"(\d[\d_,]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([kmbtKMBT]?)")
+_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
-def parse_notional(text: str) -> float:
-    """Read ``250k``, ``2m``, ``1.5b``, ``2e6`` or ``2,000,000``.
+def parse_notional(written: Any) -> float:
+    """Read a number, or ``250k``, ``2m``, ``1.5b``, ``2e6``, ``2,000,000``.
 
     Raises:
-        Mistake: Anything else, and nothing.
+        Mistake: Anything else, and what is not above 0.
     """
-    match = _NOTIONAL.fullmatch(text.strip())
-    value = float(re.sub("[_,]", "", match[1])) * _SIZES[match[2].lower()] if match else 0.0
+    value = 0.0
+    if isinstance(written, str):
+        match = _NOTIONAL.fullmatch(written.strip())
+        value = float(re.sub("[_,]", "", match[1])) * _SIZES[match[2].lower()] if match else 0.0
+    elif isinstance(written, (int, float, np.integer, np.floating, Decimal)) and not isinstance(written, bool):
+        value = float(written) if -1e300 < written < 1e300 else 0.0
     if not 0 < value < math.inf:
-        raise Mistake(f"{text} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
+        raise Mistake(f"{written} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
     return value

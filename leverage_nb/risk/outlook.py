@@ -6,7 +6,7 @@ inferred.
 =====  ==============================================  ============  ==========================================
 code   refused when                                    certainty     what would settle it on the testnet
 =====  ==============================================  ============  ==========================================
-limit  above an account limit that was met before      documented    nothing: the exchange has said so itself
+limit  above an account limit that was met before      documented    the exchange has said so itself
 -4161  lower, isolated, one-way, a position is open    documented
 -4161  lower, isolated, hedge, either side is open     inferred      hold only a short, isolated, and lower
 -2027  positions exceed the tier's cap                 documented
@@ -23,7 +23,8 @@ reports for -4161. A figure within a rounding error of its limit is not called e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -107,6 +108,7 @@ class Outlook:
         self.symbol, self.current, self.margin_asset = symbol, setting.leverage, setting.margin_asset
         self._state, self._brackets, self._limit = state, brackets, limit
         self._isolated = setting.margin_type == "isolated"
+        self._fitting: npt.NDArray[np.int64] | None = None
         self._held = state.held_notional(symbol)
         self._open = any(position.amount for position in state.positions if position.symbol == symbol)
         self.exposure = state.exposure(symbol)
@@ -120,12 +122,33 @@ class Outlook:
         self.available_after: Floats = self._free - self._taking / self.leverage
 
     def judge(self, leverage: int) -> Judgement:
-        """What the exchange is expected to answer to this leverage."""
+        """What the exchange is expected to answer to this leverage, and what would pass instead."""
+        judged = self._judge(leverage)
+        if judged.verdict != "refused" or judged.code not in {-2027, -2028}:
+            return judged
+        lower = judged.code == -2027
+        others = [x for x in self.fitting().tolist() if x != self.current and (x < leverage) == lower]
+        if not others:
+            advice = f"only today's {self.current}x fits"
+        elif lower:
+            advice = f"highest leverage that fits: {max(others)}x"
+        else:
+            advice = f"lowest leverage that fits: {min(others)}x"
+        return replace(judged, reason=f"{judged.reason}; {advice}")
+
+    def fitting(self) -> npt.NDArray[np.int64]:
+        """The leverages that are expected to pass, today's included."""
+        if self._fitting is None:
+            passing = [x for x in self.leverage.tolist() if self._judge(x).verdict in {"ok", "unchanged"}]
+            self._fitting = np.array(passing, np.int64)
+        return self._fitting
+
+    def _judge(self, leverage: int) -> Judgement:
+        if leverage == self.current:
+            return Judgement("unchanged", None, "documented", "it is there already")
         limit = self._limit
         if limit is not None and leverage > limit.max_leverage:
             return Judgement("refused", limit.code, "documented", self._limit_words(limit))
-        if leverage == self.current:
-            return Judgement("unchanged", None, "documented", "it is there already")
         lowering = leverage < self.current
         if lowering and self._isolated and self._open:
             known: Certainty = "inferred" if self._state.hedge_mode else "documented"
@@ -136,10 +159,6 @@ class Outlook:
             if judgement is not None:
                 return judgement
         return Judgement("ok", None, "documented", "")
-
-    def fitting(self) -> npt.NDArray[np.int64]:
-        """The leverages that are expected to pass, today's included."""
-        return np.array([x for x in self.leverage.tolist() if self.judge(x).verdict in {"ok", "unchanged"}], np.int64)
 
     def to_frame(self) -> pd.DataFrame:
         """All of it as a DataFrame: see ``Account.outlook``."""
@@ -176,9 +195,7 @@ class Outlook:
             if self._held > cap
             else (f"{amount(self.exposure, self.margin_asset)} held with open orders")
         )
-        fits = self._brackets.max_leverage(self.exposure, beyond="nan")
-        most = f"; highest leverage that fits: {int(fits)}x" if fits == fits else ""
-        return Judgement("refused", -2027, known, f"{what}, {leverage}x allows {short(cap)}{most}")
+        return Judgement("refused", -2027, known, f"{what}, {leverage}x allows {short(cap)}")
 
     def _judge_margin(self, leverage: int, lowering: bool) -> Judgement | None:
         if not lowering or self._taking <= 0:
@@ -187,14 +204,16 @@ class Outlook:
             why = "in multi-assets mode all assets back it, in a way the figures at hand do not show"
             return Judgement("cannot predict", -2028, "cannot predict", why)
         after = float(self.available_after[leverage - 1])
+        if math.isnan(after):
+            return Judgement("cannot predict", -2028, "cannot predict", "the balance behind it could not be read")
         if _too_close(after, abs(self._free) + self._taking / leverage):
             return Judgement("cannot predict", -2028, "cannot predict", "the margin is too close to call")
         if after >= 0:
             return None
         known: Certainty = "documented" if self._held and not self._isolated else "inferred"
-        lowest = self._taking / self._free if self._free > 0 else np.inf
-        fits = f"; lowest leverage that fits: {int(np.ceil(lowest))}x" if lowest < self.current else ""
-        return Judgement("refused", -2028, known, f"needs {amount(-after, self.margin_asset)} more{fits}")
+        # Rounded up: whoever adds just what is named must have added enough.
+        lacking = math.ceil(-after * 100) / 100 if after <= -1 else -after * (1 + 1e-6)
+        return Judgement("refused", -2028, known, f"needs {amount(lacking, self.margin_asset)} more")
 
     @staticmethod
     def _limit_words(limit: AccountLimit) -> str:

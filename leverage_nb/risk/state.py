@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -166,11 +167,12 @@ class AccountState:
         """What would be free in the symbol's margin asset if the symbol took none of it; may be negative.
 
         Cross wallet plus cross profit, less the margin of the other symbols' cross positions and open orders. Unlike
-        ``availableBalance`` it is not cut off at 0.
+        ``availableBalance`` it is not cut off at 0. NaN where the balance is not known.
         """
-        balance = self.balances.get(self.settings[symbol].margin_asset)
+        held_in = next((p.margin_asset for p in self.positions if p.symbol == symbol), None)
+        balance = self.balances.get(held_in or self.settings[symbol].margin_asset)
         if balance is None:
-            return 0.0
+            return math.nan
         others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
         taken = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
         return balance.cross_wallet + balance.cross_profit - taken

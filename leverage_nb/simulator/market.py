@@ -49,7 +49,8 @@ class Symbol:
 
     def max_notional(self, leverage: int) -> Decimal:
         """The cap of the highest tier that still offers ``leverage``."""
-        return max(tier.notional_cap for tier in self.tiers if tier.initial_leverage >= leverage)
+        offering = [tier.notional_cap for tier in self.tiers if tier.initial_leverage >= leverage]
+        return max(offering, default=self.tiers[0].notional_cap)  # a leverage set before the maximum fell
 
     def tier_of(self, notional: Decimal) -> Tier:
         """The tier that holds ``notional``; the last one for anything beyond every cap."""

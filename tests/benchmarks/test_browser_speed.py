@@ -37,7 +37,7 @@ MEASURE = """async () => {
 @pytest.mark.browser
 def test_marker_follows_the_slider(open_notebook: Any) -> None:
     """From slider event to marker under 16 ms, at every one of 60 steps, with the kernel idle and asleep."""
-    notebook = open_notebook([LOAD + WAITS.replace("3", "12"), SHOW, BUSY])
+    notebook = open_notebook([LOAD + WAITS.replace("2.5", "12"), SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
     panel.handle.focus()

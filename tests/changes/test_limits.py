@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.changes.limits import VARIABLE, Guard, MetLimits
+from leverage_nb.changes.limits import VARIABLE, Guard, MetLimits, set_config
 from leverage_nb.errors import ChangeNotSent, LeverageRefused, Mistake
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -29,12 +29,12 @@ def test_the_strictest_source_wins(
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
     guard = Guard(venue, argument)
-    guard.set_config(config)
+    set_config(config)
     found = guard.limit()
     assert (found and found[0]) == limit
 
 
-@pytest.mark.parametrize("value", [-1, 10.5, "many", True])
+@pytest.mark.parametrize("value", [-1, 0, 10.5, "many", True, [5]])
 def test_a_guard_that_cannot_be_is_a_mistake(value: Any) -> None:
     """A guard with a slip in it stops at once: it must not fail to guard later."""
     with pytest.raises(Mistake, match="max_leverage"):
@@ -47,7 +47,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
     for attempt in (
         lambda: account.set_leverage("SOLUSDT", 25),
         lambda: account.preview("SOLUSDT", 25).apply(),
-        lambda: account.preview("SOLUSDT", 25).apply(force=True, look_again=False),
+        lambda: account.apply_now(account.preview("SOLUSDT", 25), force=True),
     ):
         with pytest.raises(ChangeNotSent, match="guard stops above 20x") as caught:
             attempt()
@@ -55,7 +55,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
         assert caught.value.change.status == "not_sent"
     assert simulator.exchange.account.leverage("SOLUSDT") == 20
     assert "The guard stops above 20x" in account.preview("SOLUSDT", 25).warnings[0]
-    assert account.most("SOLUSDT") == 20
+    assert account.most("SOLUSDT") == (20, "the guard: the default on mainnet")
     assert account.highest_leverage("SOLUSDT") == 20
 
 
@@ -131,5 +131,19 @@ def test_a_limit_that_was_met_is_in_outlook_and_preview(account: Account, simula
     preview = account.preview("ETHUSDT", 30)
     assert (preview.verdict, preview.code) == ("refused", -4300)
     assert "2999-01-01" in preview.reason
-    assert account.most("BTCUSDT") == 20
+    assert account.most("BTCUSDT") == (20, "the exchange limits the account")
     assert account.outlook("SOLUSDT").loc[21, "code"] == -4300
+    books.set_leverage = plain  # type: ignore[method-assign]  # it has come of age
+    assert account.preview("SOLUSDT", 30).apply(force=True).status == "applied"
+    assert account.most("BTCUSDT")[0] == 150
+    assert account.preview("SOLUSDT", 30).verdict == "unchanged"
+
+
+def test_config_guards_every_account_of_the_process(account: Account) -> None:
+    """%config holds for accounts and previews made before and after it, in Python too."""
+    preview = account.preview("SOLUSDT", 75)
+    set_config(12)
+    for attempt in (lambda: account.set_leverage("SOLUSDT", 75), preview.apply):
+        with pytest.raises(ChangeNotSent, match="guard stops above 12x"):
+            attempt()
+    assert account.most("SOLUSDT")[0] == 12

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeNotSent, LeverageRefused
+from leverage_nb.errors import ChangeNotSent, InvalidLeverage, LeverageRefused, Mistake, UnexpectedAnswer
+from leverage_nb.exchange import snapshot
+from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
 
 
 def test_before_and_after(account: Account) -> None:
@@ -30,7 +36,7 @@ def test_before_and_after(account: Account) -> None:
 @pytest.mark.parametrize(
     ("symbol", "leverage", "words"),
     [
-        ("BTCUSDT", 4, "would be refused (-2028): needs 14,303.12 USDT more; lowest leverage that fits: 5x"),
+        ("BTCUSDT", 4, "would be refused (-2028): needs 14,303.13 USDT more; lowest leverage that fits: 5x"),
         (
             "BTCUSDT",
             101,
@@ -81,8 +87,93 @@ def test_it_looks_again_and_stops_if_it_has_moved(account: Account, simulator: S
     with pytest.raises(ChangeNotSent, match="moved meanwhile"):
         preview.apply()
     preview = account.preview("BTCUSDT", 10)
+    books.wallets["USDT"] -= 10_000
+    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+        preview.apply()
+    books.wallets["USDT"] += 10_000
+    preview = account.preview("BTCUSDT", 10)
     books.positions[0].entry_price -= 5
     assert preview.apply().after == 10
+
+
+def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> None:
+    """The second look reads the tiers anew: caps that were cut since the preview stop it."""
+    preview = account.preview("SOLUSDT", 10)
+    symbols = simulator.exchange.market.symbols
+    sol = symbols["SOLUSDT"]
+    cut = tuple(
+        replace(t, notional_floor=t.notional_floor / 2, notional_cap=t.notional_cap / 2, cum=t.cum / 2)
+        for t in sol.tiers
+    )
+    symbols["SOLUSDT"] = replace(sol, tiers=cut)
+    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+        preview.apply()
+
+
+def test_a_preview_is_not_sent_twice_without_a_look(account: Account) -> None:
+    """apply_now looks again where a change was made since: a second call finds it done and sends nothing."""
+    preview = account.preview("BTCUSDT", 10)
+    assert account.apply_now(preview).status == "applied"
+    with pytest.raises(ChangeNotSent, match="BTCUSDT is at 10x already"):
+        account.apply_now(preview)
+
+
+def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the symbols' margin assets cannot be read, the position's own is used, and nothing is invented."""
+
+    def fail(client: Any) -> Any:
+        raise UnexpectedAnswer("exchangeInfo is gone")
+
+    monkeypatch.setattr(snapshot, "read_margin_assets", fail)
+    preview = account.preview("BTCUSDT", 10)
+    assert preview.verdict == "ok"
+    assert preview.available[1] == pytest.approx(72_109.375 - 432_062.5 / 20)
+
+
+def test_a_balance_that_is_missing_is_not_zero(account: Account) -> None:
+    """Without the balance behind a position a lowering cannot be predicted, and is not called refused."""
+    outlook = Outlook(replace(account.state(), balances={}), account.tiers("BTCUSDT"))
+    assert outlook.judge(10).verdict == "cannot predict"
+    assert outlook.judge(30).verdict == "ok"
+
+
+def test_todays_leverage_above_the_tiers(account: Account) -> None:
+    """When the maximum has fallen below today's leverage there are no figures of today to show, and none are shown."""
+    state = account.state()
+    settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
+    outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
+    preview = account.preview_from(outlook, replace(state, settings=settings), 50, datetime.now().astimezone())
+    assert preview.before == 125
+    assert np.isnan(preview.max_notional[0])
+    assert "nan" not in str(preview)
+    with pytest.raises(InvalidLeverage):
+        account.preview_from(outlook, state, 101, datetime.now().astimezone())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "notional", "words"),
+    [
+        ("BTCUSDT", "5b", "No leverage of BTCUSDT allows a notional of 5,000,000,000"),
+        ("BTCUSDT", "much", "not a notional"), ("BTCUSDT", float("nan"), "not a notional"),
+    ],
+)  # fmt: skip
+def test_highest_leverage_says_what_stands_in_the_way(account: Account, symbol: str, notional: Any, words: str) -> None:
+    """Where no leverage is left, the rule that removed the last one is named."""
+    with pytest.raises(Mistake, match=words):
+        account.highest_leverage(symbol, notional)
+
+
+def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simulator) -> None:
+    """An isolated position above the guard is said as just that; in multi-assets mode what is not refused may be it."""
+    books = simulator.exchange.account
+    books.set_leverage("ETHUSDT", 50)
+    guarded = connect_to(simulator, max_leverage=20)
+    with pytest.raises(Mistake, match="ETHUSDT 20x would be refused: an isolated position is open"):
+        guarded.highest_leverage("ETHUSDT")
+    books.multi_assets = True
+    books.set_leverage("BTCUSDT", 100)
+    with connect_to(simulator) as account:
+        assert account.highest_leverage("BTCUSDT", "50m") == 25
 
 
 def test_a_previewed_change_takes_two_round_trips(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +195,7 @@ def test_a_previewed_change_takes_two_round_trips(account: Account, monkeypatch:
 
     monkeypatch.setattr(client, "read", at_once)
     monkeypatch.setattr(client, "post", posting)
-    change = account.preview("BTCUSDT", 10).apply(look_again=False)
+    change = account.apply_now(account.preview("BTCUSDT", 10))
     assert change.status == "applied"
     assert sorted(asked[:4]) == [
         "/fapi/v1/accountConfig", "/fapi/v1/symbolConfig", "/fapi/v3/account", "/fapi/v3/positionRisk",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from leverage_nb.cards import amount
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.account import Refused
 from tests.conftest import connect_to
 
 
@@ -233,7 +235,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
     assert figures["liquidation long"][9] == near
     assert figures["liquidation long"][0] == "none"
-    assert "would be refused (-2028): needs 14,303.12 USDT more" in panel.view.table["words"][3]
+    assert "would be refused (-2028): needs 14,303.13 USDT more" in panel.view.table["words"][3]
     assert "the leverage does not move it" in panel.view.table["held"]
 
 
@@ -263,3 +265,72 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
 def test_what_does_not_fit_is_shaded(panel: LeveragePanel) -> None:
     """The chart shades two bands for BTCUSDT: too little margin below 5x, too large a position above 100x."""
     assert panel.view.table["svg"].count("opacity: 0.13") == 2
+
+
+def test_the_what_if_size_survives_a_reload_and_not_another_symbol(panel: LeveragePanel) -> None:
+    """Reload keeps the size that was typed; a size typed for one symbol is not taken for another."""
+    click(panel, "notional", 20, text="5m")
+    click(panel, "reload", 20)
+    assert panel.view.table["what_if"] == "5M"
+    panel.select("ETHBTC")
+    assert panel.view.table["what_if"] == "0.5"
+    click(panel, "notional", 20, text="250k", symbol="BTCUSDT")
+    assert panel.view.table["what_if"] == "0.5"
+    click(panel, "notional", 20, text="abc")
+    assert panel.state == "failed"
+    click(panel, "notional", 20, text="1T")
+    assert (panel.state, panel.view.message) == ("editing", "")
+
+
+def test_an_interrupt_leaves_a_panel_that_works(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop during Apply says what is not known, and the panel can be used again."""
+
+    def interrupt(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    client = panel.account._client
+    post = client.post
+    monkeypatch.setattr(client, "post", interrupt)
+    click(panel, "apply", 10)
+    assert (panel.state, panel.view.answered) == ("failed", 1)
+    assert "may or may not be at 10x" in panel.view.message
+    monkeypatch.setattr(client, "post", post)
+    click(panel, "apply", 11)
+    assert panel.state == "done"
+
+
+def test_a_limit_met_in_the_panel_stops_the_slider(panel: LeveragePanel, simulator: Simulator) -> None:
+    """After -4300 the slider ends at the limit, and what lies above is no longer expected to pass."""
+    plain = simulator.exchange.account.set_leverage
+
+    def limited(name: str, leverage: int) -> bool:
+        if leverage > 20:
+            raise Refused(400, -4300, "You can start trading with more than 20x leverage later.")
+        return plain(name, leverage)
+
+    simulator.exchange.account.set_leverage = limited  # type: ignore[method-assign]  # an account that is too young
+    panel.slider.value = 50
+    click(panel, "apply", 50)
+    assert "-4300" in panel.view.message
+    assert (panel.slider.max, panel.slider.value, panel.view.table["most"]) == (20, 20, 20)
+    assert panel.view.table["verdict"][49] == "refused"
+    assert "the exchange limits the account" in panel.view.table["range"]
+
+
+def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -> None:
+    """When the tiers shrink under an open panel, Apply says what the maximum is now."""
+    account = connect_to(simulator, "mainnet", max_leverage=125)
+    panel = LeveragePanel(account, "SOLUSDT")
+    symbols = simulator.exchange.market.symbols
+    symbols["SOLUSDT"] = replace(
+        symbols["SOLUSDT"],
+        tiers=tuple(
+            replace(tier, initial_leverage=min(tier.initial_leverage, 60 - tier.number))
+            for tier in symbols["SOLUSDT"].tiers
+        ),
+    )
+    account._tiers = None
+    click(panel, "apply", 75)
+    assert panel.state == "failed"
+    assert "75 is not a leverage for SOLUSDT: it takes a whole number from 1 to 59" in panel.view.message
+    assert panel.slider.max == 59

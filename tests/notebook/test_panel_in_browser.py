@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
 # Runs through at once the first time, with all cells, and keeps the kernel busy the second.
 BUSY = "time.sleep(next(waits))"
-WAITS = "\nwaits = iter([0, 3])"
+WAITS = "\nwaits = iter([0, 2.5])"
 SHOW = "panel = %leverage BTCUSDT\npanel"
 
 
@@ -263,8 +263,8 @@ def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
     notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 7')")
 
 
-def test_the_chart_can_be_dragged(open_notebook: Any) -> None:
-    """A press on the chart takes the leverage that lies there, and dragging follows; the slider comes along."""
+def test_chart_tier_edges_and_what_if_size(open_notebook: Any) -> None:
+    """The chart can be dragged, tier edges stepped to, another what-if size typed; slider and figures come along."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -279,6 +279,29 @@ def test_the_chart_can_be_dragged(open_notebook: Any) -> None:
     assert panel.handle.get_attribute("aria-valuenow") == "1.0"
     notebook.page.mouse.move(box["x"] + 300, box["y"] + 80)
     assert panel.field.input_value() == "1"
+
+    panel.type_leverage(20)
+    panel.wait_for_leverage(20)
+    size = panel.root.locator(".leverage-size")
+    size.click()
+    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.type("2m")
+    notebook.page.keyboard.press("Enter")
+    notebook.page.wait_for_function(
+        "() => document.querySelector('.leverage-panel').innerText.includes('100,000 USDT')"
+    )
+    panel.root.locator(".leverage-edge").nth(1).click()
+    panel.wait_for_leverage(25)
+    panel.field.press("PageUp")
+    panel.wait_for_leverage(50)
+    panel.field.press("PageDown")
+    panel.wait_for_leverage(25)
+    panel.field.press("PageUp")
+    panel.field.press("PageUp")
+    panel.field.press("PageUp")
+    panel.wait_for_leverage(100)
+    assert "not allowed" in panel.root.inner_text()
+    notebook.shoot("panel-what-if")
 
 
 def test_the_panel_follows_changes_made_in_other_cells(open_notebook: Any) -> None:
@@ -309,30 +332,3 @@ def test_a_panel_without_its_kernel_says_so(open_notebook: Any) -> None:
     assert "has lost its kernel and sends nothing" in panel.root.inner_text()
     assert panel.apply.is_disabled()
     notebook.shoot("panel-lost")
-
-
-def test_what_if_size_and_tier_edges(open_notebook: Any) -> None:
-    """Another what-if size changes the ladder's figures; tier edges can be stepped to with buttons and keys."""
-    notebook = open_notebook([LOAD, SHOW])
-    notebook.run_all()
-    panel = PanelPage(notebook)
-    size = panel.root.locator(".leverage-size")
-    size.click()
-    notebook.page.keyboard.press("Control+a")
-    notebook.page.keyboard.type("2m")
-    notebook.page.keyboard.press("Enter")
-    notebook.page.wait_for_function(
-        "() => document.querySelector('.leverage-panel').innerText.includes('100,000 USDT')"
-    )
-    panel.root.locator(".leverage-edge").nth(1).click()
-    panel.wait_for_leverage(25)
-    panel.field.press("PageUp")
-    panel.wait_for_leverage(50)
-    panel.field.press("PageDown")
-    panel.wait_for_leverage(25)
-    panel.field.press("PageUp")
-    panel.field.press("PageUp")
-    panel.field.press("PageUp")
-    panel.wait_for_leverage(100)
-    assert "not allowed" in panel.root.inner_text()
-    notebook.shoot("panel-what-if")

@@ -105,7 +105,7 @@ def test_the_opening_account_by_hand(account: Account) -> None:
     assert outlook.judge(5).verdict == "ok"
     short = outlook.judge(4)
     assert (short.verdict, short.code, short.certainty) == ("refused", -2028, "documented")
-    assert short.reason == "needs 14,303.12 USDT more; lowest leverage that fits: 5x"
+    assert short.reason == "needs 14,303.13 USDT more; lowest leverage that fits: 5x"  # 14,303.125, rounded up
     large = outlook.judge(101)
     assert (large.verdict, large.code, large.certainty) == ("refused", -2027, "documented")
     assert "432,062.50 USDT held, 101x allows 300k; highest leverage that fits: 100x" in large.reason
@@ -117,6 +117,12 @@ def test_an_isolated_position_blocks_lowering(account: Account) -> None:
     outlook = outlook_of(account, "ETHUSDT")
     assert {outlook.judge(x).code for x in range(1, 10)} == {-4161}
     assert outlook.judge(11).verdict == "ok"
+    # At 100x 150x does not fit, and neither does anything lower: the advice names no leverage that would be refused.
+    opened = account.state()
+    high = replace(opened.settings["ETHUSDT"], leverage=100)
+    larger = tuple(replace(p, notional=p.notional * 4) for p in opened.positions)
+    crowded = replace(opened, positions=larger, settings={**opened.settings, "ETHUSDT": high})
+    assert Outlook(crowded, account.tiers("ETHUSDT")).judge(150).reason.endswith("only today's 100x fits")
     state = replace(account.state(), hedge_mode=True)
     assert Outlook(state, account.tiers("ETHUSDT")).judge(9).certainty == "inferred"
 
