@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from leverage_nb.account import Account, connect, current
+    from leverage_nb.account import Account
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
+    from leverage_nb.connecting import connect, current
     from leverage_nb.errors import (
         ChangeInterrupted,
         ChangeNotSent,
@@ -66,8 +67,8 @@ _HOMES = {
     "Simulator": "simulator",
     "UnexpectedAnswer": "errors",
     "UnknownSymbol": "errors",
-    "connect": "account",
-    "current": "account",
+    "connect": "connecting",
+    "current": "connecting",
     "plot_brackets": "notebook.plots",
     "plot_ladder": "notebook.plots",
 }

@@ -1,11 +1,8 @@
-"""The one door to an account: connect(), current(), Account."""
+"""Account: the one door to what an account holds, what a change would do, and the change itself."""
 
 from __future__ import annotations
 
-import atexit
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,19 +24,17 @@ from leverage_nb.errors import (
     UnknownSymbol,
 )
 from leverage_nb.exchange import snapshot
-from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize, suggest
-from leverage_nb.exchange.venues import find_venue
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.leverage import parse_leverage, parse_notional
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.state import AccountState, LeverageSetting
+from leverage_nb.risk.tables import positions_table, settings_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leverage_nb.simulator import Simulator
 
 # Binance changes tiers several times a month, by announcement.
 TIERS_MAX_AGE = 300.0
@@ -50,7 +45,7 @@ JUST_READ = 5.0
 
 
 class Account:
-    """One account on one venue, through one key. Made by :func:`connect`.
+    """One account on one venue, through one key. Made by :func:`leverage_nb.connect`.
 
     Safe to use from several threads. Not picklable: it holds a key and open connections.
 
@@ -59,6 +54,7 @@ class Account:
         label: Whose key it is, as a fingerprint: "key 1a2b3c4d".
         asks_first: Whether magic and panel ask before a change on this venue.
         guard: The highest leverage that may be sent.
+        closed: Whether :meth:`close` was called.
     """
 
     def __init__(self, client: RestClient, max_leverage: int | None = None) -> None:
@@ -70,6 +66,7 @@ class Account:
         self._margin_assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
+        self.closed = False
         self.venue = client.venue.name
         self.label = client.account
         self.asks_first = client.venue.asks_first
@@ -89,9 +86,7 @@ class Account:
     def close(self) -> None:
         """Close the connections. ``%leverage`` connects anew when it needs the venue again."""
         self._client.close()
-        with _registry_lock:
-            if _accounts.get(self.venue) is self:
-                del _accounts[self.venue]
+        self.closed = True
 
     # -- tiers --------------------------------------------------------------------------------------------
 
@@ -203,34 +198,14 @@ class Account:
         Raises:
             UnknownSymbol: There is no such symbol.
         """
-        from leverage_nb.frames import LeverageFrame
-
         names = None if symbols is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in symbols))
         table = self._tier_table()
         state = self.state()
-        rows = []
-        for name in [name for name in state.settings if name in table] if names is None else names:
+        for name in names or ():
             if name not in state.settings or name not in table:
                 raise UnexpectedAnswer(f"The {self.venue} has tiers of {name}, but no setting, or the reverse.")
-            setting, tiers = state.settings[name], table[name]
-            allowed = setting.max_notional
-            if allowed is None:
-                allowed = tiers.max_notional(min(setting.leverage, tiers.symbol_max_leverage))
-            held = state.exposure(name)
-            rows.append(
-                {
-                    "symbol": name,
-                    "leverage": setting.leverage,
-                    "symbol_max": tiers.symbol_max_leverage,
-                    "max_notional": allowed,
-                    "held": held,
-                    "room": allowed - held,
-                    "margin_type": setting.margin_type,
-                    "margin_asset": setting.margin_asset,
-                }
-            )
-        columns = ["symbol", "leverage", "symbol_max", "max_notional", "held", "room", "margin_type", "margin_asset"]
-        return self._marked(LeverageFrame(rows, columns=columns).set_index("symbol"))
+        listed = [name for name in state.settings if name in table] if names is None else names
+        return self._marked(settings_table(state, table, listed))
 
     def positions(self) -> pd.DataFrame:
         """Open positions as the exchange reports them.
@@ -242,30 +217,7 @@ class Account:
             cross account where cross), ``liquidation_price`` (the exchange's own; NaN for none),
             ``margin_type``, ``margin_asset``.
         """
-        from leverage_nb.frames import LeverageFrame
-
-        state = self.state()
-        columns = [
-            "symbol", "side", "amount", "entry_price", "mark_price", "notional", "unrealized_profit",
-            "leverage", "effective_leverage", "liquidation_price", "margin_type", "margin_asset",
-        ]  # fmt: skip
-        rows = []
-        for held in state.positions:
-            setting = state.settings.get(held.symbol)
-            if held.amount == 0 or setting is None:
-                continue
-            own = {name: getattr(held, name) for name in columns if hasattr(held, name)}
-            rows.append(
-                {
-                    **own,
-                    "leverage": setting.leverage,
-                    "effective_leverage": state.effective_leverage(held),
-                    "margin_type": setting.margin_type,
-                }
-            )
-        frame = LeverageFrame(rows, columns=columns).set_index("symbol")
-        numbers = {"effective_leverage": "float64", "liquidation_price": "float64"}
-        return self._marked(frame.astype(numbers))
+        return self._marked(positions_table(self.state()))
 
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""
@@ -534,109 +486,3 @@ class Account:
         frame.columns.name = label(self.venue)
         frame.attrs |= {"venue": self.venue, "account": self.label}
         return frame
-
-
-# -- connecting -----------------------------------------------------------------------------------------------
-
-_registry_lock = threading.RLock()
-
-
-def _forget_locks() -> None:
-    """A forked process may have inherited the lock as another thread held it."""
-    global _registry_lock
-    _registry_lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
-
-_accounts: dict[str, Account] = {}
-_current_venue = "simulator"
-_simulator: Simulator | None = None
-
-
-def connect(
-    venue: str = "simulator",
-    *,
-    api_key: str | None = None,
-    api_secret: str | None = None,
-    rest_url: str | None = None,
-    max_leverage: int | None = None,
-    timeout: float = 10.0,
-    recv_window: int = 5000,
-) -> Account:
-    """Open an account. ``%leverage`` uses the account connected last on its venue.
-
-    Nothing is asked of the exchange until the account is used.
-
-    Args:
-        venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
-        api_key: With ``api_secret``; else the environment: ``LEVERAGE_NB_TESTNET_API_KEY`` and
-            ``LEVERAGE_NB_TESTNET_API_SECRET``, likewise ``..._MAINNET_...``.
-        api_secret: The HMAC secret of ``api_key``.
-        rest_url: Another address for the same venue: https, or http on this machine only.
-        max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
-            ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
-        timeout: Seconds to connect, and seconds for the whole answer to one request.
-        recv_window: Milliseconds for which the exchange may still act on a request.
-
-    Raises:
-        CredentialsMissing: No key for this venue.
-        Mistake: An argument that cannot be.
-    """
-    given = Credentials(api_key, api_secret)
-    api_key = api_secret = None  # a verbose traceback prints what a frame still holds
-    chosen = find_venue(venue)
-    if chosen.name == "simulator" and rest_url is None:
-        simulator = default_simulator()
-        chosen = chosen.at(simulator.rest_url)
-        if not given.parts:
-            given = Credentials(simulator.api_key, simulator.api_secret)
-    elif rest_url is not None:
-        chosen = chosen.at(rest_url)
-    credentials = find_credentials(chosen, given)
-    client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window)
-    account = Account(client, max_leverage)
-    with _registry_lock:
-        _accounts[chosen.name] = account
-    return account
-
-
-def current(venue: str | None = None) -> Account:
-    """The account ``%leverage`` is using: the one connected last on its venue, or a new one.
-
-    Args:
-        venue: Look at another venue's, without switching to it.
-    """
-    with _registry_lock:
-        name = find_venue(venue or _current_venue).name
-        return _accounts.get(name) or connect(name)
-
-
-def connected() -> Account | None:
-    """The account ``%leverage`` is using, if it is connected already."""
-    return _accounts.get(_current_venue)
-
-
-def switch(venue: str) -> Account:
-    """Make ``%leverage`` and :func:`current` use this venue from now on.
-
-    Raises:
-        LeverageError: It cannot be connected to; the venue in use stays as it was.
-    """
-    global _current_venue
-    account = current(venue)
-    _current_venue = account.venue
-    return account
-
-
-def default_simulator() -> Simulator:
-    """The simulator of this process, started on first use and stopped at exit."""
-    global _simulator
-    with _registry_lock:
-        if _simulator is None:
-            from leverage_nb.simulator import Simulator
-
-            _simulator = Simulator()
-            atexit.register(_simulator.close)
-        return _simulator

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 Tone = Literal["plain", "good", "warn", "bad"]
 
@@ -92,6 +92,27 @@ class Card:
         lines += [f"  {name:<{width}}  {value}" for name, value in self.rows]
         lines += [f"  {part}" for part in (self.note, *self.examples) if part]
         return "\n".join(lines)
+
+
+class Shown:
+    """A value that shows itself as a card: in a notebook, at a terminal and in print."""
+
+    def card(self) -> Card:
+        """How it looks."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        card = self.card()
+        return f"<{type(self).__name__} [{label(card.venue)}] {card.title}>"
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
 
 def message(text: str, hint: str = "", tone: Tone = "plain") -> str:

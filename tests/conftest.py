@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from leverage_nb import account as account_module
-from leverage_nb.account import Account, connect
+from leverage_nb import connecting
+from leverage_nb.account import Account
 from leverage_nb.changes import limits
+from leverage_nb.connecting import connect
 from leverage_nb.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
@@ -31,12 +32,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test starts without connected accounts and with the simulator as the venue in use."""
-    monkeypatch.setattr(account_module, "_accounts", {})
-    monkeypatch.setattr(account_module, "_current_venue", "simulator")
-    monkeypatch.setattr(account_module, "_simulator", None)
+    monkeypatch.setattr(connecting, "_accounts", {})
+    monkeypatch.setattr(connecting, "_current_venue", "simulator")
+    monkeypatch.setattr(connecting, "_simulator", None)
     limits.set_config(0)
     yield
-    simulator = account_module._simulator
+    simulator = connecting._simulator
     if simulator is not None:
         simulator.close()
 

@@ -12,7 +12,9 @@ import requests
 
 import leverage_nb as lev
 from leverage_nb import account as account_module
-from leverage_nb.account import Account, connect, current, switch
+from leverage_nb import connecting
+from leverage_nb.account import Account
+from leverage_nb.connecting import connect, current, switch
 from leverage_nb.errors import (
     ChangeNotSent,
     CredentialsMissing,
@@ -34,7 +36,7 @@ def test_connect_and_current_see_the_same_exchange() -> None:
     """One default simulator a process: what one account changes the other sees."""
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
-    assert account_module.default_simulator() is account_module.default_simulator()
+    assert connecting.default_simulator() is connecting.default_simulator()
 
 
 def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:

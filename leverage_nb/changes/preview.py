@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from leverage_nb.cards import Card, Tone, amount, moment, short
+from leverage_nb.cards import Card, Shown, Tone, amount, moment, short
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.risk.outlook import Certainty, Floats, Outlook, Verdict
 from leverage_nb.risk.state import AccountState, Position
@@ -15,8 +15,8 @@ from leverage_nb.risk.state import AccountState, Position
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
 
 
-@dataclass(frozen=True)
-class Preview:
+@dataclass(frozen=True, repr=False)  # Shown has one
+class Preview(Shown):
     """What a change of initial leverage is expected to do. A prediction: the exchange decides.
 
     Amounts are in ``margin_asset``; pairs are before and after.
@@ -131,15 +131,6 @@ class Preview:
         """The preview as a card."""
         note = " ".join([*self.warnings, f"A prediction, as of {moment(self.as_of)}: the exchange decides."])
         return Card(self.venue, self.headline, self.rows(), note, _TONES[self.verdict])
-
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_html_(self) -> str:
-        return self.card().html()
-
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know
 
     def _step(self, before: float, after: float) -> str:
         if math.isnan(before) or amount(before) == amount(after):

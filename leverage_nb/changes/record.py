@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, Tone, amount, moment
+from leverage_nb.cards import Card, Shown, Tone, amount, moment
 
 Status = Literal["applied", "unchanged", "refused", "not_sent", "unknown"]
 
@@ -19,8 +19,8 @@ _TONES: dict[Status, Tone] = {
 }
 
 
-@dataclass(frozen=True)
-class LeverageChange:
+@dataclass(frozen=True, repr=False)  # Shown has one
+class LeverageChange(Shown):
     """One change of initial leverage, as far as it is known.
 
     Attributes:
@@ -80,12 +80,3 @@ class LeverageChange:
         if self.venue == "simulator":
             notes.append("Nothing was sent to Binance.")
         return Card(self.venue, self.headline, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])
-
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_html_(self) -> str:
-        return self.card().html()
-
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know

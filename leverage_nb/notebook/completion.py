@@ -66,6 +66,6 @@ def _starting(fragment: str, texts: Iterable[str]) -> list[str]:
 
 
 def _account_in_use() -> Account | None:
-    from leverage_nb.account import connected
+    from leverage_nb.connecting import connected
 
     return connected()

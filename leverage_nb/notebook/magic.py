@@ -119,7 +119,7 @@ class LeverageMagics(Magics):
         raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="%leverage? lists what there is.")
 
     def _account(self, options: argparse.Namespace) -> Account:
-        from leverage_nb.account import current, switch
+        from leverage_nb.connecting import current, switch
 
         alone = not (options.words or options.brackets or options.plot)
         if options.venue and not alone:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leverage_nb.account import Account
-from leverage_nb.cards import Card, amount, moment, percent
+from leverage_nb.cards import Card, Shown, amount, moment, percent
 from leverage_nb.risk.state import AccountState, Balance, Position
 
 EXAMPLES = (
@@ -16,8 +16,8 @@ EXAMPLES = (
 )
 
 
-@dataclass(frozen=True)
-class Overview:
+@dataclass(frozen=True, repr=False)  # Shown has one
+class Overview(Shown):
     """What an account holds, as of one moment.
 
     Attributes:
@@ -56,15 +56,6 @@ class Overview:
         if self.venue == "simulator":
             note += " Nothing here touches Binance."
         return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
-
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_html_(self) -> str:
-        return self.card().html()
-
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer
 
 
 def _balance_text(balance: Balance) -> str:

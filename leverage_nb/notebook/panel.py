@@ -14,9 +14,10 @@ import traitlets
 from IPython.display import display
 
 from leverage_nb import cards
-from leverage_nb.account import Account, current
+from leverage_nb.account import Account
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
+from leverage_nb.connecting import current
 from leverage_nb.errors import ChangeInterrupted, LeverageError, Mistake
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.leverage import parse_notional

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, amount, moment
+from leverage_nb.cards import Card, Shown, amount, moment
 
 
-@dataclass(frozen=True)
-class LeverageSetting:
+@dataclass(frozen=True, repr=False)  # Shown has one
+class LeverageSetting(Shown):
     """A symbol's leverage as the exchange has it (``GET /fapi/v1/symbolConfig``).
 
     Attributes:
@@ -44,15 +44,6 @@ class LeverageSetting:
         if self.as_of is not None:
             rows.append(("as of", moment(self.as_of)))
         return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))
-
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_html_(self) -> str:
-        return self.card().html()
-
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which this layer does not know
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 
-from leverage_nb.account import Account, connect
+from leverage_nb.account import Account
+from leverage_nb.connecting import connect
 from leverage_nb.exchange.messages import decode_brackets
 from leverage_nb.exchange.snapshot import make_bracket_table
 from leverage_nb.notebook.panel import LeveragePanel

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import leverage_nb
-from leverage_nb.account import connect
+from leverage_nb.connecting import connect
 from leverage_nb.errors import CredentialsMissing, LeverageError, Mistake
 from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.venues import VENUES

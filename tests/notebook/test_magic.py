@@ -11,9 +11,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from leverage_nb.account import current
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
+from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeNotSent,
     CredentialsMissing,

@@ -1,0 +1,55 @@
+"""What an account holds, as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.state import AccountState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTINGS = ["symbol", "leverage", "symbol_max", "max_notional", "held", "room", "margin_type", "margin_asset"]
+POSITIONS = [
+    "symbol", "side", "amount", "entry_price", "mark_price", "notional", "unrealized_profit", "leverage",
+    "effective_leverage", "liquidation_price", "margin_type", "margin_asset",
+]  # fmt: skip
+
+
+def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[str]) -> pd.DataFrame:
+    """The settings of symbols that are in both: see ``Account.settings``."""
+    from leverage_nb.frames import LeverageFrame
+
+    rows = []
+    for name in symbols:
+        setting, tiers, held = state.settings[name], table[name], state.exposure(name)
+        allowed = setting.max_notional
+        if allowed is None:
+            allowed = tiers.max_notional(min(setting.leverage, tiers.symbol_max_leverage))
+        most = tiers.symbol_max_leverage
+        own = (name, setting.leverage, most, allowed, held, allowed - held, setting.margin_type, setting.margin_asset)
+        rows.append(dict(zip(SETTINGS, own, strict=True)))
+    return LeverageFrame(rows, columns=SETTINGS).set_index("symbol")
+
+
+def positions_table(state: AccountState) -> pd.DataFrame:
+    """Open positions: see ``Account.positions``."""
+    from leverage_nb.frames import LeverageFrame
+
+    rows = []
+    for held in state.positions:
+        if held.amount == 0:
+            continue
+        setting = state.settings[held.symbol]
+        rows.append(
+            {
+                **{name: getattr(held, name) for name in POSITIONS if hasattr(held, name)},
+                "leverage": setting.leverage,
+                "effective_leverage": state.effective_leverage(held),
+                "margin_type": setting.margin_type,
+            }
+        )
+    frame = LeverageFrame(rows, columns=POSITIONS).set_index("symbol")
+    return frame.astype({"effective_leverage": "float64", "liquidation_price": "float64"})
