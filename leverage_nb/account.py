@@ -357,9 +357,10 @@ class Account:
                 hint="Prediction wrong? --force, or apply(force=True), sends it all the same.",
             )
             raise not_sent(self._client, symbol, leverage, refusal)
+        known = None if math.isnan(preview.max_notional[0]) else preview.max_notional[0]
         setting = LeverageSetting(
-            self.venue, self.label, symbol, preview.before, preview.margin_type, preview.max_notional[0],
-            preview.margin_asset, preview.as_of,
+            self.venue, self.label, symbol, preview.before, preview.margin_type, known, preview.margin_asset,
+            preview.as_of,
         )  # fmt: skip
         return self._change(symbol, leverage, setting, preview.rows())
 

@@ -124,7 +124,7 @@ class Preview(Shown):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
         if self.verdict != "unchanged":
-            rows.append(("known", self.certainty))
+            rows.append(("certainty", self.certainty))
         return tuple(rows)
 
     def card(self) -> Card:

@@ -67,7 +67,7 @@ class LeverageChange(Shown):
 
     def card(self) -> Card:
         """The change as a card."""
-        rows = [(name, value) for name, value in self.effects if name != "known"]
+        rows = [(name, value) for name, value in self.effects if name != "certainty"]
         if self.max_notional is not None and not self.effects:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.sent_at is not None:
