@@ -14,7 +14,8 @@ import numpy as np
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.exchange import messages
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.risk.brackets import COLUMNS, BracketTable, find_flawed_symbols
+from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.flaws import COLUMNS, find_flawed_symbols
 from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, Position
 
 

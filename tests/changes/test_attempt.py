@@ -144,10 +144,10 @@ def test_unknown_is_everything_else(client: RestClient, status: int, body: Any) 
 
 def test_a_lost_answer_is_unknown(client: RestClient) -> None:
     """A connection that breaks after the request may have left leaves the outcome open."""
-    from leverage_nb.exchange import transport
+    from leverage_nb.exchange.connection import departure
 
     def break_after_sending(request: Any) -> Any:
-        transport._departure.left = True  # what the connection notes when the first byte leaves
+        departure.left = True  # what the connection notes when the first byte leaves
         raise requests.ConnectionError("reset")
 
     client.wire.add_callback("POST", f"{BASE}/fapi/v1/leverage", break_after_sending)  # type: ignore[attr-defined]

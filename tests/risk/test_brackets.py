@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from leverage_nb.errors import InvalidLeverage, Mistake, NotionalBeyondTiers
 from leverage_nb.exchange.messages import decode_brackets
 from leverage_nb.exchange.snapshot import make_bracket_table
-from leverage_nb.risk.brackets import COLUMNS, Brackets, BracketTable, find_flaw
+from leverage_nb.risk.brackets import Brackets, BracketTable
+from leverage_nb.risk.flaws import COLUMNS, find_flaw
 
 # Section 9 of the published tables: BTCUSDT, 2026-09-29.
 BTCUSDT = [
