@@ -327,7 +327,11 @@ class Account:
         state = self.state()
         if tiers.symbol not in state.settings:
             raise UnexpectedAnswer(f"The {self.venue} has tiers of {tiers.symbol}, but no setting.")
-        return Outlook(state, tiers, self._met_limits.of(tiers.symbol)), state
+        return self.outlook_from(state, tiers), state
+
+    def outlook_from(self, state: AccountState, tiers: Brackets) -> Outlook:
+        """The outlook of a state that was read before, with the limits that were met."""
+        return Outlook(state, tiers, self._met_limits.of(tiers.symbol))
 
     def apply_now(self, preview: Preview, *, force: bool = False) -> LeverageChange:
         """Make a change whose preview has been read this moment: another look would only see the same.

@@ -188,9 +188,17 @@ class LeveragePanel(ipywidgets.VBox):
             self._say("editing", "")
 
     def _changed(self, change: LeverageChange) -> None:
-        """A change made anywhere through this account: what is held and free follows, on other symbols too."""
-        if self.state != "applying":
-            self._guarded(lambda _: self._read(self.symbol))({})
+        """A change of the symbol on show, made anywhere through this account: what is called "now" follows.
+
+        Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
+        """
+        if self.state == "applying" or change.symbol != self.symbol or change.after is None:
+            return
+        look = self._look
+        setting = replace(look.setting, leverage=change.after, max_notional=change.max_notional, as_of=change.sent_at)
+        state = replace(look.state, settings={**look.state.settings, self.symbol: setting})
+        outlook = self.account.outlook_from(state, look.tiers)
+        self._draw(replace(look, setting=setting, state=state, outlook=outlook))
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -225,7 +233,7 @@ class LeveragePanel(ipywidgets.VBox):
             leverage: Where to put the slider: 0 for today's leverage, None to leave it where it is.
         """
         outlook, state = self.account.look_ahead(symbol)
-        tiers = self.account.tiers(symbol)
+        tiers = outlook.brackets
         self._mark = self.account.mark_price(symbol)
         # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
         self._notional = self._notional or float(tiers.notional_cap[0]) / 10

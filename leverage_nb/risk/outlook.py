@@ -93,6 +93,7 @@ class Outlook:
         limit: An account limit that has been met, if any.
 
     Attributes:
+        brackets: The symbol's tiers.
         leverage: 1 to the symbol's maximum; int64.
         max_notional: The tiers' cap at each leverage; float64.
         room: What is left of it; negative where what is held does not fit; float64.
@@ -106,7 +107,7 @@ class Outlook:
         symbol = brackets.symbol
         setting = state.settings[symbol]
         self.symbol, self.current, self.margin_asset = symbol, setting.leverage, setting.margin_asset
-        self._state, self._brackets, self._limit = state, brackets, limit
+        self._state, self.brackets, self._limit = state, brackets, limit
         self._isolated = setting.margin_type == "isolated"
         self._fitting: npt.NDArray[np.int64] | None = None
         self._held = state.held_notional(symbol)

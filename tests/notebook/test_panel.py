@@ -191,8 +191,31 @@ def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePa
     assert panel.slider.value == 20  # what was being chosen stays
     click(other, "apply", 13)
     assert panel.view.table["current"] == 13
-    account.set_leverage("SOLUSDT", 5)
-    assert panel.symbol == "BTCUSDT"
+    assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]
+
+
+def test_an_open_panel_costs_a_change_no_request(
+    panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
+    asked: list[str] = []
+    client = account._client
+    read, post = client.read, client.post
+
+    def reading(path: str, *rest: Any, **more: Any) -> bytes:
+        asked.append(path)
+        return read(path, *rest, **more)
+
+    def posting(path: str, *rest: Any) -> Any:
+        asked.append(path)
+        return post(path, *rest)
+
+    monkeypatch.setattr(client, "read", reading)
+    monkeypatch.setattr(client, "post", posting)
+    for symbol in ("BTCUSDT", "SOLUSDT"):
+        account.set_leverage(symbol, 12)
+    assert asked == ["/fapi/v1/symbolConfig", "/fapi/v1/leverage"] * 2
+    assert panel.view.table["current"] == 12
 
 
 def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
