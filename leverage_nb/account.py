@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakMethod
 
-from leverage_nb.cards import label
-from leverage_nb.changes.attempt import change_leverage, not_sent
-from leverage_nb.changes.limits import Guard, MetLimits
+from leverage_nb.cards import label, moment
+from leverage_nb.changes.attempt import Order, not_sent
+from leverage_nb.changes.changer import Changer
+from leverage_nb.changes.history import history_table
+from leverage_nb.changes.journal import Journal
+from leverage_nb.changes.limits import Guard
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.errors import (
-    InvalidLeverage,
-    LeverageError,
-    LeverageRefused,
-    Mistake,
-    UnexpectedAnswer,
-    UnknownSymbol,
-)
+from leverage_nb.changes.settle import Progress
+from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.symbols import normalize, suggest
-from leverage_nb.risk.brackets import Brackets, BracketTable
+from leverage_nb.exchange.symbols import normalize
+from leverage_nb.exchange.tier_cache import TierCache
+from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.leverage import parse_leverage, parse_notional
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.state import AccountState, LeverageSetting
@@ -36,10 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Binance changes tiers several times a month, by announcement.
-TIERS_MAX_AGE = 300.0
-# A symbol or leverage that the cached tiers do not know is looked up anew, but not on every typing slip.
-RELOAD_AFTER = 5.0
 # A preview younger than this many seconds is what the account is like now.
 JUST_READ = 5.0
 
@@ -54,18 +46,16 @@ class Account:
         label: Whose key it is, as a fingerprint: "key 1a2b3c4d".
         asks_first: Whether magic and panel ask before a change on this venue.
         guard: The highest leverage that may be sent.
+        journal: The file in which every change is written down before it leaves; ":memory:" for none.
         closed: Whether :meth:`close` was called.
     """
 
-    def __init__(self, client: RestClient, max_leverage: int | None = None) -> None:
+    def __init__(self, client: RestClient, journal: Journal, max_leverage: int | None = None) -> None:
         self._client = client
+        self._tiers = TierCache(client)
         self.guard = Guard(client.venue.name, max_leverage)
-        self._met_limits = MetLimits()
-        self._changed_at = datetime.fromtimestamp(0).astimezone()
-        self._tiers: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
-        self._margin_assets: Mapping[str, str] = {}
-        self._assets_with: BracketTable | None = None
-        self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
+        self._changer = Changer(client, journal, self.guard)
+        self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
         self.label = client.account
@@ -92,7 +82,7 @@ class Account:
 
     def symbols(self) -> tuple[str, ...]:
         """Every symbol that has tiers, in the exchange's order."""
-        return self._tier_table().symbols
+        return self._tiers.table().symbols
 
     def brackets(self, symbol: str | Iterable[str] | None = None) -> pd.DataFrame:
         """Load the leverage brackets from the exchange.
@@ -116,13 +106,13 @@ class Account:
             frame.attrs["symbol"] = name
             names: Sequence[str] = (name,)
         else:
-            table = self._load_tiers()
+            table = self._tiers.load()
             frame = table.to_frame()
             names = table.symbols
             if symbol is not None:
                 names = [self.find_symbol(one) for one in symbol]
                 frame = frame.loc[list(names)]
-        assets = self._assets()
+        assets = self._tiers.margin_assets()
         frame.attrs["margin_assets"] = {name: assets[name] for name in names if name in assets}
         return self._marked(frame)
 
@@ -133,17 +123,16 @@ class Account:
             UnknownSymbol: There is no such symbol.
             Mistake: The exchange's rows for it could not be used.
         """
-        name, table = self._find(symbol)
+        name, table = self._tiers.find(symbol)
         return table[name]
 
     def known_symbols(self) -> tuple[str, ...]:
         """The symbols that have been read; none before the first read. Never asks the exchange."""
-        return self._tiers[0].symbols if self._tiers is not None else ()
+        return self._tiers.known.symbols if self._tiers.known is not None else ()
 
     def known_edges(self, symbol: str) -> tuple[int, ...]:
         """The leverages at which a symbol's tiers end, highest first, as far as read. Never asks the exchange."""
-        table = self._tiers[0] if self._tiers is not None else {}
-        tiers = table.get(normalize(symbol))
+        tiers = self._tiers.known.get(normalize(symbol)) if self._tiers.known is not None else None
         return tuple(tiers.initial_leverage.tolist()) if tiers is not None else ()
 
     def find_symbol(self, text: str) -> str:
@@ -153,28 +142,11 @@ class Account:
             UnknownSymbol: There is no such symbol; the error suggests some.
             Mistake: The exchange's tiers for it could not be used.
         """
-        return self._find(text)[0]
-
-    def _find(self, text: str) -> tuple[str, BracketTable]:
-        """A symbol's name, and the table that has it."""
-        if not isinstance(text, str):
-            raise Mistake(f"A symbol is written as text, like BTCUSDT; got {text!r}.")
-        symbol = normalize(text)
-        table = self._tier_table()
-        if symbol not in table and self._tiers_age() > RELOAD_AFTER:
-            table = self._load_tiers()
-        if symbol in table:
-            return symbol, table
-        if symbol in table.skipped:
-            raise Mistake(
-                f"The {self.venue}'s tiers of {symbol} cannot be used: {table.skipped[symbol]}.",
-                hint="Nothing is guessed in their place.",
-            )
-        raise UnknownSymbol(symbol, self.venue, suggest(symbol, table.symbols))
+        return self._tiers.find(text)[0]
 
     def margin_asset(self, symbol: str) -> str:
         """What the symbol's notional and margin are in: USDT, USDC, BTC; "" where that cannot be read."""
-        return self._assets().get(symbol, "")
+        return self._tiers.margin_assets().get(symbol, "")
 
     # -- what is held ---------------------------------------------------------------------------------------
 
@@ -199,7 +171,7 @@ class Account:
             UnknownSymbol: There is no such symbol.
         """
         names = None if symbols is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in symbols))
-        table = self._tier_table()
+        table = self._tiers.table()
         state = self.state()
         for name in names or ():
             if name not in state.settings or name not in table:
@@ -221,7 +193,7 @@ class Account:
 
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""
-        return snapshot.read_state(self._client, self._assets())
+        return snapshot.read_state(self._client, self._tiers.margin_assets())
 
     def mark_price(self, symbol: str) -> float:
         """The exchange's mark price of a symbol, now."""
@@ -290,7 +262,7 @@ class Account:
         """The most that can be chosen, and why not more: the symbol's maximum, a limit that was met, the guard."""
         tiers = self.tiers(symbol)
         bounds = [(tiers.symbol_max_leverage, "the symbol's maximum")]
-        met, guard = self._met_limits.of(tiers.symbol), self.guard.limit()
+        met, guard = self._changer.met_limits.of(tiers.symbol), self.guard.limit()
         if met is not None:
             bounds.append((met.max_leverage, "the exchange limits the account"))
         if guard is not None:
@@ -331,22 +303,25 @@ class Account:
 
     def outlook_from(self, state: AccountState, tiers: Brackets) -> Outlook:
         """The outlook of a state that was read before, with the limits that were met."""
-        return Outlook(state, tiers, self._met_limits.of(tiers.symbol))
+        return Outlook(state, tiers, self._changer.met_limits.of(tiers.symbol))
 
-    def apply_now(self, preview: Preview, *, force: bool = False) -> LeverageChange:
+    def apply_now(self, preview: Preview, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make a change whose preview has been read this moment: another look would only see the same.
 
         A preview more than a few seconds old, or of a leverage that has been changed since, is looked at again.
         """
         fresh_enough = (datetime.now().astimezone() - preview.as_of).total_seconds() < JUST_READ
-        return self._send(preview, force, look_again=not fresh_enough or self._changed_at >= preview.as_of)
+        look_again = not fresh_enough or self._changer.changed_at >= preview.as_of
+        return self._send(preview, force, progress, look_again=look_again)
 
-    def _send(self, preview: Preview, force: bool, *, look_again: bool = True) -> LeverageChange:
+    def _send(
+        self, preview: Preview, force: bool, progress: Progress | None = None, *, look_again: bool = True
+    ) -> LeverageChange:
         """Make a previewed change: see :meth:`Preview.apply`."""
         symbol, leverage = preview.symbol, preview.after
         self.check_guard(symbol, leverage)
         if look_again:
-            self._load_tiers()
+            self._tiers.load()
             fresh = self.preview(symbol, leverage)
             if not preview.still_holds(fresh):
                 moved = Mistake(
@@ -354,7 +329,7 @@ class Account:
                     hint="Look at a new preview.",
                 )
                 raise not_sent(self._client, symbol, leverage, moved)
-            preview = fresh
+            preview = replace(fresh, undoes=preview.undoes)
         if preview.verdict == "refused" and not force:
             refusal = Mistake(
                 f"The exchange is expected to refuse it ({preview.code}): {preview.reason}.",
@@ -366,7 +341,8 @@ class Account:
             self.venue, self.label, symbol, preview.before, preview.margin_type, known, preview.margin_asset,
             preview.as_of,
         )  # fmt: skip
-        return self._change(symbol, leverage, setting, preview.rows())
+        order = Order(symbol, leverage, preview.margin_asset, preview.rows(), preview.undoes)
+        return self._changer.change(order, setting, progress)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -379,29 +355,32 @@ class Account:
         tiers = self.tiers(symbol)
         try:
             wanted = parse_leverage(leverage)
-            if wanted > tiers.symbol_max_leverage and self._tiers_age() > RELOAD_AFTER:
-                tiers = self._load_tiers().get(tiers.symbol, tiers)  # the maximum may have risen since
+            if wanted > tiers.symbol_max_leverage and self._tiers.may_be_behind():
+                tiers = self._tiers.load().get(tiers.symbol, tiers)  # the maximum may have risen since
             if wanted <= tiers.symbol_max_leverage:
                 return wanted
         except InvalidLeverage:
             pass
         raise InvalidLeverage(leverage, tiers.symbol, tiers.symbol_max_leverage)
 
-    def set_leverage(self, symbol: str, leverage: int | str) -> LeverageChange:
-        """Change a symbol's initial leverage: read the setting, post, check what was answered.
+    def set_leverage(self, symbol: str, leverage: int | str, *, progress: Progress | None = None) -> LeverageChange:
+        """Change a symbol's initial leverage: read the setting, write the attempt down, post, check what was answered.
 
         Args:
             symbol: In any spelling :meth:`find_symbol` takes.
             leverage: ``10``, ``"10"`` or ``"10x"``.
+            progress: Told in a sentence what is awaited, and until when, where no definite answer came.
 
         Returns:
             The change; ``status`` is "applied", or "unchanged" where it was there already.
 
         Raises:
             UnknownSymbol, InvalidLeverage: Nothing was sent.
-            ChangeNotSent: Nothing was sent: the guard, no connection, or the setting could not be read.
+            ChangeNotSent: Nothing was sent: the guard, no connection, the rate limit, a journal that cannot be written,
+                an earlier change that is not settled, or a setting that could not be read.
             LeverageRefused: Binance refused; ``.code`` and ``.hint`` say why and what to do.
-            OutcomeUnknown: It was sent, and no definite answer came back.
+            ChangeNotApplied, ChangeSuperseded: It was sent, and not confirmed; ``.change`` says what is there.
+            OutcomeUnknown: It was sent, no definite answer came back, and it could not be looked up.
         """
         failure: LeverageError
         try:
@@ -412,8 +391,7 @@ class Account:
         except LeverageError as exc:
             failure = exc
         else:
-            self.check_guard(name, wanted)
-            return self._change(name, wanted)
+            return self._changer.change(Order(name, wanted, self.margin_asset(name)), progress=progress)
         raise not_sent(self._client, normalize(symbol), parse_leverage(leverage), failure)
 
     def check_guard(self, symbol: str, leverage: int) -> None:
@@ -422,69 +400,81 @@ class Account:
         Raises:
             ChangeNotSent: The leverage is above it.
         """
-        limit = self.guard.limit()
-        if limit is not None and leverage > limit[0]:
-            stop = Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).", hint="Raise max_leverage to go higher.")
-            raise not_sent(self._client, symbol, leverage, stop)
-
-    def _change(
-        self,
-        symbol: str,
-        leverage: int,
-        setting: LeverageSetting | None = None,
-        effects: tuple[tuple[str, str], ...] = (),
-    ) -> LeverageChange:
-        asset = self.margin_asset(symbol)
-        self._changed_at = datetime.now().astimezone()
-        try:
-            change = change_leverage(self._client, symbol, leverage, asset, setting=setting, effects=effects)
-        except LeverageRefused as refused:
-            self._met_limits.remember(symbol, refused)
-            raise
-        if change.status == "applied":
-            self._met_limits.forget_below(symbol, leverage)
-        self._tell(change)
-        return change
+        self._changer.check_guard(symbol, leverage)
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method with every change that is applied through this account, for as long as its object lives."""
-        self._listeners.append(WeakMethod(listener))
+        """Call a method with every change that is found applied, for as long as its object lives."""
+        self._changer.tell_changes_to(listener)
 
-    def _tell(self, change: LeverageChange) -> None:
-        if change.status != "applied":
-            return
-        for reference in list(self._listeners):
-            listener = reference()
-            if listener is None:
-                self._listeners.remove(reference)
-            else:
-                with suppress(Exception):  # a panel that cannot redraw must not turn a change into a failure
-                    listener(change)
+    # -- looking back ---------------------------------------------------------------------------------------
 
-    # -- caches -----------------------------------------------------------------------------------------------
+    def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[LeverageChange]:
+        """Look up what became of changes that had no definite answer, of this session or an earlier one.
 
-    def _tier_table(self) -> BracketTable:
-        known = self._tiers
-        return known[0] if known is not None and self._tiers_age() <= TIERS_MAX_AGE else self._load_tiers()
+        Args:
+            progress: Told what is awaited, and until when.
+            wait: Wait for those that may still be carried out; else they are left open.
 
-    def _load_tiers(self) -> BracketTable:
-        table = snapshot.read_brackets(self._client)
-        self._tiers = table, time.monotonic()
-        return table
+        Returns:
+            The changes of which something was found.
 
-    def _tiers_age(self) -> float:
-        return math.inf if self._tiers is None else time.monotonic() - self._tiers[1]
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        return self._changer.settle_earlier(progress, wait=wait)
 
-    def _assets(self) -> Mapping[str, str]:
-        """Margin assets by symbol: they never change, so only a table with new symbols causes a new look."""
-        table = self._tier_table()
-        if table is not self._assets_with and not table.keys() <= self._margin_assets.keys():
-            try:
-                self._margin_assets = snapshot.read_margin_assets(self._client)
-            except LeverageError:
-                return self._margin_assets  # a label that is missing must not stand in a change's way
-        self._assets_with = table
-        return self._margin_assets
+    def history(self) -> pd.DataFrame:
+        """Every change that was sent through this account, oldest first; what is open and past is looked up first.
+
+        Returns:
+            See :func:`leverage_nb.changes.history.history_table`.
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        self.settle(wait=False)
+        return self._marked(history_table(self._changer.attempts()))
+
+    def open_changes(self) -> list[LeverageChange]:
+        """The changes of which it is not known yet what became of them. Asks nobody.
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        return [attempt.change for attempt in self._changer.attempts() if attempt.is_open]
+
+    def preview_undo(self) -> Preview:
+        """What it would do to take back the last change that was applied and still stands; ``.apply()`` does it.
+
+        Raises:
+            Mistake: There is none, or the leverage was changed since.
+            JournalUnusable: The journal cannot be used.
+        """
+        self.settle(wait=False)
+        last = self._changer.last_to_undo()
+        setting = self.setting(last.symbol)
+        step = f"{last.symbol} {last.before}x → {last.requested}x of {moment(last.begun_at)}"
+        if setting.leverage != last.requested:
+            raise Mistake(
+                f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at "
+                f"{setting.leverage}x. Nothing was sent.",
+                hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
+            )
+        preview = self.preview(last.symbol, last.before)
+        return replace(preview, undoes=last.number, warnings=(f"Takes back {step}.", *preview.warnings))
+
+    def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
+        """Take back the last change that was applied and still stands; once more, and the one before goes too.
+
+        Args:
+            force: Send although a refusal is expected, as -4161 where an isolated position was opened.
+            progress: As :meth:`set_leverage`.
+
+        Raises:
+            Mistake: There is none, or the leverage was changed since: the error says what it is.
+            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
+        """
+        return self.apply_now(self.preview_undo(), force=force, progress=progress)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Name the venue in the frame's corner and attributes."""

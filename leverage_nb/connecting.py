@@ -5,12 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leverage_nb.account import Account
+from leverage_nb.changes.journal import MEMORY, Journal
+from leverage_nb.errors import Mistake
 from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.venues import find_venue
+from leverage_nb.exchange.venues import Venue, find_venue
 
 if TYPE_CHECKING:
     from leverage_nb.simulator import Simulator
@@ -30,6 +33,7 @@ if hasattr(os, "register_at_fork"):
 _accounts: dict[str, Account] = {}
 _current_venue = "simulator"
 _simulator: Simulator | None = None
+_journals: dict[str, Journal] = {}
 
 
 def connect(
@@ -39,8 +43,10 @@ def connect(
     api_secret: str | None = None,
     rest_url: str | None = None,
     max_leverage: int | None = None,
+    journal: str | Path | None = None,
     timeout: float = 10.0,
     recv_window: int = 5000,
+    weight_share: float = 0.5,
 ) -> Account:
     """Open an account. ``%leverage`` uses the account connected last on its venue.
 
@@ -54,8 +60,12 @@ def connect(
         rest_url: Another address for the same venue: https, or http on this machine only.
         max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
             ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
+        journal: The file in which every change is written down before it leaves; ``":memory:"`` keeps it in this
+            process. By default in memory for the simulator, in the user's data folder for the others.
         timeout: Seconds to connect, and seconds for the whole answer to one request.
         recv_window: Milliseconds for which the exchange may still act on a request.
+        weight_share: The part of the exchange's rate limit that all accounts of this process at one address may use
+            together; the strictest that is open holds. The rest is for your other programs.
 
     Raises:
         CredentialsMissing: No key for this venue.
@@ -72,11 +82,38 @@ def connect(
     elif rest_url is not None:
         chosen = chosen.at(rest_url)
     credentials = find_credentials(chosen, given)
-    client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window)
-    account = Account(client, max_leverage)
+    client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window, weight_share=weight_share)
+    account = Account(client, _open_journal(chosen, journal), max_leverage)
     with _registry_lock:
         _accounts[chosen.name] = account
     return account
+
+
+def _open_journal(venue: Venue, path: str | Path | None) -> Journal:
+    """The journal for an account: one object a file, so that the threads of this process wait for each other."""
+    if path is not None and (not isinstance(path, (str, Path)) or not str(path).strip()):
+        raise Mistake(f"journal is the path of a file, or {MEMORY!r}; got {path!r}.")
+    if str(path) == MEMORY:
+        return Journal(MEMORY)
+    if path is None and venue.name == "simulator":
+        with _registry_lock:
+            return _journals.setdefault(f"{MEMORY} {venue.rest_url}", Journal(MEMORY))
+    chosen = str((default_journal() if path is None else Path(path)).expanduser().absolute())
+    with _registry_lock:
+        return _journals.setdefault(chosen, Journal(chosen))
+
+
+def default_journal() -> Path:
+    """Where the changes on testnet and mainnet are written down unless ``connect(journal=...)`` says otherwise."""
+    from platformdirs import user_data_path
+
+    return user_data_path("leverage_nb", appauthor=False) / "journal.sqlite"
+
+
+@atexit.register
+def _close_journals() -> None:
+    for journal in _journals.values():
+        journal.close()
 
 
 def current(venue: str | None = None) -> Account:

@@ -13,14 +13,17 @@
     ├── UnexpectedAnswer                something answered, but not as Binance documents it
     ├── RequestRefused                  Binance refused: .code, its words, what it means, what to do
     │   └── RateLimited                 HTTP 418 or 429: .retry_after
+    ├── JournalUnusable                 the record of changes cannot be opened or written: .path
     ├── ChangeNotSent                   a change that never left
     ├── LeverageRefused                 a change that Binance refused
+    ├── ChangeNotApplied                it was sent, not confirmed, and the old leverage is still there
+    ├── ChangeSuperseded                it was sent, not confirmed, and a third leverage is there
     └── OutcomeUnknown                  a change that may or may not have been made
 
     KeyboardInterrupt
     └── ChangeInterrupted               the same, because it was interrupted: .change
 
-Each prints as one or two lines in a notebook instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the
+Each prints as a few lines in a notebook instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the
 full traceback.
 """
 
@@ -38,11 +41,13 @@ class LeverageError(Exception):
     """The root of all errors of this package.
 
     Attributes:
-        message: What happened, in one sentence.
+        message: What happened, and what is known of it.
+        headline: What happened, in one short sentence.
         hint: What to do next; "" where there is nothing to add.
         code: Binance's error code, where it sent one.
         http_status: The HTTP status of the answer, where there was one.
         words: Binance's own words, where it sent some.
+        meaning: What those words mean, where we know.
         change: The record of the change this error ended, where there was one.
     """
 
@@ -50,19 +55,33 @@ class LeverageError(Exception):
         self,
         message: str,
         *,
+        headline: str = "",
         hint: str = "",
         code: int | None = None,
         http_status: int | None = None,
         words: str = "",
+        meaning: str = "",
         change: LeverageChange | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.headline = headline or message
         self.hint = hint
         self.code = code
         self.http_status = http_status
         self.words = words
+        self.meaning = meaning
         self.change = change
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """What the exchange said, what that means, what to do next: label and text. Empty where it said nothing."""
+        if not (self.words or self.meaning):
+            return ()
+        named = str(self.code) if self.code is not None else f"HTTP {self.http_status}"
+        said = f"“{self.words}” ({named})" if self.words else named
+        rows = (("answer", said), ("meaning", self.meaning), ("next", self.hint))
+        return tuple((name, text) for name, text in rows if text)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
@@ -73,6 +92,9 @@ class LeverageError(Exception):
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
+        if self.rows:
+            width = max(len(name) for name, _ in self.rows)
+            return _short_form(self, self.headline, *(f"  {name:<{width}}  {text}" for name, text in self.rows))
         return _short_form(self, self.message, self.hint)
 
 
@@ -83,11 +105,11 @@ def _rebuild(kind: type[LeverageError], args: tuple[object, ...], held: dict[str
     return error
 
 
-def _short_form(error: BaseException, message: str, hint: str) -> Callable[[], list[str]]:
+def _short_form(error: BaseException, message: str, *lines: str) -> Callable[[], list[str]]:
     # IPython looks for it with hasattr: in debug mode it is not there, and the traceback is whole.
     if os.environ.get("LEVERAGE_NB_DEBUG"):
         raise AttributeError("_render_traceback_")
-    return lambda: [f"\x1b[91m{type(error).__name__}\x1b[0m: {message}", *filter(None, [hint])]
+    return lambda: [f"\x1b[91m{type(error).__name__}\x1b[0m: {message}", *filter(None, lines)]
 
 
 class Mistake(LeverageError, ValueError):
@@ -177,6 +199,18 @@ class RateLimited(RequestRefused):
         self.retry_after = retry_after
 
 
+class JournalUnusable(LeverageError):
+    """The record of changes cannot be opened, read or written; what it holds is left as it is.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self, message: str, *, path: str = "", **details: object) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]  # passed on as they came
+        self.path = path
+
+
 class ChangeNotSent(LeverageError):
     """A change that was stopped before anything left this machine."""
 
@@ -185,8 +219,16 @@ class LeverageRefused(LeverageError):
     """A change that Binance refused: the leverage is what it was."""
 
 
+class ChangeNotApplied(LeverageError):
+    """A change was sent and not confirmed; once it could no longer be carried out, the old leverage was there."""
+
+
+class ChangeSuperseded(LeverageError):
+    """A change was sent and not confirmed; once it could no longer be carried out, a third leverage was there."""
+
+
 class OutcomeUnknown(LeverageError):
-    """A change was sent and no definite answer came back: it may or may not have been made."""
+    """A change was sent and no definite answer came back, nor could it be looked up yet: it may have been made."""
 
 
 class ChangeInterrupted(KeyboardInterrupt):

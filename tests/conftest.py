@@ -13,6 +13,7 @@ from leverage_nb import connecting
 from leverage_nb.account import Account
 from leverage_nb.changes import limits
 from leverage_nb.connecting import connect
+from leverage_nb.exchange import limiter
 from leverage_nb.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +31,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test starts without connected accounts and with the simulator as the venue in use."""
+def _fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every test starts without connected accounts, journals and limits, and on the simulator."""
+    folder = tmp_path_factory.mktemp("journal")
+    monkeypatch.setattr(connecting, "default_journal", lambda: folder / "journal.sqlite")
+    monkeypatch.setattr(connecting, "_journals", {})
     monkeypatch.setattr(connecting, "_accounts", {})
     monkeypatch.setattr(connecting, "_current_venue", "simulator")
     monkeypatch.setattr(connecting, "_simulator", None)
+    monkeypatch.setattr(limiter, "_limiters", {})
     limits.set_config(0)
     yield
+    connecting._close_journals()
     simulator = connecting._simulator
     if simulator is not None:
         simulator.close()

@@ -11,7 +11,6 @@ import pytest
 import requests
 
 import leverage_nb as lev
-from leverage_nb import account as account_module
 from leverage_nb import connecting
 from leverage_nb.account import Account
 from leverage_nb.connecting import connect, current, switch
@@ -27,6 +26,7 @@ from leverage_nb.errors import (
     UnknownSymbol,
 )
 from leverage_nb.exchange import snapshot
+from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 from tests.exchange.wire import response, serving
@@ -155,15 +155,15 @@ def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
 
 def test_a_raised_maximum_is_noticed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leverage above the cached maximum is looked up anew before it is refused."""
-    table = account._tier_table()
-    low = account_module.BracketTable(
+    table = account._tiers.table()
+    low = BracketTable(
         table.symbols, table.start, {**table.figures, "initial_leverage": table.figures["initial_leverage"] / 1}, {}, {}
     )
     low.figures["initial_leverage"][table.start[table.symbols.index("BTCUSDT")]] = 101
-    monkeypatch.setattr(account, "_tiers", (low, time.monotonic()))
+    monkeypatch.setattr(account._tiers, "_table", (low, time.monotonic()))
     with pytest.raises(InvalidLeverage, match="from 1 to 101"):
         account.check_leverage("BTCUSDT", 150)
-    monkeypatch.setattr(account, "_tiers", (low, time.monotonic() - 60))
+    monkeypatch.setattr(account._tiers, "_table", (low, time.monotonic() - 60))
     assert account.check_leverage("BTCUSDT", 150) == 150
 
 
@@ -273,9 +273,9 @@ def test_a_newly_listed_symbol_is_found(
     account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A symbol that the cached tiers do not have is looked up anew."""
-    table = account._tier_table()
-    old = account_module.BracketTable(table.symbols[1:], table.start[1:], table.figures, {}, {})
-    monkeypatch.setattr(account, "_tiers", (old, time.monotonic() - 60))
+    table = account._tiers.table()
+    old = BracketTable(table.symbols[1:], table.start[1:], table.figures, {}, {})
+    monkeypatch.setattr(account._tiers, "_table", (old, time.monotonic() - 60))
     assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 
 

@@ -1,27 +1,40 @@
-"""One attempt to change a leverage: one signed POST, sent once, its answer classified.
+"""One attempt to change a leverage: one signed POST, written down, sent once, its answer classified.
 
 What is claimed, and on what grounds:
 
 * ``applied``: HTTP 200 whose body names the symbol and the leverage that were asked for.
 * ``refused``: an answer that ``exchange.refusals`` lists as certainly not carried out.
 * ``not_sent``: nothing of the request had left this machine.
-* ``unknown``: everything else, whatever it looks like.
+* Anything else, whatever it looks like, is settled: see ``changes.settle``.
+
+A request is never sent again. A new attempt, with a timestamp and a signature of its own, follows only on an answer
+that says for certain that the earlier one was not carried out and will pass: a clock that differs, an overload.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from leverage_nb.cards import moment
+from leverage_nb.changes.journal import Attempt, Finding, Journal, StillOpenError
 from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.settle import Progress, deadline, look_again, settle, write
 from leverage_nb.errors import (
     ChangeInterrupted,
+    ChangeNotApplied,
     ChangeNotSent,
+    ChangeSuperseded,
+    JournalUnusable,
     LeverageError,
     LeverageRefused,
+    Mistake,
     NoAnswer,
     NotConnected,
     OutcomeUnknown,
+    RateLimited,
     UnexpectedAnswer,
 )
 from leverage_nb.exchange import messages, refusals
@@ -32,139 +45,267 @@ from leverage_nb.risk.state import LeverageSetting
 
 PATH = "/fapi/v1/leverage"
 
+# Binance advises to wait about so long, in seconds, after a 503 that says it did nothing.
+OVERLOAD_PAUSES = (0.2, 0.4, 0.8)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A change that is asked for.
+
+    Attributes:
+        symbol: Binance's spelling.
+        leverage: 1 or more; the exchange decides whether it is allowed.
+        margin_asset: What the symbol's amounts are in.
+        effects: What a preview expects of the change, for its record.
+        undoes: The number of the attempt that it takes back.
+        plan: The plan it belongs to.
+    """
+
+    symbol: str
+    leverage: int
+    margin_asset: str = ""
+    effects: tuple[tuple[str, str], ...] = ()
+    undoes: int | None = None
+    plan: str | None = None
+
 
 def change_leverage(
     client: RestClient,
-    symbol: str,
-    leverage: int,
-    margin_asset: str = "",
+    journal: Journal,
+    order: Order,
     *,
     setting: LeverageSetting | None = None,
-    effects: tuple[tuple[str, str], ...] = (),
+    progress: Progress | None = None,
 ) -> LeverageChange:
     """Read the setting, post the new leverage if it differs, and say what is known of the outcome.
 
     Args:
         client: Where, and with whose key.
-        symbol: Binance's spelling.
-        leverage: 1 or more; the exchange decides whether it is allowed.
-        margin_asset: What the symbol's amounts are in.
+        journal: Where it is written down before it leaves.
+        order: What is asked for.
         setting: The setting before, where it has just been read.
-        effects: What a preview expects of the change, for its record.
+        progress: Told what is awaited, and until when, where no definite answer came.
 
     Returns:
         A change that was applied, or that was not needed.
 
     Raises:
-        ChangeNotSent, LeverageRefused, OutcomeUnknown: With the record in ``.change``.
+        ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With the record in
+            ``.change``.
+        ChangeInterrupted: Ctrl-C; the journal holds the attempt open.
     """
-    change = replace(_asked(client, symbol, leverage, margin_asset), effects=effects)
+    symbol, leverage = order.symbol, order.leverage
     failure: LeverageError
+    change = _asked(client, order)
     try:
-        setting = setting or read_setting(client, symbol, margin_asset)
+        last = journal.last(client.venue.rest_url, client.account, symbol)
+        if last is not None and last.is_open:
+            _clear_way(client, journal, last, progress)
+            setting = None  # what was read before may be over
+        setting = setting or read_setting(client, symbol, order.margin_asset)
+        if last is not None and not last.is_open:
+            look_again(journal, [last], {symbol: setting})
     except LeverageError as exc:
         failure = exc
     else:
         change = replace(change, before=setting.leverage)
-        if setting.leverage == leverage:
-            return replace(
-                change,
-                after=leverage,
-                max_notional=setting.max_notional,
-                status="unchanged",
-                confirmed_by="symbolConfig",
-            )
-        return _attempt(client, change)
+        if setting.leverage != leverage:
+            return _carry_out(client, journal, order, change, progress)
+        return replace(
+            change,
+            after=leverage,
+            max_notional=setting.max_notional,
+            status="unchanged",
+            confirmed_by="symbolConfig",
+            as_of=setting.as_of,
+        )
     raise _ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
 
 
 def not_sent(client: RestClient, symbol: str, leverage: int, failure: LeverageError) -> LeverageError:
     """The error for a change that ``failure`` stopped before its setting was even read."""
-    change = _asked(client, symbol, leverage)
+    change = _asked(client, Order(symbol, leverage))
     return _ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
 
 
-def _asked(client: RestClient, symbol: str, leverage: int, margin_asset: str = "") -> LeverageChange:
+def _asked(client: RestClient, order: Order) -> LeverageChange:
     """The record of a change of which nothing has left yet."""
     return LeverageChange(
         venue=client.venue.name,
         account=client.account,
-        symbol=symbol,
+        symbol=order.symbol,
         before=None,
         after=None,
-        requested=leverage,
+        requested=order.leverage,
         max_notional=None,
         status="not_sent",
         sent_at=None,
-        margin_asset=margin_asset,
+        margin_asset=order.margin_asset,
+        effects=order.effects,
     )
 
 
-def _attempt(client: RestClient, change: LeverageChange) -> LeverageChange:
-    sent_at = datetime.now().astimezone()
+def _clear_way(client: RestClient, journal: Journal, earlier: Attempt, progress: Progress | None) -> None:
+    """Settle an earlier attempt on the same symbol: no other may leave while it is open.
+
+    Raises:
+        Mistake: It is open for longer than a request may take.
+        NoAnswer: It could not be looked up.
+    """
+    until = deadline(client, [earlier])
+    if until.timestamp() - time.time() <= client.timeout + 1:
+        [earlier] = settle(client, journal, [earlier], progress=progress, until_closed=True)
+        if not earlier.is_open:
+            return
+        raise NoAnswer(f"{_still_open(earlier)}, and could not be looked up.", hint="Try again in a moment.")
+    raise Mistake(f"{_still_open(earlier)} until {until:%H:%M:%S}.", hint="Try again after that.")
+
+
+def _still_open(earlier: Attempt) -> str:
+    whose = "" if earlier.is_ours else " by another program"
+    return (
+        f"A change of {earlier.symbol} to {earlier.requested}x{whose}, sent at {earlier.begun_at:%H:%M:%S}, "
+        "may yet be carried out"
+    )
+
+
+def _carry_out(
+    client: RestClient, journal: Journal, order: Order, change: LeverageChange, progress: Progress | None
+) -> LeverageChange:
+    """Attempt it; an interrupt from here on leaves an attempt that may be open."""
+    with suppress(KeyboardInterrupt):
+        return _attempt_until_certain(client, journal, order, change, progress)
+    interrupted = replace(change, sent_at=_now(), status="unknown", note="interrupted")
+    raise ChangeInterrupted(f"Interrupted. {_open_question(change)}", _look(change), interrupted)
+
+
+def _attempt_until_certain(
+    client: RestClient, journal: Journal, order: Order, change: LeverageChange, progress: Progress | None
+) -> LeverageChange:
+    """Attempt it, once more after each answer that says it was not carried out and will pass; then settle it."""
+    pauses = iter(OVERLOAD_PAUSES)
+    clocks_compared = False
+    while True:
+        attempt, failure = _attempt(client, journal, order, change)
+        status = attempt.status
+        overloaded = failure is not None and (failure.http_status == 503 or failure.code == -1008)
+        late = failure is not None and failure.code == -1021
+        if status == "refused" and late and not clocks_compared:
+            clocks_compared = True
+            continue
+        if status == "refused" and overloaded and (pause := next(pauses, None)) is not None:
+            time.sleep(pause)
+            continue
+        if status == "unknown":
+            [attempt] = settle(client, journal, [attempt], progress=progress)
+        return _ending(replace(attempt.change, effects=order.effects), failure)
+
+
+def _attempt(
+    client: RestClient, journal: Journal, order: Order, change: LeverageChange
+) -> tuple[Attempt, LeverageError | None]:
+    """Write it down, send it, and write down what was answered; with the failure, where that is no success."""
+    draft = Attempt(
+        number=0,
+        begun_at=datetime.now(tz=UTC),
+        venue=client.venue.name,
+        address=client.venue.rest_url,
+        account=client.account,
+        symbol=order.symbol,
+        margin_asset=order.margin_asset,
+        before=change.before or 0,
+        requested=order.leverage,
+        timestamp_ms=0,
+        recv_window_ms=client.recv_window,
+        process="",
+        undoes=order.undoes,
+        plan=order.plan,
+    )
+    begun: list[Attempt] = []
+
+    def stamp() -> int:
+        begun.append(journal.begin(draft, client.time_ms))
+        return begun[0].timestamp_ms
+
     answer: Answer | None = None
     failure: LeverageError
     try:
-        answer = client.post(PATH, [("symbol", change.symbol), ("leverage", change.requested)])
-    except (NotConnected, NoAnswer) as exc:
+        answer = client.post(PATH, [("symbol", order.symbol), ("leverage", order.leverage)], stamp)
+    except (NotConnected, NoAnswer, RateLimited, JournalUnusable) as exc:
         failure = exc
-    except KeyboardInterrupt:
-        change = replace(change, sent_at=sent_at, status="unknown", note="interrupted")
-        raise ChangeInterrupted(f"Interrupted. {_open_question(change)}", _look(change), change) from None
-    change = change if answer is None and isinstance(failure, NotConnected) else replace(change, sent_at=sent_at)
-    if answer is None:
-        if isinstance(failure, NotConnected):
-            raise _ended(ChangeNotSent, change, f"{change.symbol} was not changed: nothing was sent.", failure)
-        raise _unknown(change, failure)
-    if answer.status == 200:
-        confirmed = _confirmed(answer, change)
-        if confirmed is not None:
-            return confirmed
-    failure = refusals.explain(answer, client.venue, f"POST {PATH}")
-    if refusals.is_definite(answer):
-        refused = replace(change, status="refused")
-        raise _ended(LeverageRefused, refused, f"{refused.headline}.", failure)
+    except StillOpenError as exc:
+        until = deadline(client, [exc.attempt])
+        failure = Mistake(f"{_still_open(exc.attempt)} until {until:%H:%M:%S}.", hint="Try again after that.")
+    if answer is not None:
+        finding, told = _classify(client, order, answer)
+        return write(journal, begun[0], finding), told
+    if begun and isinstance(failure, NoAnswer):
+        finding = Finding(_now(), "no answer", "unknown", closes=False, note=failure.message)
+        return write(journal, begun[0], finding), failure
+    if begun:
+        finding = Finding(_now(), "not sent", "not_sent", closes=True, note=failure.message)
+        change = write(journal, begun[0], finding).change
+    text = f"{order.symbol} was not changed: nothing was sent."
+    raise _ended(ChangeNotSent, replace(change, effects=order.effects), text, failure)
+
+
+def _classify(client: RestClient, order: Order, answer: Answer) -> tuple[Finding, LeverageError | None]:
+    """What an answer says of the attempt, and the failure in words where that is no success."""
+    told = _told(answer) if answer.status == 200 else None
+    if told is not None and (told.symbol, told.leverage) == (order.symbol, order.leverage):
+        cap = told.max_notional_value
+        finding = Finding(_now(), "answer", "applied", closes=True, leverage=told.leverage, max_notional=cap)
+        return replace(finding, http_status=200), None
+    failure = client.explain(answer, f"POST {PATH}")
+    definite = refusals.is_definite(answer)
     if answer.status == 200 and failure.code is None:
+        says = messages.describe(answer.body) if told is None else f"it names {told.symbol} at {told.leverage}x"
         failure = UnexpectedAnswer(
-            f"{client.venue.speaker} answered, but did not confirm {change.symbol} at {change.requested}x: "
-            f"{_contradiction(answer)}.",
+            f"{client.venue.speaker} answered, but did not confirm {order.symbol} at {order.leverage}x: {says}.",
             http_status=200,
         )
-    raise _unknown(change, failure)
-
-
-def _confirmed(answer: Answer, change: LeverageChange) -> LeverageChange | None:
-    """The change as applied, if the answer names the very symbol and leverage that were asked for."""
-    try:
-        told = messages.decode(messages.ChangedLeverage, answer.body, "")
-    except UnexpectedAnswer:
-        return None
-    error = refusals.read_error(answer)
-    contradicts = error is not None and error.code < 0
-    if contradicts or (told.symbol, told.leverage) != (change.symbol, change.requested):
-        return None
-    return replace(
-        change,
-        after=told.leverage,
-        max_notional=told.max_notional_value,
-        status="applied",
-        confirmed_by="answer",
+    finding = Finding(
+        _now(),
+        "answer",
+        "refused" if definite else "unknown",
+        closes=definite,
+        code=failure.code,
+        http_status=answer.status,
+        note=failure.message,
     )
+    return finding, failure
 
 
-def _contradiction(answer: Answer) -> str:
+def _told(answer: Answer) -> messages.ChangedLeverage | None:
+    """What a 200 confirms; None where it is no confirmation, or names a refusal beside it."""
+    error = refusals.read_error(answer)
+    if error is not None and error.code < 0:
+        return None
     try:
-        told = messages.decode(messages.ChangedLeverage, answer.body, "")
+        return messages.decode(messages.ChangedLeverage, answer.body, "")
     except UnexpectedAnswer:
-        return messages.describe(answer.body)
-    return f"it names {told.symbol} at {told.leverage}x"
+        return None
+
+
+def _ending(change: LeverageChange, failure: LeverageError | None) -> LeverageChange:
+    """Return a change that was applied, and raise any other."""
+    if change.status == "applied" or failure is None:
+        return change
+    if change.status == "refused":
+        raise _ended(LeverageRefused, change, f"{change.headline}.", failure)
+    if change.status == "unknown":
+        raise _unknown(change, failure)
+    seen = f"It is at {change.after}x as of {moment(change.as_of)}." if change.as_of else ""
+    text = f"{change.symbol} was not changed to {change.requested}x. {seen}"
+    if change.status == "not_applied":
+        raise _ended(ChangeNotApplied, change, text, failure, "It may be tried again.")
+    raise _ended(ChangeSuperseded, change, f"{text} Somebody else changed it.", failure, "Look before you try again.")
 
 
 def _unknown(change: LeverageChange, failure: LeverageError) -> LeverageError:
-    text = f"{_open_question(change)} There was no definite answer."
-    error = _ended(OutcomeUnknown, replace(change, status="unknown"), text, failure)
-    error.hint = _look(change)
-    return error
+    text = f"{_open_question(change)} There was no definite answer, and it could not be looked up."
+    return _ended(OutcomeUnknown, change, text, failure, _look(change))
 
 
 def _open_question(change: LeverageChange) -> str:
@@ -173,18 +314,26 @@ def _open_question(change: LeverageChange) -> str:
 
 def _look(change: LeverageChange) -> str:
     return (
-        f'Look with account.setting("{change.symbol}") before you try again; '
-        "a request still under way may yet be carried out."
+        "It is on record: %leverage --history, or account.history(), looks it up. "
+        f"Until it is settled nothing else is sent for {change.symbol}."
     )
 
 
-def _ended(kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError) -> LeverageError:
+def _ended(
+    kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError, hint: str = ""
+) -> LeverageError:
     """The error that ends a change: its own sentence, then the reason in the words of what failed."""
     return kind(
         f"{text} {failure.message}",
-        hint=failure.hint,
+        headline=text,
+        hint=hint or failure.hint,
         code=failure.code,
         http_status=failure.http_status,
         words=failure.words,
-        change=replace(change, note=failure.message),
+        meaning=failure.meaning,
+        change=replace(change, note=change.note or failure.message),
     )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()

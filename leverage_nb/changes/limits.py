@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake
+from leverage_nb.exchange.refusals import read_lift_time
 from leverage_nb.risk.leverage import parse_leverage
 from leverage_nb.risk.outlook import AccountLimit
 
@@ -18,7 +19,6 @@ MAINNET_DEFAULT = 20
 _LIMIT_CODES = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
 _OF_ONE_SYMBOL = {-4208, -4209}
 _NAMED = re.compile(r"(?:leverage (?:limit is|of)|only up to|exceed|than) (\d{1,3})x?\b")
-_UNTIL = re.compile(r"by (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) \(UTC\)")
 
 
 _CONFIG = "%config LeverageMagics.max_leverage"
@@ -86,13 +86,12 @@ class MetLimits:
         if error.code not in _LIMIT_CODES:
             return
         named = _NAMED.search(words)
-        until = _UNTIL.search(words)
         limit = AccountLimit(
             max_leverage=int(named[1]) if named else MAINNET_DEFAULT,
             code=error.code,
             words=words,
             symbol=symbol if error.code in _OF_ONE_SYMBOL else None,
-            until=datetime.fromisoformat(until[1]).replace(tzinfo=UTC).astimezone() if until else None,
+            until=read_lift_time(words),
         )
         self._met[limit.symbol] = limit
 

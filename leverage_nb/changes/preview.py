@@ -9,6 +9,7 @@ from datetime import datetime
 
 from leverage_nb.cards import Card, Shown, Tone, amount, moment, short
 from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.settle import Progress
 from leverage_nb.risk.outlook import Certainty, Floats, Outlook, Verdict
 from leverage_nb.risk.state import AccountState, Position
 
@@ -43,6 +44,7 @@ class Preview(Shown):
         as_of: When the account was read.
         wallet: The cross wallet behind it; 0 where it is not known.
         modes: Hedge mode, multi-assets mode.
+        undoes: The number of the change in the journal that it takes back; None where it takes none back.
     """
 
     venue: str
@@ -66,9 +68,10 @@ class Preview(Shown):
     as_of: datetime
     wallet: float
     modes: tuple[bool, bool]
-    _send: Callable[[Preview, bool], LeverageChange] = field(repr=False, compare=False)
+    _send: Callable[[Preview, bool, Progress | None], LeverageChange] = field(repr=False, compare=False)
+    undoes: int | None = None
 
-    def apply(self, *, force: bool = False) -> LeverageChange:
+    def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make the change, after a second look at the account.
 
         It stops if what was shown has moved: leverage, margin type, tiers, positions, orders, modes, wallet or verdict.
@@ -76,12 +79,13 @@ class Preview(Shown):
 
         Args:
             force: Send although a refusal is expected. It does not pass the guard.
+            progress: As ``Account.set_leverage``.
 
         Raises:
             ChangeNotSent: It has moved, or a refusal is expected and ``force`` is not given.
-            LeverageRefused, OutcomeUnknown: As ``Account.set_leverage``.
+            LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As ``Account.set_leverage``.
         """
-        return self._send(self, force)
+        return self._send(self, force, progress)
 
     def still_holds(self, fresh: Preview) -> bool:
         """Whether a later preview of the same step shows the same, but for what prices moved."""
@@ -152,7 +156,7 @@ def make_preview(
     state: AccountState,
     leverage: int,
     as_of: datetime,
-    send: Callable[[Preview, bool], LeverageChange],
+    send: Callable[[Preview, bool, Progress | None], LeverageChange],
     warning: str = "",
 ) -> Preview:
     """Take one row of the outlook, and today's beside it; ``warning`` is said before its own."""

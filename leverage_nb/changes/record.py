@@ -8,13 +8,15 @@ from typing import Literal
 
 from leverage_nb.cards import Card, Shown, Tone, amount, moment
 
-Status = Literal["applied", "unchanged", "refused", "not_sent", "unknown"]
+Status = Literal["applied", "unchanged", "refused", "not_sent", "not_applied", "superseded", "unknown"]
 
 _TONES: dict[Status, Tone] = {
     "applied": "good",
     "unchanged": "plain",
     "refused": "bad",
     "not_sent": "warn",
+    "not_applied": "bad",
+    "superseded": "bad",
     "unknown": "warn",
 }
 
@@ -23,20 +25,34 @@ _TONES: dict[Status, Tone] = {
 class LeverageChange(Shown):
     """One change of initial leverage, as far as it is known.
 
+    What each status claims, and what alone would make it false:
+
+    * ``applied`` by "answer": the exchange carried out this very request. False if it did not.
+    * ``applied`` by "symbolConfig": at ``as_of`` the symbol was at ``requested``, whoever put it there.
+    * ``unchanged``: at ``as_of`` the symbol was at ``requested``, and nothing was sent.
+    * ``refused``: the exchange did not carry out this request, and will not.
+    * ``not_sent``: nothing of the request left this machine.
+    * ``not_applied``: it was sent and not confirmed; at ``as_of``, after the time in which the exchange acts on a
+      request, the symbol was at ``before``. That this time bounds it is inferred from recvWindow.
+    * ``superseded``: the same, and the symbol was at ``after``, neither ``before`` nor ``requested``.
+    * ``unknown``: nothing is claimed. The journal holds the attempt open.
+
     Attributes:
         venue: Where.
         account: Whose, as a key fingerprint.
         symbol: Binance's symbol.
         before: The leverage that was read before; None where that read failed.
-        after: The leverage as the exchange confirmed it; None where it did not.
+        after: The leverage as the exchange answered, or as it was seen at ``as_of``; None where neither happened.
         requested: What was asked for.
         max_notional: The largest position at ``after``, in the margin asset, as the exchange answered.
-        status: "applied", "unchanged" (nothing was sent), "refused", "not_sent" or "unknown".
+        status: See above.
         sent_at: When the request left, in local time; None where none did.
         confirmed_by: "answer" or "symbolConfig"; None where nothing confirmed it.
         note: Anything else there is to say.
         margin_asset: What ``max_notional`` is in; "" where it is not known.
         effects: What the preview expected of it, as label and value; empty where there was none.
+        as_of: When the setting was read that the status rests on; None where it rests on no such look.
+        number: The attempt's number in the journal; None where there was no attempt.
     """
 
     venue: str
@@ -52,6 +68,8 @@ class LeverageChange(Shown):
     note: str = ""
     margin_asset: str = ""
     effects: tuple[tuple[str, str], ...] = ()
+    as_of: datetime | None = None
+    number: int | None = None
 
     @property
     def headline(self) -> str:
@@ -62,8 +80,19 @@ class LeverageChange(Shown):
             "unchanged": f"{self.symbol} is at {self.requested}x already; nothing was sent",
             "refused": f"{self.symbol} {step} was refused",
             "not_sent": f"{self.symbol} {step} was not sent",
+            "not_applied": f"{self.symbol} {step} was not applied: it is at {self.after}x",
+            "superseded": f"{self.symbol} {step} was superseded: it is at {self.after}x",
             "unknown": f"{self.symbol} {step}: outcome unknown",
         }[self.status]
+
+    @property
+    def proof(self) -> str:
+        """What the status rests on, in words."""
+        if self.confirmed_by == "answer":
+            return "the exchange's answer"
+        if self.confirmed_by == "symbolConfig" and self.as_of is not None:
+            return f"a look at the setting: {self.symbol} is at {self.after}x as of {moment(self.as_of)}"
+        return "nothing"
 
     def card(self) -> Card:
         """The change as a card."""
@@ -73,8 +102,7 @@ class LeverageChange(Shown):
         if self.sent_at is not None:
             rows.append(("sent", moment(self.sent_at)))
         if self.confirmed_by:
-            said = {"answer": "the exchange's answer", "symbolConfig": "a look at the setting"}
-            rows.append(("confirmed by", said[self.confirmed_by]))
+            rows.append(("confirmed by", self.proof))
         rows.append(("account", self.account))
         notes = [self.note]
         if self.venue == "simulator":

@@ -64,10 +64,30 @@ class ListedSymbol(_Message, frozen=True):
     margin_asset: str = ""
 
 
+class RateLimit(_Message, frozen=True):
+    """One of ``exchangeInfo``'s ``rateLimits``."""
+
+    rate_limit_type: str = ""
+    interval: str = ""
+    interval_num: int = 0
+    limit: int = 0
+
+
 class ExchangeInfo(_Message, frozen=True):
     """What we use of ``exchangeInfo``."""
 
     symbols: list[ListedSymbol]
+    rate_limits: list[RateLimit] = []
+
+    @property
+    def weight_a_minute(self) -> int:
+        """The request weight that one address may use a minute; 0 where it is not named."""
+        named = [
+            row.limit
+            for row in self.rate_limits
+            if (row.rate_limit_type, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1)
+        ]
+        return min(named, default=0)
 
 
 class PremiumIndex(_Message, frozen=True):

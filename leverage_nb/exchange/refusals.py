@@ -7,11 +7,14 @@ away, "unknown" where Binance says or its wording implies that it may have been 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
+from leverage_nb.cards import moment
 from leverage_nb.errors import LeverageError, RateLimited, RequestRefused, UnexpectedAnswer
 from leverage_nb.exchange.messages import ErrorBody, describe
 from leverage_nb.exchange.transport import Answer
@@ -35,8 +38,8 @@ class Refusal:
 
 _LOOK = "Look at the setting before trying again."
 _KEYS = (
-    "Usual causes: a key of another venue, an IP address that is not on the key's list, or Futures not "
-    "enabled for the key. A Portfolio Margin account cannot use this API."
+    "Usual causes: a key of another venue (testnet keys open nothing on mainnet, nor the reverse), an IP address that "
+    "is not on the key's list, or Futures not enabled for the key. A Portfolio Margin account cannot use this API."
 )
 _REPORT = "This is a slip in leverage_nb or in a gateway in between: please report it."
 _SUPPORT = "Only Binance can lift this: see the account's notices or ask its support."
@@ -75,6 +78,9 @@ CODES: dict[int, Refusal] = {
     -1121: Refusal("The exchange lists no such symbol.", "Check the spelling, and whether it is listed yet."),
     -1122: Refusal("The symbol is not trading: not yet, or no longer.", "Try again once it trades."),
     -1125: Refusal("The listen key has expired.", "A new one is made on the next connection."),
+    -1126: Refusal("The asset is not supported.", _REPORT),
+    -1127: Refusal("The period is too long.", _REPORT),
+    -1128: Refusal("These parameters do not go together.", _REPORT),
     -1130: Refusal("A parameter is not valid.", _REPORT),
     -2008: Refusal("The exchange does not know this API key.", _KEYS),
     -2014: Refusal("The API key does not have the form of one.", "Copy the key again, whole."),
@@ -93,6 +99,9 @@ CODES: dict[int, Refusal] = {
     ),
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
     -4028: Refusal("The leverage is outside what the symbol allows.", "See the symbol's tiers for its maximum."),
+    # -4050 and -4051 on a change of leverage are not documented; they belong to isolated margin.
+    -4050: Refusal("The cross balance does not suffice.", "Add margin or reduce positions."),
+    -4051: Refusal("The isolated balance does not suffice.", "Add margin to the position, or reduce it."),
     -4084: Refusal("Not allowed yet.", "Try again later."),
     -4085: Refusal("The account's notional multiplier is not valid.", _SUPPORT),
     -4087: Refusal("The account may only reduce positions.", _SUPPORT),
@@ -114,6 +123,8 @@ CODES: dict[int, Refusal] = {
     -4208: Refusal("The position-limit service keeps this symbol at 20x or below.", "Stay at 20x or below."),
     -4209: Refusal("The symbol's maximum for this account is lower.", "Stay at or below the maximum named."),
     -4300: Refusal("The account is too young for more than 20x.", "Stay at 20x or below until the time named."),
+    -4400: Refusal("A trading rule locks the symbol: only reducing orders pass.", "Wait until the lock lifts."),
+    -4401: Refusal("A rule on large positions of this symbol stands against it.", "Reduce the position first."),
     -4402: Refusal("The symbol is not available in your region.", _SUPPORT),
     -4403: Refusal("Your region's maximum leverage is lower.", "Stay at or below the maximum named."),
     -5000: Refusal("The endpoint is not known at this address.", "Check rest_url; the API may have moved."),
@@ -131,8 +142,35 @@ STATUSES: dict[int, Refusal] = {
     ),
 }
 
+# What -2015 means where the same key opens Binance's other API, for Portfolio Margin.
+PORTFOLIO_MARGIN = Refusal(
+    "This is a Portfolio Margin account: it is served by another API (papi), and this one turns its keys away.",
+    "Change its leverage at Binance, or use a key of an account without Portfolio Margin here.",
+)
+
 # The two 503 bodies that Binance documents as definite failures. The third leaves the outcome open.
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
+
+
+_LIFTS = re.compile(r"by (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) \(UTC\)")
+_ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]+)")
+
+
+def read_lift_time(words: str) -> datetime | None:
+    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)"."""
+    named = _LIFTS.search(words)
+    return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone() if named else None
+
+
+def _advice(refusal: Refusal | None, words: str) -> str:
+    """The next step, with the time or address that the exchange's own words name."""
+    advice = refusal.advice if refusal else ""
+    lifts, address = read_lift_time(words), _ADDRESS.search(words)
+    if lifts is not None:
+        advice += f" It lifts on {moment(lifts)}, local time."
+    if address is not None:
+        advice += f" The exchange saw the request come from {address[1]}."
+    return advice.strip()
 
 
 def read_error(answer: Answer) -> ErrorBody | None:
@@ -165,15 +203,16 @@ def is_definite(answer: Answer) -> bool:
     return refusal is not None and refusal.executed == "no" and answer.status != 408
 
 
-def explain(answer: Answer, venue: Venue, asked: str) -> LeverageError:
+def explain(answer: Answer, venue: Venue, asked: str, refusal: Refusal | None = None) -> LeverageError:
     """The typed error for an answer that is not what was asked for.
 
     Args:
         answer: Any answer but a usable one.
         venue: Who gave it.
         asked: What had been asked, as "GET /fapi/v1/time".
+        refusal: What it means, where more is known than its code.
     """
-    error, refusal = read_error(answer), find_refusal(answer)
+    error, refusal = read_error(answer), refusal or find_refusal(answer)
     if 300 <= answer.status < 400:
         return UnexpectedAnswer(
             f"{venue.speaker} answered {asked} with a redirect, which is not followed: "
@@ -191,10 +230,23 @@ def explain(answer: Answer, venue: Venue, asked: str) -> LeverageError:
     code = error.code if error is not None and error.code < 0 else None
     told = code if code is not None else f"HTTP {answer.status}"
     said = f"says “{error.msg}” ({told})" if error else f"answered HTTP {answer.status}"
+    words = error.msg if error else ""
     meaning = refusal.meaning if refusal else ""
+    details = {
+        "headline": f"{venue.speaker} refused {asked}.",
+        "hint": _advice(refusal, words),
+        "code": code,
+        "http_status": answer.status,
+        "words": words,
+        "meaning": meaning,
+    }
     text = f"{venue.speaker} {said}. {meaning}".rstrip()
-    details = {"hint": refusal.advice if refusal else "", "code": code, "http_status": answer.status}
-    details["words"] = error.msg if error else ""
-    if answer.status in {418, 429} or code == -1003:
+    if is_rate_limit(answer):
         return RateLimited(text, retry_after=answer.retry_after, **details)
-    return RequestRefused(text, **details)  # type: ignore[arg-type]  # as declared two lines up
+    return RequestRefused(text, **details)  # type: ignore[arg-type]  # as declared above
+
+
+def is_rate_limit(answer: Answer) -> bool:
+    """Whether an answer says that this address sends too much."""
+    error = read_error(answer) if answer.status >= 400 else None
+    return answer.status in {418, 429} or (error is not None and error.code == -1003)

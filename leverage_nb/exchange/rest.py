@@ -1,14 +1,16 @@
-"""Signed requests to one venue: the clock, the signature, and typed errors."""
+"""Signed requests to one venue: the clock, the signature, the rate limit, and typed errors."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, RateLimited
 from leverage_nb.exchange import refusals
 from leverage_nb.exchange.credentials import Credentials
+from leverage_nb.exchange.limiter import limiter_of
 from leverage_nb.exchange.messages import ServerTime, decode
 from leverage_nb.exchange.signing import encode
 from leverage_nb.exchange.transport import Answer, Outgoing, Transport
@@ -19,6 +21,20 @@ Parameters = Sequence[tuple[str, str | int]]
 # Beyond this Binance's newest schema refuses; its older page names no maximum.
 MAX_RECV_WINDOW = 60_000
 
+# Request weights by Binance's endpoint pages; what is not named weighs 1.
+_WEIGHTS = {
+    "/fapi/v1/symbolConfig": 5,
+    "/fapi/v1/accountConfig": 5,
+    "/fapi/v3/positionRisk": 5,
+    "/fapi/v3/account": 5,
+}
+
+# A read that fails in passing is tried again after about these seconds, within its time budget.
+_PAUSES = (0.1, 0.3, 0.6)
+_PASSING_CODES = {-1000, -1001, -1006, -1007, -1008}
+
+_PORTFOLIO_MARGIN_PATH = "/papi/v1/um/leverageBracket"
+
 
 class RestClient:
     """Speaks to one venue with one key.
@@ -28,63 +44,131 @@ class RestClient:
         credentials: Whose key.
         timeout: Seconds to connect, and seconds for a whole answer.
         recv_window: Milliseconds for which the exchange may still act on a signed request.
+        weight_share: The part of the address's rate limit that all accounts of this process together may use.
+
+    Attributes:
+        venue: Where.
+        timeout: As given.
+        recv_window: As given.
+        limiter: The rate limit that all accounts at this address share.
 
     Raises:
-        Mistake: ``timeout`` or ``recv_window`` is out of range.
+        Mistake: ``timeout``, ``recv_window`` or ``weight_share`` is out of range.
     """
 
     def __init__(
-        self, venue: Venue, credentials: Credentials, *, timeout: float = 10.0, recv_window: int = 5000
+        self,
+        venue: Venue,
+        credentials: Credentials,
+        *,
+        timeout: float = 10.0,
+        recv_window: int = 5000,
+        weight_share: float = 0.5,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
             raise Mistake(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
         if not isinstance(recv_window, int) or not 1 <= recv_window <= MAX_RECV_WINDOW:
             raise Mistake(f"recv_window is in whole milliseconds, 1 to {MAX_RECV_WINDOW}; got {recv_window!r}.")
+        if not isinstance(weight_share, (int, float)) or not 0 < weight_share <= 1:
+            raise Mistake(f"weight_share is a part of the rate limit, above 0 and at most 1; got {weight_share!r}.")
         self.venue = venue
+        self.timeout = float(timeout)
+        self.recv_window = recv_window
         self._credentials = credentials
-        self._recv_window = recv_window
         self._transport = Transport(venue.rest_url, venue.speaker, timeout)
         self._clock_offset_ms = 0
+        self._portfolio_margin: bool | None = None
+        self.limiter = limiter_of(venue.rest_url)
+        self.limiter.join(self, float(weight_share))
 
     @property
     def account(self) -> str:
         """Whose key it is, as a fingerprint."""
         return f"key {self._credentials.fingerprint}"
 
-    def read(self, path: str, parameters: Parameters = (), *, signed: bool = True) -> bytes:
-        """``GET`` a resource. On -1021 the clock is compared and the request signed anew, once.
+    def read(
+        self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None
+    ) -> bytes:
+        """``GET`` a resource. What fails in passing is tried again; on -1021 the clock is compared first, once.
+
+        Args:
+            path: The endpoint.
+            parameters: In the order they are sent.
+            signed: Whether the endpoint wants key and signature.
+            within: Seconds for it all, where that is less than the client's time-out.
 
         Raises:
             NotConnected, NoAnswer, UnexpectedAnswer, RequestRefused: As they say.
         """
-        answer = self._exchange("GET", path, parameters, signed=signed)
-        if signed and _code(answer) == -1021:
-            self.compare_clocks()
-            answer = self._exchange("GET", path, parameters, signed=True)
-        if answer.status == 200 and _code(answer) >= 0:
-            return answer.body
-        raise refusals.explain(answer, self.venue, f"GET {path}")
+        deadline = time.monotonic() + min(within or self.timeout, self.timeout)
+        pauses = iter(_PAUSES)
+        clocks_compared = False
+        while True:
+            failure: LeverageError
+            try:
+                answer = self._exchange("GET", path, parameters, signed=signed, budget=_left(deadline))
+            except (NotConnected, NoAnswer) as exc:
+                failure, passing = exc, True
+            else:
+                code = _code(answer)
+                if answer.status == 200 and code >= 0:
+                    return answer.body
+                if signed and code == -1021 and not clocks_compared:
+                    clocks_compared = True
+                    self.compare_clocks(within=_left(deadline))
+                    continue
+                failure = self.explain(answer, f"GET {path}")
+                passing = answer.status >= 500 or answer.status == 408 or code in _PASSING_CODES
+            pause = next(pauses, None) if passing else None
+            if pause is None or time.monotonic() + pause >= deadline:
+                raise failure
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - keeps programs apart, hides nothing
 
-    def post(self, path: str, parameters: Parameters) -> Answer:
+    def post(self, path: str, parameters: Parameters, stamp: Callable[[], int] | None = None) -> Answer:
         """``POST`` a signed form, once, and hand back whatever was answered.
 
+        Args:
+            path: The endpoint.
+            parameters: In the order they are sent.
+            stamp: Called as the last thing before the request is signed and leaves; returns its timestamp. What it
+                raises stops the request.
+
         Raises:
+            RateLimited: It was held back; nothing left.
             NotConnected: Nothing left.
             NoAnswer: It left, and no complete answer came.
         """
-        answer = self._exchange("POST", path, parameters, signed=True)
+        answer = self._exchange("POST", path, parameters, signed=True, stamp=stamp)
         if _code(answer) == -1021:
             with suppress(LeverageError):  # whatever becomes of it, what was answered to the POST stands
-                self.compare_clocks()  # for the next one: what was posted is never sent again
+                self.compare_clocks()
         return answer
 
-    def compare_clocks(self) -> None:
-        """Learn the exchange's time from ``GET /fapi/v1/time``, as of the middle of the round trip."""
+    def time_ms(self) -> int:
+        """The exchange's time by this machine's clock, and what is known of the difference."""
+        return _now_ms() + self._clock_offset_ms
+
+    def compare_clocks(self, within: float | None = None) -> int:
+        """Ask the exchange for its time (``GET /fapi/v1/time``), and learn the difference as of mid-way.
+
+        Returns:
+            The exchange's time in milliseconds, as it said.
+        """
         before = _now_ms()
-        body = self.read("/fapi/v1/time", signed=False)
+        body = self.read("/fapi/v1/time", signed=False, within=within)
         after = _now_ms()
         told = decode(ServerTime, body, self.source("/fapi/v1/time")).server_time
         self._clock_offset_ms = told - (before + after) // 2
+        return told
+
+    def explain(self, answer: Answer, asked: str) -> LeverageError:
+        """The typed error for an answer that is not what was asked for, with all that is known of its cause."""
+        error = refusals.explain(answer, self.venue, asked)
+        if error.code == -2015 and self._is_portfolio_margin():
+            return refusals.explain(answer, self.venue, asked, refusals.PORTFOLIO_MARGIN)
+        if isinstance(error, RateLimited) and (until := self.limiter.blocked_until):
+            error.hint = f"Nothing more is sent before {until:%H:%M:%S}. Other programs at this address count too."
+        return error
 
     def source(self, path: str) -> str:
         """Whose answer to what, for error messages."""
@@ -92,19 +176,43 @@ class RestClient:
 
     def close(self) -> None:
         """Close the connections."""
+        self.limiter.leave(self)
         self._transport.close()
 
-    def _exchange(self, method: str, path: str, parameters: Parameters, *, signed: bool) -> Answer:
-        with self._transport.slot():
-            return self._transport.deliver(self._outgoing(method, path, parameters, signed=signed))
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters,
+        *,
+        signed: bool,
+        budget: float | None = None,
+        stamp: Callable[[], int] | None = None,
+    ) -> Answer:
+        weight = _WEIGHTS.get(path, 1)
+        self.limiter.admit(weight, self.timeout if budget is None else budget)
+        used = None
+        try:
+            with self._transport.slot(budget):
+                moment = stamp() if stamp else self.time_ms()
+                outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment if signed else None)
+                answer = self._transport.deliver(outgoing, budget)
+                used = answer.used_weight
+        finally:
+            self.limiter.note(weight, used)
+        if refusals.is_rate_limit(answer):
+            error = refusals.explain(answer, self.venue, f"{method} {path}")
+            if isinstance(error, RateLimited):
+                self.limiter.block(error)
+        return answer
 
-    def _outgoing(self, method: str, path: str, parameters: Parameters, *, signed: bool) -> Outgoing:
-        address = self.venue.rest_url + path
-        if not signed:
+    def _outgoing(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
+        """A request ready to leave; signed as of ``moment``, or not at all."""
+        address = base + path
+        if moment is None:
             query = encode(parameters)
             return Outgoing(method, path, f"{address}?{query}" if query else address, None, {})
-        moment = _now_ms() + self._clock_offset_ms
-        timed = (*parameters, ("recvWindow", self._recv_window), ("timestamp", moment))
+        timed = (*parameters, ("recvWindow", self.recv_window), ("timestamp", moment))
         headers = self._credentials.headers()
         if method == "GET":
             return Outgoing(method, path, f"{address}?{self._credentials.sign(encode(timed))}", None, headers)
@@ -112,9 +220,26 @@ class RestClient:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         return Outgoing(method, path, address, self._credentials.sign(encode(timed)), headers)
 
+    def _is_portfolio_margin(self) -> bool:
+        """Whether the key opens Binance's API for Portfolio Margin, which is the only way to tell such an account."""
+        if self._portfolio_margin is None and self.venue.papi_url:
+            transport = Transport(self.venue.papi_url, self.venue.speaker, min(3.0, self.timeout), connections=1)
+            asked = self._outgoing(
+                self.venue.papi_url, "GET", _PORTFOLIO_MARGIN_PATH, [("symbol", "BTCUSDT")], self.time_ms()
+            )
+            with suppress(LeverageError), transport.slot():
+                answer = transport.deliver(asked)
+                self._portfolio_margin = answer.status == 200 and b'"brackets"' in answer.body
+            transport.close()
+        return bool(self._portfolio_margin)
+
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _left(deadline: float) -> float:
+    return max(0.01, deadline - time.monotonic())
 
 
 def _code(answer: Answer) -> int:

@@ -69,9 +69,10 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
 
 
 def read_margin_assets(client: RestClient) -> dict[str, str]:
-    """Each listed symbol's margin asset."""
+    """Each listed symbol's margin asset; the rate limit that comes with them is taken note of."""
     path = "/fapi/v1/exchangeInfo"
     info = messages.decode(messages.ExchangeInfo, client.read(path, signed=False), client.source(path))
+    client.limiter.learn(info.weight_a_minute)
     return {row.symbol: row.margin_asset for row in info.symbols}
 
 
@@ -85,21 +86,24 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
     return told.mark_price
 
 
-def read_setting(client: RestClient, symbol: str, margin_asset: str = "") -> LeverageSetting:
-    """Read one symbol's leverage setting."""
+def read_setting(
+    client: RestClient, symbol: str, margin_asset: str = "", *, within: float | None = None
+) -> LeverageSetting:
+    """Read one symbol's leverage setting, within the given seconds where they are less than the client's time-out."""
     as_of = datetime.now().astimezone()  # before the read: it may be older than its answer, never newer
-    for row in _read_configs(client, symbol):
+    for row in _read_configs(client, symbol, within):
         if row.symbol == symbol:
             return _setting(client, row, margin_asset, as_of)
     raise UnexpectedAnswer(f"{client.source('/fapi/v1/symbolConfig')} does not name {symbol}.")
 
 
-def read_settings(client: RestClient, margin_assets: Mapping[str, str]) -> dict[str, LeverageSetting]:
+def read_settings(
+    client: RestClient, margin_assets: Mapping[str, str], *, within: float | None = None
+) -> dict[str, LeverageSetting]:
     """Read every symbol's leverage setting, in one request."""
     as_of = datetime.now().astimezone()
-    return {
-        row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), as_of) for row in _read_configs(client)
-    }
+    rows = _read_configs(client, within=within)
+    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), as_of) for row in rows}
 
 
 def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountState:
@@ -132,9 +136,11 @@ def _read(client: RestClient, kind: type[messages.T], path: str) -> messages.T:
     return messages.decode(kind, client.read(path), client.source(path))
 
 
-def _read_configs(client: RestClient, symbol: str | None = None) -> list[messages.SymbolConfig]:
+def _read_configs(
+    client: RestClient, symbol: str | None = None, within: float | None = None
+) -> list[messages.SymbolConfig]:
     path = "/fapi/v1/symbolConfig"
-    body = client.read(path, [("symbol", symbol)] if symbol else [])
+    body = client.read(path, [("symbol", symbol)] if symbol else [], within=within)
     return messages.decode(list[messages.SymbolConfig], body, client.source(path))
 
 

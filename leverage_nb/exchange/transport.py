@@ -47,6 +47,7 @@ class Answer:
     status: int
     body: bytes
     retry_after: float | None = None
+    used_weight: int | None = None
 
 
 class Outgoing:
@@ -59,6 +60,14 @@ class Outgoing:
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"
+
+    def scrub(self, answer: bytes) -> bytes:
+        """An answer without this request's key and signature: a page in between may repeat what it was sent."""
+        signature = (self.body or self.url).rpartition("signature=")[2]
+        for secret in (self.headers.get("X-MBX-APIKEY", ""), signature):
+            if len(secret) >= 32 and secret.encode() in answer:
+                answer = answer.replace(secret.encode(), b"***")
+        return answer
 
 
 class Transport:
@@ -93,20 +102,24 @@ class Transport:
         self._slots = threading.BoundedSemaphore(self._connections)
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Wait for a free connection, at most for the time budget; sign inside, so that no signature grows old waiting.
+    def slot(self, patience: float | None = None) -> Iterator[None]:
+        """Wait for a free connection; sign inside, so that no signature grows old waiting.
+
+        Args:
+            patience: Seconds to wait; the time budget when None.
 
         Raises:
             NotConnected: All connections stayed busy.
         """
+        patience = self._timeout if patience is None else patience
         if self._process != os.getpid():
             # After a fork parent and child hold the same sockets, and would read each other's answers.
             self._inherited = self._session  # kept, not closed: it is the parent's
             self._open()
         slots = self._slots
-        if not slots.acquire(timeout=self._timeout):
+        if not slots.acquire(timeout=patience):
             raise NotConnected(
-                f"All {self._connections} connections to {self._host} stayed busy for {self._timeout:g} s.",
+                f"All {self._connections} connections to {self._host} stayed busy for {patience:.3g} s.",
                 hint="Send less at the same time.",
             )
         try:
@@ -114,14 +127,19 @@ class Transport:
         finally:
             slots.release()
 
-    def deliver(self, outgoing: Outgoing) -> Answer:
+    def deliver(self, outgoing: Outgoing, budget: float | None = None) -> Answer:
         """Send once and read the whole answer. Redirects are not followed, nothing is sent again.
+
+        Args:
+            outgoing: What to send.
+            budget: Seconds to connect, and seconds for the answer, where that is less than the client's time-out.
 
         Raises:
             NotConnected: Nothing of the request left this machine.
             NoAnswer: It left, wholly or in part, and no complete answer came back in time.
         """
         failure: LeverageError | None = None
+        budget = self._timeout if budget is None else min(budget, self._timeout)
         departure.left = False
         try:
             response = self._session.request(
@@ -129,12 +147,14 @@ class Transport:
                 outgoing.url,
                 data=outgoing.body,
                 headers=outgoing.headers,
-                timeout=(self._timeout, self._timeout),
+                timeout=(budget, budget),
                 allow_redirects=False,
             )
-            return Answer(response.status_code, response.content, _retry_after(response))
+            used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+            body = outgoing.scrub(response.content)
+            return Answer(response.status_code, body, _retry_after(response), _number(used))
         except Exception as exc:  # noqa: BLE001 - whatever it was: left or not left is what must be told
-            failure = self._explain(exc)
+            failure = self._explain(exc, budget)
         except KeyboardInterrupt:
             pass
         del outgoing  # a verbose traceback prints what a frame still holds
@@ -145,7 +165,7 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _explain(self, exc: Exception) -> LeverageError:
+    def _explain(self, exc: Exception, budget: float) -> LeverageError:
         kinds = _kinds(exc)
         late = kinds & {"ConnectTimeout", "ReadTimeout", "ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}
         if not departure.left:
@@ -155,7 +175,7 @@ class Transport:
             )
             return NotConnected(f"{self._host} could not be reached: {reason}.", hint=advice)
         if late:
-            return NoAnswer(f"{self._speaker} sent no complete answer within {self._timeout:g} s.")
+            return NoAnswer(f"{self._speaker} sent no complete answer within {budget:.3g} s.")
         return NoAnswer(f"The connection to {self._host} broke before {self._speaker} had answered.")
 
 
@@ -189,8 +209,12 @@ def _kinds(exc: BaseException | None) -> set[str]:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() else None
+    seconds = _number(response.headers.get("Retry-After", ""))
+    return None if seconds is None else float(seconds)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 class _Session(requests.Session):

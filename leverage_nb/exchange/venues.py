@@ -18,6 +18,7 @@ class Venue:
         name: "simulator", "testnet" or "mainnet".
         speaker: Who answers, as the subject of a sentence.
         rest_url: Address of the REST API without a trailing slash; "" for a simulator not yet started.
+        papi_url: Where Portfolio Margin accounts are served instead; "" where nowhere is known.
         asks_first: Whether magic and panel ask before they change anything.
         where_keys_come_from: Where a user gets an API key for it.
     """
@@ -25,6 +26,7 @@ class Venue:
     name: str
     speaker: str
     rest_url: str
+    papi_url: str
     asks_first: bool
     where_keys_come_from: str
 
@@ -34,7 +36,9 @@ class Venue:
         Raises:
             Mistake: The address is not usable, or belongs to another venue.
         """
-        return replace(self, rest_url=_checked(rest_url, self))
+        address = _checked(rest_url, self)
+        own = urlsplit(address).hostname in _OWN_HOSTS[self.name]
+        return replace(self, rest_url=address, papi_url=self.papi_url if own else address)
 
 
 VENUES = {
@@ -44,6 +48,7 @@ VENUES = {
             name="simulator",
             speaker="The simulator",
             rest_url="",
+            papi_url="",
             asks_first=False,
             where_keys_come_from="A simulator prints its own key when it starts.",
         ),
@@ -51,6 +56,7 @@ VENUES = {
             name="testnet",
             speaker="Binance's testnet",
             rest_url="https://demo-fapi.binance.com",
+            papi_url="",
             asks_first=False,
             where_keys_come_from="Testnet keys are made at https://demo.binance.com (API Management).",
         ),
@@ -58,6 +64,7 @@ VENUES = {
             name="mainnet",
             speaker="Binance",
             rest_url="https://fapi.binance.com",
+            papi_url="https://papi.binance.com",
             asks_first=True,
             where_keys_come_from="Keys are made at https://www.binance.com (API Management); enable Futures.",
         ),

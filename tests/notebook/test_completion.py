@@ -60,7 +60,7 @@ def test_nothing_is_asked_while_typing(shell: InteractiveShell) -> None:
     """Tab asks the exchange nothing: what has not been read is not offered."""
     current()._client.read = None  # type: ignore[assignment,method-assign]  # any request would raise
     assert "BTCUSDT" in offered(shell, "%leverage B")
-    current()._tiers = None
+    current()._tiers._table = None
     assert "BTCUSDT" not in offered(shell, "%leverage B")
 
 

@@ -119,8 +119,8 @@ def test_reload_sees_a_change_made_elsewhere(panel: LeveragePanel, simulator: Si
 
 def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: Simulator) -> None:
     """An exchange that is gone, and even a slip of ours, is shown in the panel and never lost in a log."""
-    panel.account._load_tiers = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
-    panel.account._tiers = None
+    panel.account._tiers.load = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
+    panel.account._tiers._table = None
     click(panel, "apply", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.view.message
@@ -280,7 +280,7 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
     assert "The guard stops above 30x" in panel.view.message
-    account._met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    account._changer.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
 
@@ -352,7 +352,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
             for tier in symbols["SOLUSDT"].tiers
         ),
     )
-    account._tiers = None
+    account._tiers._table = None
     click(panel, "apply", 75)
     assert panel.state == "failed"
     assert "75 is not a leverage for SOLUSDT: it takes a whole number from 1 to 59" in panel.view.message

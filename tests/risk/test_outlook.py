@@ -48,7 +48,7 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
     """
     seen: Counter[str] = Counter()
     with Simulator(weight_limit=10**9) as simulator, connect_to(simulator) as account:
-        table = account._tier_table()
+        table = account._tiers.table()
 
         @settings(
             max_examples=runs, deadline=None, database=None, derandomize=alike, suppress_health_check=list(HealthCheck)

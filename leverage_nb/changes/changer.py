@@ -1,0 +1,152 @@
+"""Changer: makes the changes of one account, and keeps what follows from them: record, limits met, listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from weakref import WeakMethod
+
+from leverage_nb.changes.attempt import Order, change_leverage, not_sent
+from leverage_nb.changes.journal import Attempt, Journal
+from leverage_nb.changes.limits import Guard, MetLimits
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle
+from leverage_nb.errors import LeverageError, LeverageRefused, Mistake
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_settings
+from leverage_nb.risk.state import LeverageSetting
+
+
+class Changer:
+    """Makes the changes of one account.
+
+    Args:
+        client: Where, and with whose key.
+        journal: Where they are written down.
+        guard: The highest leverage that may be sent.
+
+    Attributes:
+        journal: As given.
+        guard: As given.
+        met_limits: What the exchange has named in a refusal.
+        changed_at: When the last change was begun.
+    """
+
+    def __init__(self, client: RestClient, journal: Journal, guard: Guard) -> None:
+        self._client = client
+        self.journal = journal
+        self.guard = guard
+        self.met_limits = MetLimits()
+        self.changed_at = datetime.fromtimestamp(0).astimezone()
+        self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
+
+    def change(
+        self, order: Order, setting: LeverageSetting | None = None, progress: Progress | None = None
+    ) -> LeverageChange:
+        """Make a change: see :func:`leverage_nb.changes.attempt.change_leverage`.
+
+        Raises:
+            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With the record.
+        """
+        self.check_guard(order.symbol, order.leverage)
+        self.changed_at = datetime.now().astimezone()
+        try:
+            change = change_leverage(self._client, self.journal, order, setting=setting, progress=progress)
+        except LeverageRefused as refused:
+            self.met_limits.remember(order.symbol, refused)
+            raise
+        if change.status == "applied":
+            self.met_limits.forget_below(order.symbol, order.leverage)
+        self._tell(change)
+        return change
+
+    def check_guard(self, symbol: str, leverage: int) -> None:
+        """Stop what the guard stops.
+
+        Raises:
+            ChangeNotSent: The leverage is above it.
+        """
+        limit = self.guard.limit()
+        if limit is not None and leverage > limit[0]:
+            stop = Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).", hint="Raise max_leverage to go higher.")
+            raise not_sent(self._client, symbol, leverage, stop)
+
+    # -- what was --------------------------------------------------------------------------------------------
+
+    def attempts(self) -> list[Attempt]:
+        """Every attempt of this account, oldest first.
+
+        Raises:
+            JournalUnusable: The journal cannot be read.
+        """
+        return self.journal.attempts(self._client.venue.rest_url, self._client.account)
+
+    def settle_earlier(self, progress: Progress | None = None, *, wait: bool = False) -> list[LeverageChange]:
+        """Look up what an earlier session, or this one, left open; and once more what had ended as not applied.
+
+        Args:
+            progress: Told what is awaited, and until when.
+            wait: Wait for attempts whose time is not past yet; else they are left as they are.
+
+        Returns:
+            The changes of which something was found.
+
+        Raises:
+            JournalUnusable: The journal cannot be read or written.
+        """
+        attempts = self.attempts()
+        awaited = [attempt for attempt in attempts if attempt.is_open]
+        if not wait:
+            awaited = [attempt for attempt in awaited if self._client.time_ms() > deadline_ms(attempt)]
+        found = settle(self._client, self.journal, awaited, progress=progress, until_closed=True)
+        changes = [attempt.change for attempt in found if not attempt.is_open]
+        last = {attempt.symbol: attempt for attempt in attempts}
+        doubtful = [attempt for attempt in last.values() if attempt.wants_another_look]
+        if doubtful:
+            with suppress(LeverageError):  # there will be another contact
+                assets = {attempt.symbol: attempt.margin_asset for attempt in doubtful}
+                settings = read_settings(self._client, assets)
+                changes += [attempt.change for attempt in look_again(self.journal, attempts, settings)]
+        for change in changes:
+            self._tell(change)
+        return changes
+
+    def last_to_undo(self) -> Attempt:
+        """The last change of this account that was applied and not taken back.
+
+        Raises:
+            Mistake: There is none, or a later one is not settled.
+            JournalUnusable: The journal cannot be read.
+        """
+        undone: set[int] = set()
+        for attempt in reversed(self.attempts()):
+            if attempt.number in undone or attempt.status not in {"applied", "unknown"}:
+                continue
+            if attempt.status == "unknown":
+                step = f"{attempt.symbol} {attempt.before}x → {attempt.requested}x"
+                raise Mistake(
+                    f"What became of the last change, {step}, is not known yet: nothing was undone.",
+                    hint="%leverage --history, or account.history(), looks it up.",
+                )
+            if attempt.undoes is None:
+                return attempt
+            undone.add(attempt.undoes)
+        raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
+
+    # -- who is told -----------------------------------------------------------------------------------------
+
+    def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
+        """Call a method with every change that is found applied, for as long as its object lives."""
+        self._listeners.append(WeakMethod(listener))
+
+    def _tell(self, change: LeverageChange) -> None:
+        if change.status != "applied":
+            return
+        for reference in list(self._listeners):
+            listener = reference()
+            if listener is None:
+                self._listeners.remove(reference)
+            else:
+                with suppress(Exception):  # a panel that cannot redraw must not turn a change into a failure
+                    listener(change)

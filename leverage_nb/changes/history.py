@@ -1,0 +1,55 @@
+"""The history as a table: what the journal holds of one account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from leverage_nb.changes.journal import Attempt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
+    """One row an attempt, oldest first.
+
+    Returns:
+        Index ``number`` (int64, the attempt's place in the journal); ``sent_at`` (datetime64, local time), ``symbol``,
+        ``before``, ``requested`` (int64), ``after`` (Int64; NA where nothing was confirmed), ``status``,
+        ``confirmed_by``, ``as_of`` (when the setting was seen that the status rests on; NaT where it rests on an
+        answer), ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code`` (Int64), ``undoes``
+        (Int64), ``note``.
+    """
+    import pandas as pd
+
+    from leverage_nb.frames import LeverageFrame
+
+    rows = list(attempts)
+    changes = [attempt.change for attempt in rows]
+    codes = [attempt.findings[-1].code if attempt.findings else None for attempt in rows]
+    columns = {
+        "sent_at": _moments([attempt.begun_at for attempt in rows]),
+        "symbol": pd.array([change.symbol for change in changes], dtype="object"),
+        "before": pd.array([attempt.before for attempt in rows], dtype="int64"),
+        "requested": pd.array([change.requested for change in changes], dtype="int64"),
+        "after": pd.array([change.after for change in changes], dtype="Int64"),
+        "status": pd.array([change.status for change in changes], dtype="object"),
+        "confirmed_by": pd.array([change.confirmed_by or "" for change in changes], dtype="object"),
+        "as_of": _moments([change.as_of for change in changes]),
+        "max_notional": pd.array([change.max_notional for change in changes], dtype="float64"),
+        "margin_asset": pd.array([change.margin_asset for change in changes], dtype="object"),
+        "code": pd.array(codes, dtype="Int64"),
+        "undoes": pd.array([attempt.undoes for attempt in rows], dtype="Int64"),
+        "note": pd.array([change.note for change in changes], dtype="object"),
+    }
+    index = pd.Index([attempt.number for attempt in rows], name="number", dtype="int64")
+    return LeverageFrame(columns, index=index)
+
+
+def _moments(moments: list[datetime | None]) -> pd.DatetimeIndex:
+    """Points in time as one column: local time, by the offset of now."""
+    import pandas as pd
+
+    return pd.to_datetime(pd.Index(moments, dtype="object"), utc=True).tz_convert(datetime.now().astimezone().tzinfo)

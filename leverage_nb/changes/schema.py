@@ -1,0 +1,63 @@
+"""The journal's tables, as the steps that lead from each version of them to the next.
+
+A step that was released is never altered: another is added after it.
+"""
+
+from __future__ import annotations
+
+# "LEVR": tells a journal from any other SQLite file.
+APPLICATION_ID = 0x4C455652
+
+
+def _append_only(table: str) -> tuple[str, ...]:
+    refuse = "BEGIN SELECT RAISE(ABORT, 'the journal is appended to, never altered'); END"
+    return (
+        f"CREATE TRIGGER {table}_are_not_altered BEFORE UPDATE ON {table} {refuse}",
+        f"CREATE TRIGGER {table}_are_not_deleted BEFORE DELETE ON {table} {refuse}",
+    )
+
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE attempts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            begun_at TEXT NOT NULL,
+            venue TEXT NOT NULL,
+            address TEXT NOT NULL,
+            account TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            margin_asset TEXT NOT NULL,
+            before INTEGER NOT NULL,
+            requested INTEGER NOT NULL,
+            timestamp_ms INTEGER NOT NULL,
+            recv_window_ms INTEGER NOT NULL,
+            process TEXT NOT NULL,
+            undoes INTEGER REFERENCES attempts (id),
+            plan TEXT
+        )""",
+        "CREATE INDEX attempts_by_account ON attempts (address, account, symbol)",
+        """CREATE TABLE findings (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            attempt INTEGER NOT NULL REFERENCES attempts (id),
+            found_at TEXT NOT NULL,
+            source TEXT NOT NULL,
+            status TEXT NOT NULL,
+            closes INTEGER NOT NULL,
+            leverage INTEGER,
+            max_notional REAL,
+            as_of TEXT,
+            code INTEGER,
+            http_status INTEGER,
+            note TEXT NOT NULL
+        )""",
+        "CREATE INDEX findings_by_attempt ON findings (attempt)",
+        # An index by hand, kept by the triggers: looking for open attempts stays fast however long the journal grows.
+        "CREATE TABLE open_attempts (attempt INTEGER PRIMARY KEY REFERENCES attempts (id))",
+        """CREATE TRIGGER an_attempt_opens AFTER INSERT ON attempts
+            BEGIN INSERT INTO open_attempts VALUES (NEW.id); END""",
+        """CREATE TRIGGER a_finding_closes AFTER INSERT ON findings WHEN NEW.closes
+            BEGIN DELETE FROM open_attempts WHERE attempt = NEW.attempt; END""",
+        *_append_only("attempts"),
+        *_append_only("findings"),
+    ),
+)

@@ -1,0 +1,184 @@
+"""Settling: what became of attempts whose answer was not definite.
+
+An attempt stays open until the exchange itself says that ``timestamp + recvWindow`` and a grace are past; only a look
+at the setting that is taken after that may say that it was not applied. A look that shows the target says so at once.
+One settler for one attempt or many: many are looked up by a single request.
+
+That recvWindow bounds when the exchange acts on a request is an inference (it is documented for when it accepts one).
+So what was settled as not applied is looked at once more on the next contact, and the journal corrects itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from leverage_nb.changes.journal import Attempt, Finding, Journal
+from leverage_nb.errors import JournalUnusable, LeverageError
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_setting, read_settings
+from leverage_nb.risk.state import LeverageSetting
+
+# On top of recvWindow: what the exchange may take to act on a request it has accepted in time.
+GRACE_MS = 1000
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+
+Progress = Callable[[str], None]
+
+
+def deadline_ms(attempt: Attempt) -> int:
+    """Until when the exchange may act on an attempt, by its own clock."""
+    return attempt.timestamp_ms + attempt.recv_window_ms + GRACE_MS
+
+
+def deadline(client: RestClient, attempts: Iterable[Attempt]) -> datetime:
+    """The same for the last of several attempts, by this machine's clock."""
+    left = (max(map(deadline_ms, attempts)) - client.time_ms()) / 1000
+    return datetime.fromtimestamp(time.time() + max(left, 0)).astimezone()
+
+
+def settle(
+    client: RestClient,
+    journal: Journal,
+    attempts: Sequence[Attempt],
+    *,
+    progress: Progress | None = None,
+    patience: float | None = None,
+    until_closed: bool = False,
+) -> list[Attempt]:
+    """Find out what became of attempts, and write it down.
+
+    Args:
+        client: Of the account that sent them.
+        journal: Which holds them.
+        attempts: Open ones.
+        progress: Told once what is awaited, and until when.
+        patience: Seconds to go on looking after the last of them can no longer be carried out; the client's time-out
+            when None.
+        until_closed: Not content with having seen the target: go on until nothing more can come of them.
+
+    Returns:
+        The attempts with what was found, in their order; "unknown" remains what could not be looked up in time.
+    """
+    if not attempts:
+        return []
+    until = deadline(client, attempts)
+    if progress is not None:
+        names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
+        with suppress(Exception):  # whoever shows it must not decide what becomes of a change
+            progress(f"no answer about {names}; asking the exchange, settled by {until:%H:%M:%S}")
+    left = max(0.0, until.timestamp() - time.time())
+    give_up = time.monotonic() + left + (client.timeout if patience is None else patience)
+    settled: dict[int, Attempt] = {}
+    pause = _FIRST_PAUSE
+    while True:
+        awaited = [attempt for attempt in attempts if attempt.number not in settled]
+        past = _past(client, awaited, give_up)
+        # Another process's attempt is its own to look up until its time is past.
+        worth_a_look = [a for a in awaited if a.number in past or (a.is_ours and not until_closed)]
+        for attempt, setting in _look(client, worth_a_look, give_up).items():
+            finding = _judge(attempt, setting, is_past=attempt.number in past)
+            if finding is not None:
+                settled[attempt.number] = write(journal, attempt, finding, unless_closed=True)
+        awaited = [attempt for attempt in awaited if attempt.number not in settled]
+        now = time.monotonic()
+        if not awaited or now >= give_up:
+            return [settled.get(attempt.number, attempt) for attempt in attempts]
+        next_past = min((deadline_ms(attempt) for attempt in awaited if attempt.number not in past), default=None)
+        wait = pause if next_past is None else min(pause, max(0.02, (next_past - client.time_ms()) / 1000 + 0.005))
+        time.sleep(min(wait, give_up - now))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def write(journal: Journal, attempt: Attempt, finding: Finding, *, unless_closed: bool = False) -> Attempt:
+    """Add a finding to the journal. Where that fails the finding holds all the same, and says so."""
+    try:
+        return journal.add(attempt, finding, unless_closed=unless_closed)
+    except JournalUnusable as exc:
+        unwritten = f"{finding.note} This could not be written down: {exc.message}".strip()
+        return attempt.found(replace(finding, note=unwritten))
+
+
+def look_again(journal: Journal, attempts: Iterable[Attempt], settings: Mapping[str, LeverageSetting]) -> list[Attempt]:
+    """Look once more at the last attempt on each symbol, where it was settled as not applied, by settings just read.
+
+    Returns:
+        The attempts whose status is another now.
+    """
+    last = {attempt.symbol: attempt for attempt in attempts}  # in the journal's order: the last one stays
+    corrected = []
+    for attempt in last.values():
+        setting, seen_at = settings.get(attempt.symbol), attempt.change.as_of
+        if not attempt.wants_another_look or setting is None:
+            continue
+        if setting.as_of is None or seen_at is None or setting.as_of <= seen_at:
+            continue
+        again = _judge(attempt, setting, is_past=True)
+        if again is not None and again.status == "applied":
+            corrected.append(write(journal, attempt, replace(again, note=_LATE)))
+        elif again is not None:
+            write(journal, attempt, replace(attempt.findings[-1], found_at=again.found_at))
+    return corrected
+
+
+_LATE = "It was there on a later look: carried out after its time, or changed by someone else."
+
+
+def _past(client: RestClient, attempts: Iterable[Attempt], give_up: float) -> set[int]:
+    """Which attempts the exchange says can no longer be carried out; it is asked when this clock says so."""
+    ended = [attempt for attempt in attempts if client.time_ms() > deadline_ms(attempt)]
+    if not ended:
+        return set()
+    try:
+        told = client.compare_clocks(within=_within(give_up))
+    except LeverageError:
+        return set()
+    return {attempt.number for attempt in ended if told > deadline_ms(attempt)}
+
+
+def _look(client: RestClient, attempts: Sequence[Attempt], give_up: float) -> dict[Attempt, LeverageSetting]:
+    """The settings of the attempts' symbols, in one request; what cannot be read is left out."""
+    symbols = {attempt.symbol for attempt in attempts}
+    if not symbols:
+        return {}
+    try:
+        if len(symbols) == 1:
+            symbol, asset = attempts[0].symbol, attempts[0].margin_asset
+            found = {symbol: read_setting(client, symbol, asset, within=_within(give_up))}
+        else:
+            assets = {attempt.symbol: attempt.margin_asset for attempt in attempts}
+            found = read_settings(client, assets, within=_within(give_up))
+    except LeverageError:
+        return {}
+    return {attempt: found[attempt.symbol] for attempt in attempts if attempt.symbol in found}
+
+
+def _within(give_up: float) -> float:
+    return max(0.05, give_up - time.monotonic())
+
+
+def _judge(attempt: Attempt, setting: LeverageSetting, *, is_past: bool) -> Finding | None:
+    """What a look says of an attempt; None where it says nothing yet."""
+    at_target = setting.leverage == attempt.requested
+    if not at_target and not is_past:
+        return None
+    seen_there = at_target or any(finding.status == "applied" for finding in attempt.findings)
+    finding = Finding(
+        found_at=datetime.now(tz=UTC).astimezone(),
+        source="symbolConfig",
+        status="applied" if seen_there else "not_applied" if setting.leverage == attempt.before else "superseded",
+        closes=is_past,
+        leverage=setting.leverage,
+        max_notional=setting.max_notional,
+        as_of=setting.as_of,
+    )
+    if seen_there and not at_target:
+        # It was seen at the target while it was open; what is there now came after.
+        earlier = next(found for found in reversed(attempt.findings) if found.status == "applied")
+        note = f"Since then the leverage was changed: it is at {setting.leverage}x."
+        return replace(earlier, found_at=finding.found_at, closes=True, note=note)
+    return finding
