@@ -443,6 +443,16 @@ class Account:
         """
         return [attempt.change for attempt in self._changer.attempts() if attempt.is_open]
 
+    def last_changes(self, count: int) -> list[LeverageChange]:
+        """The last changes that were sent, newest first, and every one that is not settled. Asks nobody.
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        attempts = self._changer.attempts()
+        recent = {attempt.number for attempt in attempts[-count:]}
+        return [attempt.change for attempt in reversed(attempts) if attempt.number in recent or attempt.is_open]
+
     def preview_undo(self) -> Preview:
         """What it would do to take back the last change that was applied and still stands; ``.apply()`` does it.
 

@@ -115,9 +115,16 @@ class Shown:
         printer.text(str(self))
 
 
-def message(text: str, hint: str = "", tone: Tone = "plain") -> str:
-    """A short HTML message with an optional next step, for the panel's message area."""
+def message(text: str, hint: str = "", tone: Tone = "plain", rows: Iterable[tuple[str, str]] = ()) -> str:
+    """A short HTML message with labelled rows and a next step, for the panel's message area."""
     then = f'<div style="color:{_SOFT}">{escape(hint)}</div>' if hint else ""
+    lines = "".join(
+        f'<tr style="background:none"><td style="text-align:left;vertical-align:top;padding:0 10px 0 0;color:{_SOFT}">'
+        f'{escape(name)}</td><td style="text-align:left;padding:0">{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    if lines:
+        then = f'<table style="border:none;border-collapse:collapse">{lines}</table>' + then
     return (
         f'<div class="leverage-message" style="border-left:4px solid {_TONES[tone]};padding:2px 10px">'
         f"<div>{escape(text)}</div>{then}</div>"

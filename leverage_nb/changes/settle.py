@@ -70,7 +70,7 @@ def settle(
     if progress is not None:
         names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
         with suppress(Exception):  # whoever shows it must not decide what becomes of a change
-            progress(f"no answer about {names}; asking the exchange, settled by {until:%H:%M:%S}")
+            progress(f"no definite answer about {names}; asking the exchange, settled by {until:%H:%M:%S}")
     left = max(0.0, until.timestamp() - time.time())
     give_up = time.monotonic() + left + (client.timeout if patience is None else patience)
     settled: dict[int, Attempt] = {}
@@ -175,6 +175,7 @@ def _judge(attempt: Attempt, setting: LeverageSetting, *, is_past: bool) -> Find
         leverage=setting.leverage,
         max_notional=setting.max_notional,
         as_of=setting.as_of,
+        note=attempt.findings[-1].note if attempt.findings else "",
     )
     if seen_there and not at_target:
         # It was seen at the target while it was open; what is there now came after.

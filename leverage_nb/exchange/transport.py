@@ -176,7 +176,7 @@ class Transport:
             return NotConnected(f"{self._host} could not be reached: {reason}.", hint=advice)
         if late:
             return NoAnswer(f"{self._speaker} sent no complete answer within {budget:.3g} s.")
-        return NoAnswer(f"The connection to {self._host} broke before {self._speaker} had answered.")
+        return NoAnswer(f"The connection to {self._host} broke before an answer had come.")
 
 
 # Names along the chain of an exception, most telling first: what happened, and what to do.

@@ -19,7 +19,9 @@ from IPython.core.completer import (
 if TYPE_CHECKING:
     from leverage_nb.account import Account
 
-FLAGS = ("--brackets", "--dry-run", "--force", "--help", "--notional", "--plot", "--venue", "--yes")
+FLAGS = (
+    "--brackets", "--dry-run", "--force", "--help", "--history", "--notional", "--plot", "--undo", "--venue", "--yes",
+)  # fmt: skip
 VENUES = ("simulator", "testnet", "mainnet")
 
 # "%leverage ..." at the start of a line, or as what is assigned: "r = %leverage B".

@@ -46,6 +46,8 @@ function render({ model, el }) {
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
   const cancel = element("button", "leverage-cancel", actions, "Cancel");
+  const check = element("button", "leverage-check", actions, "Check again");
+  check.title = "Ask the exchange what became of the change";
   const reload = element("button", "leverage-reload", actions, "Reload");
   reload.title = "Read tiers and setting again";
   const waiting = element("span", "leverage-waiting", actions);
@@ -178,17 +180,19 @@ function render({ model, el }) {
     const state = model.get("state");
     const reviewing = state === "reviewing" && model.get("reviewed") === leverage;
     const pending = clicks > model.get("answered");
-    const busy = lost || pending || state === "applying";
+    const busy = lost || pending || state === "applying" || state === "checking";
     // What is applied is what is on the screen: never a number other than the one in the field.
     const agreed = known && field.value === String(leverage) && complaint.textContent === ""
       && table.verdict[leverage - 1] !== "refused";
-    apply.disabled = busy || !agreed || (leverage === table.current && !reviewing);
+    apply.disabled = busy || state === "unknown" || !agreed || (leverage === table.current && !reviewing);
     apply.textContent = !agreed || leverage === table.current
       ? "Apply"
       : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.current}x → ${leverage}x`;
     apply.classList.toggle("leverage-confirm", reviewing);
     cancel.hidden = !reviewing;
     cancel.disabled = busy;
+    check.hidden = state !== "unknown";
+    check.disabled = busy;
     reload.disabled = busy;
     waiting.textContent = lost
       ? "This panel has lost its kernel and sends nothing. Run the cell again."
@@ -248,6 +252,7 @@ function render({ model, el }) {
     click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
   });
   cancel.addEventListener("click", () => click("cancel", "cancel"));
+  check.addEventListener("click", () => click("check", "check again"));
   reload.addEventListener("click", () => click("reload", "reload"));
 
   const listeners = {

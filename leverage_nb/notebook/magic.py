@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -12,7 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import Mistake, UnknownSymbol
+from leverage_nb.errors import JournalUnusable, Mistake, UnknownSymbol
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
@@ -41,12 +42,18 @@ class LeverageMagics(Magics):
         config=True
     )
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._told: WeakSet[Account] = WeakSet()
+
     max_leverage = Int(0, help="The guard: nothing above it is sent. 0: not set. Read at each call.").tag(config=True)
 
     @magic_arguments()
     @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
     @argument("--brackets", action=_Once, nargs=0, default=False, help="The tiers as a DataFrame.")
     @argument("--plot", action=_Once, nargs=0, default=False, help="Max notional against leverage.")
+    @argument("--history", action=_Once, nargs=0, default=False, help="Every change that was sent, as a DataFrame.")
+    @argument("--undo", action=_Once, nargs=0, default=False, help="Take back the last change that still stands.")
     @argument("-n", "--dry-run", action=_Once, nargs=0, default=False, help="Show what it would do; send nothing.")
     @argument("--force", action=_Once, nargs=0, default=False, help="Send although a refusal is expected.")
     @argument("--notional", action=_Once, help="With max: the size it must still allow, as 250k, 2m or 2e6.")
@@ -71,6 +78,8 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
+            %leverage [BTCUSDT ...] --history     what was changed, and what is known of it
+            %leverage --undo                      take the last change back; again: the one before
             %leverage --venue testnet             use the testnet from here on
 
         Every call returns its object: ``change = %leverage BTCUSDT 10``.
@@ -81,9 +90,20 @@ class LeverageMagics(Magics):
             return None
         account = self._account(options)
         self._guard()
+        self._tell_earlier(account)
         symbols, leverage = _split(options.words, account)
+        one_of = [name for name in ("brackets", "plot", "history", "undo") if getattr(options, name)]
+        if len(one_of) > 1:
+            raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
+        if one_of and leverage is not None:
+            raise Mistake(f"{leverage} has no meaning beside --{one_of[0]}.")
+        if options.undo:
+            return self._undo(account, symbols, options)
+        if options.history:
+            history = account.history()
+            return history[history["symbol"].isin(symbols)] if symbols else history
         if options.brackets or options.plot:
-            return self._tiers(options, account, symbols, leverage)
+            return self._tiers(options, account, symbols)
         if leverage is not None:
             return self._change(account, symbols[0], leverage, options)
         for name in ("dry_run", "force", "notional"):
@@ -121,18 +141,14 @@ class LeverageMagics(Magics):
     def _account(self, options: argparse.Namespace) -> Account:
         from leverage_nb.connecting import current, switch
 
-        alone = not (options.words or options.brackets or options.plot)
+        alone = not (options.words or options.brackets or options.plot or options.history or options.undo)
         if options.venue and not alone:
             return current(options.venue)
         account = switch(options.venue or self.venue)
         self.venue = account.venue
         return account
 
-    def _tiers(self, options: argparse.Namespace, account: Account, symbols: list[str], leverage: str | None) -> Any:
-        if leverage is not None:
-            raise Mistake(f"{leverage} has no meaning beside --brackets or --plot.")
-        if options.brackets and options.plot:
-            raise Mistake("--brackets or --plot: one at a time.")
+    def _tiers(self, options: argparse.Namespace, account: Account, symbols: list[str]) -> Any:
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if not symbols:
@@ -156,9 +172,22 @@ class LeverageMagics(Magics):
             )
         else:
             wanted = account.check_leverage(symbol, leverage)
-        preview = account.preview(symbol, wanted)
+        return self._apply(account, account.preview(symbol, wanted), options)
+
+    def _undo(
+        self, account: Account, symbols: list[str], options: argparse.Namespace
+    ) -> LeverageChange | Preview | None:
+        if symbols or options.notional:
+            raise Mistake("--undo takes back the last change of this account, whatever its symbol: it goes alone.")
+        return self._apply(account, account.preview_undo(), options)
+
+    def _apply(
+        self, account: Account, preview: Preview, options: argparse.Namespace
+    ) -> LeverageChange | Preview | None:
+        """Make a previewed change, after a question where the venue asks one."""
         if options.dry_run:
             return preview
+        symbol, wanted = preview.symbol, preview.after
         account.check_guard(symbol, wanted)
         sends = preview.verdict in {"ok", "cannot predict"} or (preview.verdict == "refused" and options.force)
         asks = account.asks_first and sends and not options.yes
@@ -169,7 +198,22 @@ class LeverageMagics(Magics):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
         # After a question what was shown may have moved; right after the reads it has not.
-        return preview.apply(force=options.force) if asks else account.apply_now(preview, force=options.force)
+        if asks:
+            return preview.apply(force=options.force, progress=_say)
+        return account.apply_now(preview, force=options.force, progress=_say)
+
+    def _tell_earlier(self, account: Account) -> None:
+        """Once an account: what became of changes that an earlier session left without a definite answer."""
+        if account in self._told:
+            return
+        self._told.add(account)
+        try:
+            for change in account.settle(_say, wait=False):
+                display(change)
+            for change in account.open_changes():
+                _say(f"{change.headline}; %leverage --history looks it up once it can be known")
+        except JournalUnusable as exc:
+            _say(str(exc))
 
 
 # A flag that chooses real money is written out: argparse would take --ven for --venue.
@@ -204,6 +248,11 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
             raise
         word = symbols[1]
     raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
+
+
+def _say(text: str) -> None:
+    """A line under the cell, while it runs."""
+    display({"text/plain": f"{text[:1].upper()}{text[1:]}."}, raw=True)
 
 
 def _confirmed(question: str) -> bool:

@@ -7,7 +7,12 @@ from datetime import datetime
 
 from leverage_nb.account import Account
 from leverage_nb.cards import Card, Shown, amount, moment, percent
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.errors import JournalUnusable
 from leverage_nb.risk.state import AccountState, Balance, Position
+
+# How many of the last changes are shown.
+LAST = 3
 
 EXAMPLES = (
     "%leverage BTCUSDT          tiers, chart and slider",
@@ -25,18 +30,26 @@ class Overview(Shown):
         account: Whose, as a key fingerprint.
         state: Positions, balances, settings and modes.
         as_of: When it was read, in local time.
+        changes: The last changes, newest first, and every one that is not settled.
+        trouble: What is wrong with the journal; "" where nothing is.
     """
 
     venue: str
     account: str
     state: AccountState
     as_of: datetime
+    changes: tuple[LeverageChange, ...] = ()
+    trouble: str = ""
 
     @classmethod
     def of(cls, account: Account) -> Overview:
         """Read the account."""
         as_of = datetime.now().astimezone()
-        return cls(account.venue, account.label, account.state(), as_of)
+        state = account.state()
+        try:
+            return cls(account.venue, account.label, state, as_of, tuple(account.last_changes(LAST)))
+        except JournalUnusable as exc:
+            return cls(account.venue, account.label, state, as_of, trouble=str(exc))
 
     def card(self) -> Card:
         """The overview as a card."""
@@ -49,6 +62,8 @@ class Overview(Shown):
         rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
+        rows += [("not settled" if c.status == "unknown" else "changed", _change_text(c)) for c in self.changes]
+        rows += [("journal", self.trouble)] if self.trouble else []
         held = any(position.amount for position in state.positions)
         note = f"As of {moment(self.as_of)}."
         if not held:
@@ -56,6 +71,10 @@ class Overview(Shown):
         if self.venue == "simulator":
             note += " Nothing here touches Binance."
         return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
+
+
+def _change_text(change: LeverageChange) -> str:
+    return f"{change.headline}, {moment(change.sent_at)}" if change.sent_at else change.headline
 
 
 def _balance_text(balance: Balance) -> str:

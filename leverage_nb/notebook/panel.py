@@ -18,11 +18,11 @@ from leverage_nb.account import Account
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
-from leverage_nb.errors import ChangeInterrupted, LeverageError, Mistake
+from leverage_nb.errors import ChangeInterrupted, JournalUnusable, LeverageError, Mistake, OutcomeUnknown
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.leverage import parse_notional
 
-STATES = ("editing", "reviewing", "applying", "done", "failed")
+STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
 
 class LeveragePanel(ipywidgets.VBox):
@@ -42,7 +42,8 @@ class LeveragePanel(ipywidgets.VBox):
     """
 
     state = traitlets.Enum(STATES, default_value="editing")
-    """"editing", "reviewing" (a venue that asks first awaits a confirmation), "applying", "done", "failed"."""
+    """"editing", "reviewing" (a venue that asks first awaits a confirmation), "applying", "checking" (no definite
+    answer came: the exchange is being asked), "unknown" (nor could it be looked up), "done", "failed"."""
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
         self.account = account or current()
@@ -83,12 +84,10 @@ class LeveragePanel(ipywidgets.VBox):
             UnknownSymbol: There is no such symbol.
         """
         self._show(self.account.find_symbol(symbol))
-        self._say("editing", "")
 
     def reload(self) -> None:
         """Read tiers and setting of the symbol on show again; the slider stays where it is, if it can."""
         self._show(self.symbol, self.slider.value)
-        self._say("editing", "")
 
     # -- what the browser sends -------------------------------------------------------------------------------
 
@@ -97,6 +96,7 @@ class LeveragePanel(ipywidgets.VBox):
             "apply": self._apply,
             "confirm": self._confirm,
             "cancel": lambda _: self._say("editing", ""),
+            "check": lambda _: self._check(),
             "reload": lambda _: self.reload(),
             "notional": self._resize,
         }.get(str(content.get("kind")))
@@ -152,13 +152,37 @@ class LeveragePanel(ipywidgets.VBox):
     def _change(self, preview: Preview) -> None:
         self._say("applying", "")
         try:
-            change = preview.apply()
+            change = preview.apply(progress=self._await)
         finally:
             with suppress(LeverageError):  # whatever came of it, what is shown next is what is there
                 self._read(self.symbol)
+        self._report(change)
+
+    def _report(self, change: LeverageChange) -> None:
         card = change.card()
-        detail = "; ".join(f"{name} {value}" for name, value in card.rows)
-        self._say("done", cards.message(card.title, f"{detail}. {card.note}", card.tone))
+        state = {"applied": "done", "unchanged": "done", "unknown": "unknown"}.get(change.status, "failed")
+        self._say(state, cards.message(card.title, card.note, card.tone, card.rows))
+
+    def _await(self, text: str) -> None:
+        self._say("checking", cards.message(f"{text[:1].upper()}{text[1:]}.", tone="warn"))
+
+    def _check(self) -> None:
+        """Look up what became of a change that had no definite answer."""
+        found = [change for change in self.account.settle(self._await) if change.symbol == self.symbol]
+        self._read(self.symbol)
+        if not self._say_what_is_open():
+            self._report(found[-1]) if found else self._say("editing", "")
+
+    def _say_what_is_open(self) -> bool:
+        """Show that a change of the symbol on show is not settled, or that changes cannot be recorded, if so."""
+        try:
+            still = [change for change in self.account.open_changes() if change.symbol == self.symbol]
+        except JournalUnusable as exc:
+            self._say("failed", cards.message(exc.message, exc.hint, "bad"))
+            return True
+        if still and still[-1].status == "unknown":
+            self._report(still[-1])
+        return bool(still) and still[-1].status == "unknown"
 
     def _resize(self, content: dict[str, Any]) -> None:
         """Another what-if size: the same look, another ladder."""
@@ -178,13 +202,11 @@ class LeveragePanel(ipywidgets.VBox):
         # Emptied at once: the list offers every symbol again, and the box never names another than the chart.
         self.picker.value = ""
         symbol = self.account.find_symbol(text)
-        if symbol != self.symbol:
-            self._show(symbol)
-        self._say("editing", "")
+        self._show(symbol, self.slider.value if symbol == self.symbol else None)
 
     def _move(self, _event: dict[str, Any]) -> None:
         # Late echoes of a busy time repeat the value: only a move away takes back what was said, or asked, about it.
-        if self.state != "applying" and self.slider.value != self._said_at:
+        if self.state not in {"applying", "checking", "unknown"} and self.slider.value != self._said_at:
             self._say("editing", "")
 
     def _changed(self, change: LeverageChange) -> None:
@@ -192,7 +214,7 @@ class LeveragePanel(ipywidgets.VBox):
 
         Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
         """
-        if self.state == "applying" or change.symbol != self.symbol or change.after is None:
+        if self.state in {"applying", "checking"} or change.symbol != self.symbol or change.after is None:
             return
         look = self._look
         setting = replace(look.setting, leverage=change.after, max_notional=change.max_notional, as_of=change.sent_at)
@@ -206,8 +228,11 @@ class LeveragePanel(ipywidgets.VBox):
         def run(content: dict[str, Any]) -> None:
             try:
                 handler(content)
-            except (LeverageError, ChangeInterrupted) as exc:
-                self._say("failed", cards.message(exc.message, exc.hint, "bad"))
+            except (OutcomeUnknown, ChangeInterrupted) as exc:
+                self._say("unknown", cards.message(exc.message, "Check again looks it up.", "warn"))
+            except LeverageError as exc:
+                text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)
+                self._say("failed", cards.message(text, hint, "bad", exc.rows))
             except KeyboardInterrupt:
                 self._say("failed", cards.message("Interrupted.", "Reload shows what the setting is now.", "warn"))
             except Exception as exc:  # noqa: BLE001 - the message area is the last place to show it
@@ -224,6 +249,8 @@ class LeveragePanel(ipywidgets.VBox):
             self._notional = 0.0
         self._read(symbol, leverage or 0)
         self.picker.placeholder = f"{symbol}: type another"
+        if not self._say_what_is_open():
+            self._say("editing", "")
 
     def _read(self, symbol: str, leverage: int | None = None) -> None:
         """Look at the account and draw what is seen.

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 
+from leverage_nb.simulator.faults import KINDS
 from leverage_nb.simulator.server import Simulator
 
 
@@ -16,8 +17,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m leverage_nb.simulator",
         description="A Binance USDⓈ-M Futures simulator on loopback. Nothing is sent to Binance.",
+        epilog="Faults:\n" + "\n".join(f"  {name:<20}{kind.about}" for name, kind in KINDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
+    parser.add_argument(
+        "--faults",
+        default="",
+        metavar="LIST",
+        help="what goes wrong, by commas: NAME[=SECONDS][@METHOD /path][:CHANCE][xTIMES]; "
+        "on POST /fapi/v1/leverage, always, unless said otherwise",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the faults that come by chance")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error(f"a port is a number from 0 to 65535; got {options.port}")
@@ -25,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     try:
-        simulator = Simulator(port=options.port)
+        simulator = Simulator(port=options.port, seed=options.seed)
+        simulator.inject_text(options.faults)
+    except ValueError as exc:
+        simulator.close()
+        parser.error(str(exc))
     except OSError as exc:
         print(f"cannot serve on port {options.port}: {exc}", file=sys.stderr)
         return 1

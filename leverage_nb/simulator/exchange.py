@@ -10,8 +10,10 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from leverage_nb.simulator import answers
 from leverage_nb.simulator.account import Account, Refused
@@ -41,6 +43,25 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """A leverage that was really set, by whomever.
+
+    Attributes:
+        at: When, in seconds since the epoch.
+        symbol: Of which symbol.
+        before: The leverage before.
+        after: The leverage after; the same where it was there already.
+        timestamp: The timestamp of the request that asked for it; None for another client.
+    """
+
+    at: float
+    symbol: str
+    before: int
+    after: int
+    timestamp: int | None
+
+
+@dataclass(frozen=True)
 class Route:
     """An endpoint: the method that answers it, what it asks of the caller, what it weighs."""
 
@@ -63,6 +84,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v3/balance"): Route("balance_v3", "signed", 5),
     ("GET", "/fapi/v1/positionSide/dual"): Route("dual_side", "signed", 30),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route("multi_assets", "signed", 30),
+    ("GET", "/papi/v1/um/leverageBracket"): Route("leverage_bracket", "signed", 1),
     ("POST", "/fapi/v1/leverage"): Route("change_leverage", "signed", 1),
     ("POST", "/fapi/v1/marginType"): Route("change_margin_type", "signed", 1),
     ("POST", "/fapi/v1/positionSide/dual"): Route("change_dual_side", "signed", 1),
@@ -86,6 +108,14 @@ class Exchange:
         api_secret: The HMAC secret.
         weight_limit: Request weight a minute.
         clock: Seconds since the epoch.
+        portfolio_margin: Whether the account is one of Portfolio Margin: ``/fapi`` turns its key away with -2015, and
+            only ``/papi`` serves it; the reverse for any other account.
+
+    Attributes:
+        market: As given.
+        account: As given.
+        executed: Every leverage that was set, in order: what really happened.
+        received: Symbol and timestamp of every change that arrived, carried out or not.
     """
 
     def __init__(
@@ -97,9 +127,14 @@ class Exchange:
         api_secret: str,
         weight_limit: int = 2400,
         clock: Callable[[], float] = time.time,
+        portfolio_margin: bool = False,
     ) -> None:
         self.market = market
         self.account = account
+        self.executed: list[Execution] = []
+        self.received: list[tuple[str, int]] = []
+        self._portfolio_margin = portfolio_margin
+        self._clock_shift = 0.0
         self._api_key = api_key
         self._api_secret = api_secret
         self._clock = clock
@@ -107,13 +142,21 @@ class Exchange:
         self._listen_key_expiry = 0.0
         self._listeners: list[Listener] = []
 
-    def handle(self, request: Request) -> Answer:
-        """Admit, route and answer one request."""
+    def handle(self, request: Request, clock_shift: float = 0.0) -> Answer:
+        """Admit, route and answer one request.
+
+        Args:
+            request: As it arrived.
+            clock_shift: Seconds by which the clock that its timestamp is held against differs.
+        """
+        self._clock_shift = clock_shift
         try:
             body: Any = self._answer(request)
             status = 200
         except Refused as refusal:
             status, body = refusal.status, {"code": refusal.code, "msg": refusal.msg}
+        finally:
+            self._clock_shift = 0.0
         headers = {
             "Content-Type": "application/json",
             "X-MBX-USED-WEIGHT-1M": str(self._weight.used),
@@ -131,9 +174,12 @@ class Exchange:
             self._weight.charge(9)  # 10 for all symbols, 1 for one
         if route.security != "none":
             check_key(request, self._api_key)
+            if self._portfolio_margin != request.path.startswith("/papi/"):
+                words = "Invalid API-key, IP, or permissions for action, request ip: "
+                raise Refused(401, -2015, words + request.address)
         if route.security == "signed":
             check_signature(request, parameters, self._api_secret)
-            check_timestamp(parameters, self.now_ms())
+            check_timestamp(parameters, self.now_ms() + int(self._clock_shift * 1000))
         return getattr(self, route.answer)(parameters)
 
     def now_ms(self) -> int:
@@ -207,11 +253,29 @@ class Exchange:
         """``POST /fapi/v1/leverage``."""
         symbol = self._symbol(parameters)
         leverage = integer(parameters, "leverage")
-        if self.account.set_leverage(symbol.name, leverage):
-            # Whether Binance sends the event when the value stays the same is not documented; we do not.
-            self._emit("ACCOUNT_CONFIG_UPDATE", ac={"s": symbol.name, "l": leverage})
+        self._set_leverage(symbol.name, leverage, int(parameters["timestamp"]))
         cap = answers.whole(symbol.max_notional(leverage))
         return {"leverage": leverage, "maxNotionalValue": str(cap), "symbol": symbol.name}
+
+    def change_elsewhere(self, symbol: str, leverage: int) -> None:
+        """Another client of the same account sets a leverage; what would be refused changes nothing."""
+        with suppress(Refused):
+            self._set_leverage(symbol, leverage, None)
+
+    def _set_leverage(self, symbol: str, leverage: int, timestamp: int | None) -> None:
+        before = self.account.leverage(symbol)
+        moved = self.account.set_leverage(symbol, leverage)
+        self.executed.append(Execution(self._clock(), symbol, before, leverage, timestamp))
+        if moved:
+            # Whether Binance sends the event when the value stays the same is not documented; we do not.
+            self._emit("ACCOUNT_CONFIG_UPDATE", ac={"s": symbol, "l": leverage})
+
+    def note_arrival(self, request: Request) -> None:
+        """Take note of a change that has arrived, whatever becomes of it."""
+        if (request.method, request.path) == ("POST", "/fapi/v1/leverage"):
+            parameters = dict(parse_qsl(request.body or request.query))
+            with suppress(ValueError):
+                self.received.append((parameters.get("symbol", ""), int(parameters.get("timestamp", ""))))
 
     def change_margin_type(self, parameters: Parameters) -> Any:
         """``POST /fapi/v1/marginType``."""

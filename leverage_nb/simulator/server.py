@@ -6,19 +6,25 @@ import asyncio
 import hashlib
 import json
 import logging
+import socket
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from leverage_nb.simulator.account import Account
-from leverage_nb.simulator.admission import Request
-from leverage_nb.simulator.exchange import Exchange
+from leverage_nb.simulator.admission import Request, read_parameters
+from leverage_nb.simulator.exchange import Answer, Exchange
+from leverage_nb.simulator.faults import CHANGE, Course, Fault, Faults, parse_faults
 from leverage_nb.simulator.market import load_market
 
 # Not secrets: they open nothing but this simulator, and the same start gives the same answers.
@@ -48,6 +54,8 @@ class Simulator:
         account: The account it opens with, in the shape of ``market.json``'s ``account``; that one when None.
         weight_limit: Request weight a minute before it answers 429.
         clock: Seconds since the epoch; what the simulator takes for the time.
+        seed: Of the faults that come by chance.
+        portfolio_margin: Whether the account is one of Portfolio Margin, which ``/fapi`` does not serve.
 
     Attributes:
         rest_url: ``http://127.0.0.1:<port>``.
@@ -67,6 +75,8 @@ class Simulator:
         account: dict[str, Any] | None = None,
         weight_limit: int = 2400,
         clock: Callable[[], float] = time.time,
+        seed: int = 0,
+        portfolio_margin: bool = False,
     ) -> None:
         market = load_market()
         self.api_key, self.api_secret = API_KEY, API_SECRET
@@ -77,7 +87,10 @@ class Simulator:
             api_secret=self.api_secret,
             weight_limit=weight_limit,
             clock=clock,
+            portfolio_margin=portfolio_margin,
         )
+        self._faults = Faults(seed)
+        self._down = False
         sockets = bind_sockets(port, address="127.0.0.1")
         self.port: int = sockets[0].getsockname()[1]
         self.rest_url = f"http://127.0.0.1:{self.port}"
@@ -92,19 +105,71 @@ class Simulator:
     async def _serve(self, sockets: list[Any], started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        application = Application(
+        rest = {"exchange": self.exchange, "faults": self._faults, "restart": self._restart}
+        self._application = Application(
             [
                 (r"/private/(?:ws/(?P<path_key>[^/]+)|ws|stream)", _UserData, {"exchange": self.exchange}),
-                (r".*", _Rest, {"exchange": self.exchange}),
+                (r".*", _Rest, rest),
             ],
             log_function=lambda handler: None,  # its access log would hold signed URLs
         )
-        server = HTTPServer(application)
-        server.add_sockets(sockets)
+        self._server = HTTPServer(self._application)
+        self._server.add_sockets(sockets)
         started.set()
         await self._stop.wait()
-        server.stop()
-        await server.close_all_connections()
+        self._server.stop()
+        await self._server.close_all_connections()
+
+    async def _restart(self, seconds: float) -> None:
+        """Go down, drop every connection, and come back on the same port; nothing, while it is down already."""
+        if self._down:
+            return
+        self._down = True
+        self._server.stop()
+        await self._server.close_all_connections()
+        await asyncio.sleep(seconds)
+        if not self._stop.is_set():
+            self._server = HTTPServer(self._application)  # one that was stopped stays so
+            self._server.add_sockets(bind_sockets(self.port, address="127.0.0.1"))
+        self._down = False
+
+    def inject(
+        self,
+        *faults: str,
+        on: str = CHANGE,
+        times: int | None = 1,
+        chance: float = 1.0,
+        seconds: float | None = None,
+        leverage: int | None = None,
+        executed: bool | None = None,
+    ) -> None:
+        """Let faults meet the requests that come: see ``leverage_nb.simulator.faults.KINDS`` for their names.
+
+        Args:
+            faults: Names; several in one call meet the same request.
+            on: The requests they meet, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path.
+            times: How many requests each meets; None for all.
+            chance: The probability that it meets a request it could.
+            seconds: What the fault's description calls SECONDS.
+            leverage: What it calls LEVERAGE; a random one when None.
+            executed: Whether the request is carried out, where the fault leaves it open; by chance when None.
+
+        Raises:
+            ValueError: There is no such fault, or it cannot be so.
+        """
+        self._faults.add([Fault(name, on, times, chance, seconds, leverage, executed) for name in faults])
+
+    def inject_text(self, text: str) -> None:
+        """Let faults meet requests, written as the command line takes them.
+
+        Raises:
+            ValueError: They cannot be read.
+        """
+        self._faults.add(parse_faults(text))
+
+    def clear_faults(self) -> None:
+        """Let no more faults meet requests."""
+        self._faults.clear()
 
     def close(self) -> None:
         """Stop serving and drop open connections. Safe to call twice."""
@@ -125,10 +190,12 @@ class Simulator:
 class _Rest(RequestHandler):
     """Hands every request, bytes untouched, to the exchange."""
 
-    def initialize(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def initialize(
+        self, exchange: Exchange, faults: Faults, restart: Callable[[float], Coroutine[Any, Any, None]]
+    ) -> None:
+        self._exchange, self._faults, self._restart = exchange, faults, restart
 
-    def _handle(self) -> None:
+    async def _handle(self) -> None:
         request = Request(
             method=self.request.method or "",
             path=self.request.path,
@@ -137,17 +204,96 @@ class _Rest(RequestHandler):
             api_key=self.request.headers.get("X-MBX-APIKEY"),
             address=self.request.remote_ip or "",
         )
-        answer = self._exchange.handle(request)
+        self._exchange.note_arrival(request)
+        course = self._faults.meet(request.method, request.path)
+        if course is None:
+            self._send(self._exchange.handle(request))
+        else:
+            await self._run(request, course)
+
+    def _send(self, answer: Answer) -> None:
         self.clear_header("Server")
         self.set_status(answer.status)
         for name, value in answer.headers.items():
             self.set_header(name, value)
         self.finish(answer.body)
 
+    async def _run(self, request: Request, course: Course) -> None:
+        """Let a request take its course."""
+        loop, exchange = asyncio.get_running_loop(), self._exchange
+        symbol = read_parameters(request).get("symbol", "")
+        for leverage in course.others_first:
+            self._change_elsewhere(symbol, leverage)
+        answer = Answer(200, "", {"Content-Type": "application/json"})
+        if course.execute_after and course.executed:
+            # It was accepted in time: its timestamp is held against the clock as of now.
+            shift = course.skew - course.execute_after
+            loop.call_later(course.execute_after, exchange.handle, request, shift)
+        elif course.executed:
+            answer = exchange.handle(request, course.skew)
+        for seconds, leverage in course.others_after:
+            loop.call_later(seconds, self._change_elsewhere, symbol, leverage)
+        if course.answer is not None:
+            status, body, headers = course.answer
+            kind = "text/html" if body.startswith("<") else "application/json"
+            answer = Answer(status, body, {**answer.headers, "Content-Type": kind, **headers})
+        if course.twist and answer.status == 200:
+            answer = replace(answer, body=_twisted(answer.body, course.twist))
+        if course.delay:
+            await asyncio.sleep(course.delay)
+        if course.manner == "whole":
+            with suppress(StreamClosedError):
+                self._send(answer)
+            return
+        stream = self.detach()
+        with suppress(StreamClosedError, OSError):
+            await self._mangle(stream, answer, course)
+
+    async def _mangle(self, stream: IOStream, answer: Answer, course: Course) -> None:
+        """Send an answer back as no server should."""
+        if course.manner == "restart":
+            stream.close()
+            asyncio.ensure_future(self._restart(course.pace))  # noqa: RUF006 - the loop runs for as long as it needs
+            return
+        if course.manner == "never":
+            await stream.read_until_close()
+            return
+        if course.manner != "reset":
+            body = answer.body.encode()
+            head = [f"HTTP/1.1 {answer.status} X", f"Content-Length: {len(body)}"]
+            head += [f"{name}: {value}" for name, value in answer.headers.items()]
+            whole = "\r\n".join([*head, "", ""]).encode() + body
+            if course.manner == "truncated":
+                await stream.write(whole[: len(whole) - len(body) // 2 - 1])
+            else:
+                for place in range(len(whole)):
+                    await stream.write(whole[place : place + 1])
+                    await asyncio.sleep(course.pace)
+                stream.close()
+                return
+        # With nothing left to linger for, closing sends a reset.
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    def _change_elsewhere(self, name: str, leverage: int) -> None:
+        symbol = self._exchange.market.symbols.get(name)
+        if symbol is not None:
+            self._exchange.change_elsewhere(name, leverage or self._faults.any_leverage(symbol.max_leverage))
+
     get = post = put = delete = patch = head = options = _handle
 
     def check_etag_header(self) -> bool:
         return False  # Binance sends no 304
+
+
+def _twisted(body: str, what: str) -> str:
+    """An answer that names another leverage or symbol than the request did."""
+    content = json.loads(body)
+    if what == "leverage" and "leverage" in content:
+        content["leverage"] += 1
+    elif what == "symbol" and "symbol" in content:
+        content["symbol"] = "ETHUSDT" if content["symbol"] != "ETHUSDT" else "BTCUSDT"
+    return json.dumps(content)
 
 
 class _UserData(WebSocketHandler):

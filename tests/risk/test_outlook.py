@@ -90,7 +90,7 @@ def test_verdicts_are_the_simulators_answers() -> None:
 def test_verdicts_are_the_simulators_answers_at_length() -> None:
     """The same on 5,000 random accounts and more: ``pytest -m proof``; LEVERAGE_NB_PROOF_RUNS sets how many."""
     seen = compare(int(os.environ.get("LEVERAGE_NB_PROOF_RUNS", "5000")), alike=False)
-    print(f"\n{sum(seen.values()):,} verdicts: " + ", ".join(f"{count:,} {name}" for name, count in seen.most_common()))  # noqa: T201 - the proof's own figures
+    print(f"\n{sum(seen.values()):,} verdicts: " + ", ".join(f"{count:,} {name}" for name, count in seen.most_common()))
     assert_little_is_left_open(seen)
 
 
