@@ -237,7 +237,7 @@ class _Rest(RequestHandler):
             status, body, headers = course.answer
             kind = "text/html" if body.startswith("<") else "application/json"
             answer = Answer(status, body, {**answer.headers, "Content-Type": kind, **headers})
-        if course.twist and answer.status == 200:
+        if course.twist and answer.status == 200 and course.answer is None and answer.body:
             answer = replace(answer, body=_twisted(answer.body, course.twist))
         if course.delay:
             await asyncio.sleep(course.delay)

@@ -123,6 +123,8 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
                 simulator.clear_faults()
                 inject_at_random(simulator, chance)
                 reports.append(change_once(account, chance, result))
+                if reports[-1].change.status == "not_sent":
+                    account._client.limiter._blocked_until = 0.0  # one change met the ban: do not wait it out
             simulator.clear_faults()
             time.sleep(1.5)  # the last late execution is over, and so is the last ban
             result.settled_later = len(account.settle())

@@ -1,0 +1,237 @@
+"""One rate limit for a whole process: a share of it, what the headers tell, and times that are honoured."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, NoAnswer, RateLimited
+from leverage_nb.exchange import limiter as limiter_module
+from leverage_nb.exchange import rest
+from leverage_nb.exchange.limiter import Limiter, limiter_of
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+START = 1_800_000_000.0  # on a full minute
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that passes at will."""
+    return Clock()
+
+
+@pytest.fixture
+def limiter(clock: Clock) -> Limiter:
+    """2,400 a minute, of which one client takes half."""
+    limiter = Limiter(clock=clock, sleep=clock.sleep)
+    limiter.join(Limiter, 0.5)  # anything that lives stands for a client
+    return limiter
+
+
+def test_a_share_of_the_limit_in_any_sixty_seconds(limiter: Limiter, clock: Clock) -> None:
+    """1,200 of 2,400 pass at once; the next waits until the first is a minute old."""
+    for _ in range(240):
+        limiter.admit(5, patience=0)
+        limiter.note(5, None)
+        clock.now += 0.1
+    assert clock.slept == 0
+    with pytest.raises(RateLimited, match="its share of the rate limit, 1,200 of 2,400 a minute") as caught:
+        limiter.admit(5, patience=10)
+    assert caught.value.retry_after == pytest.approx(36, abs=0.2)
+    limiter.admit(5, patience=60)
+    assert clock.slept == pytest.approx(36, abs=1)
+
+
+def test_what_others_use_counts(limiter: Limiter, clock: Clock) -> None:
+    """When the header says that the address has used 2,398, nothing that passes 2,400 leaves before the next minute."""
+    limiter.note(0, 2398)
+    limiter.admit(2, patience=0)
+    with pytest.raises(RateLimited, match="used up its rate limit of 2,400 a minute"):
+        limiter.admit(1, patience=5)
+    limiter.admit(1, patience=61)
+    assert clock.now == pytest.approx(START + 60.5, abs=0.6)
+
+
+def test_the_count_starts_anew_with_the_minute(limiter: Limiter, clock: Clock) -> None:
+    """A count of the last minute holds nothing back in this one, and one that has fallen is believed."""
+    limiter.note(0, 2400)
+    clock.now += 60
+    limiter.admit(1, patience=0)
+    limiter.note(1, 2000)
+    limiter.note(0, 10)
+    for _ in range(100):
+        limiter.admit(10, patience=0)
+
+
+def test_the_strictest_share_holds(limiter: Limiter, clock: Clock) -> None:
+    """Two clients in one process share one limit; when the stricter leaves, the other's holds."""
+    strict = object.__new__(Clock)
+    limiter.join(strict, 0.01)
+    limiter.admit(20, patience=0)
+    with pytest.raises(RateLimited, match="24 of 2,400"):
+        limiter.admit(5, patience=0)
+    limiter.leave(strict)
+    limiter.admit(5, patience=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (RateLimited("x", retry_after=7, http_status=429), 7),
+        (RateLimited("x", http_status=429), 60.5),
+        (RateLimited("x", http_status=418), 120),
+        (RateLimited("x", http_status=418, words=f"IP banned until {int((START + 300) * 1000)}. Please"), 300),
+        (RateLimited("x", http_status=418, retry_after=1e12), 3 * 86_400),
+    ],
+)
+def test_times_that_the_exchange_names_are_honoured(
+    limiter: Limiter, clock: Clock, error: RateLimited, seconds: float
+) -> None:
+    """After a 429 or 418 nothing leaves before the time in header or words, or what is usual; three days at most."""
+    limiter.block(error)
+    with pytest.raises(RateLimited, match="asked this address to wait; the next request may leave at") as caught:
+        limiter.admit(1, patience=1)
+    assert caught.value.retry_after == pytest.approx(seconds, abs=0.01)
+    clock.now += seconds
+    limiter.admit(1, patience=0)
+
+
+def test_one_limiter_for_all_accounts_of_an_address(simulator: Simulator) -> None:
+    """Accounts of one address share a limiter; another address has its own."""
+    first, second = connect_to(simulator), connect_to(simulator, weight_share=0.2)
+    assert first._client.limiter is second._client.limiter is limiter_of(simulator.rest_url)
+    with Simulator() as other:
+        assert connect_to(other)._client.limiter is not first._client.limiter
+
+
+def test_never_a_429_from_the_simulator() -> None:
+    """A loop that would use up the limit is held back at its share, and says until when; the simulator refuses none."""
+    with Simulator(weight_limit=120) as simulator, connect_to(simulator, timeout=0.2) as account:
+        account.margin_asset("BTCUSDT")
+        with pytest.raises((RateLimited, ChangeNotSent)) as caught:
+            change_until_it_stops(account)
+        assert "its share of the rate limit, 60 of 120 a minute; the next request may leave at" in str(caught.value)
+        assert simulator.exchange._weight.used <= 60
+
+
+def change_until_it_stops(account: Account) -> None:
+    """Ask for more than the limit allows."""
+    for turn in range(100):
+        account.set_leverage("XRPUSDT", 10 + turn % 2)
+
+
+@pytest.mark.parametrize(("fault", "status"), [("rate_limited_for", 429), ("banned", 418)])
+def test_after_a_limit_was_met_nothing_is_sent(account: Account, simulator: Simulator, fault: str, status: int) -> None:
+    """A refusal for sending too much is told with the time of day, and until then nothing leaves."""
+    account._client.timeout = 0.3
+    account.margin_asset("BTCUSDT")
+    simulator.inject(fault, seconds=2)
+    with pytest.raises(LeverageRefused) as caught:
+        account.set_leverage("BTCUSDT", 10)
+    assert caught.value.http_status == status
+    until = account._client.limiter.blocked_until
+    assert until is not None
+    assert f"Nothing more is sent before {until:%H:%M:%S}" in caught.value.hint
+    used = simulator.exchange._weight.used
+    with pytest.raises(ChangeNotSent, match="the next request may leave at"):
+        account.set_leverage("BTCUSDT", 10)
+    assert simulator.exchange._weight.used == used
+    time.sleep(2.1)
+    assert account.set_leverage("BTCUSDT", 10).status == "applied"
+
+
+def test_reads_are_tried_again_with_pauses(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that fails in passing is tried again, at most four times in all, with pauses that differ."""
+    pauses: list[float] = []
+    monkeypatch.setattr(rest.time, "sleep", pauses.append)
+    simulator.inject("reset_before", on="GET /fapi/v1/symbolConfig", times=2)
+    account.symbols()
+    account.margin_asset("BTCUSDT")
+    assert account.setting("BTCUSDT").leverage == 20
+    assert len(pauses) == 2
+    simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None)
+    pauses.clear()
+    with pytest.raises(Exception, match="502"):
+        account.setting("BTCUSDT")
+    assert len(pauses) == 3
+    for pause, around in zip(pauses, (0.1, 0.3, 0.6), strict=True):
+        assert 0.5 * around <= pause <= 1.5 * around
+
+
+def test_reads_keep_their_time_budget(account: Account, simulator: Simulator) -> None:
+    """Trying again never takes longer than one request may."""
+    account.margin_asset("BTCUSDT")
+    account._client.timeout = 0.4
+    simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
+    started = time.monotonic()
+    with pytest.raises(NoAnswer):
+        account.setting("BTCUSDT")
+    assert time.monotonic() - started < 1.2
+
+
+def test_what_is_refused_is_not_tried_again(account: Account, simulator: Simulator) -> None:
+    """A definite refusal of a read is told at once."""
+    account.symbols()
+    account.margin_asset("BTCUSDT")
+    used = simulator.exchange._weight.used
+    simulator.inject("restricted", on="GET /fapi/v1/symbolConfig", times=None)
+    with pytest.raises(Exception, match="451"):
+        account.setting("BTCUSDT")
+    assert simulator.exchange._weight.used == used
+
+
+def test_many_threads_pass_the_share_together(clock: Clock) -> None:
+    """Threads at once let through what the share allows and not one more."""
+    limiter = Limiter(limit=100, clock=clock)
+    limiter.join(Limiter, 0.5)
+    let_through: list[int] = []
+
+    def ask() -> None:
+        for _ in range(20):
+            try:
+                limiter.admit(1, patience=0)
+            except RateLimited:
+                return
+            let_through.append(1)
+
+    run_together([ask] * 8)
+    assert len(let_through) == 50
+
+
+def run_together(jobs: list[Callable[[], None]]) -> None:
+    """Run jobs in threads, and wait."""
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_limit_is_learnt_from_the_exchange(account: Account) -> None:
+    """ExchangeInfo's REQUEST_WEIGHT is the limit, whatever it was thought to be."""
+    with Simulator(weight_limit=6000) as other, connect_to(other) as elsewhere:
+        elsewhere.margin_asset("BTCUSDT")
+        assert elsewhere._client.limiter.limit == 6000
+    assert limiter_module.DEFAULT_LIMIT == 2400

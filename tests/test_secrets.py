@@ -1,0 +1,245 @@
+"""No leaked secret: a sweep for planted keys, secrets, signatures and listen keys wherever something can be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
+
+import leverage_nb as lev
+from leverage_nb.account import Account
+from leverage_nb.changes import settle
+from leverage_nb.errors import LeverageError
+from leverage_nb.exchange.credentials import Credentials
+from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.faults import KINDS
+
+LOGGERS = ("", "leverage_nb", "requests", "urllib3", "urllib3.connectionpool", "websockets", "websockets.client")
+
+
+class Sweep:
+    """What must not be found, and where it was looked for."""
+
+    def __init__(self, simulator: Simulator, tmp_path: Path) -> None:
+        self.simulator = simulator
+        self.journal = tmp_path / "journal.sqlite"
+        self.planted = {
+            "key": simulator.api_key,
+            "secret": simulator.api_secret,
+            "listen key": simulator.exchange.listen_key,
+        }
+        self.signatures: set[str] = set()
+        self.looked_at = 0
+
+    def look(self, text: str, where: str) -> None:
+        """Fail where a text holds anything that was planted."""
+        self.looked_at += 1
+        for name, value in self.planted.items():
+            assert value not in text, f"the {name} is in {where}"
+        for signature in self.signatures:
+            assert signature not in text, f"a signature is in {where}"
+
+    def look_at(self, value: object, where: str) -> None:
+        """The same for every way in which a value shows itself."""
+        self.look(repr(value), f"repr of {where}")
+        self.look(str(value), f"str of {where}")
+        self.look(str(getattr(value, "__dict__", "")), f"vars of {where}")
+        for method in ("_repr_html_", "_repr_mimebundle_"):
+            if hasattr(value, method):
+                self.look(str(getattr(value, method)()), f"{method} of {where}")
+        try:
+            pickled = pickle.dumps(value)
+        except Exception:  # noqa: BLE001 - what is not pickled leaks nothing there
+            pickled = b""
+        self.look(pickled.decode("latin-1"), f"pickle of {where}")
+
+
+@pytest.fixture
+def sweep(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[Sweep]:
+    """A sweep that knows every signature that is made, with all logs at DEBUG."""
+    sweep = Sweep(simulator, tmp_path)
+    sign = Credentials.sign
+
+    def remember(credentials: Credentials, payload: str) -> str:
+        signed = sign(credentials, payload)
+        sweep.signatures.add(signed.rpartition("signature=")[2])
+        return signed
+
+    monkeypatch.setattr(Credentials, "sign", remember)
+    monkeypatch.setattr(settle, "GRACE_MS", 30)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
+    yield sweep
+    for record in caplog.records:
+        sweep.look(f"{record.getMessage()} {record.msg!r} {record.args!r} {record.exc_text}", f"the log {record.name}")
+        assert len(sweep.signatures) > 0
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """A shell that prints whole tracebacks, with the values of every frame."""
+    monkeypatch.setenv("LEVERAGE_NB_DEBUG", "1")
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("xmode", "Verbose")
+    shell.extension_manager.load_extension("leverage_nb")
+    yield shell
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+
+
+def start(shell: InteractiveShell, sweep: Sweep) -> Account:
+    """Connect as a user does, with the key in the environment."""
+    shell.user_ns["where"] = {"rest_url": sweep.simulator.rest_url, "journal": sweep.journal}
+    shell.run_cell(
+        "import leverage_nb as lev\n"
+        "account = lev.connect('testnet', timeout=0.15, recv_window=60, **where)\n"
+        "account.margin_asset('BTCUSDT')\n"
+        "account._tiers._age = lambda: 0.0"
+    )
+    account = shell.user_ns["account"]
+    assert isinstance(account, Account)
+    return account
+
+
+@pytest.mark.parametrize("fault", KINDS)
+def test_under_every_fault(
+    sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    """Whatever goes wrong: errors, chains, verbose tracebacks, records, logs and journal hold nothing secret."""
+    account = start(shell, sweep)
+    seconds = {"late_answer": 0.3, "dripped": 0.001, "late_execution": 0.2, "restart": 0.05}.get(fault)
+    for on in ("POST /fapi/v1/leverage", "GET /fapi/v1/symbolConfig"):
+        sweep.simulator.inject(fault, on=on, times=2, seconds=seconds)
+    capsys.readouterr()
+    for leverage in (10, 30):
+        done = shell.run_cell(f"change = account.set_leverage('BTCUSDT', {leverage})")
+        printed = capsys.readouterr()
+        if done.error_in_exec is not None:
+            assert "Traceback (most recent call last)" in printed.out + printed.err  # whole, with its frames
+        sweep.look(printed.out + printed.err, f"the traceback under {fault}")
+        link = done.error_in_exec
+        while link is not None:
+            sweep.look_at(link, f"{type(link).__name__} under {fault}")
+            sweep.look_at(getattr(link, "change", None), f"the record under {fault}")
+            link = link.__cause__ or link.__context__
+    sweep.simulator.clear_faults()
+    account._client.limiter._blocked_until = 0.0
+    sweep.look_at(account.history(), f"the history after {fault}")
+    for path in sweep.journal.parent.iterdir():
+        sweep.look(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
+    account.close()
+
+
+def test_when_interrupted(sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C in the middle of a signed request leaves no trace of it in a verbose traceback."""
+    account = start(shell, sweep)
+    session = account._client._transport._session
+    for path in ("/fapi/v1/symbolConfig", "/fapi/v1/leverage"):
+        request = session.request
+
+        def interrupt(method: str, url: str, *, path: str = path, request: Any = request, **more: Any) -> Any:
+            if path in url:
+                raise KeyboardInterrupt
+            return request(method, url, **more)
+
+        session.request = interrupt  # type: ignore[method-assign]  # a signal at that very moment
+        capsys.readouterr()
+        done = shell.run_cell("account.set_leverage('BTCUSDT', 10)")
+        session.request = request  # type: ignore[method-assign]  # as it was
+        assert isinstance(done.error_in_exec, KeyboardInterrupt)
+        printed = capsys.readouterr()
+        assert "Interrupt" in printed.out + printed.err
+        sweep.look(printed.out + printed.err, f"the traceback of an interrupt at {path}")
+        sweep.look_at(done.error_in_exec, "the interrupt")
+
+
+def test_public_objects(sweep: Sweep) -> None:
+    """No public object shows, holds in vars() or pickles anything secret."""
+    account = lev.connect("testnet", rest_url=sweep.simulator.rest_url, journal=sweep.journal)
+    panel = lev.LeveragePanel(account, "BTCUSDT")
+    things = {
+        "account": account, "client": account._client, "credentials": account._client._credentials,
+        "transport": account._client._transport, "limiter": account._client.limiter, "venue": account._client.venue,
+        "changer": account._changer, "journal": account._changer.journal, "setting": account.setting("BTCUSDT"),
+        "settings": account.settings(), "positions": account.positions(), "brackets": account.brackets(),
+        "tiers": account.tiers("BTCUSDT"), "outlook": account.outlook("BTCUSDT"), "state": account.state(),
+        "preview": account.preview("BTCUSDT", 10), "change": account.set_leverage("BTCUSDT", 10),
+        "history": account.history(), "undo": account.preview_undo(), "panel": panel, "view": panel.view,
+        "connect": lev.connect,
+    }  # fmt: skip
+    for name, value in things.items():
+        sweep.look_at(value, name)
+    for widget in (panel, panel.view, panel.slider, panel.picker):
+        sweep.look(json.dumps(widget.get_state(), default=str), f"the state of {type(widget).__name__}")
+    for table in ("attempts", "findings"):
+        rows = sweep.journal.read_bytes().decode("latin-1")
+        sweep.look(rows, table)
+    assert sweep.looked_at > 100
+
+
+def test_a_page_that_repeats_what_it_was_sent(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that echoes key and signature in its error does not get them into message, journal or history."""
+    account = lev.connect(
+        "testnet", rest_url=sweep.simulator.rest_url, journal=sweep.journal, recv_window=60, timeout=0.3
+    )
+    account.margin_asset("BTCUSDT")
+    handle = sweep.simulator.exchange.handle
+
+    def echo(request: Any, *more: Any) -> Any:
+        answer = handle(request, *more)
+        if request.method != "POST":
+            return answer
+        body = json.dumps({"code": -2027, "msg": f"refused {request.api_key} {request.body}"})
+        return type(answer)(400, body, answer.headers)
+
+    monkeypatch.setattr(sweep.simulator.exchange, "handle", echo)
+    with pytest.raises(LeverageError) as caught:
+        account.set_leverage("BTCUSDT", 10)
+    assert "refused ***" in caught.value.words
+    sweep.look_at(caught.value, "the error")
+    monkeypatch.undo()
+    sweep.look_at(account.history(), "the history")
+    sweep.look(sweep.journal.read_bytes().decode("latin-1"), "the journal")
+
+
+def test_executed_notebooks(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that connects, changes, shows the panel and fails in every way holds nothing secret when saved."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
+    simulator.inject("bad_gateway", on="GET /fapi/v3/account", times=5)
+    cells = [
+        "%load_ext leverage_nb\n%xmode Verbose\nimport leverage_nb as lev, logging\nlogging.basicConfig(level='DEBUG')",
+        f"account = lev.connect('testnet', rest_url={simulator.rest_url!r}, journal=':memory:')",
+        "%leverage --venue testnet", "%leverage BTCUSDT", "%leverage BTCUSDT 10", "%leverage BTCUSDT 150 --force",
+        "%leverage --history", "%leverage --undo", "account, account._client, vars(account)", "1 / 0",
+    ]  # fmt: skip
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    NotebookClient(notebook, timeout=60, allow_errors=True, kernel_name="python3").execute()
+    saved = io.StringIO()
+    nbformat.write(notebook, saved)
+    assert "TESTNET" in saved.getvalue()
+    for secret in (simulator.api_key, simulator.api_secret, "signature=", simulator.exchange.listen_key):
+        assert secret not in saved.getvalue()
+
+
+def test_the_sweep_finds_what_is_there(sweep: Sweep) -> None:
+    """A sweep that could not find a planted secret would prove nothing."""
+    lev.connect("testnet", rest_url=sweep.simulator.rest_url).setting("BTCUSDT")
+    time.sleep(0)
+    for leak in (sweep.simulator.api_key, next(iter(sweep.signatures))):
+        with pytest.raises(AssertionError, match="is in"):
+            sweep.look_at({"leak": leak}, "a dict")
