@@ -119,7 +119,8 @@ def message(text: str, hint: str = "", tone: Tone = "plain", rows: Iterable[tupl
     """A short HTML message with labelled rows and a next step, for the panel's message area."""
     then = f'<div style="color:{_SOFT}">{escape(hint)}</div>' if hint else ""
     lines = "".join(
-        f'<tr style="background:none"><td style="text-align:left;vertical-align:top;padding:0 10px 0 0;color:{_SOFT}">'
+        f'<tr style="background:none"><td style="text-align:left;vertical-align:top;padding:0 10px 0 0;'
+        f'white-space:nowrap;color:{_SOFT}">'
         f'{escape(name)}</td><td style="text-align:left;padding:0">{escape(value)}</td></tr>'
         for name, value in rows
     )

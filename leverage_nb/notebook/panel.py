@@ -169,7 +169,8 @@ class LeveragePanel(ipywidgets.VBox):
     def _check(self) -> None:
         """Look up what became of a change that had no definite answer."""
         found = [change for change in self.account.settle(self._await) if change.symbol == self.symbol]
-        self._read(self.symbol)
+        with suppress(LeverageError):  # while it cannot be read, what was said of the change stands
+            self._read(self.symbol)
         if not self._say_what_is_open():
             self._report(found[-1]) if found else self._say("editing", "")
 
@@ -229,7 +230,12 @@ class LeveragePanel(ipywidgets.VBox):
             try:
                 handler(content)
             except (OutcomeUnknown, ChangeInterrupted) as exc:
-                self._say("unknown", cards.message(exc.message, "Check again looks it up.", "warn"))
+                self._say(
+                    "unknown",
+                    cards.message(
+                        exc.message, "Check again asks the exchange. Until it is known nothing else is sent.", "warn"
+                    ),
+                )
             except LeverageError as exc:
                 text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)
                 self._say("failed", cards.message(text, hint, "bad", exc.rows))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from leverage_nb.exchange.refusals import CODES, STATUSES, is_definite
+from leverage_nb.errors import ChangeNotSent, RequestRefused
+from leverage_nb.exchange.refusals import CODES, STATUSES, explain, is_definite
 from leverage_nb.exchange.transport import Answer
+from leverage_nb.exchange.venues import VENUES
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
 
@@ -82,3 +87,60 @@ def test_every_entry_says_what_to_do() -> None:
 def test_codes_of_a_leverage_change_are_explained(code: int) -> None:
     """Each code that can meet a leverage change has its meaning in plain words."""
     assert CODES[code].meaning
+
+
+# The codes of Binance's error-code page and of public reports that can meet a change of leverage; all but those that
+# belong to orders, margin type, position mode and position margin alone.
+CAN_MEET_A_CHANGE = [
+    -1000, -1001, -1002, -1003, -1006, -1007, -1008, -1010, -1011, -1013, -1016, -1020, -1021, -1022, -1099, -1100,
+    -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1109, -1110, -1111, -1121, -1122, -1126, -1127, -1128, -1130,
+    -2008, -2014, -2015, -2017, -2018, -2019, -2023, -2027, -2028, -4027, -4028, -4050, -4051, -4084, -4085, -4087,
+    -4088, -4109, -4140, -4141, -4144, -4161, -4189, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4400,
+    -4401, -4402, -4403, -5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CAN_MEET_A_CHANGE)
+def test_every_code_has_its_explanation(code: int) -> None:
+    """Whatever code comes, the card shows it with Binance's words, what to do next, and what it means."""
+    told = answer(400, {"code": code, "msg": "Binance's own words."})
+    error = explain(told, VENUES["testnet"], "POST /fapi/v1/leverage")
+    rows = dict(error.rows)
+    assert rows["answer"] == f"“Binance's own words.” ({code})"
+    assert rows["next"]
+    assert rows.get("meaning") or code in {-1010, -1013}  # there Binance's words say it all
+
+
+def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-4300 names a time in UTC; the advice names it in local time."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    words = (
+        "You can start trading with more than 20x leverage by 2026-10-29 01:34 (UTC), because higher leverage is "
+        "available 30 days after Futures account registration."
+    )
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    monkeypatch.undo()
+    time.tzset()
+    assert "It lifts on 2026-10-29 10:34:00+09:00, local time." in error.hint
+
+
+def test_a_key_that_is_turned_away(simulator: Simulator) -> None:
+    """-2015 names the three usual causes and the address that the exchange saw."""
+    with pytest.raises(RequestRefused) as caught:
+        connect_to(simulator, "testnet", api_key="k" * 64).setting("BTCUSDT")
+    assert caught.value.code == -2015
+    for part in ("a key of another venue", "an IP address", "Futures not enabled", "come from 127.0.0.1"):
+        assert part in caught.value.hint
+    assert "This is a Portfolio Margin account" not in str(caught.value)
+
+
+@pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
+def test_a_portfolio_margin_account_is_told_so(venue: str) -> None:
+    """Where the same key opens papi, the account is recognised and told that this API does not serve it."""
+    with Simulator(portfolio_margin=True) as simulator, connect_to(simulator, venue) as account:
+        with pytest.raises(RequestRefused, match="This is a Portfolio Margin account") as caught:
+            account.brackets()
+        assert caught.value.code == -2015
+        with pytest.raises(ChangeNotSent, match="This is a Portfolio Margin account"):
+            account.set_leverage("BTCUSDT", 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,10 +12,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from leverage_nb.changes import settle
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import (
+    ChangeNotApplied,
     ChangeNotSent,
     CredentialsMissing,
     InvalidLeverage,
@@ -287,3 +290,92 @@ def test_mainnet_shows_the_preview_above_the_question(
     assert main.setting("BTCUSDT").leverage == 18
     with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):
         run(shell, "BTCUSDT 21 --venue mainnet -y")
+
+
+def test_history_and_undo(shell: InteractiveShell) -> None:
+    """--history is the table, of some symbols or all; --undo takes the last change back, with a dry run too."""
+    run(shell, "BTCUSDT 10")
+    run(shell, "XRPUSDT 20")
+    assert run(shell, "--history")["symbol"].tolist() == ["BTCUSDT", "XRPUSDT"]
+    assert run(shell, "btcusdt --history")["requested"].tolist() == [10]
+    preview = run(shell, "--undo -n")
+    assert isinstance(preview, Preview)
+    assert "Takes back XRPUSDT 50x → 20x" in str(preview)
+    undone = run(shell, "--undo")
+    assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
+    assert run(shell, "--undo").after == 20
+    with pytest.raises(Mistake, match="no change to undo"):
+        run(shell, "--undo")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--history --undo", "one at a time"), ("BTCUSDT --undo", "it goes alone"),
+        ("--undo --notional 5", "it goes alone"),
+        ("BTCUSDT 10 --history", "10 has no meaning beside --history"), ("BTCUSDT 10 --undo", "10 has no meaning"),
+    ],
+)  # fmt: skip
+def test_history_and_undo_go_alone(shell: InteractiveShell, line: str, words: str) -> None:
+    """What has no meaning together is said, and nothing is undone."""
+    run(shell, "BTCUSDT 10")
+    with pytest.raises(Mistake, match=words):
+        run(shell, line)
+    assert current().setting("BTCUSDT").leverage == 10
+
+
+def test_undo_asks_on_mainnet(shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An undo is a change: mainnet asks before it, and a no sends nothing."""
+    account = connect_to(simulator, "mainnet")
+    account.set_leverage("BTCUSDT", 10)
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
+    assert run(shell, "--undo --venue mainnet") is None
+    assert "change BTCUSDT from 10x to 20x?" in asked[0]
+    assert account.setting("BTCUSDT").leverage == 10
+    assert run(shell, "--undo --venue mainnet -y").after == 20
+
+
+def test_what_an_earlier_session_left_is_shown_once(
+    shell: InteractiveShell, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The first %leverage after a restart shows what became of open changes; the second does not repeat it."""
+    monkeypatch.setattr(settle, "GRACE_MS", 0)
+    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50)
+    preview = before.preview("BTCUSDT", 10)
+    simulator.inject("reset_after")
+    simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
+    with pytest.raises(LeverageError):
+        before.apply_now(preview)
+    simulator.clear_faults()
+    connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
+    capsys.readouterr()
+    run(shell, "--venue testnet")
+    assert "BTCUSDT 20x → 10x" in capsys.readouterr().out
+    capsys.readouterr()
+    run(shell, "--history")
+    assert "a look at the setting" not in capsys.readouterr().out
+
+
+def test_while_the_exchange_is_asked_it_says_until_when(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a definite answer a line under the cell tells what is awaited, and until when."""
+    monkeypatch.setattr(settle, "GRACE_MS", 50)
+    connect_to(simulator, timeout=0.3, recv_window=100)
+    simulator.inject("reset_before")
+    with pytest.raises(ChangeNotApplied):
+        run(shell, "BTCUSDT 10")
+    assert "No definite answer about BTCUSDT 10x; asking the exchange, settled by" in capsys.readouterr().out
+
+
+def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator: Simulator, tmp_path: Path) -> None:
+    """Bare %leverage shows the last changes, and what is wrong with the journal where something is."""
+    run(shell, "BTCUSDT 10")
+    overview = str(run(shell, ""))
+    assert "changed" in overview
+    assert "BTCUSDT 20x → 10x" in overview
+    (tmp_path / "j.sqlite").write_text("no journal" * 99)
+    connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
+    assert "it is no journal" in str(run(shell, "--venue testnet"))

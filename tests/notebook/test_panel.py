@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.cards import amount
+from leverage_nb.changes import settle
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
@@ -357,3 +359,100 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
     assert panel.state == "failed"
     assert "75 is not a leverage for SOLUSDT: it takes a whole number from 1 to 59" in panel.view.message
     assert panel.slider.max == 59
+
+
+@pytest.fixture
+def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
+    """A panel whose requests are past after a moment."""
+    monkeypatch.setattr(settle, "GRACE_MS", 50)
+    account = connect_to(simulator, timeout=0.3, recv_window=150)
+    return LeveragePanel(account, "BTCUSDT")
+
+
+def lose_the_answer_and_every_look(simulator: Simulator) -> None:
+    """The next change is carried out, its answer lost, and no setting can be read after it."""
+    note = simulator.exchange.note_arrival
+
+    def noted(request: Any) -> None:
+        note(request)
+        if request.method == "POST":
+            simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
+
+    simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+    simulator.inject("reset_after")
+
+
+def states_of(panel: LeveragePanel) -> list[str]:
+    """Every state the panel goes through from here on."""
+    states: list[str] = []
+    panel.observe(lambda change: states.append(change["new"]), "state")
+    return states
+
+
+def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulator) -> None:
+    """While the exchange is asked the panel says so and until when; then it shows what was found."""
+    said: list[str] = []
+    states = states_of(quick)
+    quick.view.observe(lambda change: said.append(change["new"]), "message")
+    simulator.inject("reset_after")
+    click(quick, "apply", 75)
+    assert states == ["applying", "checking", "done"]
+    assert any("No definite answer about BTCUSDT 75x; asking the exchange, settled by" in text for text in said)
+    assert "a look at the setting: BTCUSDT is at 75x as of" in quick.view.message
+    assert quick.view.table["current"] == 75
+
+
+def test_not_applied_is_a_failure_with_what_is_there(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A change that did not come about ends as failed, with the setting and the time of the look."""
+    simulator.inject("reset_before")
+    click(quick, "apply", 75)
+    assert quick.state == "failed"
+    assert "It is at 20x as of" in quick.view.message
+
+
+def test_unknown_and_check_again(quick: LeveragePanel, simulator: Simulator) -> None:
+    """What cannot be looked up stays unknown, wherever the slider goes, until Check again finds it."""
+    lose_the_answer_and_every_look(simulator)
+    click(quick, "apply", 75)
+    assert (quick.state, quick.view.state) == ("unknown", "unknown")
+    assert "may or may not be at 75x" in quick.view.message
+    quick.slider.value = 30
+    assert quick.state == "unknown"
+    simulator.clear_faults()
+    click(quick, "check", 30)
+    assert quick.state == "done"
+    assert "BTCUSDT 20x → 75x" in quick.view.message
+    assert quick.view.table["current"] == 75
+    assert quick.account.open_changes() == []
+
+
+def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A panel of a symbol whose last change is not settled says so at once; another symbol's does not."""
+    lose_the_answer_and_every_look(simulator)
+    click(quick, "apply", 75)
+    simulator.clear_faults()
+    assert LeveragePanel(quick.account, "BTCUSDT").state == "unknown"
+    assert LeveragePanel(quick.account, "ETHUSDT").state == "editing"
+    quick.select("ETHUSDT")
+    assert quick.state == "editing"
+    quick.select("BTCUSDT")
+    assert quick.state == "unknown"
+
+
+def test_a_refusal_shows_code_words_meaning_and_next_step(panel: LeveragePanel) -> None:
+    """An error card has a row each for the exchange's words with the code, what they mean, and what to do."""
+    preview = panel.account.preview("BTCUSDT", 150)
+    panel._guarded(lambda _: preview.apply(force=True))({})
+    for part in ("answer", "Exceeded the maximum allowable position", "(-2027)", "meaning", "next"):
+        assert part in panel.view.message
+
+
+def test_a_journal_that_cannot_be_used_is_said_in_the_panel(simulator: Simulator, tmp_path: Path) -> None:
+    """The panel still shows everything, and says that no change can be sent."""
+    (tmp_path / "journal.sqlite").write_text("no journal" * 100)
+    panel = LeveragePanel(connect_to(simulator, journal=tmp_path / "journal.sqlite"), "BTCUSDT")
+    assert "it is no journal" in panel.view.message
+    assert panel.view.table["current"] == 20
+    click(panel, "apply", 10)
+    assert panel.state == "failed"
+    assert simulator.exchange.received == []

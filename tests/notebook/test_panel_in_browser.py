@@ -332,3 +332,52 @@ def test_a_panel_without_its_kernel_says_so(open_notebook: Any) -> None:
     assert "has lost its kernel and sends nothing" in panel.root.inner_text()
     assert panel.apply.is_disabled()
     notebook.shoot("panel-lost")
+
+
+LOSING = """
+simulator = lev.Simulator()
+keys = {"api_key": simulator.api_key, "api_secret": simulator.api_secret}
+account = lev.connect(rest_url=simulator.rest_url, timeout=1, recv_window=1000, **keys)
+note = simulator.exchange.note_arrival
+
+def lose_every_look_after_a_change(request):
+    note(request)
+    if request.method == "POST":
+        simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None)
+
+simulator.exchange.note_arrival = lose_every_look_after_a_change
+simulator.inject("reset_after")
+lev.LeveragePanel(account, "BTCUSDT")
+"""
+
+
+def test_an_answer_that_is_lost_is_checked_until_it_is_known(open_notebook: Any) -> None:
+    """Without an answer the panel says that it asks, then that it does not know, and Check again finds it."""
+    notebook = open_notebook([LOAD, LOSING])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    check = panel.root.locator(".leverage-check")
+    assert check.is_hidden()
+    panel.type_leverage(10)
+    panel.wait_for_leverage(10)
+    panel.apply.click()
+    panel.wait_for_state("checking")
+    assert "asking the exchange, settled by" in panel.message.inner_text()
+    assert panel.apply.is_disabled()
+    notebook.shoot("panel-checking")
+    panel.wait_for_state("unknown")
+    assert "BTCUSDT may or may not be at 10x now" in panel.message.inner_text()
+    assert panel.apply.is_disabled()
+    notebook.shoot("panel-unknown")
+    check.click()  # the exchange still cannot be read
+    panel.wait_for_state("checking")
+    panel.wait_for_state("unknown")
+    notebook.page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel
+            .requestExecute({code: "simulator.exchange.note_arrival = note; simulator.clear_faults()"}).done"""
+    )
+    check.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 10x" in panel.message.inner_text()
+    assert check.is_hidden()
+    notebook.shoot("panel-settled")

@@ -1,0 +1,187 @@
+"""History and undo: what was changed, what an earlier session left open, and taking it back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.changes import settle
+from leverage_nb.changes.journal import MEMORY, Attempt
+from leverage_nb.errors import ChangeNotSent, LeverageError, LeverageRefused, Mistake
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+def leverage(account: Account, symbol: str = "BTCUSDT") -> int:
+    """Where a symbol is now."""
+    return account.setting(symbol).leverage
+
+
+def test_history_has_a_row_for_each_attempt(account: Account) -> None:
+    """Applied and refused changes are there with what is known of them; unchanged and guarded ones sent nothing."""
+    assert list(account.history().columns[:6]) == ["sent_at", "symbol", "before", "requested", "after", "status"]
+    assert account.history().empty
+    account.set_leverage("BTCUSDT", 10)
+    account.set_leverage("BTCUSDT", 10)
+    with pytest.raises(LeverageRefused):
+        account.set_leverage("ETHUSDT", 5)
+    history = account.history()
+    assert history["symbol"].tolist() == ["BTCUSDT", "ETHUSDT"]
+    assert history["status"].tolist() == ["applied", "refused"]
+    assert history["code"].tolist()[1] == -4161
+    assert history["after"].isna().tolist() == [False, True]
+    assert history["max_notional"].iloc[0] == 230e6
+    assert (history.index.name, history.columns.name) == ("number", "SIMULATOR")
+    dtypes = {name: str(history[name].dtype) for name in ("before", "requested", "after", "code", "max_notional")}
+    assert dtypes == {
+        "before": "int64", "requested": "int64", "after": "Int64", "code": "Int64", "max_notional": "float64",
+    }  # fmt: skip
+    assert str(history["sent_at"].dtype).startswith("datetime64")
+
+
+def test_undo_goes_back_one_by_one(account: Account) -> None:
+    """The first undo takes the last change back, the second the one before, and then there is none left."""
+    account.set_leverage("BTCUSDT", 10)
+    account.set_leverage("XRPUSDT", 20)
+    account.set_leverage("BTCUSDT", 15)
+    undone = [account.undo() for _ in range(3)]
+    assert [(change.symbol, change.before, change.after) for change in undone] == [
+        ("BTCUSDT", 15, 10), ("XRPUSDT", 20, 50), ("BTCUSDT", 10, 20),
+    ]  # fmt: skip
+    assert account.history()["undoes"].tolist()[3:] == [3, 2, 1]
+    with pytest.raises(Mistake, match="no change to undo"):
+        account.undo()
+    account.set_leverage("BTCUSDT", 33)
+    assert account.undo().after == 20
+
+
+def test_undo_refuses_what_was_changed_since(account: Account, simulator: Simulator) -> None:
+    """When the leverage is not what the change left, undo says what it found and sends nothing."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    with pytest.raises(Mistake, match="changed since and is at 33x") as caught:
+        account.undo()
+    assert "%leverage BTCUSDT 20" in caught.value.hint
+    assert leverage(account) == 33
+
+
+def test_undo_says_that_it_will_be_forbidden(account: Account) -> None:
+    """A raise on an isolated position cannot be taken back while it is open: the preview of the undo says so."""
+    account.set_leverage("ETHUSDT", 20)
+    preview = account.preview_undo()
+    assert (preview.verdict, preview.code) == ("refused", -4161)
+    assert preview.warnings[0].startswith("Takes back ETHUSDT 10x → 20x of ")
+    with pytest.raises(ChangeNotSent, match="-4161"):
+        account.undo()
+    with pytest.raises(LeverageRefused):
+        account.undo(force=True)
+    assert leverage(account, "ETHUSDT") == 20
+
+
+def test_undo_is_a_change_with_a_preview_and_a_record(account: Account) -> None:
+    """The preview of an undo applies like any other, is looked at again, and is written down as an undo."""
+    account.set_leverage("BTCUSDT", 10)
+    preview = account.preview_undo()
+    assert preview.headline.startswith("BTCUSDT 10x → 20x")
+    change = preview.apply()
+    assert (change.status, change.after) == ("applied", 20)
+    assert account._changer.attempts()[-1].undoes == 1
+    assert account.history().iloc[-1]["undoes"] == 1
+
+
+def test_undo_waits_for_what_is_not_known(account: Account, simulator: Simulator) -> None:
+    """While the last change is not settled, none before it is undone in its place."""
+    account.set_leverage("XRPUSDT", 20)
+    journal = account._changer.journal
+    earlier = account._changer.attempts()[0]
+    draft = Attempt(**{**vars(earlier), "symbol": "BTCUSDT", "requested": 10, "before": 20, "findings": ()})
+    journal.begin(draft, account._client.time_ms)
+    with pytest.raises(Mistake, match="BTCUSDT 20x → 10x, is not known yet"):
+        account.undo()
+    assert leverage(account, "XRPUSDT") == 20
+
+
+def test_undo_is_of_this_account_alone(simulator: Simulator, tmp_path: Path) -> None:
+    """In one journal for two exchanges, undo takes back what was done here."""
+    path = tmp_path / "journal.sqlite"
+    with Simulator() as other:
+        here, there = connect_to(simulator, journal=path), connect_to(other, journal=path)
+        here.set_leverage("BTCUSDT", 10)
+        there.set_leverage("XRPUSDT", 10)
+        assert here.undo().symbol == "BTCUSDT"
+        assert len(there.history()) == 1
+        with pytest.raises(Mistake, match="no change to undo"):
+            here.undo()
+
+
+def test_the_next_start_settles_and_shows(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier session left open is looked up at the first contact of the next, and told once."""
+    monkeypatch.setattr(settle, "GRACE_MS", 0)
+    path = tmp_path / "journal.sqlite"
+    before = connect_to(simulator, journal=path, timeout=0.3, recv_window=50)
+    preview = before.preview("BTCUSDT", 10)
+    simulator.inject("reset_after")
+    simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
+    with pytest.raises(LeverageError):
+        before.apply_now(preview)
+    simulator.clear_faults()
+    after = connect_to(simulator, journal=path)
+    assert [change.status for change in after.open_changes()] == ["unknown"]
+    [found] = after.settle(wait=False)
+    assert (found.symbol, found.status, found.confirmed_by) == ("BTCUSDT", "applied", "symbolConfig")
+    assert after.settle() == []
+    assert after.open_changes() == []
+
+
+def test_settling_tells_the_listeners(account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel learns of a change that is found applied later."""
+    told: list[Any] = []
+
+    class Listener:
+        def hear(self, change: Any) -> None:
+            told.append(change.after)
+
+    listener = Listener()
+    account.tell_changes_to(listener.hear)
+    monkeypatch.setattr(settle, "GRACE_MS", 0)
+    account._client.recv_window = 50
+    attempt = Attempt(
+        0, account._changer.changed_at, "simulator", simulator.rest_url, account.label, "BTCUSDT", "USDT", 33, 20, 0,
+        50, "",
+    )  # fmt: skip
+    account._changer.journal.begin(attempt, account._client.time_ms)
+    time.sleep(0.1)
+    account.history()
+    assert told == [20]
+
+
+def test_last_changes_and_open_ones(account: Account) -> None:
+    """The last changes come newest first, with every one that is open."""
+    for symbol, wanted in (("BTCUSDT", 10), ("XRPUSDT", 20), ("SOLUSDT", 10)):
+        account.set_leverage(symbol, wanted)
+    assert [change.symbol for change in account.last_changes(2)] == ["SOLUSDT", "XRPUSDT"]
+    assert account.open_changes() == []
+
+
+def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator's is in memory and shared by its accounts, the others' in the user's folder; a path is a path."""
+    assert connect_to(simulator).journal == MEMORY
+    connect_to(simulator).set_leverage("BTCUSDT", 10)
+    assert len(connect_to(simulator).history()) == 1
+    assert connect_to(simulator, journal=MEMORY).history().empty
+    testnet, mainnet = connect_to(simulator, "testnet"), connect_to(simulator, "mainnet")
+    assert testnet.journal == mainnet.journal
+    assert testnet.journal.endswith("journal.sqlite")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    named = connect_to(simulator, journal="~/mine.sqlite")
+    named.set_leverage("BTCUSDT", 20)
+    assert (tmp_path / "mine.sqlite").is_file()
+    for wrong in ("", "  ", 5):
+        with pytest.raises(Mistake, match="journal is the path of a file"):
+            connect_to(simulator, journal=wrong)
