@@ -16,7 +16,7 @@ from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Guard
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.changes.settle import Progress
+from leverage_nb.changes.settle import LATE, Progress
 from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.rest import RestClient
@@ -311,7 +311,7 @@ class Account:
         A preview more than a few seconds old, or of a leverage that has been changed since, is looked at again.
         """
         fresh_enough = (datetime.now().astimezone() - preview.as_of).total_seconds() < JUST_READ
-        look_again = not fresh_enough or self._changer.changed_at >= preview.as_of
+        look_again = not fresh_enough or self._changer.changed_since(preview.symbol, preview.as_of)
         return self._send(preview, force, progress, look_again=look_again)
 
     def _send(
@@ -321,8 +321,7 @@ class Account:
         symbol, leverage = preview.symbol, preview.after
         self.check_guard(symbol, leverage)
         if look_again:
-            self._tiers.load()
-            fresh = self.preview(symbol, leverage)
+            fresh = self._look_again(symbol, leverage)
             if not preview.still_holds(fresh):
                 moved = Mistake(
                     f"What the preview showed has moved meanwhile. Now: {fresh.headline}.",
@@ -343,6 +342,16 @@ class Account:
         )  # fmt: skip
         order = Order(symbol, leverage, preview.margin_asset, preview.rows(), preview.undoes)
         return self._changer.change(order, setting, progress)
+
+    def _look_again(self, symbol: str, leverage: int) -> Preview:
+        failure: LeverageError
+        try:
+            self._tiers.load()
+        except LeverageError as exc:
+            failure = exc
+        else:
+            return self.preview(symbol, leverage)
+        raise not_sent(self._client, symbol, leverage, failure)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -403,7 +412,7 @@ class Account:
         self._changer.check_guard(symbol, leverage)
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method with every change that is found applied, for as long as its object lives."""
+        """Call a method with every change of which it is known what became of it, for as long as its object lives."""
         self._changer.tell_changes_to(listener)
 
     # -- looking back ---------------------------------------------------------------------------------------
@@ -471,7 +480,9 @@ class Account:
                 hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
             )
         preview = self.preview(last.symbol, last.before)
-        return replace(preview, undoes=last.number, warnings=(f"Takes back {step}.", *preview.warnings))
+        doubt = LATE if last.change.note == LATE else ""
+        takes_back = f"Takes back {step}. {doubt}".strip()
+        return replace(preview, undoes=last.number, warnings=(takes_back, *preview.warnings))
 
     def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Take back the last change that was applied and still stands; once more, and the one before goes too.

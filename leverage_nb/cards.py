@@ -188,6 +188,13 @@ def moment(when: datetime) -> str:
     return when.isoformat(sep=" ", timespec="seconds")
 
 
+def clock_time(when: datetime) -> str:
+    """A point in time near now, in local time: the time of day, with its date where that is not today."""
+    local = when.astimezone()
+    today = datetime.now().astimezone().date() == local.date()
+    return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
 def percent(ratio: float) -> str:
     """A ratio as a percentage without trailing zeros: 0.0065 is ``0.65%``."""
     return f"{ratio * 100:.6g}%"

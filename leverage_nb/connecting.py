@@ -93,10 +93,8 @@ def _open_journal(venue: Venue, path: str | Path | None) -> Journal:
     """The journal for an account: one object a file, so that the threads of this process wait for each other."""
     if path is not None and (not isinstance(path, (str, Path)) or not str(path).strip()):
         raise Mistake(f"journal is the path of a file, or {MEMORY!r}; got {path!r}.")
-    if str(path) == MEMORY:
-        return Journal(MEMORY)
-    if path is None and venue.name == "simulator":
-        with _registry_lock:
+    if str(path) == MEMORY or (path is None and venue.name == "simulator"):
+        with _registry_lock:  # one for all accounts at an address: two must not change one symbol at once
             return _journals.setdefault(f"{MEMORY} {venue.rest_url}", Journal(MEMORY))
     chosen = str((default_journal() if path is None else Path(path)).expanduser().absolute())
     with _registry_lock:

@@ -212,7 +212,13 @@ class JournalUnusable(LeverageError):
 
 
 class ChangeNotSent(LeverageError):
-    """A change that was stopped before anything left this machine."""
+    """A change that was stopped before anything left this machine.
+
+    Attributes:
+        retry_after: Seconds until it may leave, where the rate limit held it back.
+    """
+
+    retry_after: float | None = None
 
 
 class LeverageRefused(LeverageError):
@@ -245,6 +251,9 @@ class ChangeInterrupted(KeyboardInterrupt):
     def __init__(self, message: str, hint: str, change: LeverageChange) -> None:
         super().__init__(message)
         self.message, self.hint, self.change = message, hint, change
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.hint, self.change)
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:

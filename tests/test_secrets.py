@@ -23,6 +23,7 @@ from leverage_nb.errors import LeverageError
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.faults import KINDS
+from tests.exchange.wire import serving
 
 LOGGERS = ("", "leverage_nb", "requests", "urllib3", "urllib3.connectionpool", "websockets", "websockets.client")
 
@@ -165,6 +166,38 @@ def test_when_interrupted(sweep: Sweep, shell: InteractiveShell, capsys: pytest.
         assert "Interrupt" in printed.out + printed.err
         sweep.look(printed.out + printed.err, f"the traceback of an interrupt at {path}")
         sweep.look_at(done.error_in_exec, "the interrupt")
+
+
+def test_when_interrupted_while_signing(
+    sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at the very moment of signing leaves neither key nor secret in a verbose traceback."""
+    start(shell, sweep)
+
+    def interrupt(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for cell in ("account.setting('BTCUSDT')", "account.set_leverage('BTCUSDT', 10)"):
+        with monkeypatch.context() as patched:
+            patched.setattr("leverage_nb.exchange.signing.hmac.new", interrupt)
+            capsys.readouterr()
+            done = shell.run_cell(cell)
+        assert isinstance(done.error_in_exec, KeyboardInterrupt)
+        printed = capsys.readouterr()
+        sweep.look(printed.out + printed.err, f"the traceback of {cell}")
+
+
+def test_headers_that_cannot_be_read(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    """urllib3 warns of malformed headers with the whole URL: its warning carries no signature."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nbroken header\r\nX-Y: z\r\n\r\n[]"
+    with serving(answer) as wire:
+        account = lev.connect("testnet", rest_url=wire.url, journal=sweep.journal, timeout=0.5)
+        with pytest.raises(LeverageError):
+            account.brackets("BTCUSDT")
+        assert b"signature=" in wire.received[0]
+    printed = capsys.readouterr()
+    sweep.look(printed.out + printed.err, "what Python prints of warnings")
+    assert "signature" not in printed.err
 
 
 def test_public_objects(sweep: Sweep) -> None:

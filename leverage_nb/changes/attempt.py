@@ -13,12 +13,13 @@ that says for certain that the earlier one was not carried out and will pass: a 
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from leverage_nb.cards import moment
+from leverage_nb.cards import clock_time, moment
 from leverage_nb.changes.journal import Attempt, Finding, Journal, StillOpenError
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress, deadline, look_again, settle, write
@@ -60,6 +61,7 @@ class Order:
         effects: What a preview expects of the change, for its record.
         undoes: The number of the attempt that it takes back.
         plan: The plan it belongs to.
+        settles: Whether to wait until it is known what became of it, where no definite answer came.
     """
 
     symbol: str
@@ -68,6 +70,7 @@ class Order:
     effects: tuple[tuple[str, str], ...] = ()
     undoes: int | None = None
     plan: str | None = None
+    settles: bool = True
 
 
 def change_leverage(
@@ -153,19 +156,29 @@ def _clear_way(client: RestClient, journal: Journal, earlier: Attempt, progress:
         Mistake: It is open for longer than a request may take.
         NoAnswer: It could not be looked up.
     """
-    until = deadline(client, [earlier])
-    if until.timestamp() - time.time() <= client.timeout + 1:
-        [earlier] = settle(client, journal, [earlier], progress=progress, until_closed=True)
+    in_flight = not earlier.findings  # whoever sent it may have its answer any moment
+    if _seconds_left(client, earlier) > client.timeout + 1:
+        client.compare_clocks()  # before this machine's clock is believed
+    if in_flight or _seconds_left(client, earlier) <= client.timeout + 1:
+        at_most = None if not in_flight else max(client.timeout, _seconds_left(client, earlier, client.timeout)) + 1
+        [earlier] = settle(client, journal, [earlier], progress=progress, until_closed=True, at_most=at_most)
         if not earlier.is_open:
             return
-        raise NoAnswer(f"{_still_open(earlier)}, and could not be looked up.", hint="Try again in a moment.")
-    raise Mistake(f"{_still_open(earlier)} until {until:%H:%M:%S}.", hint="Try again after that.")
+        if _seconds_left(client, earlier) <= 0:
+            raise NoAnswer(f"{_still_open(earlier)}, and could not be looked up.", hint="Try again in a moment.")
+    until = clock_time(deadline(client, [earlier]))
+    raise Mistake(f"{_still_open(earlier)} until {until}.", hint="Try again after that.")
+
+
+def _seconds_left(client: RestClient, attempt: Attempt, most: float = math.inf) -> float:
+    """For how long an attempt may yet be carried out."""
+    return min(most, deadline(client, [attempt]).timestamp() - time.time())
 
 
 def _still_open(earlier: Attempt) -> str:
     whose = "" if earlier.is_ours else " by another program"
     return (
-        f"A change of {earlier.symbol} to {earlier.requested}x{whose}, sent at {earlier.begun_at:%H:%M:%S}, "
+        f"A change of {earlier.symbol} to {earlier.requested}x{whose}, sent at {clock_time(earlier.begun_at)}, "
         "may yet be carried out"
     )
 
@@ -173,37 +186,71 @@ def _still_open(earlier: Attempt) -> str:
 def _carry_out(
     client: RestClient, journal: Journal, order: Order, change: LeverageChange, progress: Progress | None
 ) -> LeverageChange:
-    """Attempt it; an interrupt from here on leaves an attempt that may be open."""
+    """Attempt it; an interrupt from here on tells what the journal holds of it."""
+    begun: list[Attempt] = []
     with suppress(KeyboardInterrupt):
-        return _attempt_until_certain(client, journal, order, change, progress)
-    interrupted = replace(change, sent_at=_now(), status="unknown", note="interrupted")
-    raise ChangeInterrupted(f"Interrupted. {_open_question(change)}", _look(change), interrupted)
+        return _attempt_until_certain(client, journal, order, change, progress, begun)
+    raise _interrupted(journal, change, begun)
+
+
+def _interrupted(journal: Journal, change: LeverageChange, begun: list[Attempt]) -> ChangeInterrupted:
+    """What is known of a change that Ctrl-C stopped."""
+    if not begun:
+        return ChangeInterrupted(f"Interrupted. {change.symbol} was not changed: nothing was sent.", "", change)
+    attempt = begun[-1]
+    with suppress(JournalUnusable):
+        attempt = journal.last(attempt.address, attempt.account, attempt.symbol) or attempt
+    made = replace(attempt.change, effects=change.effects)
+    if attempt.is_open:
+        made = replace(made, status="unknown", note="interrupted")
+        return ChangeInterrupted(f"Interrupted. {_open_question(made)}", _look(made), made)
+    return ChangeInterrupted(f"Interrupted. {made.headline}.", "", made)
 
 
 def _attempt_until_certain(
-    client: RestClient, journal: Journal, order: Order, change: LeverageChange, progress: Progress | None
+    client: RestClient,
+    journal: Journal,
+    order: Order,
+    change: LeverageChange,
+    progress: Progress | None,
+    begun: list[Attempt],
 ) -> LeverageChange:
     """Attempt it, once more after each answer that says it was not carried out and will pass; then settle it."""
     pauses = iter(OVERLOAD_PAUSES)
     clocks_compared = False
+    refused: tuple[Attempt, LeverageError | None] | None = None
     while True:
-        attempt, failure = _attempt(client, journal, order, change)
-        status = attempt.status
+        try:
+            attempt, failure = _attempt(client, journal, order, change, begun)
+        except ChangeNotSent as exc:
+            if refused is None:
+                raise
+            attempt, failure = refused[0], _with_more(refused[1], f"Another attempt did not leave: {exc.message}")
+            return _ending(replace(attempt.change, effects=order.effects), failure)
         overloaded = failure is not None and (failure.http_status == 503 or failure.code == -1008)
         late = failure is not None and failure.code == -1021
-        if status == "refused" and late and not clocks_compared:
+        if attempt.status == "refused":
+            refused = attempt, failure
+        if attempt.status == "refused" and late and not clocks_compared:
             clocks_compared = True
             continue
-        if status == "refused" and overloaded and (pause := next(pauses, None)) is not None:
+        if attempt.status == "refused" and overloaded and (pause := next(pauses, None)) is not None:
             time.sleep(pause)
             continue
-        if status == "unknown":
+        if attempt.is_open and order.settles:
             [attempt] = settle(client, journal, [attempt], progress=progress)
         return _ending(replace(attempt.change, effects=order.effects), failure)
 
 
+def _with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
+    if failure is not None:
+        failure.message = f"{failure.message} {text}"
+        failure.meaning = f"{failure.meaning} {text}".strip()
+    return failure
+
+
 def _attempt(
-    client: RestClient, journal: Journal, order: Order, change: LeverageChange
+    client: RestClient, journal: Journal, order: Order, change: LeverageChange, begun: list[Attempt]
 ) -> tuple[Attempt, LeverageError | None]:
     """Write it down, send it, and write down what was answered; with the failure, where that is no success."""
     draft = Attempt(
@@ -222,11 +269,11 @@ def _attempt(
         undoes=order.undoes,
         plan=order.plan,
     )
-    begun: list[Attempt] = []
+    count = len(begun)
 
     def stamp() -> int:
         begun.append(journal.begin(draft, client.time_ms))
-        return begun[0].timestamp_ms
+        return begun[-1].timestamp_ms
 
     answer: Answer | None = None
     failure: LeverageError
@@ -236,16 +283,17 @@ def _attempt(
         failure = exc
     except StillOpenError as exc:
         until = deadline(client, [exc.attempt])
-        failure = Mistake(f"{_still_open(exc.attempt)} until {until:%H:%M:%S}.", hint="Try again after that.")
+        failure = Mistake(f"{_still_open(exc.attempt)} until {clock_time(until)}.", hint="Try again after that.")
     if answer is not None:
         finding, told = _classify(client, order, answer)
-        return write(journal, begun[0], finding), told
-    if begun and isinstance(failure, NoAnswer):
+        # What is not definite says nothing against what another has found out meanwhile.
+        return write(journal, begun[-1], finding, unless_closed=not finding.closes), told
+    if len(begun) > count and isinstance(failure, NoAnswer):
         finding = Finding(_now(), "no answer", "unknown", closes=False, note=failure.message)
-        return write(journal, begun[0], finding), failure
-    if begun:
+        return write(journal, begun[-1], finding, unless_closed=True), failure
+    if len(begun) > count:
         finding = Finding(_now(), "not sent", "not_sent", closes=True, note=failure.message)
-        change = write(journal, begun[0], finding).change
+        change = write(journal, begun[-1], finding).change
     text = f"{order.symbol} was not changed: nothing was sent."
     raise _ended(ChangeNotSent, replace(change, effects=order.effects), text, failure)
 
@@ -323,7 +371,7 @@ def _ended(
     kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError, hint: str = ""
 ) -> LeverageError:
     """The error that ends a change: its own sentence, then the reason in the words of what failed."""
-    return kind(
+    error = kind(
         f"{text} {failure.message}",
         headline=text,
         hint=hint or failure.hint,
@@ -333,6 +381,9 @@ def _ended(
         meaning=failure.meaning,
         change=replace(change, note=change.note or failure.message),
     )
+    if isinstance(error, ChangeNotSent) and isinstance(failure, RateLimited):
+        error.retry_after = failure.retry_after
+    return error
 
 
 def _now() -> datetime:

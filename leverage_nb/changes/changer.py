@@ -12,7 +12,7 @@ from leverage_nb.changes.journal import Attempt, Journal
 from leverage_nb.changes.limits import Guard, MetLimits
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle
-from leverage_nb.errors import LeverageError, LeverageRefused, Mistake
+from leverage_nb.errors import JournalUnusable, LeverageError, LeverageRefused, Mistake
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_settings
 from leverage_nb.risk.state import LeverageSetting
@@ -74,6 +74,15 @@ class Changer:
 
     # -- what was --------------------------------------------------------------------------------------------
 
+    def changed_since(self, symbol: str, moment: datetime) -> bool:
+        """Whether a change of a symbol was begun since, by this process or another with the same journal."""
+        if self.changed_at >= moment:
+            return True
+        with suppress(JournalUnusable):  # the change itself will say so
+            last = self.journal.last(self._client.venue.rest_url, self._client.account, symbol)
+            return last is not None and last.begun_at >= moment
+        return False
+
     def attempts(self) -> list[Attempt]:
         """Every attempt of this account, oldest first.
 
@@ -97,6 +106,9 @@ class Changer:
         """
         attempts = self.attempts()
         awaited = [attempt for attempt in attempts if attempt.is_open]
+        if any(self._client.time_ms() <= deadline_ms(attempt) for attempt in awaited):
+            with suppress(LeverageError):  # before this machine's clock is believed
+                self._client.compare_clocks()
         if not wait:
             awaited = [attempt for attempt in awaited if self._client.time_ms() > deadline_ms(attempt)]
         found = settle(self._client, self.journal, awaited, progress=progress, until_closed=True)
@@ -121,7 +133,7 @@ class Changer:
         """
         undone: set[int] = set()
         for attempt in reversed(self.attempts()):
-            if attempt.number in undone or attempt.status not in {"applied", "unknown"}:
+            if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
                 continue
             if attempt.status == "unknown":
                 step = f"{attempt.symbol} {attempt.before}x → {attempt.requested}x"
@@ -137,16 +149,13 @@ class Changer:
     # -- who is told -----------------------------------------------------------------------------------------
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method with every change that is found applied, for as long as its object lives."""
+        """Call a method with every change of which it is known what became of it, for as long as its object lives."""
         self._listeners.append(WeakMethod(listener))
 
     def _tell(self, change: LeverageChange) -> None:
-        if change.status != "applied":
-            return
-        for reference in list(self._listeners):
+        self._listeners = [reference for reference in self._listeners if reference() is not None]
+        for reference in self._listeners:
             listener = reference()
-            if listener is None:
-                self._listeners.remove(reference)
-            else:
+            if listener is not None:
                 with suppress(Exception):  # a panel that cannot redraw must not turn a change into a failure
                     listener(change)

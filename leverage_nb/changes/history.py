@@ -16,7 +16,8 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
     """One row an attempt, oldest first.
 
     Returns:
-        Index ``number`` (int64, the attempt's place in the journal); ``sent_at`` (datetime64, local time), ``symbol``,
+        Index ``number`` (int64, the attempt's place in the journal); ``sent_at`` (datetime64, local time; NaT where
+        nothing left), ``symbol``,
         ``before``, ``requested`` (int64), ``after`` (Int64; NA where nothing was confirmed), ``status``,
         ``confirmed_by``, ``as_of`` (when the setting was seen that the status rests on; NaT where it rests on an
         answer), ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code`` (Int64), ``undoes``
@@ -30,7 +31,7 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
     changes = [attempt.change for attempt in rows]
     codes = [attempt.findings[-1].code if attempt.findings else None for attempt in rows]
     columns = {
-        "sent_at": _moments([attempt.begun_at for attempt in rows]),
+        "sent_at": _moments([change.sent_at for change in changes]),
         "symbol": pd.array([change.symbol for change in changes], dtype="object"),
         "before": pd.array([attempt.before for attempt in rows], dtype="int64"),
         "requested": pd.array([change.requested for change in changes], dtype="int64"),

@@ -109,6 +109,11 @@ class Attempt:
         return not any(finding.closes for finding in self.findings)
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What no other attempt has, whatever its number."""
+        return self.symbol, self.timestamp_ms, self.process
+
+    @property
     def is_ours(self) -> bool:
         """Whether this very process sent it."""
         return self.process == this_process()
@@ -216,8 +221,9 @@ class Journal:
         values |= {"attempt": attempt.number, "found_at": _text(finding.found_at), "as_of": _text(finding.as_of)}
         with self._transaction() as connection:
             stands = self._select(connection, attempt.address, attempt.account, number=attempt.number)
-            closed = bool(stands) and not stands[0].is_open
-            if not (unless_closed and closed):
+            if not stands or stands[0].identity != attempt.identity:
+                raise sqlite3.DatabaseError("it was replaced while a change was under way")
+            if stands[0].is_open or not unless_closed:
                 connection.execute(_insert("findings", _FINDING_COLUMNS), values)
             return self._select(connection, attempt.address, attempt.account, number=attempt.number)[0]
 
@@ -311,7 +317,7 @@ class Journal:
                     connection.execute("ROLLBACK")
                 yield connection
                 return
-            except (sqlite3.Error, OSError) as exc:
+            except (sqlite3.Error, OSError, OverflowError) as exc:
                 failure = self._unusable(exc)
                 self._drop()
         raise failure
@@ -371,7 +377,7 @@ class Journal:
                 self._connection.close()
             self._connection = None
 
-    def _unusable(self, exc: sqlite3.Error | OSError) -> JournalUnusable:
+    def _unusable(self, exc: sqlite3.Error | OSError | OverflowError) -> JournalUnusable:
         name = getattr(exc, "sqlite_errorname", "") or type(exc).__name__
         reason = next((text for start, text in _REASONS.items() if name.startswith(start)), str(exc))
         return JournalUnusable(

@@ -35,7 +35,7 @@ class LeverageChange(Shown):
     * ``not_applied``: it was sent and not confirmed; at ``as_of``, after the time in which the exchange acts on a
       request, the symbol was at ``before``. That this time bounds it is inferred from recvWindow.
     * ``superseded``: the same, and the symbol was at ``after``, neither ``before`` nor ``requested``.
-    * ``unknown``: nothing is claimed. The journal holds the attempt open.
+    * ``unknown``: nothing is claimed. The journal holds the attempt open, unless its symbol is no longer listed.
 
     Attributes:
         venue: Where.

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from leverage_nb.cards import clock_time
 from leverage_nb.changes.journal import Attempt, Finding, Journal
 from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.exchange.rest import RestClient
@@ -47,8 +48,8 @@ def settle(
     attempts: Sequence[Attempt],
     *,
     progress: Progress | None = None,
-    patience: float | None = None,
     until_closed: bool = False,
+    at_most: float | None = None,
 ) -> list[Attempt]:
     """Find out what became of attempts, and write it down.
 
@@ -57,9 +58,8 @@ def settle(
         journal: Which holds them.
         attempts: Open ones.
         progress: Told once what is awaited, and until when.
-        patience: Seconds to go on looking after the last of them can no longer be carried out; the client's time-out
-            when None.
         until_closed: Not content with having seen the target: go on until nothing more can come of them.
+        at_most: Seconds to spend; when None, the client's time-out after the last of them can no longer be carried out.
 
     Returns:
         The attempts with what was found, in their order; "unknown" remains what could not be looked up in time.
@@ -70,9 +70,9 @@ def settle(
     if progress is not None:
         names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
         with suppress(Exception):  # whoever shows it must not decide what becomes of a change
-            progress(f"no definite answer about {names}; asking the exchange, settled by {until:%H:%M:%S}")
-    left = max(0.0, until.timestamp() - time.time())
-    give_up = time.monotonic() + left + (client.timeout if patience is None else patience)
+            progress(f"no definite answer about {names}; asking the exchange, settled by {clock_time(until)}")
+    spend = max(0.0, until.timestamp() - time.time()) + client.timeout
+    give_up = time.monotonic() + (spend if at_most is None else min(spend, at_most))
     settled: dict[int, Attempt] = {}
     pause = _FIRST_PAUSE
     while True:
@@ -84,14 +84,27 @@ def settle(
             finding = _judge(attempt, setting, is_past=attempt.number in past)
             if finding is not None:
                 settled[attempt.number] = write(journal, attempt, finding, unless_closed=True)
+        settled |= _closed_by_others(journal, [a for a in awaited if a.number not in settled])
         awaited = [attempt for attempt in awaited if attempt.number not in settled]
         now = time.monotonic()
         if not awaited or now >= give_up:
             return [settled.get(attempt.number, attempt) for attempt in attempts]
-        next_past = min((deadline_ms(attempt) for attempt in awaited if attempt.number not in past), default=None)
-        wait = pause if next_past is None else min(pause, max(0.02, (next_past - client.time_ms()) / 1000 + 0.005))
-        time.sleep(min(wait, give_up - now))
+        # The next moment at which more can be known; where the exchange does not answer, ever later.
+        ahead = [(deadline_ms(attempt) - client.time_ms()) / 1000 for attempt in awaited]
+        soon = min((left + 0.005 for left in ahead if left > 0), default=pause)
+        time.sleep(max(0.02, min(pause, soon, give_up - now)))
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _closed_by_others(journal: Journal, attempts: Sequence[Attempt]) -> dict[int, Attempt]:
+    """Which attempts have been closed meanwhile: by the thread or the kernel that sent them, or by one that looked."""
+    closed = {}
+    with suppress(JournalUnusable):
+        for attempt in attempts:
+            last = journal.last(attempt.address, attempt.account, attempt.symbol)
+            if last is not None and last.identity == attempt.identity and not last.is_open:
+                closed[attempt.number] = last
+    return closed
 
 
 def write(journal: Journal, attempt: Attempt, finding: Finding, *, unless_closed: bool = False) -> Attempt:
@@ -119,13 +132,14 @@ def look_again(journal: Journal, attempts: Iterable[Attempt], settings: Mapping[
             continue
         again = _judge(attempt, setting, is_past=True)
         if again is not None and again.status == "applied":
-            corrected.append(write(journal, attempt, replace(again, note=_LATE)))
+            corrected.append(write(journal, attempt, replace(again, note=LATE)))
         elif again is not None:
             write(journal, attempt, replace(attempt.findings[-1], found_at=again.found_at))
     return corrected
 
 
-_LATE = "It was there on a later look: carried out after its time, or changed by someone else."
+# What the journal notes of a change that was found only on a later look.
+LATE = "It was there on a later look: carried out after its time, or changed by someone else."
 
 
 def _past(client: RestClient, attempts: Iterable[Attempt], give_up: float) -> set[int]:
@@ -140,35 +154,49 @@ def _past(client: RestClient, attempts: Iterable[Attempt], give_up: float) -> se
     return {attempt.number for attempt in ended if told > deadline_ms(attempt)}
 
 
-def _look(client: RestClient, attempts: Sequence[Attempt], give_up: float) -> dict[Attempt, LeverageSetting]:
-    """The settings of the attempts' symbols, in one request; what cannot be read is left out."""
+_NOT_LISTED = -1121
+
+
+def _look(client: RestClient, attempts: Sequence[Attempt], give_up: float) -> dict[Attempt, LeverageSetting | None]:
+    """The settings of the attempts' symbols, in one request: None for a symbol that is not listed, empty if unread."""
     symbols = {attempt.symbol for attempt in attempts}
     if not symbols:
         return {}
+    found: Mapping[str, LeverageSetting | None]
     try:
         if len(symbols) == 1:
             symbol, asset = attempts[0].symbol, attempts[0].margin_asset
             found = {symbol: read_setting(client, symbol, asset, within=_within(give_up))}
         else:
             assets = {attempt.symbol: attempt.margin_asset for attempt in attempts}
-            found = read_settings(client, assets, within=_within(give_up))
-    except LeverageError:
-        return {}
-    return {attempt: found[attempt.symbol] for attempt in attempts if attempt.symbol in found}
+            # A whole list that leaves a symbol out says that it is listed no longer.
+            found = dict.fromkeys(symbols) | read_settings(client, assets, within=_within(give_up))
+    except LeverageError as exc:
+        if exc.code != _NOT_LISTED or len(symbols) > 1:
+            return {}
+        found = dict.fromkeys(symbols)
+    return {attempt: found[attempt.symbol] for attempt in attempts}
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def _within(give_up: float) -> float:
     return max(0.05, give_up - time.monotonic())
 
 
-def _judge(attempt: Attempt, setting: LeverageSetting, *, is_past: bool) -> Finding | None:
+def _judge(attempt: Attempt, setting: LeverageSetting | None, *, is_past: bool) -> Finding | None:
     """What a look says of an attempt; None where it says nothing yet."""
+    if setting is None:
+        note = f"{attempt.symbol} is no longer listed: what became of it cannot be looked up."
+        return Finding(_now(), "symbolConfig", attempt.status, closes=True, note=note) if is_past else None
     at_target = setting.leverage == attempt.requested
     if not at_target and not is_past:
         return None
     seen_there = at_target or any(finding.status == "applied" for finding in attempt.findings)
     finding = Finding(
-        found_at=datetime.now(tz=UTC).astimezone(),
+        found_at=_now(),
         source="symbolConfig",
         status="applied" if seen_there else "not_applied" if setting.leverage == attempt.before else "superseded",
         closes=is_past,

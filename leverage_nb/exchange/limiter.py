@@ -9,6 +9,7 @@ answer tells the count (``X-MBX-USED-WEIGHT-1M``); two rules follow from it:
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+from leverage_nb.cards import clock_time
 from leverage_nb.errors import RateLimited
 
 # Until exchangeInfo tells: Binance's production limit (the testnet's is higher).
@@ -32,26 +34,27 @@ class Limiter:
 
     Args:
         limit: Request weight a minute, as the exchange grants it.
-        clock: Seconds since the epoch.
+        wall: Seconds since the epoch: which minute it is, and what time of day.
+        ticks: Seconds that pass whatever is done to the machine's clock.
         sleep: How to wait.
     """
 
     def __init__(
         self,
         limit: int = DEFAULT_LIMIT,
-        clock: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.limit = limit
-        self._clock = clock
-        self._sleep = sleep
+        self._wall, self._ticks, self._sleep = wall, ticks, sleep
         self._lock = threading.Lock()
         self._shares: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._sent: deque[tuple[float, int]] = deque()  # when and what weight, within the last minute
         self._sent_weight = 0  # their sum
         self._pending = 0  # weight that has been let through and is not answered yet
-        self._used, self._used_at = 0, 0.0
-        self._blocked_until = 0.0
+        self._used, self._used_minute = 0, 0
+        self._blocked_until = 0.0  # in ticks
 
     def join(self, member: object, share: float) -> None:
         """Count a client in: the strictest share among those that are open holds for all."""
@@ -71,8 +74,13 @@ class Limiter:
     @property
     def blocked_until(self) -> datetime | None:
         """Until when the exchange has asked this address to send nothing; None where it has not."""
-        held = self._blocked_until
-        return datetime.fromtimestamp(held).astimezone() if held > self._clock() else None
+        left = self._blocked_until - self._ticks()
+        return self._time_in(left) if left > 0 else None
+
+    def wait_for(self, weight: int) -> float:
+        """Seconds until a request of this weight may leave; 0 for now."""
+        with self._lock:
+            return self._held_back(weight)[0]
 
     def admit(self, weight: int, patience: float) -> None:
         """Let a request through, once it fits.
@@ -84,53 +92,66 @@ class Limiter:
         Raises:
             RateLimited: It would have to wait longer; ``retry_after`` and the text say how long.
         """
-        deadline = self._clock() + patience
+        deadline = self._ticks() + patience
         while True:
             with self._lock:
-                now = self._clock()
-                free_at, reason = self._free_at(now, weight)
-                if free_at <= now:
+                wait, reason = self._held_back(weight)
+                now = self._ticks()
+                if wait <= 0:
                     self._sent.append((now, weight))
                     self._sent_weight += weight
                     self._pending += weight
                     return
-            if free_at > deadline:
+            if now + wait > deadline:
                 raise RateLimited(
-                    f"{reason}; the next request may leave at {_time_of_day(free_at)}.",
+                    f"{reason}; the next request may leave at {clock_time(self._time_in(wait))}.",
                     hint="Nothing was sent. connect(weight_share=...) sets the part of the limit that is used here.",
-                    retry_after=free_at - now,
+                    retry_after=wait,
                 )
-            self._sleep(min(max(free_at - now, 0.01), 1.0))
+            self._sleep(min(max(wait, 0.01), 1.0))
 
-    def note(self, weight: int, used: int | None) -> None:
-        """Take note that a request has ended, and what its answer told of the count; None where it told nothing."""
+    def note(self, weight: int, used: int | None, *, left: bool = True) -> None:
+        """Take note that a request has ended.
+
+        Args:
+            weight: What it was let through with.
+            used: What its answer told of the count; None where it told nothing.
+            left: Whether it left this machine; else its weight is given back.
+        """
         with self._lock:
             self._pending = max(0, self._pending - weight)
-            now = self._clock()
+            if not left:
+                self._give_back(weight)
+            minute = int(self._wall() // 60)
             # Answers overtake each other a little; a count that has fallen by half has started anew.
-            anew = used is not None and (now // 60 != self._used_at // 60 or used < self._used / 2)
+            anew = used is not None and (minute != self._used_minute or used < self._used / 2)
             if used is not None and (anew or used > self._used):
-                self._used, self._used_at = used, now
+                self._used, self._used_minute = used, minute
 
     def block(self, limited: RateLimited) -> None:
-        """Hold everything back after a 429 or 418, until the time that answer names or implies."""
-        now = self._clock()
+        """Hold everything back after a 429 or 418, for as long as that answer names or implies."""
         named = _BANNED_UNTIL.search(limited.words)
         if limited.retry_after is not None:
-            until = now + limited.retry_after
+            seconds = limited.retry_after
         elif named is not None:
-            until = int(named[1]) / 1000
+            seconds = int(named[1]) / 1000 - self._wall()
         elif limited.http_status == 418:
-            until = now + SHORTEST_BAN
+            seconds = SHORTEST_BAN
         else:
-            until = _next_minute(now)
+            seconds = self._to_next_minute()
         with self._lock:
-            self._blocked_until = max(self._blocked_until, min(until, now + LONGEST_BAN))
+            self._blocked_until = max(self._blocked_until, self._ticks() + min(seconds, LONGEST_BAN))
 
-    def _free_at(self, now: float, weight: int) -> tuple[float, str]:
-        """The earliest time at which a weight may leave, and what holds it back until then."""
+    def start_anew_after_fork(self) -> None:
+        """In a forked process: another thread may have held the lock, and what was pending is the parent's."""
+        self._lock = threading.Lock()
+        self._pending = 0
+
+    def _held_back(self, weight: int) -> tuple[float, str]:
+        """For how many seconds a weight must wait, and what holds it back."""
+        now = self._ticks()
         if self._blocked_until > now:
-            return self._blocked_until, "The exchange has asked this address to wait"
+            return self._blocked_until - now, "The exchange has asked this address to wait"
         while self._sent and self._sent[0][0] <= now - 60:
             self._sent_weight -= self._sent.popleft()[1]
         share = min(self._shares.values(), default=1.0) * self.limit
@@ -138,14 +159,26 @@ class Limiter:
         for at, sent in self._sent if surplus > 0 else ():
             surplus -= sent
             if surplus <= 0 or at == self._sent[-1][0]:
-                return (
-                    at + 60,
-                    f"This process has used its share of the rate limit, {share:,.0f} of {self.limit:,} a minute",
-                )
-        used = self._used if now // 60 == self._used_at // 60 else 0
+                reason = "This process has used its share of the rate limit"
+                return at + 60 - now, f"{reason}, {share:,.0f} of {self.limit:,} a minute"
+        used = self._used if self._wall() // 60 == self._used_minute else 0
         if used and used + self._pending + weight > self.limit:
-            return _next_minute(now), f"This address has used up its rate limit of {self.limit:,} a minute"
-        return now, ""
+            return self._to_next_minute(), f"This address has used up its rate limit of {self.limit:,} a minute"
+        return 0.0, ""
+
+    def _give_back(self, weight: int) -> None:
+        for place in range(len(self._sent) - 1, -1, -1):
+            if self._sent[place][1] == weight:
+                del self._sent[place]
+                self._sent_weight -= weight
+                return
+
+    def _to_next_minute(self) -> float:
+        # Clocks differ a little: half a second later the exchange's minute has turned too.
+        return 60.5 - self._wall() % 60
+
+    def _time_in(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self._wall() + seconds).astimezone()
 
 
 _limiters: dict[str, Limiter] = {}
@@ -158,10 +191,12 @@ def limiter_of(address: str) -> Limiter:
         return _limiters.setdefault(address, Limiter())
 
 
-def _next_minute(now: float) -> float:
-    # Clocks differ a little: half a second later the exchange's minute has turned too.
-    return (now // 60 + 1) * 60 + 0.5
+def _start_anew_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for limiter in _limiters.values():
+        limiter.start_anew_after_fork()
 
 
-def _time_of_day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew_after_fork)

@@ -176,9 +176,10 @@ def _advice(refusal: Refusal | None, words: str) -> str:
 def read_error(answer: Answer) -> ErrorBody | None:
     """The code and words of an answer, where it carries any; code 0 where it names none."""
     try:
-        return msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
+        error = msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+    return error if abs(error.code) < 1_000_000 else ErrorBody(msg=error.msg)  # Binance's have up to five digits
 
 
 def find_refusal(answer: Answer) -> Refusal | None:

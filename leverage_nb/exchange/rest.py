@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from leverage_nb.cards import clock_time
 from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, RateLimited
 from leverage_nb.exchange import refusals
 from leverage_nb.exchange.credentials import Credentials
@@ -78,8 +79,9 @@ class RestClient:
         self._transport = Transport(venue.rest_url, venue.speaker, timeout)
         self._clock_offset_ms = 0
         self._portfolio_margin: bool | None = None
+        self._weight_share = float(weight_share)
         self.limiter = limiter_of(venue.rest_url)
-        self.limiter.join(self, float(weight_share))
+        self.limiter.join(self, self._weight_share)
 
     @property
     def account(self) -> str:
@@ -106,7 +108,7 @@ class RestClient:
         while True:
             failure: LeverageError
             try:
-                answer = self._exchange("GET", path, parameters, signed=signed, budget=_left(deadline))
+                answer = self._exchange("GET", path, parameters, signed=signed, deadline=deadline)
             except (NotConnected, NoAnswer) as exc:
                 failure, passing = exc, True
             else:
@@ -167,7 +169,7 @@ class RestClient:
         if error.code == -2015 and self._is_portfolio_margin():
             return refusals.explain(answer, self.venue, asked, refusals.PORTFOLIO_MARGIN)
         if isinstance(error, RateLimited) and (until := self.limiter.blocked_until):
-            error.hint = f"Nothing more is sent before {until:%H:%M:%S}. Other programs at this address count too."
+            error.hint = f"Nothing more is sent before {clock_time(until)}. Other programs at this address count too."
         return error
 
     def source(self, path: str) -> str:
@@ -186,20 +188,27 @@ class RestClient:
         parameters: Parameters,
         *,
         signed: bool,
-        budget: float | None = None,
+        deadline: float | None = None,
         stamp: Callable[[], int] | None = None,
     ) -> Answer:
+        def left() -> float:
+            return self.timeout if deadline is None else _left(deadline)
+
         weight = _WEIGHTS.get(path, 1)
-        self.limiter.admit(weight, self.timeout if budget is None else budget)
-        used = None
+        self.limiter.join(self, self._weight_share)  # anew, where the client had been closed
+        self.limiter.admit(weight, left())
+        used, has_left = None, True
         try:
-            with self._transport.slot(budget):
+            with self._transport.slot(left()):
                 moment = stamp() if stamp else self.time_ms()
                 outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment if signed else None)
-                answer = self._transport.deliver(outgoing, budget)
+                answer = self._transport.deliver(outgoing, left())
                 used = answer.used_weight
+        except NotConnected:
+            has_left = False
+            raise
         finally:
-            self.limiter.note(weight, used)
+            self.limiter.note(weight, used, left=has_left)
         if refusals.is_rate_limit(answer):
             error = refusals.explain(answer, self.venue, f"{method} {path}")
             if isinstance(error, RateLimited):
@@ -208,6 +217,12 @@ class RestClient:
 
     def _outgoing(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
         """A request ready to leave; signed as of ``moment``, or not at all."""
+        with suppress(KeyboardInterrupt):
+            return self._signed(base, method, path, parameters, moment)
+        # Raised out here: the frames of an interrupt in there hold the key and the secret bare.
+        raise KeyboardInterrupt
+
+    def _signed(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
         address = base + path
         if moment is None:
             query = encode(parameters)

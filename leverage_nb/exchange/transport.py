@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,18 +27,20 @@ from leverage_nb.exchange.venues import is_loopback
 
 
 class _QueryScrubber(logging.Filter):
-    """Cuts queries out of what urllib3 logs at DEBUG: a signed read carries its signature there."""
+    """Cuts queries out of what urllib3 logs, some of it as warnings: a signed read carries its signature there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                argument.split("?", 1)[0] + "?..." if isinstance(argument, str) and "?" in argument else argument
-                for argument in record.args
-            )
+        message = record.getMessage()
+        if "?" in message:
+            record.msg, record.args = _QUERY.sub("?...", message), None
+        record.exc_info = record.exc_text = None  # its frames and words lead to the request
         return True
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_QueryScrubber())
+_QUERY = re.compile(r"\?[^\s\"')>]*")
+
+for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "urllib3.response"):
+    logging.getLogger(_name).addFilter(_QueryScrubber())
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Transport:
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers["Accept"] = "application/json"
-        adapter = Adapter(pool_connections=2, pool_maxsize=self._connections, max_retries=0, pool_block=True)
+        adapter = Adapter(pool_connections=2, pool_maxsize=self._connections, max_retries=0)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         self._session, self._process = session, os.getpid()

@@ -125,4 +125,6 @@ def _checked(url: str, venue: Venue) -> str:
     if venue.name == "simulator" and not is_loopback(url):
         raise Mistake(f"{host} is not on this machine, so it cannot be shown as a simulator.")
     where = f"[{host}]" if ":" in host else host
+    if port == {"https": 443, "http": 80}[parts.scheme]:
+        port = None  # one exchange has one address: limits and journal go by it
     return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

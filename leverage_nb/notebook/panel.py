@@ -24,6 +24,8 @@ from leverage_nb.risk.leverage import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
+_CHECK = "Check again asks the exchange. Until it is known nothing else is sent."
+
 
 class LeveragePanel(ipywidgets.VBox):
     """Pick a symbol, see its tiers, move the slider, apply.
@@ -215,13 +217,18 @@ class LeveragePanel(ipywidgets.VBox):
 
         Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
         """
-        if self.state in {"applying", "checking"} or change.symbol != self.symbol or change.after is None:
+        if self.state in {"applying", "checking"} or change.symbol != self.symbol:
             return
         look = self._look
-        setting = replace(look.setting, leverage=change.after, max_notional=change.max_notional, as_of=change.sent_at)
-        state = replace(look.state, settings={**look.state.settings, self.symbol: setting})
-        outlook = self.account.outlook_from(state, look.tiers)
-        self._draw(replace(look, setting=setting, state=state, outlook=outlook))
+        outdated = change.as_of is not None and look.setting.as_of is not None and change.as_of < look.setting.as_of
+        if change.status == "applied" and change.after is not None and not outdated:
+            seen = change.as_of or change.sent_at
+            setting = replace(look.setting, leverage=change.after, max_notional=change.max_notional, as_of=seen)
+            state = replace(look.state, settings={**look.state.settings, self.symbol: setting})
+            outlook = self.account.outlook_from(state, look.tiers)
+            self._draw(replace(look, setting=setting, state=state, outlook=outlook))
+        if self.state == "unknown" and change.status != "unknown":
+            self._report(change)
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -229,12 +236,15 @@ class LeveragePanel(ipywidgets.VBox):
         def run(content: dict[str, Any]) -> None:
             try:
                 handler(content)
-            except (OutcomeUnknown, ChangeInterrupted) as exc:
+            except ChangeInterrupted as exc:
+                if exc.change.status == "unknown":
+                    self._say("unknown", cards.message(exc.message, _CHECK, "warn"))
+                else:
+                    self._say("failed", cards.message(exc.message, exc.hint, "warn"))
+            except OutcomeUnknown as exc:
                 self._say(
                     "unknown",
-                    cards.message(
-                        exc.message, "Check again asks the exchange. Until it is known nothing else is sent.", "warn"
-                    ),
+                    cards.message(exc.message, _CHECK, "warn"),
                 )
             except LeverageError as exc:
                 text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -167,6 +167,27 @@ class AccountState:
         others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
         taken = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
         return balance.cross_wallet + balance.cross_profit - taken
+
+    def with_leverage(self, symbol: str, leverage: int) -> AccountState:
+        """The state as it would be with another initial leverage of one symbol, and nothing else changed.
+
+        Initial margin is notional / leverage; what sits in an isolated position stays there.
+        """
+        setting = self.settings[symbol]
+        share = setting.leverage / leverage
+        isolated = self.is_isolated(symbol)
+        positions = tuple(
+            replace(
+                position,
+                position_margin=position.position_margin * (1.0 if isolated else share),
+                order_margin=position.order_margin * share,
+            )
+            if position.symbol == symbol
+            else position
+            for position in self.positions
+        )
+        settings = {**self.settings, symbol: replace(setting, leverage=leverage, max_notional=None)}
+        return replace(self, positions=positions, settings=settings)
 
     def effective_leverage(self, position: Position) -> float | None:
         """How far the margin behind a position is stretched; None where there is none behind it.

@@ -343,3 +343,15 @@ def test_memory_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     journal.begin(draft(), lambda: 1)
     journal.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """When the file was replaced while a change was under way, what was found is not written to a stranger's row."""
+    mine = journal.begin(draft(), lambda: 1)
+    path.rename(tmp_path / "kept.sqlite")
+    other = Journal(path)
+    other.begin(draft("ETHUSDT"), lambda: 2)
+    other.close()
+    with pytest.raises(JournalUnusable, match="replaced while a change was under way"):
+        journal.add(mine, APPLIED)
+    assert [attempt.status for attempt in journal.attempts("http://here", "key 1")] == ["unknown"]

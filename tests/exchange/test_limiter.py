@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeNotSent, LeverageRefused, NoAnswer, RateLimited
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, NoAnswer, NotConnected, RateLimited
 from leverage_nb.exchange import limiter as limiter_module
 from leverage_nb.exchange import rest
 from leverage_nb.exchange.limiter import Limiter, limiter_of
@@ -43,7 +44,7 @@ def clock() -> Clock:
 @pytest.fixture
 def limiter(clock: Clock) -> Limiter:
     """2,400 a minute, of which one client takes half."""
-    limiter = Limiter(clock=clock, sleep=clock.sleep)
+    limiter = Limiter(wall=clock, ticks=clock, sleep=clock.sleep)
     limiter.join(Limiter, 0.5)  # anything that lives stands for a client
     return limiter
 
@@ -204,7 +205,7 @@ def test_what_is_refused_is_not_tried_again(account: Account, simulator: Simulat
 
 def test_many_threads_pass_the_share_together(clock: Clock) -> None:
     """Threads at once let through what the share allows and not one more."""
-    limiter = Limiter(limit=100, clock=clock)
+    limiter = Limiter(limit=100, wall=clock, ticks=clock)
     limiter.join(Limiter, 0.5)
     let_through: list[int] = []
 
@@ -235,3 +236,55 @@ def test_the_limit_is_learnt_from_the_exchange(account: Account) -> None:
         elsewhere.margin_asset("BTCUSDT")
         assert elsewhere._client.limiter.limit == 6000
     assert limiter_module.DEFAULT_LIMIT == 2400
+
+
+def test_a_clock_that_is_set_changes_nothing(clock: Clock) -> None:
+    """Setting the machine's clock back or forth neither hangs what waits nor lifts a ban."""
+    wall = Clock()
+    limiter = Limiter(limit=100, wall=wall, ticks=clock, sleep=clock.sleep)
+    limiter.admit(100, patience=0)
+    limiter.note(100, None)
+    wall.now -= 3600
+    limiter.admit(1, patience=61)
+    assert clock.slept <= 62
+    limiter.block(RateLimited("x", retry_after=30, http_status=418))
+    wall.now += 7200
+    with pytest.raises(RateLimited):
+        limiter.admit(1, patience=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_forked_process_does_not_wait_for_a_lost_lock(account: Account) -> None:
+    """A child of a process whose other thread held the limiter's lock goes on."""
+    account.symbols()
+    with account._client.limiter._lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if account.setting("BTCUSDT").leverage == 20 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_never_left_uses_up_nothing(account: Account, simulator: Simulator) -> None:
+    """Connections that are refused do not count against the share."""
+    account.margin_asset("BTCUSDT")
+    limiter = account._client.limiter
+    before = limiter._sent_weight
+    simulator.close()
+    with pytest.raises(NotConnected):
+        account.setting("BTCUSDT")
+    assert (limiter._sent_weight, limiter._pending) == (before, 0)
+
+
+def test_a_closed_account_that_is_used_again_keeps_its_share(simulator: Simulator) -> None:
+    """The share holds for whoever sends, closed before or not."""
+    account = connect_to(simulator, weight_share=0.25)
+    account.close()
+    account.setting("BTCUSDT")
+    assert min(account._client.limiter._shares.values()) == 0.25
+
+
+def test_a_long_ban_names_its_day(limiter: Limiter, clock: Clock) -> None:
+    """A time that is not today comes with its date."""
+    limiter.block(RateLimited("x", retry_after=86_400, http_status=418))
+    with pytest.raises(RateLimited, match=r"may leave at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"):
+        limiter.admit(1, patience=0)

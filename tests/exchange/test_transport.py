@@ -278,3 +278,15 @@ def test_all_addresses_of_a_name_share_the_connect_budget(monkeypatch: pytest.Mo
     with pytest.raises(NotConnected, match="no connection within"):
         deliver("https://exchange.example", timeout=0.5)
     assert time.monotonic() - start < 1.5
+
+
+def test_an_answer_that_cannot_be_unpacked_costs_no_connection() -> None:
+    """Answers that are dropped half-read, by a gateway's slip, never use up the connections of later requests."""
+    packed = b"x" * 60_000
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+    with serving(head + packed) as wire:
+        transport = Transport(wire.url, "The exchange", 1.0)
+        for _ in range(6):
+            with pytest.raises(NoAnswer), transport.slot():
+                transport.deliver(Outgoing("GET", "/x", wire.url, None, {}))
+        transport.close()

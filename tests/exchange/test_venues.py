@@ -58,3 +58,8 @@ def test_misleading_or_unsafe_addresses_are_refused(venue: str, url: str, reason
     """No key travels in the clear, and no venue wears another's name."""
     with pytest.raises(Mistake, match=reason):
         find_venue(venue).at(url)
+
+
+def test_a_default_port_is_no_other_address() -> None:
+    """One exchange has one address, its port spelt out or not: limits and journal go by it."""
+    assert VENUES["mainnet"].at("https://fapi.binance.com:443").rest_url == "https://fapi.binance.com"

@@ -317,8 +317,8 @@ def test_an_interrupt_leaves_a_panel_that_works(panel: LeveragePanel, monkeypatc
     post = client.post
     monkeypatch.setattr(client, "post", interrupt)
     click(panel, "apply", 10)
-    assert (panel.state, panel.view.answered) == ("unknown", 1)
-    assert "may or may not be at 10x" in panel.view.message
+    assert (panel.state, panel.view.answered) == ("failed", 1)
+    assert "Interrupted. BTCUSDT was not changed: nothing was sent." in panel.view.message
     monkeypatch.setattr(client, "post", post)
     click(panel, "apply", 11)
     assert panel.state == "done"
@@ -456,3 +456,32 @@ def test_a_journal_that_cannot_be_used_is_said_in_the_panel(simulator: Simulator
     click(panel, "apply", 10)
     assert panel.state == "failed"
     assert simulator.exchange.received == []
+
+
+def test_what_is_older_than_the_look_changes_nothing(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A change settled later, whose look is older than the panel's own, does not turn "now" back."""
+    simulator.inject("reset_after")
+    quick.account.set_leverage("BTCUSDT", 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    quick.reload()
+    quick.account.settle()
+    assert quick.view.table["current"] == 33
+
+
+def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulator: Simulator) -> None:
+    """An unknown outcome that history() settles leaves the panel's unknown state too."""
+    simulator.inject("reset_before")
+    note = simulator.exchange.note_arrival
+
+    def noted(request: Any) -> None:
+        note(request)
+        if request.method == "POST":
+            simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
+
+    simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+    click(quick, "apply", 75)
+    assert quick.state == "unknown"
+    simulator.clear_faults()
+    quick.account.history()
+    assert quick.state == "failed"
+    assert "was not applied: it is at 20x" in quick.view.message
