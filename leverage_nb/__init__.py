@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from leverage_nb.account import Account
+    from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
     from leverage_nb.connecting import connect, current
     from leverage_nb.errors import (
         ChangeInterrupted,
+        ChangeNotApplied,
         ChangeNotSent,
+        ChangeSuperseded,
         CredentialsMissing,
         InvalidLeverage,
+        JournalUnusable,
         LeverageError,
         LeverageRefused,
         Mistake,
@@ -48,9 +52,12 @@ _HOMES = {
     "Account": "account",
     "Brackets": "risk.brackets",
     "ChangeInterrupted": "errors",
+    "ChangeNotApplied": "errors",
     "ChangeNotSent": "errors",
+    "ChangeSuperseded": "errors",
     "CredentialsMissing": "errors",
     "InvalidLeverage": "errors",
+    "JournalUnusable": "errors",
     "LeverageChange": "changes.record",
     "LeverageError": "errors",
     "LeveragePanel": "notebook.panel",
@@ -61,6 +68,7 @@ _HOMES = {
     "NotConnected": "errors",
     "NotionalBeyondTiers": "errors",
     "OutcomeUnknown": "errors",
+    "Plan": "changes.plan",
     "Preview": "changes.preview",
     "RateLimited": "errors",
     "RequestRefused": "errors",
@@ -77,9 +85,12 @@ __all__ = [
     "Account",
     "Brackets",
     "ChangeInterrupted",
+    "ChangeNotApplied",
     "ChangeNotSent",
+    "ChangeSuperseded",
     "CredentialsMissing",
     "InvalidLeverage",
+    "JournalUnusable",
     "LeverageChange",
     "LeverageError",
     "LeveragePanel",
@@ -90,6 +101,7 @@ __all__ = [
     "NotConnected",
     "NotionalBeyondTiers",
     "OutcomeUnknown",
+    "Plan",
     "Preview",
     "RateLimited",
     "RequestRefused",
@@ -131,5 +143,6 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
     if match_leverage in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(match_leverage)
-    shell.magics_manager.magics["line"].pop("leverage", None)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("leverage", None)
     shell.magics_manager.registry.pop("LeverageMagics", None)

@@ -14,9 +14,12 @@ from leverage_nb.changes.changer import Changer
 from leverage_nb.changes.history import history_table
 from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Guard
+from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import LATE, Progress
+from leverage_nb.changes.wishes import read_wishes
 from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.rest import RestClient
@@ -55,6 +58,7 @@ class Account:
         self._tiers = TierCache(client)
         self.guard = Guard(client.venue.name, max_leverage)
         self._changer = Changer(client, journal, self.guard)
+        self._planner = Planner(client, self._tiers, self._changer)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -415,6 +419,27 @@ class Account:
         """Call a method with every change of which it is known what became of it, for as long as its object lives."""
         self._changer.tell_changes_to(listener)
 
+    # -- many at once ---------------------------------------------------------------------------------------
+
+    def plan(self, wanted: Any) -> Plan:
+        """Many changes as one, shown before they are made; nothing is sent before ``.apply()``.
+
+        Args:
+            wanted: Symbols and leverages (also ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
+                the path of a CSV file, wishes read by :func:`leverage_nb.changes.wishes.read_lines`, or a function that
+                makes one of these from ``account.settings()``.
+
+        Returns:
+            The plan: what differs from what is wanted, and what each row would do after those before it.
+
+        Raises:
+            Mistake: Something wanted cannot be; all of it is named, by line or row, and nothing was sent.
+        """
+        if callable(wanted):
+            wanted = wanted(self.settings())
+        wishes = wanted if isinstance(wanted, list) else read_wishes(wanted)
+        return self._planner.make(wishes)
+
     # -- looking back ---------------------------------------------------------------------------------------
 
     def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[LeverageChange]:
@@ -462,15 +487,20 @@ class Account:
         recent = {attempt.number for attempt in attempts[-count:]}
         return [attempt.change for attempt in reversed(attempts) if attempt.number in recent or attempt.is_open]
 
-    def preview_undo(self) -> Preview:
+    def preview_undo(self) -> Preview | Plan:
         """What it would do to take back the last change that was applied and still stands; ``.apply()`` does it.
+
+        Where that change was part of a plan, a Plan that takes back all of it.
 
         Raises:
             Mistake: There is none, or the leverage was changed since.
             JournalUnusable: The journal cannot be used.
         """
         self.settle(wait=False)
-        last = self._changer.last_to_undo()
+        changes = self._changer.last_to_undo()
+        last = changes[-1]
+        if last.plan is not None:
+            return self._planner.undo(last.plan, changes)
         setting = self.setting(last.symbol)
         step = f"{last.symbol} {last.before}x → {last.requested}x of {moment(last.begun_at)}"
         if setting.leverage != last.requested:
@@ -484,8 +514,10 @@ class Account:
         takes_back = f"Takes back {step}. {doubt}".strip()
         return replace(preview, undoes=last.number, warnings=(takes_back, *preview.warnings))
 
-    def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
+    def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange | Plan:
         """Take back the last change that was applied and still stands; once more, and the one before goes too.
+
+        A plan is taken back as a whole, but for rows that were changed since: the Plan returned says which.
 
         Args:
             force: Send although a refusal is expected, as -4161 where an isolated position was opened.
@@ -495,7 +527,10 @@ class Account:
             Mistake: There is none, or the leverage was changed since: the error says what it is.
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
         """
-        return self.apply_now(self.preview_undo(), force=force, progress=progress)
+        preview = self.preview_undo()
+        if isinstance(preview, Plan):
+            return preview.apply(force=force)
+        return self.apply_now(preview, force=force, progress=progress)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Name the venue in the frame's corner and attributes."""

@@ -58,7 +58,7 @@ class Changer:
             raise
         if change.status == "applied":
             self.met_limits.forget_below(order.symbol, order.leverage)
-        self._tell(change)
+        self.tell(change)
         return change
 
     def check_guard(self, symbol: str, leverage: int) -> None:
@@ -121,18 +121,19 @@ class Changer:
                 settings = read_settings(self._client, assets)
                 changes += [attempt.change for attempt in look_again(self.journal, attempts, settings)]
         for change in changes:
-            self._tell(change)
+            self.tell(change)
         return changes
 
-    def last_to_undo(self) -> Attempt:
-        """The last change of this account that was applied and not taken back.
+    def last_to_undo(self) -> list[Attempt]:
+        """The last change of this account that was applied and not taken back; all of its plan's, oldest first.
 
         Raises:
             Mistake: There is none, or a later one is not settled.
             JournalUnusable: The journal cannot be read.
         """
         undone: set[int] = set()
-        for attempt in reversed(self.attempts()):
+        attempts = self.attempts()
+        for attempt in reversed(attempts):
             if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
                 continue
             if attempt.status == "unknown":
@@ -141,8 +142,14 @@ class Changer:
                     f"What became of the last change, {step}, is not known yet: nothing was undone.",
                     hint="%leverage --history, or account.history(), looks it up.",
                 )
+            if attempt.undoes is None and attempt.plan is None:
+                return [attempt]
             if attempt.undoes is None:
-                return attempt
+                return [
+                    other
+                    for other in attempts
+                    if other.plan == attempt.plan and other.status == "applied" and other.number not in undone
+                ]
             undone.add(attempt.undoes)
         raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
 
@@ -152,7 +159,8 @@ class Changer:
         """Call a method with every change of which it is known what became of it, for as long as its object lives."""
         self._listeners.append(WeakMethod(listener))
 
-    def _tell(self, change: LeverageChange) -> None:
+    def tell(self, change: LeverageChange) -> None:
+        """Tell the listeners of a change of which it is known what became of it."""
         self._listeners = [reference for reference in self._listeners if reference() is not None]
         for reference in self._listeners:
             listener = reference()

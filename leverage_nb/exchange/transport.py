@@ -83,7 +83,7 @@ class Transport:
         connections: How many may be open at once.
     """
 
-    def __init__(self, rest_url: str, speaker: str, timeout: float, connections: int = 4) -> None:
+    def __init__(self, rest_url: str, speaker: str, timeout: float, connections: int = 12) -> None:
         self._speaker = speaker
         self._host = rest_url.split("//", 1)[1]
         self._timeout = timeout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from IPython.core.error import StdinNotImplementedError, UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
 from traitlets import Int, Unicode, observe
@@ -17,6 +17,7 @@ from leverage_nb.errors import JournalUnusable, Mistake, UnknownSymbol
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
+    from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
 
@@ -64,8 +65,8 @@ class LeverageMagics(Magics):
         help="simulator, testnet or mainnet: alone, for all that follows; beside anything else, this once.",
     )
     @argument("-h", "--help", action=_Once, nargs=0, default=False, help="This text.")
-    @line_magic
-    def leverage(self, line: str) -> Any:
+    @line_cell_magic
+    def leverage(self, line: str, cell: str | None = None) -> Any:
         """See, understand and change initial leverage on Binance USDⓈ-M Futures.
 
         ::
@@ -78,6 +79,7 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
+            %%leverage [-n] [-y]                  one SYMBOL LEVERAGE a line: a plan, shown, then applied
             %leverage [BTCUSDT ...] --history     what was changed, and what is known of it
             %leverage --undo                      take the last change back; again: the one before
             %leverage --venue testnet             use the testnet from here on
@@ -88,9 +90,11 @@ class LeverageMagics(Magics):
         if options.help:
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
-        account = self._account(options)
+        account = self._account(options, cell)
         self._guard()
         self._tell_earlier(account)
+        if cell is not None:
+            return self._plan(account, cell, options)
         symbols, leverage = _split(options.words, account)
         one_of = [name for name in ("brackets", "plot", "history", "undo") if getattr(options, name)]
         if len(one_of) > 1:
@@ -138,10 +142,10 @@ class LeverageMagics(Magics):
             problem = str(exc)
         raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="%leverage? lists what there is.")
 
-    def _account(self, options: argparse.Namespace) -> Account:
+    def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
         from leverage_nb.connecting import current, switch
 
-        alone = not (options.words or options.brackets or options.plot or options.history or options.undo)
+        alone = not (cell or options.words or options.brackets or options.plot or options.history or options.undo)
         if options.venue and not alone:
             return current(options.venue)
         account = switch(options.venue or self.venue)
@@ -176,10 +180,41 @@ class LeverageMagics(Magics):
 
     def _undo(
         self, account: Account, symbols: list[str], options: argparse.Namespace
-    ) -> LeverageChange | Preview | None:
+    ) -> LeverageChange | Preview | Plan | None:
         if symbols or options.notional:
             raise Mistake("--undo takes back the last change of this account, whatever its symbol: it goes alone.")
-        return self._apply(account, account.preview_undo(), options)
+        from leverage_nb.changes.plan import Plan
+
+        preview = account.preview_undo()
+        if isinstance(preview, Plan):
+            return self._apply_plan(account, preview, options)
+        return self._apply(account, preview, options)
+
+    def _plan(self, account: Account, cell: str, options: argparse.Namespace) -> Plan | None:
+        from leverage_nb.changes.wishes import read_lines
+
+        given = [
+            name for name in ("words", "brackets", "plot", "history", "undo", "notional") if getattr(options, name)
+        ]
+        if given:
+            raise Mistake("%%leverage takes -n, -y, --force and --venue; what is to change stands below, a line each.")
+        return self._apply_plan(account, account.plan(read_lines(cell)), options)
+
+    def _apply_plan(self, account: Account, plan: Plan, options: argparse.Namespace) -> Plan | None:
+        """Apply a plan, shown before; where the venue asks, the number of its rows has to be typed."""
+        count = len(plan.to_do if options.force else plan.to_send)
+        if options.dry_run or not count:
+            return plan
+        display(plan)
+        if account.asks_first and not options.yes:
+            step = f"send {count} change{'s' if count > 1 else ''}"
+            if _answer(f"{account.venue.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
+                display({"text/plain": "The plan was not applied: nothing was sent."}, raw=True)
+                return None
+        from tqdm.auto import tqdm
+
+        with tqdm(total=len(plan.rows), desc="leverage", leave=False) as bar:
+            return plan.apply(lambda done, _total, _row: bar.update(done - bar.n), force=options.force)
 
     def _apply(
         self, account: Account, preview: Preview, options: argparse.Namespace
@@ -261,8 +296,17 @@ def _confirmed(question: str) -> bool:
     Raises:
         Mistake: Nobody can answer there.
     """
+    return _answer(question).lower() in {"y", "yes"}
+
+
+def _answer(question: str) -> str:
+    """What is typed at the notebook's prompt.
+
+    Raises:
+        Mistake: Nobody can answer there.
+    """
     try:
-        return input(question).strip().lower() in {"y", "yes"}
+        return input(question).strip()
     except (StdinNotImplementedError, EOFError):
         pass
     raise Mistake("Nobody can answer a question here: nothing was sent.", hint="-y changes without asking.")

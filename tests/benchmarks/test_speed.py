@@ -121,6 +121,36 @@ def test_set_leverage_against_bare_requests(remote: dict[str, str], benchmark: A
     assert with_record <= 1.25 * bare_time + 1.5
 
 
+FAR_AWAY = """
+import json, threading
+from dataclasses import replace
+from leverage_nb.simulator import Simulator
+s = Simulator()
+like = s.exchange.market.symbols["XRPUSDT"]
+s.exchange.market.symbols.update({f"S{n:03}USDT": replace(like, name=f"S{n:03}USDT") for n in range(600)})
+s.inject("late_answer", on="* *", seconds=0.05, times=None)
+print(json.dumps({"rest_url": s.rest_url, "api_key": s.api_key, "api_secret": s.api_secret}), flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_plan_of_600_symbols(tmp_path: Path) -> None:
+    """With 50 ms of latency a plan of 600 symbols takes under 5 s and meets no 429; a loop takes six times as long."""
+    with subprocess.Popen([sys.executable, "-c", FAR_AWAY], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        account = connect(**json.loads(process.stdout.readline()), journal=tmp_path / "journal.sqlite")
+        names = [f"S{number:03}USDT" for number in range(600)]
+        plan = account.plan(dict.fromkeys(names, 7))
+        took = seconds(lambda: plan.apply())
+        assert set(account.history()["status"]) == {"applied"}
+        session = requests.Session()
+        loop = seconds(lambda: [session.get(f"{account._client.venue.rest_url}/fapi/v1/ping") for _ in range(60)]) * 10
+        process.kill()
+    print(f"\nplan of 600: {took:.1f} s; a loop of 600 bare requests, by 60 of them: {loop:.0f} s")
+    assert took < 5
+    assert loop / took > 6
+
+
 def test_what_the_journal_adds(remote: dict[str, str], tmp_path: Path) -> None:
     """Writing an attempt and its answer down adds under 1.5 ms to a change, in a file with 20,000 attempts too."""
     account = connect(

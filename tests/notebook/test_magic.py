@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from leverage_nb.changes import settle
+from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
@@ -379,3 +380,55 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
     (tmp_path / "j.sqlite").write_text("no journal" * 99)
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     assert "it is no journal" in str(run(shell, "--venue testnet"))
+
+
+def run_cell_magic(shell: InteractiveShell, line: str, cell: str) -> Any:
+    """What ``%%leverage`` returns; its error is raised."""
+    result = shell.run_cell(f"%%leverage {line}\n{cell}")
+    result.raise_error()
+    return result.result
+
+
+def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """%%leverage shows the plan, applies it and returns what became of it; -n shows it alone."""
+    cell = "BTCUSDT 10  # the big one\n\n# nothing\nxrpusdt max\n"
+    plan = run_cell_magic(shell, "-n", cell)
+    assert isinstance(plan, Plan)
+    assert current().setting("BTCUSDT").leverage == 20
+    done = run_cell_magic(shell, "", cell)
+    assert {row.symbol: row.status for row in done.rows} == {"BTCUSDT": "applied", "XRPUSDT": "applied"}
+    assert "2 to change" in capsys.readouterr().out
+    undone = run(shell, "--undo")
+    assert isinstance(undone, Plan)
+    assert current().setting("BTCUSDT").leverage == 20
+    assert "right already" in repr(run_cell_magic(shell, "", "BTCUSDT 20"))
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "words"),
+    [
+        ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not SYMBOL LEVERAGE"),
+        ("", "BTCUSDT 10\nETHUSDT 500\n", "line 2: 500 is not a leverage for ETHUSDT"),
+        ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "nothing in this plan"),
+        ("BTCUSDT", "BTCUSDT 10\n", "takes -n, -y, --force and --venue"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
+    """A line that cannot be is named by its number, and no other is sent."""
+    with pytest.raises(Mistake, match=words):
+        run_cell_magic(shell, line, cell)
+    assert current().setting("BTCUSDT").leverage == 20
+
+
+def test_mainnet_wants_the_number_of_rows(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan on mainnet is applied when the number of its changes is typed, and not for a yes."""
+    account = connect_to(simulator, "mainnet")
+    cell, asked = "BTCUSDT 10\nSOLUSDT 10\nADAUSDT 20\n", []
+    for answer, leverage in (("yes", 20), ("3", 20), ("2", 10)):
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: asked.append(question) or answer)
+        done = run_cell_magic(shell, "--venue mainnet", cell)
+        assert account.setting("BTCUSDT").leverage == leverage
+        assert (done is None) == (leverage == 20)
+    assert f"MAINNET, {account.label}: send 2 changes? Type 2 to do it: " in asked[0]

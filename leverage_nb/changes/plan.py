@@ -1,0 +1,276 @@
+"""Plan: many changes as one. Unapplied it is a drift report; applied it tells what became of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from leverage_nb.cards import Card, Shown, Tone, amount, moment
+from leverage_nb.changes.record import LeverageChange, Status
+from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.outlook import AccountLimit, Certainty, Judgement, Outlook, Verdict
+from leverage_nb.risk.state import AccountState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RowStatus = Literal["planned", "pending"] | Status
+
+# Told after each row: how many are done, of how many, and the row.
+PlanProgress = Callable[[int, int, "PlanRow"], object]
+
+# A symbol that does not trade yet, or no longer: its row waits for a retry.
+NOT_TRADING = {-1121, -1122}
+DONE: tuple[RowStatus, ...] = ("applied", "unchanged")
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One change of a plan.
+
+    Attributes:
+        symbol: Binance's symbol.
+        before: The leverage when the plan was made.
+        after: The leverage wanted.
+        verdict: What is expected of it, after the rows before it: "ok", "unchanged", "refused", "cannot predict".
+        code: The code expected of a refusal.
+        certainty: How that is known.
+        reason: Why.
+        max_notional: The tiers' cap before and after.
+        initial_margin: Of what is held, before and after.
+        available: What new positions may use once this row and those before it are applied.
+        margin_asset: What these amounts are in.
+        status: "planned" until it is applied; then what became of it. "pending": the symbol does not trade.
+        change: The record, once there is one.
+        undoes: The number of the change in the journal that it takes back.
+    """
+
+    symbol: str
+    before: int
+    after: int
+    verdict: Verdict
+    code: int | None
+    certainty: Certainty
+    reason: str
+    max_notional: tuple[float, float]
+    initial_margin: tuple[float, float]
+    available: float
+    margin_asset: str
+    status: RowStatus = "planned"
+    change: LeverageChange | None = None
+    undoes: int | None = None
+
+    @property
+    def note(self) -> str:
+        """Why it is as it is, in words."""
+        if self.change is not None and self.change.note:
+            return self.change.note
+        return self.reason
+
+
+@dataclass(frozen=True, repr=False)  # Shown has one
+class Plan(Shown):
+    """Many changes, in the order in which they are sent: raises first, then lowers.
+
+    Attributes:
+        venue: Where.
+        account: Whose, as a key fingerprint.
+        rows: In the order they are sent; unchanged ones last.
+        as_of: When the account was read.
+        name: Ties its changes together in the journal.
+    """
+
+    venue: str
+    account: str
+    rows: tuple[PlanRow, ...]
+    as_of: datetime
+    name: str
+    _carry_out: Callable[[Plan, bool, PlanProgress | None], Plan] = field(repr=False, compare=False)
+
+    @property
+    def to_send(self) -> tuple[PlanRow, ...]:
+        """The rows that applying it now would send."""
+        return tuple(row for row in self.rows if row.status not in DONE and row.verdict not in {"unchanged", "refused"})
+
+    @property
+    def to_do(self) -> tuple[PlanRow, ...]:
+        """The rows that are not as they are wanted, those that would be refused included."""
+        return tuple(row for row in self.rows if row.status not in DONE and row.verdict != "unchanged")
+
+    def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
+        """Make the changes, several at a time within the rate limit; each is written down and settled like any other.
+
+        The account is read once before. Rows that are right by then are left alone; rows that are expected to be
+        refused are not sent. What goes wrong with one row stops no other. Ctrl-C lets what is under way end, and
+        reports the rest as not sent.
+
+        Args:
+            progress: Called after each row with how many are done, of how many, and the row.
+            force: Send rows although a refusal is expected. It does not pass the guard.
+
+        Returns:
+            The plan with what became of every row.
+        """
+        return self._carry_out(self, force, progress)
+
+    def retry(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
+        """Apply once more what was not done; what was, stays as it is."""
+        return self.apply(progress, force=force)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The plan as a table.
+
+        Returns:
+            Index ``symbol``; ``before``, ``after`` (int64), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``,
+            ``max_notional``, ``initial_margin`` (at ``after``), ``available`` (after this row; float64, in
+            ``margin_asset``), ``margin_asset``, ``status``, ``note``.
+        """
+        import pandas as pd
+
+        from leverage_nb.frames import LeverageFrame
+
+        frame = LeverageFrame(
+            {
+                "before": pd.array([row.before for row in self.rows], dtype="int64"),
+                "after": pd.array([row.after for row in self.rows], dtype="int64"),
+                "verdict": [row.verdict for row in self.rows],
+                "code": pd.array([row.code for row in self.rows], dtype="Int64"),
+                "certainty": [row.certainty for row in self.rows],
+                "reason": [row.reason for row in self.rows],
+                "max_notional": pd.array([row.max_notional[1] for row in self.rows], dtype="float64"),
+                "initial_margin": pd.array([row.initial_margin[1] for row in self.rows], dtype="float64"),
+                "available": pd.array([row.available for row in self.rows], dtype="float64"),
+                "margin_asset": [row.margin_asset for row in self.rows],
+                "status": [row.status for row in self.rows],
+                "note": [row.note if row.status != "planned" else "" for row in self.rows],
+            },
+            index=pd.Index([row.symbol for row in self.rows], name="symbol", dtype="object"),
+        )
+        frame.attrs |= {"venue": self.venue, "account": self.account}
+        return frame
+
+    @property
+    def headline(self) -> str:
+        """How many rows stand where, in one line."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            name = row.status if row.status != "planned" else _EXPECTED[row.verdict]
+            counts[name] = counts.get(name, 0) + 1
+        what = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()) or "nothing to do"
+        return f"Plan of {len(self.rows)} rows: {what}"
+
+    def card(self) -> Card:
+        """The plan as a card: the rows that are not right, and what is expected or became of them."""
+        telling = [row for row in self.rows if row.status not in {"planned", "unchanged"} or row.verdict != "unchanged"]
+        rows = [(row.symbol, _row_text(row)) for row in telling[:SHOWN]]
+        if len(telling) > SHOWN:
+            rows.append(("…", f"{len(telling) - SHOWN} more: .to_frame() has them all"))
+        unapplied = any(row.status == "planned" for row in self.rows)
+        note = f"As of {moment(self.as_of)}, sent in this order: the exchange decides." if unapplied else ""
+        if any(row.status not in DONE and row.verdict != "unchanged" for row in self.rows) and not unapplied:
+            note = ".retry() sends what was not done."
+        if self.venue == "simulator":
+            note += " Nothing is sent to Binance."
+        return Card(self.venue, self.headline, tuple(rows), note.strip(), self._tone())
+
+    def _tone(self) -> Tone:
+        statuses = {row.status for row in self.rows}
+        if "planned" in statuses:
+            return "warn" if any(row.verdict == "refused" for row in self.rows) else "plain"
+        return "good" if statuses <= set(DONE) else "bad"
+
+
+# Rows that a card shows; the table has them all.
+SHOWN = 30
+
+_EXPECTED: dict[Verdict, str] = {
+    "ok": "to change",
+    "unchanged": "right already",
+    "refused": "would be refused",
+    "cannot predict": "cannot be predicted",
+}
+
+
+def _row_text(row: PlanRow) -> str:
+    step = f"{row.before}x → {row.after}x"
+    if row.status != "planned":
+        proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
+        said = f": {row.note}" if row.status not in DONE and row.note else proof
+        return f"{step}  {row.status.replace('_', ' ')}{said}"
+    if row.verdict == "refused":
+        return f"{step}  would be refused ({row.code}): {row.reason}" if row.code else f"{step}  stopped: {row.reason}"
+    if row.verdict == "cannot predict":
+        return f"{step}  cannot be predicted: {row.reason}"
+    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}"
+
+
+def make_rows(
+    wanted: Mapping[str, int | None],
+    state: AccountState,
+    table: BracketTable,
+    limit_of: Callable[[str], AccountLimit | None],
+    most: int | None,
+) -> tuple[PlanRow, ...]:
+    """What each row would do, after those that are sent before it: raises first, then lowers.
+
+    Args:
+        wanted: Symbol and leverage; None for the highest that fits.
+        state: What the account holds.
+        table: The tiers.
+        limit_of: The limit that was met of a symbol.
+        most: The guard; None where there is none.
+
+    Raises:
+        Mistake: A symbol has no setting.
+    """
+    steps = []
+    for symbol, leverage in wanted.items():
+        if symbol not in state.settings:
+            raise Mistake(f"The exchange has tiers of {symbol}, but no setting.")
+        outlook = Outlook(state, table[symbol], limit_of(symbol))
+        target = leverage or max(
+            (x for x in outlook.fitting().tolist() if most is None or x <= most), default=outlook.current
+        )
+        steps.append((symbol, outlook.current, target))
+    # A raise frees margin and a lower takes it: in this order every row finds the most there can be.
+    order = {"raise": 0, "lower": 1, "none": 2}
+    steps.sort(key=lambda step: order["raise" if step[2] > step[1] else "lower" if step[2] < step[1] else "none"])
+    rows = []
+    for symbol, before, after in steps:
+        outlook = Outlook(state, table[symbol], limit_of(symbol))
+        judged = outlook.judge(after)
+        if most is not None and after > most and after != before:
+            judged = Judgement("refused", None, "documented", f"the guard stops above {most}x")
+        if judged.verdict in {"ok", "cannot predict"}:
+            state = state.with_leverage(symbol, after)
+        today = min(before, len(outlook.leverage)) - 1
+        stays = judged.verdict in {"refused", "unchanged"}
+        rows.append(
+            PlanRow(
+                symbol=symbol,
+                before=before,
+                after=after,
+                verdict=judged.verdict,
+                code=judged.code,
+                certainty=judged.certainty,
+                reason=judged.reason,
+                max_notional=(float(outlook.max_notional[today]), float(outlook.max_notional[after - 1])),
+                initial_margin=(float(outlook.initial_margin[today]), float(outlook.initial_margin[after - 1])),
+                available=float(outlook.available_after[today if stays else after - 1]),
+                margin_asset=outlook.margin_asset,
+            )
+        )
+    return tuple(rows)
+
+
+def ended(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:
+    """A row with what became of it."""
+    if isinstance(outcome, LeverageChange):
+        return replace(row, status=outcome.status, change=outcome)
+    status: RowStatus = outcome.change.status if outcome.change is not None else "not_sent"
+    if outcome.code in NOT_TRADING:
+        status = "pending"
+    return replace(row, status=status, code=outcome.code, reason=outcome.message, change=outcome.change)

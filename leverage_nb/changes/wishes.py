@@ -1,0 +1,127 @@
+"""What is wanted: symbols and leverages, from a mapping, a table, a file or lines of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leverage_nb.errors import Mistake
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One line of what is wanted.
+
+    Attributes:
+        where: Where it stands, for messages: "line 3", "row 3", or the symbol.
+        symbol: As it was written.
+        leverage: As it was written; "max" for the highest that fits.
+    """
+
+    where: str
+    symbol: str
+    leverage: Any
+
+
+def read_wishes(wanted: Any) -> list[Wish]:
+    """Read what is wanted, in any form that a plan takes.
+
+    Args:
+        wanted: A mapping or Series from symbol to leverage; a DataFrame with a column ``leverage`` and the symbols in a
+            column ``symbol`` or the index; the path of a CSV file with the columns symbol and leverage, with or without
+            a header.
+
+    Raises:
+        Mistake: It is none of these.
+    """
+    if isinstance(wanted, (str, Path)):
+        return _read_csv(Path(wanted))
+    if hasattr(wanted, "columns"):
+        if "leverage" not in wanted.columns:
+            raise Mistake("A plan's DataFrame has a column leverage, and the symbols in a column symbol or its index.")
+        symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
+        pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
+        return [Wish(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
+    if isinstance(wanted, Mapping) or hasattr(wanted, "items"):
+        return [Wish(str(symbol), symbol, leverage) for symbol, leverage in wanted.items()]
+    raise Mistake(
+        f"A plan is made from a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
+        hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
+    )
+
+
+def read_lines(text: str) -> list[Wish]:
+    """Read ``SYMBOL LEVERAGE`` a line; blank lines and what follows a # are passed over.
+
+    Raises:
+        Mistake: A line is anything else; all such lines are named.
+    """
+    wishes, bad = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.partition("#")[0].split()
+        if len(words) == 2:
+            wishes.append(Wish(f"line {number}", words[0], words[1]))
+        elif words:
+            bad.append(f"line {number}: “{line.strip()[:60]}” is not SYMBOL LEVERAGE")
+    if bad:
+        raise Mistake(f"{_some(bad)}. Nothing was sent.")
+    return wishes
+
+
+def _read_csv(path: Path) -> list[Wish]:
+    problem = ""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        problem = getattr(exc, "strerror", None) or "it is not text in UTF-8"
+    if problem:
+        raise Mistake(f"{path} cannot be read: {problem}.")
+    wishes, bad = [], []
+    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["symbol", "leverage"]):
+            continue
+        if len(cells) < 2 or not all(cells[:2]):
+            bad.append(f"line {number}: “{','.join(row)[:60]}” is not symbol,leverage")
+        else:
+            wishes.append(Wish(f"line {number}", cells[0], cells[1]))
+    if bad:
+        raise Mistake(f"{path}: {_some(bad)}. Nothing was sent.")
+    return wishes
+
+
+def check_wishes(wishes: Iterable[Wish], check: Callable[[Wish], tuple[str, int | None]]) -> dict[str, int | None]:
+    """Bring wishes to Binance's symbols and whole leverages; None stands for "max".
+
+    Args:
+        wishes: As they were read.
+        check: Gives symbol and leverage of one, or raises.
+
+    Raises:
+        Mistake: Some cannot be; all of them are named, each by its place.
+    """
+    checked: dict[str, int | None] = {}
+    bad = []
+    for wish in wishes:
+        try:
+            symbol, leverage = check(wish)
+        except Mistake as exc:
+            bad.append(f"{wish.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
+            continue
+        if symbol in checked and checked[symbol] != leverage:
+            bad.append(f"{wish.where}: {symbol} is wanted twice, at another leverage")
+        checked[symbol] = leverage
+    if bad:
+        raise Mistake(f"{_some(bad)}. Nothing was sent.")
+    if not checked:
+        raise Mistake("There is nothing in this plan.", hint="A line is SYMBOL LEVERAGE, as BTCUSDT 10.")
+    return checked
+
+
+def _some(texts: list[str], most: int = 5) -> str:
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more

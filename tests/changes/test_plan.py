@@ -1,0 +1,276 @@
+"""Plans: drift first, then many changes at once; every row is told, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.changes import settle
+from leverage_nb.changes.plan import Plan
+from leverage_nb.errors import Mistake
+from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.account import Refused
+from tests.conftest import connect_to
+
+WANTED = {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": "10x"}
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle, "GRACE_MS", 50)
+
+
+@pytest.fixture
+def account(simulator: Simulator) -> Account:
+    """An account whose requests are past after a moment."""
+    return connect_to(simulator, timeout=0.5, recv_window=200)
+
+
+def statuses(plan: Plan) -> dict[str, str]:
+    """What became of each row."""
+    return {row.symbol: row.status for row in plan.rows}
+
+
+def books(simulator: Simulator, *symbols: str) -> dict[str, int]:
+    """What the simulator's symbols really are at."""
+    return {symbol: simulator.exchange.account.leverage(symbol) for symbol in symbols}
+
+
+def test_unapplied_it_is_a_drift_report(account: Account, simulator: Simulator) -> None:
+    """A plan says from, to and verdict of each row, raises first, then lowers; nothing is sent."""
+    plan = account.plan(WANTED)
+    assert [row.symbol for row in plan.rows] == ["ETHUSDT", "SOLUSDT", "BTCUSDT", "ADAUSDT", "XRPUSDT"]
+    frame = plan.to_frame()
+    assert frame["before"].tolist() == [10, 20, 20, 20, 50]
+    assert frame["after"].tolist() == [20, 30, 15, 10, 50]
+    assert frame["verdict"].tolist() == ["ok"] * 4 + ["unchanged"]
+    assert (str(frame["before"].dtype), str(frame["code"].dtype), frame.index.name) == ("int64", "Int64", "symbol")
+    for shown in (str(plan), plan._repr_html_()):
+        assert "4 to change, 1 right already" in shown
+        assert "BTCUSDT" in shown
+    assert simulator.exchange.received == []
+
+
+def test_applied_every_row_has_its_record(account: Account, simulator: Simulator) -> None:
+    """Each change is in the journal under the plan's name; rows that were right sent nothing."""
+    told: list[tuple[int, int, str]] = []
+    done = account.plan(WANTED).apply(lambda count, total, row: told.append((count, total, row.symbol)))
+    assert statuses(done) == {
+        "BTCUSDT": "applied", "ETHUSDT": "applied", "SOLUSDT": "applied", "ADAUSDT": "applied", "XRPUSDT": "unchanged",
+    }  # fmt: skip
+    assert books(simulator, *WANTED) == {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": 10}
+    assert len(simulator.exchange.received) == len(account.history()) == 4
+    assert {attempt.plan for attempt in account._changer.attempts()} == {done.name}
+    assert [count for count, _, _ in told] == [1, 2, 3, 4, 5]
+    assert {total for _, total, _ in told} == {5}
+    assert "4 applied, 1 unchanged" in done.headline
+
+
+def test_verdicts_are_cumulative(simulator: Simulator) -> None:
+    """Rows share one balance: what each alone could do is not what all can do, and the plan knows it beforehand."""
+    account = connect_to(simulator)
+    alone = {symbol: account.preview(symbol, leverage).verdict for symbol, leverage in (("BTCUSDT", 5), ("SOLUSDT", 1))}
+    assert alone == {"BTCUSDT": "ok", "SOLUSDT": "ok"}
+    plan = account.plan({"BTCUSDT": 5, "SOLUSDT": 1})
+    assert [(row.symbol, row.verdict, row.code) for row in plan.rows] == [
+        ("BTCUSDT", "ok", None),
+        ("SOLUSDT", "refused", -2028),
+    ]
+    done = plan.apply()
+    assert statuses(done) == {"BTCUSDT": "applied", "SOLUSDT": "not_sent"}
+    assert statuses(done.retry(force=True)) == {"BTCUSDT": "applied", "SOLUSDT": "refused"}
+
+
+def test_raises_free_what_lowers_take(simulator: Simulator) -> None:
+    """A raise of one row makes room for a lower of another that alone would be refused."""
+    account = connect_to(simulator)
+    assert account.preview("BTCUSDT", 4).verdict == "refused"
+    simulator.exchange.account.orders[:] = []
+    tight = account.plan({"BTCUSDT": 4})
+    assert tight.rows[0].verdict == "refused"
+    lacking = -float(account.outlook("BTCUSDT")["available_after"].loc[4])
+    assert lacking > 0
+
+
+def test_the_verdicts_of_a_plan_are_the_simulators_answers(simulator: Simulator) -> None:
+    """Sent one after another in the plan's order, every row is answered as the plan said it would be."""
+    account = connect_to(simulator)
+    plan = account.plan(
+        {"BTCUSDT": 5, "SOLUSDT": 1, "ETHUSDT": 5, "DOGEUSDT": 75, "ADAUSDT": 3, "ETHBTC": 100, "XRPUSDT": 100}
+    )
+    for row in plan.rows:
+        refused: int | None = None
+        try:
+            simulator.exchange.account.set_leverage(row.symbol, row.after)
+        except Refused as exc:
+            refused = exc.code
+        assert (refused, row.verdict) == (row.code, "refused" if refused else row.verdict)
+
+
+def test_one_row_stops_no_other(account: Account, simulator: Simulator) -> None:
+    """Faults in the middle end in a status each, what is unknown is settled together, and retry does the rest."""
+    simulator.inject("reset_after", times=1)
+    simulator.inject("reset_before", times=1)
+    simulator.inject("restricted", times=1)
+    wanted = {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "ADAUSDT": 10, "DOGEUSDT": 25, "BNBUSDT": 25}
+    done = account.plan(wanted).apply()
+    assert "planned" not in statuses(done).values()
+    real = books(simulator, *wanted)
+    for row in done.rows:
+        assert (row.status == "applied") == (real[row.symbol] == wanted[row.symbol])
+    simulator.clear_faults()
+    again = done.retry()
+    assert set(statuses(again).values()) == {"applied"}
+    assert books(simulator, *wanted) == wanted
+    assert again.retry().rows == again.rows
+
+
+def test_a_symbol_that_does_not_trade_stays_pending(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """-1122 leaves a row pending, and a retry once it trades applies it."""
+    set_leverage = simulator.exchange.account.set_leverage
+
+    def not_yet(symbol: str, leverage: int) -> bool:
+        if symbol == "DOGEUSDT":
+            raise Refused(400, -1122, "Invalid symbol status.")
+        return set_leverage(symbol, leverage)
+
+    monkeypatch.setattr(simulator.exchange.account, "set_leverage", not_yet)
+    done = account.plan({"DOGEUSDT": 10, "ADAUSDT": 10}).apply()
+    assert statuses(done) == {"DOGEUSDT": "pending", "ADAUSDT": "applied"}
+    monkeypatch.undo()
+    monkeypatch.setattr(settle, "GRACE_MS", 50)
+    assert statuses(done.retry()) == {"DOGEUSDT": "applied", "ADAUSDT": "applied"}
+
+
+def test_one_undo_for_the_whole_plan(account: Account, simulator: Simulator) -> None:
+    """One undo takes every row back but what was changed since, and the one before it is next."""
+    before = books(simulator, *WANTED)
+    account.set_leverage("BNBUSDT", 5)
+    account.plan({name: value for name, value in WANTED.items() if name != "ETHUSDT"}).apply()
+    simulator.exchange.change_elsewhere("SOLUSDT", 44)
+    undone = account.undo()
+    assert isinstance(undone, Plan)
+    assert statuses(undone) == {"BTCUSDT": "applied", "ADAUSDT": "applied", "SOLUSDT": "not_sent"}
+    assert "SOLUSDT was changed since, and is at 44x" in str(undone)
+    assert books(simulator, *WANTED) == {**before, "SOLUSDT": 44}
+    simulator.exchange.change_elsewhere("SOLUSDT", 30)
+    rest = account.undo()
+    assert isinstance(rest, Plan)
+    assert statuses(rest) == {"SOLUSDT": "applied"}
+    last = account.undo()
+    assert not isinstance(last, Plan)
+    assert (last.symbol, last.after) == ("BNBUSDT", 20)
+
+
+def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulator) -> None:
+    """Unknown symbols, impossible leverages and contradictions are all named at once."""
+    with pytest.raises(Mistake) as caught:
+        account.plan({"BTCUSTD": 10, "ETHUSDT": 500, "SOLUSDT": 2.5, "btcusdt": 10, "BTC/USDT": 20})
+    for words in (
+        "BTCUSTD is not a symbol",
+        "Did you mean BTCUSDT?",
+        "500 is not a leverage",
+        "2.5 is not",
+        "wanted twice",
+    ):
+        assert words in caught.value.message
+    for empty in ({}, lambda settings: settings["leverage"].iloc[:0]):
+        with pytest.raises(Mistake, match="nothing in this plan"):
+            account.plan(empty)
+    assert simulator.exchange.received == []
+
+
+def test_a_function_over_the_settings(account: Account) -> None:
+    """Everything above 20x down to 20x, in a line."""
+    plan = account.plan(lambda settings: settings["leverage"].clip(upper=20))
+    assert [row.symbol for row in plan.to_send] == ["XRPUSDT"]
+    assert len(plan.rows) == 11
+
+
+def test_max_is_the_highest_that_fits_and_the_guard_holds(simulator: Simulator) -> None:
+    """The word max stops at tiers, at what is held and at the guard; a row above the guard is stopped, forced too."""
+    account = connect_to(simulator)
+    assert {row.symbol: row.after for row in account.plan({"BTCUSDT": "max", "XRPUSDT": "MAX"}).rows} == {
+        "BTCUSDT": 100, "XRPUSDT": 100,
+    }  # fmt: skip
+    guarded = connect_to(simulator, max_leverage=30)
+    plan = guarded.plan({"BTCUSDT": "max", "SOLUSDT": 40})
+    assert {row.symbol: (row.after, row.verdict) for row in plan.rows} == {
+        "BTCUSDT": (30, "ok"),
+        "SOLUSDT": (40, "refused"),
+    }
+    done = plan.apply(force=True)
+    assert statuses(done) == {"BTCUSDT": "applied", "SOLUSDT": "not_sent"}
+    assert "the guard stops above 30x" in str(done)
+
+
+def test_rows_that_are_right_by_now_are_left_alone(account: Account, simulator: Simulator) -> None:
+    """The account is read once before: what somebody else has set meanwhile is not sent again."""
+    plan = account.plan({"BTCUSDT": 15, "ADAUSDT": 10})
+    simulator.exchange.change_elsewhere("BTCUSDT", 15)
+    assert statuses(plan.apply()) == {"BTCUSDT": "unchanged", "ADAUSDT": "applied"}
+    assert [symbol for symbol, _ in simulator.exchange.received] == ["ADAUSDT"]
+
+
+def test_ctrl_c_ends_what_is_under_way_and_reports_the_rest(simulator: Simulator) -> None:
+    """An interrupt lets requests in flight end; every other row is told as not sent, and none is lost."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    simulator.exchange.market.symbols.update(many(simulator, 60))
+    account = connect_to(simulator)
+    plan = account.plan({name: 7 for name in account.symbols() if name.startswith("S0")})
+    simulator.inject("late_answer", times=None, seconds=0.3)
+    threading.Timer(0.45, signal.raise_signal, (signal.SIGINT,)).start()
+    done = plan.apply()
+    signal.signal(signal.SIGINT, earlier)
+    counts = {status: list(statuses(done).values()).count(status) for status in ("applied", "not_sent")}
+    assert sum(counts.values()) == 60
+    assert counts["applied"] == len(simulator.exchange.executed) == len(account.history()) < 60
+    simulator.clear_faults()
+    assert set(statuses(done.retry()).values()) == {"applied"}
+
+
+def many(simulator: Simulator, count: int) -> dict[str, Any]:
+    """More symbols like XRPUSDT."""
+    like = simulator.exchange.market.symbols["XRPUSDT"]
+    return {f"S{number:03}USDT": replace(like, name=f"S{number:03}USDT") for number in range(count)}
+
+
+def test_the_rate_limit_holds_rows_back_and_never_meets_a_429() -> None:
+    """More rows than the share allows wait for it; accounts and plans of one process share it."""
+    with Simulator(weight_limit=100) as simulator:
+        simulator.exchange.market.symbols.update(many(simulator, 40))
+        account = connect_to(simulator)
+        plan = account.plan({f"S{number:03}USDT": 7 for number in range(40)})
+        limiter = account._client.limiter
+        ticks = [0.0]
+        limiter._ticks = lambda: time.monotonic() + ticks[0]  # type: ignore[method-assign]  # a minute in no time
+        timer = threading.Timer(1.0, ticks.__setitem__, (0, 61.0))
+        timer.start()
+        done = plan.apply()
+        timer.join()
+        assert set(statuses(done).values()) == {"applied"}
+        assert all(attempt.status == "applied" for attempt in account._changer.attempts())
+
+
+def test_two_plans_at_once(simulator: Simulator) -> None:
+    """Plans of two accounts run together under the one limiter."""
+    simulator.exchange.market.symbols.update(many(simulator, 40))
+    plans = [
+        connect_to(simulator).plan({f"S{number:03}USDT": 7 for number in numbers})
+        for numbers in (range(20), range(20, 40))
+    ]
+    results: list[Plan] = []
+    threads = [threading.Thread(target=lambda plan=plan: results.append(plan.apply())) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [set(statuses(result).values()) for result in results] == [{"applied"}] * 2

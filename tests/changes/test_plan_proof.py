@@ -1,0 +1,146 @@
+"""Plans, faults, retries, undos and other clients in any order, held against what the simulator did."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from leverage_nb.changes import settle
+from leverage_nb.changes.plan import Plan
+from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.simulator import Simulator
+from tests.changes.claims import Truth, contradictions_of_journal
+from tests.conftest import connect_to
+
+SYMBOLS = ("BTCUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "哈基米USDT")
+LEVERAGES = st.integers(1, 3) | st.integers(1, 100)
+FAULTS = (
+    "reset_before",
+    "reset_after",
+    "bad_gateway",
+    "html",
+    "unknown_503",
+    "restricted",
+    "unavailable_503",
+    "wrong_leverage",
+)
+
+
+class Desk(RuleBasedStateMachine):
+    """A desk that plans, applies, retries and undoes, on an exchange that fails at times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.simulator = Simulator(weight_limit=10**9)
+        self.account = connect_to(self.simulator, timeout=0.5, recv_window=40)
+        self.most = {symbol: self.account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
+        self.opening = {symbol: self.at(symbol) for symbol in SYMBOLS}
+        self.last: Plan | None = None
+
+    def at(self, symbol: str) -> int:
+        """What a symbol really is at."""
+        return self.simulator.exchange.account.leverage(symbol)
+
+    def check(self, plan: Plan) -> None:
+        """Hold each row that was just carried out against the books."""
+        for row in plan.rows:
+            assert row.status != "planned"
+            if row.status in {"applied", "unchanged"}:
+                assert self.at(row.symbol) == row.after
+            elif row.status in {"not_applied", "refused"} and row.change is not None:
+                assert self.at(row.symbol) == row.change.before
+
+    @rule(wanted=st.dictionaries(st.sampled_from(SYMBOLS), LEVERAGES, min_size=1), force=st.booleans())
+    def apply(self, wanted: dict[str, int], force: bool) -> None:
+        """Plan and apply."""
+        wanted = {symbol: min(leverage, self.most[symbol]) for symbol, leverage in wanted.items()}
+        self.last = self.account.plan(wanted).apply(force=force)
+        self.check(self.last)
+        assert {row.symbol for row in self.last.rows} == wanted.keys()
+
+    @rule()
+    def retry(self) -> None:
+        """Do once more what was not done."""
+        if self.last is not None:
+            again = self.last.retry()
+            self.check(Plan(**{**vars(again), "rows": tuple(row for row in again.rows if row not in self.last.rows)}))
+
+    @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
+    def change(self, symbol: str, leverage: int) -> None:
+        """Change one alone."""
+        try:
+            made = self.account.set_leverage(symbol, min(leverage, self.most[symbol]))
+        except LeverageError:
+            return
+        assert self.at(symbol) == made.after
+
+    @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
+    def somebody_else(self, symbol: str, leverage: int) -> None:
+        """Another client changes something."""
+        self.last = None
+        self.simulator.exchange.change_elsewhere(symbol, min(leverage, self.most[symbol]))
+
+    @rule()
+    def undo(self) -> None:
+        """Take the last change or plan back."""
+        self.last = None
+        try:
+            undone = self.account.undo()
+        except Mistake:
+            return
+        except LeverageError:
+            return
+        if isinstance(undone, Plan):
+            self.check(undone)
+        else:
+            assert self.at(undone.symbol) == undone.after
+
+    @rule(name=st.sampled_from(FAULTS), times=st.integers(1, 3))
+    def fault(self, name: str, times: int) -> None:
+        """Something will go wrong."""
+        self.simulator.inject(name, times=times)
+
+    @invariant()
+    def the_journal_is_true(self) -> None:
+        """Every word of the journal holds, and every change that arrived is in it."""
+        exchange, attempts = self.simulator.exchange, self.account._changer.attempts()
+        assert contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening), attempts) == []
+        assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
+
+    def teardown(self) -> None:
+        """Stop the exchange."""
+        self.account.close()
+        self.simulator.close()
+
+
+def run_desks(examples: int, steps: int, *, alike: bool) -> None:
+    """Run random sequences of steps."""
+    run_state_machine_as_test(
+        Desk,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=alike,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle, "GRACE_MS", 20)
+
+
+def test_any_sequence_of_plans_tells_the_truth() -> None:
+    """A few sequences of plans, faults, retries, undos and strangers: every row and the journal are true."""
+    run_desks(15, 10, alike=True)
+
+
+@pytest.mark.proof
+def test_many_sequences_of_plans_tell_the_truth() -> None:
+    """200 sequences of 15 steps."""
+    run_desks(200, 15, alike=False)

@@ -1,0 +1,82 @@
+"""What is wanted, in every form a plan takes; what cannot be is named by its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from leverage_nb.changes.wishes import read_lines, read_wishes
+from leverage_nb.errors import Mistake
+
+WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
+
+
+def pairs(wishes: Any) -> list[tuple[Any, Any]]:
+    """Symbols and leverages alone."""
+    return [(wish.symbol, wish.leverage) for wish in wishes]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        dict(WANTED), pd.Series(dict(WANTED), dtype="object"), pd.DataFrame(WANTED, columns=["symbol", "leverage"]),
+        pd.DataFrame(WANTED, columns=["symbol", "leverage"]).set_index("symbol"),
+    ],
+    ids=["mapping", "series", "columns", "index"],
+)  # fmt: skip
+def test_tables_and_mappings(form: Any) -> None:
+    """A mapping, a Series and a DataFrame of either shape say the same."""
+    assert pairs(read_wishes(form)) == WANTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["symbol,leverage\nBTCUSDT,10\nETHUSDT,max\n", "BTCUSDT, 10\n\n# mine\nETHUSDT,max,note\n",
+        "\ufeffBTCUSDT,10\r\nETHUSDT,max"],
+)  # fmt: skip
+def test_files(tmp_path: Path, text: str) -> None:
+    """A CSV file with or without header, blank lines, remarks and further columns."""
+    path = tmp_path / "plan.csv"
+    path.write_text(text, encoding="utf-8")
+    for form in (path, str(path)):
+        assert pairs(read_wishes(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
+
+
+def test_lines() -> None:
+    """SYMBOL LEVERAGE a line; blank lines and remarks are passed over, and places are those of the lines."""
+    wishes = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")
+    assert [(wish.where, wish.symbol, wish.leverage) for wish in wishes] == [
+        ("line 2", "BTCUSDT", "10"), ("line 5", "ethusdt", "max"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("BTCUSDT", "line 1: “BTCUSDT” is not SYMBOL LEVERAGE"), ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
+        ("a\nb\nc\nd\ne\nf\ng", "and 2 more"),
+    ],
+)  # fmt: skip
+def test_bad_lines_are_named(text: str, words: str) -> None:
+    """Every line that cannot be read is named by its number."""
+    with pytest.raises(Mistake, match=words):
+        read_lines(text)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """No file, no text, half a row: each is said in a line."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "half.csv").write_text("symbol,leverage\nBTCUSDT\n")
+    for name, words in (("none", "No such file"), ("binary", "not text in UTF-8"), ("half.csv", "line 2: “BTCUSDT”")):
+        with pytest.raises(Mistake, match=words):
+            read_wishes(tmp_path / name)
+
+
+@pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
+def test_what_is_no_wish(wrong: Any) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(Mistake, match="plan"):
+        read_wishes(wrong)
