@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,13 +20,16 @@ from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import LATE, Progress
+from leverage_nb.changes.tier_history import TierChange, note_tiers, read_tier_changes, tier_changes_table
 from leverage_nb.changes.wishes import read_wishes
-from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, UnexpectedAnswer
+from leverage_nb.errors import InvalidLeverage, JournalUnusable, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
+from leverage_nb.exchange.events import Event
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
-from leverage_nb.risk.brackets import Brackets
+from leverage_nb.exchange.watching import Watch, Watching
+from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.leverage import parse_leverage, parse_notional
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.state import AccountState, LeverageSetting
@@ -55,10 +59,13 @@ class Account:
 
     def __init__(self, client: RestClient, journal: Journal, max_leverage: int | None = None) -> None:
         self._client = client
-        self._tiers = TierCache(client)
+        self._tiers = TierCache(client, self._note_tiers)
+        self._new_tier_changes: list[TierChange] = []
         self.guard = Guard(client.venue.name, max_leverage)
         self._changer = Changer(client, journal, self.guard)
         self._planner = Planner(client, self._tiers, self._changer)
+        self._watching = Watching(client)
+        self._watching.add(self._changer.hear)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -79,6 +86,7 @@ class Account:
 
     def close(self) -> None:
         """Close the connections. ``%leverage`` connects anew when it needs the venue again."""
+        self._watching.close()
         self._client.close()
         self.closed = True
 
@@ -98,7 +106,8 @@ class Account:
             Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``,
             ``maint_margin_ratio``, ``cum`` (float64; notional and ``cum`` in the margin asset). Index
             ``bracket`` for one symbol, ``(symbol, bracket)`` otherwise. ``frame.attrs`` holds ``venue``,
-            ``margin_assets`` by symbol, and ``skipped``: symbols whose tiers could not be used, and why.
+            ``margin_assets`` by symbol, ``skipped``: symbols whose tiers could not be used, and why, and
+            ``changes``: what changed in all tiers since they were loaded last, in words.
 
         Raises:
             UnknownSymbol: There is no such symbol.
@@ -112,6 +121,7 @@ class Account:
         else:
             table = self._tiers.load()
             frame = table.to_frame()
+            frame.attrs["changes"] = [change.text() for change in self._new_tier_changes]
             names = table.symbols
             if symbol is not None:
                 names = [self.find_symbol(one) for one in symbol]
@@ -151,6 +161,35 @@ class Account:
     def margin_asset(self, symbol: str) -> str:
         """What the symbol's notional and margin are in: USDT, USDC, BTC; "" where that cannot be read."""
         return self._tiers.margin_assets().get(symbol, "")
+
+    def tier_changes(self) -> pd.DataFrame:
+        """What Binance has changed in the tiers since this account first loaded them here.
+
+        Returns:
+            See :func:`leverage_nb.changes.tier_history.tier_changes_table`.
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        self._tiers.load()
+        journal, address = self._changer.journal, self._client.venue.rest_url
+        return self._marked(tier_changes_table(read_tier_changes(journal, address, self.label)))
+
+    def take_tier_news(self) -> list[str]:
+        """What changed in the tiers since they were loaded last, in words; each is told once."""
+        changes, self._new_tier_changes = self._new_tier_changes, []
+        if not changes:
+            return []
+        state = None
+        with suppress(LeverageError):  # without it the news is shorter
+            state = self.state()
+        return [change.text(state) for change in changes]
+
+    def _note_tiers(self, table: BracketTable) -> None:
+        """Compare what was loaded with what was seen last; an unusable journal stands in no one's way here."""
+        with suppress(JournalUnusable):
+            address = self._client.venue.rest_url
+            self._new_tier_changes += note_tiers(self._changer.journal, address, self.label, table)
 
     # -- what is held ---------------------------------------------------------------------------------------
 
@@ -439,6 +478,21 @@ class Account:
             wanted = wanted(self.settings())
         wishes = wanted if isinstance(wanted, list) else read_wishes(wanted)
         return self._planner.make(wishes)
+
+    # -- as it happens --------------------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[Event], object]) -> Watch:
+        """Follow the account as it changes, by whomever.
+
+        Args:
+            callback: Called with each event of ``leverage_nb.exchange.events``, in a thread of its own: LeverageEvent,
+                AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the connection comes or goes. A bound
+                method is held weakly: it ends with its object.
+
+        Returns:
+            A handle; its ``close()`` ends it, and ``live`` says whether events are coming.
+        """
+        return self._watching.watch(callback)
 
     # -- looking back ---------------------------------------------------------------------------------------
 

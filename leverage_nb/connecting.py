@@ -42,6 +42,7 @@ def connect(
     api_key: str | None = None,
     api_secret: str | None = None,
     rest_url: str | None = None,
+    stream_url: str | None = None,
     max_leverage: int | None = None,
     journal: str | Path | None = None,
     timeout: float = 10.0,
@@ -58,6 +59,7 @@ def connect(
             ``LEVERAGE_NB_TESTNET_API_SECRET``, likewise ``..._MAINNET_...``.
         api_secret: The HMAC secret of ``api_key``.
         rest_url: Another address for the same venue: https, or http on this machine only.
+        stream_url: Another address for its event streams: wss, or ws on this machine only.
         max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
             ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
         journal: The file in which every change is written down before it leaves; ``":memory:"`` keeps it in this
@@ -81,6 +83,8 @@ def connect(
             given = Credentials(simulator.api_key, simulator.api_secret)
     elif rest_url is not None:
         chosen = chosen.at(rest_url)
+    if stream_url is not None:
+        chosen = chosen.with_stream(stream_url)
     credentials = find_credentials(chosen, given)
     client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window, weight_share=weight_share)
     account = Account(client, _open_journal(chosen, journal), max_leverage)

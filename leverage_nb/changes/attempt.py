@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
 )
 from leverage_nb.exchange import messages, refusals
+from leverage_nb.exchange.events import LeverageEvent
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_setting
 from leverage_nb.exchange.transport import Answer
@@ -80,6 +82,7 @@ def change_leverage(
     *,
     setting: LeverageSetting | None = None,
     progress: Progress | None = None,
+    heard: Mapping[str, LeverageEvent] | None = None,
 ) -> LeverageChange:
     """Read the setting, post the new leverage if it differs, and say what is known of the outcome.
 
@@ -89,6 +92,7 @@ def change_leverage(
         order: What is asked for.
         setting: The setting before, where it has just been read.
         progress: Told what is awaited, and until when, where no definite answer came.
+        heard: The last event of each symbol, kept up to date while the account is watched.
 
     Returns:
         A change that was applied, or that was not needed.
@@ -114,7 +118,7 @@ def change_leverage(
     else:
         change = replace(change, before=setting.leverage)
         if setting.leverage != leverage:
-            return _carry_out(client, journal, order, change, progress)
+            return _carry_out(client, journal, order, change, progress, {} if heard is None else heard)
         return replace(
             change,
             after=leverage,
@@ -184,12 +188,17 @@ def _still_open(earlier: Attempt) -> str:
 
 
 def _carry_out(
-    client: RestClient, journal: Journal, order: Order, change: LeverageChange, progress: Progress | None
+    client: RestClient,
+    journal: Journal,
+    order: Order,
+    change: LeverageChange,
+    progress: Progress | None,
+    heard: Mapping[str, LeverageEvent],
 ) -> LeverageChange:
     """Attempt it; an interrupt from here on tells what the journal holds of it."""
     begun: list[Attempt] = []
     with suppress(KeyboardInterrupt):
-        return _attempt_until_certain(client, journal, order, change, progress, begun)
+        return _attempt_until_certain(client, journal, order, change, progress, begun, heard)
     raise _interrupted(journal, change, begun)
 
 
@@ -214,6 +223,7 @@ def _attempt_until_certain(
     change: LeverageChange,
     progress: Progress | None,
     begun: list[Attempt],
+    heard: Mapping[str, LeverageEvent],
 ) -> LeverageChange:
     """Attempt it, once more after each answer that says it was not carried out and will pass; then settle it."""
     pauses = iter(OVERLOAD_PAUSES)
@@ -238,7 +248,7 @@ def _attempt_until_certain(
             time.sleep(pause)
             continue
         if attempt.is_open and order.settles:
-            [attempt] = settle(client, journal, [attempt], progress=progress)
+            [attempt] = settle(client, journal, [attempt], progress=progress, heard=heard)
         return _ending(replace(attempt.change, effects=order.effects), failure)
 
 

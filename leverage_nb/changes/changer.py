@@ -13,6 +13,7 @@ from leverage_nb.changes.limits import Guard, MetLimits
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle
 from leverage_nb.errors import JournalUnusable, LeverageError, LeverageRefused, Mistake
+from leverage_nb.exchange.events import Event, LeverageEvent
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_settings
 from leverage_nb.risk.state import LeverageSetting
@@ -31,6 +32,7 @@ class Changer:
         guard: As given.
         met_limits: What the exchange has named in a refusal.
         changed_at: When the last change was begun.
+        heard: The last event of each symbol, while the account is watched.
     """
 
     def __init__(self, client: RestClient, journal: Journal, guard: Guard) -> None:
@@ -39,6 +41,7 @@ class Changer:
         self.guard = guard
         self.met_limits = MetLimits()
         self.changed_at = datetime.fromtimestamp(0).astimezone()
+        self.heard: dict[str, LeverageEvent] = {}
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
     def change(
@@ -52,7 +55,9 @@ class Changer:
         self.check_guard(order.symbol, order.leverage)
         self.changed_at = datetime.now().astimezone()
         try:
-            change = change_leverage(self._client, self.journal, order, setting=setting, progress=progress)
+            change = change_leverage(
+                self._client, self.journal, order, setting=setting, progress=progress, heard=self.heard
+            )
         except LeverageRefused as refused:
             self.met_limits.remember(order.symbol, refused)
             raise
@@ -152,6 +157,11 @@ class Changer:
                 ]
             undone.add(attempt.undoes)
         raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
+
+    def hear(self, event: Event) -> None:
+        """Take note of a leverage that the exchange has told by itself: it may settle an attempt."""
+        if isinstance(event, LeverageEvent):
+            self.heard[event.symbol] = event
 
     # -- who is told -----------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ BUSY_TIMEOUT = 5.0
 _PROCESS = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:8]}"
 _PROCESS_ID = os.getpid()
 
-Source = Literal["answer", "no answer", "symbolConfig", "not sent"]
+Source = Literal["answer", "no answer", "symbolConfig", "stream", "not sent"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Finding:
 
     Attributes:
         found_at: When.
-        source: "answer", "no answer", "symbolConfig" (a look at the setting) or "not sent".
+        source: "answer", "no answer", "symbolConfig" (a look at the setting), "stream" (an event) or "not sent".
         status: What is claimed of the change from here on.
         closes: Whether nothing more is awaited of the attempt.
         leverage: The leverage answered or seen.
@@ -133,7 +133,7 @@ class Attempt:
     def change(self) -> LeverageChange:
         """Its record, by the last finding."""
         last = self.findings[-1] if self.findings else None
-        seen = last is not None and last.source == "symbolConfig" and last.status != "unknown"
+        seen = last is not None and last.source in {"symbolConfig", "stream"} and last.status != "unknown"
         answered = last is not None and last.source == "answer" and last.status == "applied"
         return LeverageChange(
             venue=self.venue,
@@ -145,7 +145,7 @@ class Attempt:
             max_notional=last.max_notional if last else None,
             status=self.status,
             sent_at=None if self.status == "not_sent" else self.begun_at,
-            confirmed_by="symbolConfig" if seen else "answer" if answered else None,
+            confirmed_by=last.source if last and (seen or answered) else None,  # type: ignore[arg-type]  # one of three
             note=last.note if last else "",
             margin_asset=self.margin_asset,
             as_of=last.as_of if last else None,
@@ -155,6 +155,21 @@ class Attempt:
     def found(self, finding: Finding) -> Attempt:
         """Itself with one finding more."""
         return replace(self, findings=(*self.findings, finding))
+
+
+@dataclass(frozen=True)
+class SeenTiers:
+    """Tiers as an account saw them.
+
+    Attributes:
+        digest: Of their content.
+        first_seen_at: When they were first seen so.
+        last_seen_at: When they were last seen so.
+    """
+
+    digest: str
+    first_seen_at: datetime
+    last_seen_at: datetime
 
 
 class StillOpenError(Exception):
@@ -248,6 +263,55 @@ class Journal:
             query = "SELECT max(id) FROM attempts WHERE address = ? AND account = ? AND symbol = ?"
             number = connection.execute(query, (address, account, symbol)).fetchone()[0]
             return self._select(connection, address, account, number=number)[0] if number else None
+
+    # -- tiers over time --------------------------------------------------------------------------------------
+
+    def seen_tiers(self, address: str, account: str) -> list[SeenTiers]:
+        """When an account saw which tiers, oldest first.
+
+        Raises:
+            JournalUnusable: It could not be read.
+        """
+        query = "SELECT * FROM tiers_seen WHERE address = ? AND account = ? ORDER BY id"
+        with self._guarded() as connection:
+            return [
+                SeenTiers(row["digest"], _when(row["first_seen_at"]), _when(row["last_seen_at"]))
+                for row in connection.execute(query, (address, account))
+            ]
+
+    def tiers(self, digest: str) -> str:
+        """The content of a snapshot.
+
+        Raises:
+            JournalUnusable: It could not be read.
+        """
+        with self._guarded() as connection:
+            return str(connection.execute("SELECT content FROM tiers WHERE digest = ?", (digest,)).fetchone()[0])
+
+    def see_tiers(self, address: str, account: str, digest: str, content: Callable[[], str]) -> SeenTiers | None:
+        """Note that an account has seen tiers now; each content is stored once.
+
+        Returns:
+            What it had seen before, where that was another content; None where it was this one, or none.
+
+        Raises:
+            JournalUnusable: It could not be written.
+        """
+        now = _text(datetime.now(tz=UTC))
+        with self._transaction() as connection:
+            query = "SELECT * FROM tiers_seen WHERE address = ? AND account = ? ORDER BY id DESC LIMIT 1"
+            last = connection.execute(query, (address, account)).fetchone()
+            if last is not None and last["digest"] == digest:
+                connection.execute("UPDATE tiers_seen SET last_seen_at = ? WHERE id = ?", (now, last["id"]))
+                return None
+            connection.execute("INSERT OR IGNORE INTO tiers VALUES (?, ?)", (digest, content()))
+            connection.execute(
+                "INSERT INTO tiers_seen (address, account, digest, first_seen_at, last_seen_at) VALUES (?, ?, ?, ?, ?)",
+                (address, account, digest, now, now),
+            )
+            if last is None:
+                return None
+            return SeenTiers(last["digest"], _when(last["first_seen_at"]), _when(last["last_seen_at"]))
 
     def check(self) -> None:
         """Open the file, and make sure that it can be written.
@@ -462,6 +526,10 @@ def _inode(path: str) -> int | None:
 
 def _text(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _when(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -60,4 +60,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         *_append_only("attempts"),
         *_append_only("findings"),
     ),
+    (
+        # Each content of all symbols' tiers once, however often it is seen.
+        "CREATE TABLE tiers (digest TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        """CREATE TABLE tiers_seen (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            address TEXT NOT NULL,
+            account TEXT NOT NULL,
+            digest TEXT NOT NULL REFERENCES tiers (digest),
+            first_seen_at TEXT NOT NULL,
+            last_seen_at TEXT NOT NULL
+        )""",
+        "CREATE INDEX tiers_seen_by_account ON tiers_seen (address, account)",
+    ),
 )

@@ -19,6 +19,7 @@ from datetime import datetime
 from leverage_nb.cards import clock_time
 from leverage_nb.changes.journal import Attempt, Finding, Journal
 from leverage_nb.errors import JournalUnusable, LeverageError
+from leverage_nb.exchange.events import LeverageEvent
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_setting, read_settings
 from leverage_nb.risk.state import LeverageSetting
@@ -50,6 +51,7 @@ def settle(
     progress: Progress | None = None,
     until_closed: bool = False,
     at_most: float | None = None,
+    heard: Mapping[str, LeverageEvent] | None = None,
 ) -> list[Attempt]:
     """Find out what became of attempts, and write it down.
 
@@ -60,6 +62,7 @@ def settle(
         progress: Told once what is awaited, and until when.
         until_closed: Not content with having seen the target: go on until nothing more can come of them.
         at_most: Seconds to spend; when None, the client's time-out after the last of them can no longer be carried out.
+        heard: The last event of each symbol: one that tells the target of an attempt of ours settles it at once.
 
     Returns:
         The attempts with what was found, in their order; "unknown" remains what could not be looked up in time.
@@ -76,6 +79,10 @@ def settle(
     settled: dict[int, Attempt] = {}
     pause = _FIRST_PAUSE
     while True:
+        for attempt in attempts:
+            event = (heard or {}).get(attempt.symbol)
+            if attempt.number not in settled and not until_closed and event is not None and _tells(event, attempt):
+                settled[attempt.number] = write(journal, attempt, _from_event(attempt, event), unless_closed=True)
         awaited = [attempt for attempt in attempts if attempt.number not in settled]
         past = _past(client, awaited, give_up)
         # Another process's attempt is its own to look up until its time is past.
@@ -94,6 +101,19 @@ def settle(
         soon = min((left + 0.005 for left in ahead if left > 0), default=pause)
         time.sleep(max(0.02, min(pause, soon, give_up - now)))
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _tells(event: LeverageEvent, attempt: Attempt) -> bool:
+    """Whether an event since the attempt was begun tells its target."""
+    since = event.at.timestamp() * 1000 >= attempt.timestamp_ms
+    return since and event.source == "stream" and event.leverage == attempt.requested
+
+
+def _from_event(attempt: Attempt, event: LeverageEvent) -> Finding:
+    note = attempt.findings[-1].note if attempt.findings else ""
+    return Finding(
+        _now(), "stream", "applied", closes=False, leverage=event.leverage, as_of=event.at.astimezone(), note=note
+    )
 
 
 def _closed_by_others(journal: Journal, attempts: Sequence[Attempt]) -> dict[int, Attempt]:

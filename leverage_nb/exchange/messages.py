@@ -39,6 +39,15 @@ class ServerTime(_Message, frozen=True):
     server_time: int
 
 
+class ListenKey(_Message, frozen=True):
+    """``POST /fapi/v1/listenKey``. It opens the account's events to whoever has it, so it is in no repr."""
+
+    listen_key: str
+
+    def __repr__(self) -> str:
+        return "ListenKey(...)"
+
+
 class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One tier of ``leverageBracket``. Its figures are checked for a whole table at once, elsewhere."""
 

@@ -12,7 +12,7 @@ from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, R
 from leverage_nb.exchange import refusals
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.limiter import limiter_of
-from leverage_nb.exchange.messages import ServerTime, decode
+from leverage_nb.exchange.messages import ListenKey, ServerTime, decode
 from leverage_nb.exchange.signing import encode
 from leverage_nb.exchange.transport import Answer, Outgoing, Transport
 from leverage_nb.exchange.venues import Venue
@@ -34,6 +34,7 @@ _WEIGHTS = {
 _PAUSES = (0.1, 0.3, 0.6)
 _PASSING_CODES = {-1000, -1001, -1006, -1007, -1008}
 
+_LISTEN_KEY = "/fapi/v1/listenKey"
 _PORTFOLIO_MARGIN_PATH = "/papi/v1/um/leverageBracket"
 
 
@@ -145,6 +146,37 @@ class RestClient:
             with suppress(LeverageError):  # whatever becomes of it, what was answered to the POST stands
                 self.compare_clocks()
         return answer
+
+    def open_listen_key(self) -> str:
+        """The account's listen key, new or extended by an hour (``POST /fapi/v1/listenKey``).
+
+        Raises:
+            LeverageError: It could not be had.
+        """
+        return decode(
+            ListenKey, self._with_key("POST"), f"{self.venue.speaker}'s answer to POST {_LISTEN_KEY}"
+        ).listen_key
+
+    def keep_listen_key(self) -> None:
+        """Extend the listen key by an hour (``PUT /fapi/v1/listenKey``).
+
+        Raises:
+            RequestRefused: -1125: it has expired.
+        """
+        self._with_key("PUT")
+
+    def _with_key(self, method: str) -> bytes:
+        """A request that names the key and is not signed."""
+        self.limiter.admit(1, self.timeout)
+        try:
+            with self._transport.slot():
+                url, headers = self.venue.rest_url + _LISTEN_KEY, self._credentials.headers()
+                answer = self._transport.deliver(Outgoing(method, _LISTEN_KEY, url, None, headers))
+        finally:
+            self.limiter.note(1, None)
+        if answer.status == 200 and _code(answer) >= 0:
+            return answer.body
+        raise self.explain(answer, f"{method} {_LISTEN_KEY}")
 
     def time_ms(self) -> int:
         """The exchange's time by this machine's clock, and what is known of the difference."""

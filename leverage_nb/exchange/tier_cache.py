@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from leverage_nb.errors import LeverageError, Mistake, UnknownSymbol
 from leverage_nb.exchange import snapshot
@@ -23,10 +23,12 @@ class TierCache:
 
     Args:
         client: Where they are read.
+        note: Told of every table that is read.
     """
 
-    def __init__(self, client: RestClient) -> None:
+    def __init__(self, client: RestClient, note: Callable[[BracketTable], None]) -> None:
         self._client = client
+        self._note = note
         self._table: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
         self._assets: Mapping[str, str] = {}
         self._assets_with: BracketTable | None = None
@@ -44,6 +46,7 @@ class TierCache:
         """Read the tiers anew."""
         table = snapshot.read_brackets(self._client)
         self._table = table, time.monotonic()
+        self._note(table)
         return table
 
     def may_be_behind(self) -> bool:

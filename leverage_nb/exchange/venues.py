@@ -18,6 +18,7 @@ class Venue:
         name: "simulator", "testnet" or "mainnet".
         speaker: Who answers, as the subject of a sentence.
         rest_url: Address of the REST API without a trailing slash; "" for a simulator not yet started.
+        stream_url: Address of the WebSocket streams without a path; "" where none is known.
         papi_url: Where Portfolio Margin accounts are served instead; "" where nowhere is known.
         asks_first: Whether magic and panel ask before they change anything.
         where_keys_come_from: Where a user gets an API key for it.
@@ -26,19 +27,39 @@ class Venue:
     name: str
     speaker: str
     rest_url: str
+    stream_url: str
     papi_url: str
     asks_first: bool
     where_keys_come_from: str
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is served on this machine."""
+        return is_loopback(self.rest_url)
+
+    def with_stream(self, stream_url: str) -> Venue:
+        """The same venue with its streams behind another address: wss, or ws on this machine.
+
+        Raises:
+            Mistake: The address is not usable, or belongs to another venue.
+        """
+        if not isinstance(stream_url, str) or not re.match(r"(?i)wss?://", stream_url.strip()):
+            raise Mistake(f"{stream_url!r} is not a wss address.")
+        checked = _checked(re.sub(r"(?i)^ws", "http", stream_url.strip()), self, _OWN_STREAM_HOSTS)
+        return replace(self, stream_url=checked.replace("http", "ws", 1))
+
     def at(self, rest_url: str) -> Venue:
         """The same venue behind another address: a proxy, a gateway, another simulator.
+
+        On this machine the streams are looked for at the same address; behind a gateway none is known.
 
         Raises:
             Mistake: The address is not usable, or belongs to another venue.
         """
         address = _checked(rest_url, self)
         own = urlsplit(address).hostname in _OWN_HOSTS[self.name]
-        return replace(self, rest_url=address, papi_url=self.papi_url if own else address)
+        streams = self.stream_url if own else address.replace("http", "ws", 1) if is_loopback(address) else ""
+        return replace(self, rest_url=address, stream_url=streams, papi_url=self.papi_url if own else address)
 
 
 VENUES = {
@@ -48,6 +69,7 @@ VENUES = {
             name="simulator",
             speaker="The simulator",
             rest_url="",
+            stream_url="",
             papi_url="",
             asks_first=False,
             where_keys_come_from="A simulator prints its own key when it starts.",
@@ -56,6 +78,8 @@ VENUES = {
             name="testnet",
             speaker="Binance's testnet",
             rest_url="https://demo-fapi.binance.com",
+            # Named by Binance for its test environment; that private streams run there is not verified.
+            stream_url="wss://demo-fstream.binance.com",
             papi_url="",
             asks_first=False,
             where_keys_come_from="Testnet keys are made at https://demo.binance.com (API Management).",
@@ -64,6 +88,7 @@ VENUES = {
             name="mainnet",
             speaker="Binance",
             rest_url="https://fapi.binance.com",
+            stream_url="wss://fstream.binance.com",
             papi_url="https://papi.binance.com",
             asks_first=True,
             where_keys_come_from="Keys are made at https://www.binance.com (API Management); enable Futures.",
@@ -75,6 +100,11 @@ VENUES = {
 _OWN_HOSTS = {
     "mainnet": {"fapi.binance.com"},
     "testnet": {"demo-fapi.binance.com", "testnet.binancefuture.com"},
+    "simulator": set[str](),
+}
+_OWN_STREAM_HOSTS = {
+    "mainnet": {"fstream.binance.com"},
+    "testnet": {"demo-fstream.binance.com", "fstream.binancefuture.com"},
     "simulator": set[str](),
 }
 _BINANCE = ("binance.com", "binancefuture.com")
@@ -103,7 +133,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _checked(url: str, venue: Venue) -> str:
+def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS) -> str:
     if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url.strip()) or "\\" in url:
         raise Mistake(f"{url!r} is not an address.")
     try:
@@ -117,7 +147,7 @@ def _checked(url: str, venue: Venue) -> str:
         raise Mistake(f"{url!r} is not an https address.")
     if parts.scheme == "http" and not is_loopback(url):
         raise Mistake(f"{url} is not encrypted.", hint="Plain http is for this machine only; use https.")
-    owner = next((name for name, hosts in _OWN_HOSTS.items() if host in hosts), "")
+    owner = next((name for name, hosts in own_hosts.items() if host in hosts), "")
     if owner and owner != venue.name:
         raise Mistake(f"{host} is the {owner}, not the {venue.name}.", hint=f'Use connect("{owner}").')
     if not owner and any(host == domain or host.endswith(f".{domain}") for domain in _BINANCE):

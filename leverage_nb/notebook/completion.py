@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from leverage_nb.account import Account
 
 FLAGS = (
-    "--brackets", "--dry-run", "--force", "--help", "--history", "--notional", "--plot", "--undo", "--venue", "--yes",
+    "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--notional", "--plot",
+    "--profile", "--undo", "--venue", "--yes",
 )  # fmt: skip
 VENUES = ("simulator", "testnet", "mainnet")
 

@@ -83,7 +83,9 @@ function render({ model, el }) {
     heading.innerHTML = table.badge;
     element("b", "leverage-symbol", heading, table.symbol);
     element("span", "leverage-current", heading, table.now);
+    element("span", "leverage-live", heading);
     element("span", "leverage-account", heading, table.account);
+    showLive();
     chart.innerHTML = table.svg;
     const svg = chart.querySelector("svg");
     svg.setAttribute("role", "img");
@@ -224,6 +226,17 @@ function render({ model, el }) {
     message.classList.remove("leverage-earlier");
   }
 
+  function showLive() {
+    const mark = heading.querySelector(".leverage-live");
+    if (mark === null) return;
+    const live = model.get("live");
+    mark.dataset.live = live;
+    mark.textContent = { live: "● live", stale: "○ stale" }[live] ?? "";
+    mark.title = live === "live"
+      ? "Changes made elsewhere show here as they happen"
+      : `Changes made elsewhere show on Reload only: ${model.get("live_reason")}`;
+  }
+
   function checkKernel() {
     lost = model.comm_live === false;
     buttons();
@@ -260,6 +273,7 @@ function render({ model, el }) {
     "change:leverage": follow,
     "change:state change:reviewed change:answered": buttons,
     "change:message": say,
+    "change:live change:live_reason": showLive,
     "comm_live_update": checkKernel,
   };
   for (const [events, listener] of Object.entries(listeners)) model.on(events, listener);

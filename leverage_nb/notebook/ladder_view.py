@@ -55,6 +55,12 @@ class LadderView(anywidget.AnyWidget):
     state = traitlets.Unicode("editing").tag(sync=True)
     """The panel's state."""
 
+    live = traitlets.Unicode("").tag(sync=True)
+    """"live" while the exchange's events come, "stale" while they do not, "" before either is known."""
+
+    live_reason = traitlets.Unicode("").tag(sync=True)
+    """Why it is stale."""
+
     message = traitlets.Unicode("").tag(sync=True)
     """The message area, as HTML."""
 

@@ -54,6 +54,7 @@ class LeverageMagics(Magics):
     @argument("--brackets", action=_Once, nargs=0, default=False, help="The tiers as a DataFrame.")
     @argument("--plot", action=_Once, nargs=0, default=False, help="Max notional against leverage.")
     @argument("--history", action=_Once, nargs=0, default=False, help="Every change that was sent, as a DataFrame.")
+    @argument("--changes", action=_Once, nargs=0, default=False, help="What Binance changed in the tiers.")
     @argument("--undo", action=_Once, nargs=0, default=False, help="Take back the last change that still stands.")
     @argument("-n", "--dry-run", action=_Once, nargs=0, default=False, help="Show what it would do; send nothing.")
     @argument("--force", action=_Once, nargs=0, default=False, help="Send although a refusal is expected.")
@@ -81,6 +82,7 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT [...] --plot        max notional against leverage
             %%leverage [-n] [-y]                  one SYMBOL LEVERAGE a line: a plan, shown, then applied
             %leverage [BTCUSDT ...] --history     what was changed, and what is known of it
+            %leverage [BTCUSDT ...] --changes     what Binance changed in the tiers, since they were first loaded
             %leverage --undo                      take the last change back; again: the one before
             %leverage --venue testnet             use the testnet from here on
 
@@ -96,7 +98,9 @@ class LeverageMagics(Magics):
         if cell is not None:
             return self._plan(account, cell, options)
         symbols, leverage = _split(options.words, account)
-        one_of = [name for name in ("brackets", "plot", "history", "undo") if getattr(options, name)]
+        for news in account.take_tier_news():
+            _say(f"tiers have changed: {news}")
+        one_of = [name for name in ("brackets", "plot", "history", "changes", "undo") if getattr(options, name)]
         if len(one_of) > 1:
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
         if one_of and leverage is not None:
@@ -106,6 +110,9 @@ class LeverageMagics(Magics):
         if options.history:
             history = account.history()
             return history[history["symbol"].isin(symbols)] if symbols else history
+        if options.changes:
+            changes = account.tier_changes()
+            return changes[changes.index.isin(symbols)] if symbols else changes
         if options.brackets or options.plot:
             return self._tiers(options, account, symbols)
         if leverage is not None:
@@ -145,7 +152,15 @@ class LeverageMagics(Magics):
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
         from leverage_nb.connecting import current, switch
 
-        alone = not (cell or options.words or options.brackets or options.plot or options.history or options.undo)
+        alone = not (
+            cell
+            or options.words
+            or options.brackets
+            or options.plot
+            or options.history
+            or options.undo
+            or options.changes
+        )
         if options.venue and not alone:
             return current(options.venue)
         account = switch(options.venue or self.venue)
@@ -194,7 +209,9 @@ class LeverageMagics(Magics):
         from leverage_nb.changes.wishes import read_lines
 
         given = [
-            name for name in ("words", "brackets", "plot", "history", "undo", "notional") if getattr(options, name)
+            name
+            for name in ("words", "brackets", "plot", "history", "changes", "undo", "notional")
+            if getattr(options, name)
         ]
         if given:
             raise Mistake("%%leverage takes -n, -y, --force and --venue; what is to change stands below, a line each.")

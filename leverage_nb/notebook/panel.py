@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,12 +20,18 @@ from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import ChangeInterrupted, JournalUnusable, LeverageError, Mistake, OutcomeUnknown
+from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.leverage import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
+_BUSY = {"applying", "checking"}
 _CHECK = "Check again asks the exchange. Until it is known nothing else is sent."
+
+
+def _older(moment: datetime, than: datetime | None) -> bool:
+    return than is not None and moment < than
 
 
 class LeveragePanel(ipywidgets.VBox):
@@ -62,6 +69,7 @@ class LeveragePanel(ipywidgets.VBox):
         self.slider.add_class("leverage-slider")
         self._page = f"panel-{uuid.uuid4().hex}"
         self._version = 0
+        self._drawing = threading.RLock()
         self._said_at = 0
         self._reviewed: Preview | None = None
         self._twins: list[Any] = []
@@ -72,6 +80,7 @@ class LeveragePanel(ipywidgets.VBox):
         self.slider.observe(self._guarded(self._move), "value")
         self.view.on_msg(self._receive)
         self.account.tell_changes_to(self._changed)
+        self._watch = self.account.watch(self._hear)
         super().__init__([ipywidgets.HBox([self.picker]), self.slider, self.view])
 
     @property
@@ -217,18 +226,38 @@ class LeveragePanel(ipywidgets.VBox):
 
         Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
         """
-        if self.state in {"applying", "checking"} or change.symbol != self.symbol:
+        if self.state in _BUSY or change.symbol != self.symbol:
             return
-        look = self._look
-        outdated = change.as_of is not None and look.setting.as_of is not None and change.as_of < look.setting.as_of
+        outdated = change.as_of is not None and _older(change.as_of, self._look.setting.as_of)
         if change.status == "applied" and change.after is not None and not outdated:
-            seen = change.as_of or change.sent_at
-            setting = replace(look.setting, leverage=change.after, max_notional=change.max_notional, as_of=seen)
-            state = replace(look.state, settings={**look.state.settings, self.symbol: setting})
-            outlook = self.account.outlook_from(state, look.tiers)
-            self._draw(replace(look, setting=setting, state=state, outlook=outlook))
+            self._show_leverage(change.after, change.max_notional, change.as_of or change.sent_at)
         if self.state == "unknown" and change.status != "unknown":
             self._report(change)
+
+    def _hear(self, event: Event) -> None:
+        """An event of the exchange, in the stream's thread: what others change shows too, also while a cell runs."""
+        if isinstance(event, StreamEvent):
+            self.view.live = "live" if event.live else "stale"
+            self.view.live_reason = event.reason
+        elif isinstance(event, LeverageEvent) and event.symbol == self.symbol and self.state not in _BUSY:
+            look = self._look
+            if event.leverage != look.setting.leverage and not _older(event.at, look.setting.as_of):
+                self._show_leverage(event.leverage, None, event.at)
+        elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE" and self.symbol in event.symbols:
+            with suppress(LeverageError):  # Reload shows it
+                self._read(self.symbol)
+
+    def _show_leverage(self, leverage: int, max_notional: float | None, as_of: datetime | None) -> None:
+        """Draw the look at hand with another leverage; nothing is read for it."""
+        with self._drawing:
+            look = self._look
+            setting = replace(look.setting, leverage=leverage, max_notional=max_notional, as_of=as_of)
+            state = replace(
+                look.state.with_leverage(self.symbol, leverage),
+                settings={**look.state.settings, self.symbol: setting},
+            )
+            outlook = self.account.outlook_from(state, look.tiers)
+            self._draw(replace(look, setting=setting, state=state, outlook=outlook))
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -266,7 +295,8 @@ class LeveragePanel(ipywidgets.VBox):
         self._read(symbol, leverage or 0)
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
-            self._say("editing", "")
+            news = [text for text in self.account.take_tier_news() if text.startswith(f"{symbol}:")]
+            self._say("editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else "")
 
     def _read(self, symbol: str, leverage: int | None = None) -> None:
         """Look at the account and draw what is seen.
@@ -302,13 +332,14 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.leverage = value
 
     def _draw(self, look: Look) -> None:
-        self._look = look
-        self._version += 1
-        chart = draw_chart(look)
-        self.view.table = make_table(look, chart, self._version, self._page)
-        self._twin = make_twin(look, chart)
-        for handle in self._twins:
-            handle.update(self._twin_bundle(), raw=True)
+        with self._drawing:  # events come in a thread of their own
+            self._look = look
+            self._version += 1
+            chart = draw_chart(look)
+            self.view.table = make_table(look, chart, self._version, self._page)
+            self._twin = make_twin(look, chart)
+            for handle in self._twins:
+                handle.update(self._twin_bundle(), raw=True)
 
     def _say(self, state: str, message: str) -> None:
         self._said_at = self.slider.value

@@ -344,3 +344,20 @@ def stream_positions(account: Account, symbol: Symbol) -> list[dict[str, Any]]:
         }
         for position in _sides(account, symbol.name)
     ]
+
+
+def stream_margin_call(account: Account, symbol: Symbol) -> list[dict[str, Any]]:
+    """The ``p`` rows of a ``MARGIN_CALL`` for one symbol."""
+    return [
+        {
+            "s": position.symbol,
+            "ps": position.side,
+            "pa": str(position.amount),
+            "mt": "ISOLATED" if account.is_isolated(symbol.name) else "CROSSED",
+            "iw": amount(position.isolated_wallet),
+            "mp": str(symbol.mark_price),
+            "up": amount(account.unrealized_profit(position)),
+            "mm": amount(account.maintenance_margin(position)),
+        }
+        for position in _sides(account, symbol.name)
+    ]

@@ -96,6 +96,7 @@ ROUTES: dict[tuple[str, str], Route] = {
 
 SUCCESS = {"code": 200, "msg": "success"}
 LISTEN_KEY_LIFE = 3600.0
+STREAM_LIFE = 86_400.0
 
 
 class Exchange:
@@ -327,6 +328,21 @@ class Exchange:
         """``DELETE /fapi/v1/listenKey``."""
         self._listen_key_expiry = 0.0
         return {}
+
+    def expire_listen_key(self) -> None:
+        """Tell its streams once that the listen key has expired; nothing more comes on them."""
+        if 0 < self._listen_key_expiry <= self._clock():
+            self._emit("listenKeyExpired", listenKey=self.listen_key)
+            self._listen_key_expiry = 0.0
+
+    def margin_call(self, symbol: str) -> None:
+        """Warn of a symbol's positions as Binance does when they come close to liquidation."""
+        rows = answers.stream_margin_call(self.account, self.market.symbols[symbol])
+        self._emit("MARGIN_CALL", p=rows)
+
+    def seconds(self) -> float:
+        """The exchange's time in seconds."""
+        return self._clock()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Hand every user-data event to ``listener`` until the returned function is called."""

@@ -19,11 +19,11 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from leverage_nb.simulator.account import Account
 from leverage_nb.simulator.admission import Request, read_parameters
-from leverage_nb.simulator.exchange import Answer, Exchange
+from leverage_nb.simulator.exchange import STREAM_LIFE, Answer, Exchange
 from leverage_nb.simulator.faults import CHANGE, Course, Fault, Faults, parse_faults
 from leverage_nb.simulator.market import load_market
 
@@ -91,6 +91,7 @@ class Simulator:
         )
         self._faults = Faults(seed)
         self._down = False
+        self._streams: set[_UserData] = set()
         sockets = bind_sockets(port, address="127.0.0.1")
         self.port: int = sockets[0].getsockname()[1]
         self.rest_url = f"http://127.0.0.1:{self.port}"
@@ -108,7 +109,11 @@ class Simulator:
         rest = {"exchange": self.exchange, "faults": self._faults, "restart": self._restart}
         self._application = Application(
             [
-                (r"/private/(?:ws/(?P<path_key>[^/]+)|ws|stream)", _UserData, {"exchange": self.exchange}),
+                (
+                    r"/private/(?:ws/(?P<path_key>[^/]+)|ws|stream)",
+                    _UserData,
+                    {"exchange": self.exchange, "streams": self._streams},
+                ),
                 (r".*", _Rest, rest),
             ],
             log_function=lambda handler: None,  # its access log would hold signed URLs
@@ -116,9 +121,24 @@ class Simulator:
         self._server = HTTPServer(self._application)
         self._server.add_sockets(sockets)
         started.set()
-        await self._stop.wait()
+        while not self._stop.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 0.05)
+            self._end_old_streams()
         self._server.stop()
         await self._server.close_all_connections()
+
+    def _end_old_streams(self) -> None:
+        """As Binance does: tell when the listen key expires, and drop what has lasted a day."""
+        self.exchange.expire_listen_key()
+        for stream in list(self._streams):
+            if self.exchange.seconds() - stream.opened_at > STREAM_LIFE:
+                stream.close(1001, "24 hours are over")
+
+    def drop_streams(self) -> None:
+        """Break every stream's connection without a word, as networks do."""
+        for stream in list(self._streams):
+            self._loop.call_soon_threadsafe(stream.break_off)
 
     async def _restart(self, seconds: float) -> None:
         """Go down, drop every connection, and come back on the same port; nothing, while it is down already."""
@@ -299,8 +319,9 @@ def _twisted(body: str, what: str) -> str:
 class _UserData(WebSocketHandler):
     """The user-data stream: ``/private/ws/<key>``, ``/private/ws?listenKey=`` and ``/private/stream?listenKey=``."""
 
-    def initialize(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def initialize(self, exchange: Exchange, streams: set[_UserData]) -> None:
+        self._exchange, self._all = exchange, streams
+        self.opened_at = exchange.seconds()
         self._unsubscribe: Callable[[], None] | None = None
 
     def prepare(self) -> None:
@@ -315,18 +336,33 @@ class _UserData(WebSocketHandler):
         wrapped = self.request.path == "/private/stream"
 
         def forward(event: dict[str, Any]) -> None:
-            if wanted is None or event["e"] in wanted:
+            alive = event["e"] == "listenKeyExpired" or self._exchange.admits_stream(self._exchange.listen_key)
+            if alive and (wanted is None or event["e"] in wanted):
                 content = {"stream": self._exchange.listen_key, "data": event} if wrapped else event
-                self.write_message(json.dumps(content, ensure_ascii=False))
+                # Whoever changes the books may do so in another thread than the server's.
+                loop.call_soon_threadsafe(self._write, json.dumps(content, ensure_ascii=False))
 
+        loop = asyncio.get_running_loop()
         self._unsubscribe = self._exchange.subscribe(forward)
+        self._all.add(self)
 
     def on_message(self, message: str | bytes) -> None:
         pass  # subscriptions are named in the address
 
     def on_close(self) -> None:
+        self._all.discard(self)
         if self._unsubscribe:
             self._unsubscribe()
+
+    def _write(self, text: str) -> None:
+        with suppress(WebSocketClosedError):
+            self.write_message(text)
+
+    def break_off(self) -> None:
+        """Drop the connection without a closing word."""
+        stream = getattr(self.ws_connection, "stream", None)
+        if stream is not None:
+            stream.close()
 
     def check_origin(self, origin: str) -> bool:
         return True  # loopback only; a local page may listen too

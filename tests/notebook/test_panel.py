@@ -16,6 +16,7 @@ from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
 from tests.conftest import connect_to
+from tests.exchange.test_stream import until
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
@@ -200,6 +201,7 @@ def test_an_open_panel_costs_a_change_no_request(
     panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
+    wait_until_live(panel)  # the stream begins with a look of its own
     asked: list[str] = []
     client = account._client
     read, post = client.read, client.post
@@ -365,6 +367,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
     """A panel whose requests are past after a moment."""
     monkeypatch.setattr(settle, "GRACE_MS", 50)
+    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
     account = connect_to(simulator, timeout=0.3, recv_window=150)
     return LeveragePanel(account, "BTCUSDT")
 
@@ -375,11 +378,31 @@ def lose_the_answer_and_every_look(simulator: Simulator) -> None:
 
     def noted(request: Any) -> None:
         note(request)
-        if request.method == "POST":
+        if request.path == "/fapi/v1/leverage":
             simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
 
     simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
     simulator.inject("reset_after")
+
+
+def wait_until_live(panel: LeveragePanel) -> None:
+    """Events of the exchange are coming."""
+    until(lambda: panel.view.live == "live")
+
+
+def test_it_follows_what_others_change(panel: LeveragePanel, simulator: Simulator) -> None:
+    """Another client's change shows by itself, with the verdicts that follow from it; a lost stream is marked."""
+    wait_until_live(panel)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    until(lambda: panel.view.table["current"] == 33)
+    assert panel.view.table["verdict"][32] == "unchanged"
+    assert panel._look.outlook.current == 33
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # another symbol's is none of its business
+    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
+    simulator.drop_streams()
+    until(lambda: panel.view.live == "stale")
+    assert panel.view.live_reason
+    assert panel.view.table["current"] == 33
 
 
 def states_of(panel: LeveragePanel) -> list[str]:
@@ -398,7 +421,7 @@ def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulato
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
     assert any("No definite answer about BTCUSDT 75x; asking the exchange, settled by" in text for text in said)
-    assert "a look at the setting: BTCUSDT is at 75x as of" in quick.view.message
+    assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
     assert quick.view.table["current"] == 75
 
 
@@ -475,7 +498,7 @@ def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulat
 
     def noted(request: Any) -> None:
         note(request)
-        if request.method == "POST":
+        if request.path == "/fapi/v1/leverage":
             simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
 
     simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change

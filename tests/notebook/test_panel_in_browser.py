@@ -342,10 +342,11 @@ note = simulator.exchange.note_arrival
 
 def lose_every_look_after_a_change(request):
     note(request)
-    if request.method == "POST":
+    if request.path == "/fapi/v1/leverage":
         simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None)
 
 simulator.exchange.note_arrival = lose_every_look_after_a_change
+simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
 simulator.inject("reset_after")
 lev.LeveragePanel(account, "BTCUSDT")
 """
@@ -381,3 +382,26 @@ def test_an_answer_that_is_lost_is_checked_until_it_is_known(open_notebook: Any)
     assert "BTCUSDT 20x → 10x" in panel.message.inner_text()
     assert check.is_hidden()
     notebook.shoot("panel-settled")
+
+
+def test_what_others_change_shows_while_a_cell_runs(open_notebook: Any) -> None:
+    """With the kernel busy another client's change shows in the panel at once, and the panel says that it is live."""
+    elsewhere = (
+        "import threading\n"
+        "sim = lev.connecting.default_simulator()\n"
+        "threading.Timer(1.0, sim.exchange.change_elsewhere, ('BTCUSDT', 33)).start()\n"
+        "time.sleep(6)"
+    )
+    notebook = open_notebook([LOAD, SHOW, elsewhere])
+    run_cell(notebook, 0)
+    run_cell(notebook, 1)
+    panel = PanelPage(notebook)
+    notebook.page.wait_for_selector('.leverage-live[data-live="live"]')
+    keep_busy(notebook, 2)
+    notebook.page.wait_for_function(
+        "() => document.querySelector('.leverage-current').textContent.includes('now 33x')", timeout=4_000
+    )
+    notebook.wait_for_kernel("busy")
+    panel.type_leverage(10)
+    assert panel.apply.inner_text() == "Apply: BTCUSDT 33x → 10x"
+    notebook.shoot("panel-live")

@@ -1,0 +1,192 @@
+"""The user-data stream: events as they happen, over a connection that is kept, renewed and made up for.
+
+A thread of its own holds the connection, so that events come while a cell runs. After every connect, and every ten
+minutes, one read of all settings tells what no event has told.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from leverage_nb.errors import LeverageError
+from leverage_nb.exchange.events import Event, KeyExpiredEvent, LeverageEvent, StreamEvent, read_event
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_settings
+
+# Binance: a listen key lives 60 minutes and a connection 24 hours; it pings every 3 minutes.
+KEEP_ALIVE_EVERY = 30 * 60.0
+RENEW_AFTER = 23.5 * 3600.0
+LOOK_EVERY = 10 * 60.0
+PING_EVERY = 20.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+
+class _KeyScrubber(logging.Filter):
+    """websockets logs at DEBUG the address with the listen key in it: take its lines out of what leaves the package."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO
+
+
+@dataclass
+class Pace:
+    """How time passes: as it does, or faster for tests.
+
+    Attributes:
+        speed: Seconds that pass in one.
+    """
+
+    speed: float = 1.0
+
+    def now(self) -> float:
+        """Seconds that have passed."""
+        return time.monotonic() * self.speed
+
+    def real(self, seconds: float) -> float:
+        """For how long to wait until so many seconds have passed."""
+        return max(0.0, seconds) / self.speed
+
+
+class Stream:
+    """Follows one account until it is closed.
+
+    Args:
+        client: Whose account.
+        url: Address of the streams, without a path.
+        tell: Called with every event, in the stream's thread.
+        pace: How time passes.
+    """
+
+    def __init__(self, client: RestClient, url: str, tell: Callable[[Event], None], pace: Pace | None = None) -> None:
+        self._client = client
+        self._url = url
+        self._tell = tell
+        self._pace = pace or Pace()
+        self._stop = threading.Event()
+        self._connection_lock = threading.Lock()
+        self._known: dict[str, tuple[int, datetime]] = {}
+        self.live = False
+        self._thread = threading.Thread(target=self._run, name="leverage_nb stream", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following. Safe to call from any thread, and twice."""
+        self._stop.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stop.is_set():
+            reason = self._follow()
+            if self.live:
+                pause = _FIRST_PAUSE
+            if self._stop.is_set():
+                break
+            if reason:
+                self._say(live=False, reason=reason)
+                self._stop.wait(self._pace.real(pause * random.uniform(0.5, 1.5)))  # noqa: S311 - spreads, hides nothing
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        self._say(live=False, reason="closed")
+
+    def _follow(self) -> str:
+        """Connect and hand on events until the connection ends; returns why, or "" for a renewal."""
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        try:
+            key = self._client.open_listen_key()
+        except LeverageError as exc:
+            return exc.message
+        reason = ""
+        try:
+            with connect(
+                f"{self._url}/private/ws/{key}",
+                open_timeout=self._client.timeout,
+                close_timeout=1,
+                ping_interval=max(1.0, self._pace.real(PING_EVERY)),
+                ping_timeout=max(1.0, self._pace.real(PING_EVERY)),
+                logger=_logger(),
+                **({"proxy": None} if self._client.venue.is_local else {}),
+            ) as connection:
+                key = ""  # a verbose traceback prints what a frame still holds
+                self._look()
+                self._say(live=True, reason="")
+                return self._hand_on(connection)
+        except (WebSocketException, OSError, EOFError) as exc:
+            reason = f"the stream broke ({type(exc).__name__})"
+        except LeverageError as exc:
+            reason = exc.message
+        return reason
+
+    def _hand_on(self, connection: object) -> str:
+        started = self._pace.now()
+        next_keep, next_look = started + KEEP_ALIVE_EVERY, started + LOOK_EVERY
+        while not self._stop.is_set():
+            now = self._pace.now()
+            if now >= started + RENEW_AFTER:
+                return ""
+            if now >= next_keep:
+                self._client.keep_listen_key()  # -1125, that it has expired, ends this connection and begins another
+                next_keep = now + KEEP_ALIVE_EVERY
+            if now >= next_look:
+                self._look()
+                next_look = now + LOOK_EVERY
+            due = min(next_keep, next_look, started + RENEW_AFTER)
+            try:
+                message = connection.recv(timeout=min(0.25, self._pace.real(due - now)))  # type: ignore[attr-defined]
+            except TimeoutError:
+                continue
+            event = read_event(message)
+            if isinstance(event, KeyExpiredEvent):
+                return ""
+            if isinstance(event, LeverageEvent):
+                self._note(event)
+            elif event is not None:
+                self._tell_safely(event)
+        return "closed"
+
+    def _look(self) -> None:
+        """Read all settings, and tell what is another than was known."""
+        as_of = datetime.fromtimestamp(self._client.time_ms() / 1000).astimezone()
+        first = not self._known
+        for symbol, setting in read_settings(self._client, {}).items():
+            known = self._known.get(symbol)
+            self._known[symbol] = (setting.leverage, as_of)
+            if not first and (known is None or known[0] != setting.leverage):
+                self._tell_safely(LeverageEvent(symbol, setting.leverage, as_of, "look"))
+
+    def _note(self, event: LeverageEvent) -> None:
+        """Tell of a leverage that is news: a repetition, or what a later look has shown already, is none."""
+        known = self._known.get(event.symbol)
+        if known is not None and (known[0] == event.leverage or event.at < known[1] - _SLACK):
+            return
+        self._known[event.symbol] = (event.leverage, event.at)
+        self._tell_safely(event)
+
+    def _say(self, *, live: bool, reason: str) -> None:
+        if live != self.live or reason:
+            self.live = live
+            self._tell_safely(StreamEvent(live, reason, datetime.now().astimezone()))
+
+    def _tell_safely(self, event: Event) -> None:
+        with suppress(Exception):  # whoever listens must not end the stream
+            self._tell(event)
+
+
+# Clocks are compared to within a round trip: an event this little older than a look may still be news.
+_SLACK = timedelta(seconds=1)
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("leverage_nb.stream")
+    if not logger.filters:
+        logger.addFilter(_KeyScrubber())
+    return logger

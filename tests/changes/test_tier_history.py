@@ -1,0 +1,141 @@
+"""Tiers over time: what changed between two loads is told once, with what it means for what is held."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from leverage_nb.account import Account
+from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+def move_tiers(simulator: Simulator, symbol: str = "BTCUSDT", cap: int = 60_000_000) -> None:
+    """Binance lowers what 25x of BTCUSDT allows, and raises the maintenance rate of the first tier."""
+    symbols = simulator.exchange.market.symbols
+    tiers = list(symbols[symbol].tiers)
+    fifth = next(place for place, tier in enumerate(tiers) if tier.initial_leverage == 25)
+    tiers[fifth] = replace(tiers[fifth], notional_cap=Decimal(cap))
+    tiers[fifth + 1] = replace(tiers[fifth + 1], notional_floor=Decimal(cap))
+    for place in range(1, len(tiers)):
+        rate, floor = tiers[place].maint_margin_ratio, tiers[place].notional_floor
+        cum = tiers[place - 1].cum + floor * (rate - tiers[place - 1].maint_margin_ratio)
+        tiers[place] = replace(tiers[place], cum=cum)
+    symbols[symbol] = replace(symbols[symbol], tiers=tuple(tiers))
+
+
+def raise_rate(simulator: Simulator) -> None:
+    """The maintenance rate of BTCUSDT's first two tiers rises from 0.4% and 0.5% to 0.45% and 0.55%."""
+    symbols = simulator.exchange.market.symbols
+    tiers = list(symbols["BTCUSDT"].tiers)
+    for place, rate in enumerate(("0.0045", "0.0055")):
+        tiers[place] = replace(tiers[place], maint_margin_ratio=Decimal(rate))
+    for place in range(1, len(tiers)):
+        rate_step = tiers[place].maint_margin_ratio - tiers[place - 1].maint_margin_ratio
+        tiers[place] = replace(tiers[place], cum=tiers[place - 1].cum + tiers[place].notional_floor * rate_step)
+    symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=tuple(tiers))
+
+
+def test_what_changed_is_told_once(account: Account, simulator: Simulator) -> None:
+    """The next load tells what changed, what fits, and nothing the time after."""
+    account.brackets()
+    assert account.take_tier_news() == []
+    move_tiers(simulator)
+    frame = account.brackets()
+    assert frame.attrs["changes"] == ["BTCUSDT: 25x now up to 60M, was 70M"]
+    assert account.take_tier_news() == ["BTCUSDT: 25x now up to 60M, was 70M; your position still fits"]
+    account.brackets()
+    assert account.take_tier_news() == []
+
+
+def test_maintenance_margin_of_what_is_held(account: Account, simulator: Simulator) -> None:
+    """5 BTC at 86,412.50 are 432,062.50: by hand 0.5% - 300 = 1,860.31 before, 0.55% - 300 = 2,076.34 after."""
+    account.brackets()
+    raise_rate(simulator)
+    account.brackets()
+    [news] = account.take_tier_news()
+    assert news == (
+        "BTCUSDT: other maintenance rates; your position still fits; "
+        "maintenance margin of your position 1,860.31 -> 2,076.34 USDT"
+    )
+
+
+def test_what_no_longer_fits_and_what_comes_and_goes(account: Account, simulator: Simulator) -> None:
+    """A position beyond the new cap, a new symbol and one that is gone are each told as what they are."""
+    symbols = simulator.exchange.market.symbols
+    account.brackets()
+    move_tiers(simulator, "ETHUSDT", cap=13_000_000)
+    symbols["NEWUSDT"] = replace(symbols["XRPUSDT"], name="NEWUSDT")
+    del symbols["DOGEUSDT"]
+    lower = [replace(t, initial_leverage=min(t.initial_leverage, 19 - t.number)) for t in symbols["BTCUSDT"].tiers]
+    symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=tuple(lower))
+    account.brackets()
+    news = "\n".join(account.take_tier_news())
+    assert "DOGEUSDT: listed no longer" in news
+    assert "NEWUSDT: newly listed" in news
+    assert "ETHUSDT: 25x now up to 13M, was 50M; your position still fits" in news
+    assert "max leverage now 18x, was 150x" in news
+    assert "what you hold no longer fits at 20x" in news
+
+
+def test_the_table_and_its_snapshots(simulator: Simulator, tmp_path: Path) -> None:
+    """tier_changes() lists every change since the first load, over sessions; each content is stored once."""
+    path = tmp_path / "journal.sqlite"
+    with connect_to(simulator, journal=path) as account:
+        assert account.tier_changes().empty
+        before = simulator.exchange.market.symbols["BTCUSDT"]
+        move_tiers(simulator)
+        account.brackets()
+        simulator.exchange.market.symbols["BTCUSDT"] = before
+        account.brackets()
+    with connect_to(simulator, journal=path) as later:
+        changes = later.tier_changes()
+        assert later.take_tier_news() == []
+    assert changes.index.tolist() == ["BTCUSDT", "BTCUSDT"]
+    assert changes["leverage"].tolist() == [25, 25]
+    assert changes["max_notional_before"].tolist() == [70e6, 60e6]
+    assert changes["max_notional"].tolist() == [60e6, 70e6]
+    assert (changes["seen_at"] >= changes["since"]).all()
+    raw = sqlite3.connect(path)
+    counts = [
+        raw.execute(query).fetchone()[0] for query in ("SELECT count(*) FROM tiers", "SELECT count(*) FROM tiers_seen")
+    ]
+    raw.close()
+    assert counts == [2, 3]
+
+
+def test_magic_and_panel_tell_it_once(
+    account: Account, simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first %leverage or panel after a change says so; %leverage --changes has the table."""
+    account.brackets()
+    move_tiers(simulator)
+    account.brackets()
+    panel = LeveragePanel(account, "BTCUSDT")
+    assert "Tiers have changed. BTCUSDT: 25x now up to 60M, was 70M; your position still fits" in panel.view.message
+    move_tiers(simulator, cap=50_000_000)
+    account.brackets()
+    shell = InteractiveShell.instance()
+    shell.extension_manager.load_extension("leverage_nb")
+    shell.run_cell("%leverage BTCUSDT ETHUSDT").raise_error()
+    assert "Tiers have changed: BTCUSDT: 25x now up to 50M, was 60M" in capsys.readouterr().out
+    shell.run_cell("%leverage BTCUSDT ETHUSDT").raise_error()
+    assert "Tiers have changed" not in capsys.readouterr().out
+    result = shell.run_cell("%leverage btcusdt --changes").result
+    assert result["max_notional"].tolist() == [60e6, 50e6]
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+
+
+def test_an_unusable_journal_keeps_nobody_from_seeing_tiers(simulator: Simulator, tmp_path: Path) -> None:
+    """Without a journal there is no news, and everything else."""
+    (tmp_path / "journal.sqlite").write_text("no journal" * 99)
+    account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
+    assert len(account.brackets("BTCUSDT")) == 12
+    assert account.take_tier_news() == []
