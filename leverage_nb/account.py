@@ -50,7 +50,8 @@ class Account:
 
     Attributes:
         venue: "simulator", "testnet" or "mainnet".
-        label: Whose key it is, as a fingerprint: "key 1a2b3c4d".
+        label: Whose key it is: "key 1a2b3c4d", its fingerprint, after the profile's name where it has one.
+        profile: What the user calls the account; None for the one without a name.
         asks_first: Whether magic and panel ask before a change on this venue.
         guard: The highest leverage that may be sent.
         journal: The file in which every change is written down before it leaves; ":memory:" for none.
@@ -70,6 +71,7 @@ class Account:
         self.closed = False
         self.venue = client.venue.name
         self.label = client.account
+        self.profile = client.profile
         self.asks_first = client.venue.asks_first
 
     def __repr__(self) -> str:
@@ -173,7 +175,7 @@ class Account:
         """
         self._tiers.load()
         journal, address = self._changer.journal, self._client.venue.rest_url
-        return self._marked(tier_changes_table(read_tier_changes(journal, address, self.label)))
+        return self._marked(tier_changes_table(read_tier_changes(journal, address, self._client.identity)))
 
     def take_tier_news(self) -> list[str]:
         """What changed in the tiers since they were loaded last, in words; each is told once."""
@@ -189,7 +191,7 @@ class Account:
         """Compare what was loaded with what was seen last; an unusable journal stands in no one's way here."""
         with suppress(JournalUnusable):
             address = self._client.venue.rest_url
-            self._new_tier_changes += note_tiers(self._changer.journal, address, self.label, table)
+            self._new_tier_changes += note_tiers(self._changer.journal, address, self._client.identity, table)
 
     # -- what is held ---------------------------------------------------------------------------------------
 

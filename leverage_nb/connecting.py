@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leverage_nb.account import Account
 from leverage_nb.changes.journal import MEMORY, Journal
 from leverage_nb.errors import Mistake
-from leverage_nb.exchange.credentials import Credentials, find_credentials
+from leverage_nb.exchange.credentials import Credentials, check_profile, find_credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import Venue, find_venue
 
@@ -30,8 +30,9 @@ def _forget_locks() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
 
-_accounts: dict[str, Account] = {}
+_accounts: dict[tuple[str, str | None], Account] = {}  # by venue and profile
 _current_venue = "simulator"
+_current_profile: str | None = None
 _simulator: Simulator | None = None
 _journals: dict[str, Journal] = {}
 
@@ -39,8 +40,12 @@ _journals: dict[str, Journal] = {}
 def connect(
     venue: str = "simulator",
     *,
+    profile: str | None = None,
     api_key: str | None = None,
     api_secret: str | None = None,
+    private_key: str | None = None,
+    private_key_password: str | None = None,
+    credentials: Credentials | None = None,
     rest_url: str | None = None,
     stream_url: str | None = None,
     max_leverage: int | None = None,
@@ -55,9 +60,14 @@ def connect(
 
     Args:
         venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
-        api_key: With ``api_secret``; else the environment: ``LEVERAGE_NB_TESTNET_API_KEY`` and
-            ``LEVERAGE_NB_TESTNET_API_SECRET``, likewise ``..._MAINNET_...``.
-        api_secret: The HMAC secret of ``api_key``.
+        profile: What you call a sub-account; its key is looked for, and bound to the account, under this name.
+        api_key: With ``api_secret`` or ``private_key``; else the environment: ``LEVERAGE_NB_TESTNET_API_KEY`` and
+            ``LEVERAGE_NB_TESTNET_API_SECRET`` (or ``..._PRIVATE_KEY``), likewise ``..._MAINNET_...``, with a profile
+            ``..._MAINNET_SUB1_API_KEY``; else the keyring, where ``%leverage --login`` stores it.
+        api_secret: The secret of an HMAC key.
+        private_key: The private key of an RSA or Ed25519 key: PEM, or the path of a file that holds it.
+        private_key_password: Of an encrypted private key.
+        credentials: A key that has been read already, in place of the above.
         rest_url: Another address for the same venue: https, or http on this machine only.
         stream_url: Another address for its event streams: wss, or ws on this machine only.
         max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
@@ -73,8 +83,10 @@ def connect(
         CredentialsMissing: No key for this venue.
         Mistake: An argument that cannot be.
     """
-    given = Credentials(api_key, api_secret)
-    api_key = api_secret = None  # a verbose traceback prints what a frame still holds
+    given = credentials or Credentials(api_key, api_secret, private_key, private_key_password)
+    api_key = api_secret = private_key = private_key_password = (
+        None  # a verbose traceback prints what a frame still holds
+    )
     chosen = find_venue(venue)
     if chosen.name == "simulator" and rest_url is None:
         simulator = default_simulator()
@@ -85,11 +97,14 @@ def connect(
         chosen = chosen.at(rest_url)
     if stream_url is not None:
         chosen = chosen.with_stream(stream_url)
-    credentials = find_credentials(chosen, given)
-    client = RestClient(chosen, credentials, timeout=timeout, recv_window=recv_window, weight_share=weight_share)
+    name = check_profile(profile)
+    found = find_credentials(chosen, given, name)
+    client = RestClient(
+        chosen, found, timeout=timeout, recv_window=recv_window, weight_share=weight_share, profile=name
+    )
     account = Account(client, _open_journal(chosen, journal), max_leverage)
     with _registry_lock:
-        _accounts[chosen.name] = account
+        _accounts[chosen.name, name] = account
     return account
 
 
@@ -118,36 +133,38 @@ def _close_journals() -> None:
         journal.close()
 
 
-def current(venue: str | None = None) -> Account:
-    """The account ``%leverage`` is using: the one connected last on its venue, or a new one.
+def current(venue: str | None = None, profile: str | None = None) -> Account:
+    """The account ``%leverage`` is using: the one connected last on its venue and profile, or a new one.
 
     Args:
         venue: Look at another venue's, without switching to it.
+        profile: Look at another profile's; the one in use when both are None.
     """
     with _registry_lock:
+        chosen = _current_profile if venue is None and profile is None else check_profile(profile)
         name = find_venue(venue or _current_venue).name
-        return _open_account(name) or connect(name)
+        return _open_account(name, chosen) or connect(name, profile=chosen)
 
 
 def connected() -> Account | None:
     """The account ``%leverage`` is using, if it is connected already."""
-    return _open_account(_current_venue)
+    return _open_account(_current_venue, _current_profile)
 
 
-def _open_account(venue: str) -> Account | None:
-    account = _accounts.get(venue)
+def _open_account(venue: str, profile: str | None) -> Account | None:
+    account = _accounts.get((venue, profile))
     return None if account is None or account.closed else account
 
 
-def switch(venue: str) -> Account:
-    """Make ``%leverage`` and :func:`current` use this venue from now on.
+def switch(venue: str, profile: str | None = None) -> Account:
+    """Make ``%leverage`` and :func:`current` use this venue and profile from now on.
 
     Raises:
-        LeverageError: It cannot be connected to; the venue in use stays as it was.
+        LeverageError: It cannot be connected to; what is in use stays as it was.
     """
-    global _current_venue
-    account = current(venue)
-    _current_venue = account.venue
+    global _current_venue, _current_profile
+    account = current(venue, profile)
+    _current_venue, _current_profile = account.venue, account.profile
     return account
 
 

@@ -43,6 +43,7 @@ def _fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     monkeypatch.setattr(connecting, "_journals", {})
     monkeypatch.setattr(connecting, "_accounts", {})
     monkeypatch.setattr(connecting, "_current_venue", "simulator")
+    monkeypatch.setattr(connecting, "_current_profile", None)
     monkeypatch.setattr(connecting, "_simulator", None)
     monkeypatch.setattr(limiter, "_limiters", {})
     limits.set_config(0)

@@ -106,7 +106,7 @@ def change_leverage(
     failure: LeverageError
     change = _asked(client, order)
     try:
-        last = journal.last(client.venue.rest_url, client.account, symbol)
+        last = journal.last(client.venue.rest_url, client.identity, symbol)
         if last is not None and last.is_open:
             _clear_way(client, journal, last, progress)
             setting = None  # what was read before may be over
@@ -236,7 +236,7 @@ def _attempt_until_certain(
             if refused is None:
                 raise
             attempt, failure = refused[0], _with_more(refused[1], f"Another attempt did not leave: {exc.message}")
-            return _ending(replace(attempt.change, effects=order.effects), failure)
+            return _ending(replace(attempt.change, account=client.account, effects=order.effects), failure)
         overloaded = failure is not None and (failure.http_status == 503 or failure.code == -1008)
         late = failure is not None and failure.code == -1021
         if attempt.status == "refused":
@@ -249,7 +249,7 @@ def _attempt_until_certain(
             continue
         if attempt.is_open and order.settles:
             [attempt] = settle(client, journal, [attempt], progress=progress, heard=heard)
-        return _ending(replace(attempt.change, effects=order.effects), failure)
+        return _ending(replace(attempt.change, account=client.account, effects=order.effects), failure)
 
 
 def _with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
@@ -268,7 +268,7 @@ def _attempt(
         begun_at=datetime.now(tz=UTC),
         venue=client.venue.name,
         address=client.venue.rest_url,
-        account=client.account,
+        account=client.identity,
         symbol=order.symbol,
         margin_asset=order.margin_asset,
         before=change.before or 0,

@@ -15,7 +15,7 @@ from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle
 from leverage_nb.errors import JournalUnusable, LeverageError, LeverageRefused, Mistake
 from leverage_nb.exchange.events import Event, LeverageEvent
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_settings
+from leverage_nb.exchange.snapshot import read_alias, read_settings
 from leverage_nb.risk.state import LeverageSetting
 
 
@@ -41,6 +41,7 @@ class Changer:
         self.guard = guard
         self.met_limits = MetLimits()
         self.changed_at = datetime.fromtimestamp(0).astimezone()
+        self._profile_checked = False
         self.heard: dict[str, LeverageEvent] = {}
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
@@ -53,6 +54,7 @@ class Changer:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With the record.
         """
         self.check_guard(order.symbol, order.leverage)
+        self._check_profile(order)
         self.changed_at = datetime.now().astimezone()
         try:
             change = change_leverage(
@@ -77,6 +79,31 @@ class Changer:
             stop = Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).", hint="Raise max_leverage to go higher.")
             raise not_sent(self._client, symbol, leverage, stop)
 
+    def _check_profile(self, order: Order) -> None:
+        """Once a session: a profile's key opens the account that it was first used with.
+
+        Raises:
+            ChangeNotSent: It opens another, or that cannot be told.
+        """
+        profile = self._client.profile
+        if profile is None or self._profile_checked:
+            return
+        failure: LeverageError
+        try:
+            alias = read_alias(self._client)
+            bound = self.journal.bind_profile(self._client.venue.rest_url, profile, alias)
+        except LeverageError as exc:
+            failure = exc
+        else:
+            if alias == bound:
+                self._profile_checked = True
+                return
+            failure = Mistake(
+                f"The key of the profile {profile} opens the account {alias}; it was used with {bound} before.",
+                hint="If the key was swapped by mistake, put the right one back; else use another profile's name.",
+            )
+        raise not_sent(self._client, order.symbol, order.leverage, failure)
+
     # -- what was --------------------------------------------------------------------------------------------
 
     def changed_since(self, symbol: str, moment: datetime) -> bool:
@@ -84,7 +111,7 @@ class Changer:
         if self.changed_at >= moment:
             return True
         with suppress(JournalUnusable):  # the change itself will say so
-            last = self.journal.last(self._client.venue.rest_url, self._client.account, symbol)
+            last = self.journal.last(self._client.venue.rest_url, self._client.identity, symbol)
             return last is not None and last.begun_at >= moment
         return False
 
@@ -94,7 +121,7 @@ class Changer:
         Raises:
             JournalUnusable: The journal cannot be read.
         """
-        return self.journal.attempts(self._client.venue.rest_url, self._client.account)
+        return self.journal.attempts(self._client.venue.rest_url, self._client.identity)
 
     def settle_earlier(self, progress: Progress | None = None, *, wait: bool = False) -> list[LeverageChange]:
         """Look up what an earlier session, or this one, left open; and once more what had ended as not applied.

@@ -313,6 +313,22 @@ class Journal:
                 return None
             return SeenTiers(last["digest"], _when(last["first_seen_at"]), _when(last["last_seen_at"]))
 
+    # -- profiles --------------------------------------------------------------------------------------------
+
+    def bind_profile(self, address: str, profile: str, alias: str) -> str:
+        """To whose account a profile belongs: the one it was first used with.
+
+        Raises:
+            JournalUnusable: It could not be read or written.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO profiles VALUES (?, ?, ?, ?)",
+                (address, profile, alias, _text(datetime.now(tz=UTC))),
+            )
+            query = "SELECT alias FROM profiles WHERE address = ? AND profile = ?"
+            return str(connection.execute(query, (address, profile)).fetchone()[0])
+
     def check(self) -> None:
         """Open the file, and make sure that it can be written.
 

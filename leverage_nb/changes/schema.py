@@ -72,5 +72,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             last_seen_at TEXT NOT NULL
         )""",
         "CREATE INDEX tiers_seen_by_account ON tiers_seen (address, account)",
+        # To whose account a profile's name belongs, as of its first use.
+        """CREATE TABLE profiles (
+            address TEXT NOT NULL,
+            profile TEXT NOT NULL,
+            alias TEXT NOT NULL,
+            bound_at TEXT NOT NULL,
+            PRIMARY KEY (address, profile)
+        )""",
     ),
 )

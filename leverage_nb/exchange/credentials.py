@@ -1,44 +1,63 @@
-"""Where API keys come from. They never print, pickle or show in ``vars()``."""
+"""Where API keys come from: arguments, the environment, the keyring. They never print, pickle or show in ``vars()``."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from typing import NoReturn
+import re
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from leverage_nb.errors import CredentialsMissing, Mistake
 from leverage_nb.exchange import signing
 from leverage_nb.exchange.venues import Venue
 
+_PARTS = ("api_key", "api_secret", "private_key", "password")
+
 
 class Credentials:
-    """An API key and its HMAC secret. Nothing is checked on the way in: no frame that can fail holds them bare.
+    """An API key, with its HMAC secret or its private key. No frame that can fail holds them bare.
 
     Args:
         api_key: As Binance issued it.
-        api_secret: The secret of that key.
+        api_secret: The secret of an HMAC key.
+        private_key: The private key of an RSA or Ed25519 key: PEM, or the path of a file.
+        password: Of an encrypted private key.
     """
 
-    __slots__ = ("_key", "_secret")
+    __slots__ = ("_key", "_password", "_private", "_secret", "_signer")
 
-    def __init__(self, api_key: str | None, api_secret: str | None) -> None:
-        self._key = api_key.strip() if isinstance(api_key, str) else api_key
-        self._secret = api_secret.strip() if isinstance(api_secret, str) else api_secret
+    def __init__(
+        self,
+        api_key: str | None,
+        api_secret: str | None,
+        private_key: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        self._key, self._secret = _stripped(api_key), _stripped(api_secret)
+        self._private = None if private_key is None else str(private_key)
+        self._password = password
+        self._signer: signing.Signer | None = None
 
     @property
     def parts(self) -> int:
-        """How many of the two there are."""
-        return (self._key is not None) + (self._secret is not None)
+        """How many of key and secret (of either kind) there are."""
+        return (self._key is not None) + (self._secret is not None or self._private is not None)
 
     def checked(self) -> Credentials:
-        """Itself, if both parts can be sent.
+        """Itself, if all parts can be used.
 
         Raises:
-            Mistake: A part is no text, is empty, or holds characters that no key holds.
+            Mistake: A part is no text, is empty, or holds characters that no key holds; the private key is none.
         """
-        for part in ("key", "secret"):
+        if self._secret is not None and self._private is not None:
+            raise Mistake("A key has either an api_secret (HMAC) or a private_key (RSA, Ed25519), not both.")
+        for part in ("key", "secret") if self._private is None else ("key",):
             if not _can_be_sent(getattr(self, f"_{part}")):
                 raise Mistake(f"The API {part} is empty or holds what no {part} holds: copy it again.")
+        if self._private is not None:
+            self._signer = signing.load_signer(self._private, self._password)
         return self
 
     @property
@@ -52,7 +71,37 @@ class Credentials:
 
     def sign(self, payload: str) -> str:
         """Append the signature to an encoded query string or form body."""
+        if self._signer is not None:
+            return self._signer(payload)
         return signing.append_hmac(payload, str(self._secret))
+
+    def keep(self, venue: Venue, profile: str | None) -> None:
+        """Store them in the system's keyring.
+
+        Raises:
+            Mistake: There is no keyring that can be written.
+        """
+        parts = {
+            "api_key": self._key,
+            "api_secret": self._secret,
+            "private_key": self._private,
+            "password": self._password,
+        }
+        text = json.dumps({name: part for name, part in parts.items() if part is not None})
+        problem = ""
+        try:
+            import keyring
+
+            keyring.set_password(_service(venue), profile or "default", text)
+        except Exception as exc:  # noqa: BLE001 - back ends raise what they like
+            problem = type(exc).__name__
+        parts.clear()
+        text = ""  # a verbose traceback prints what a frame still holds
+        if problem:
+            raise Mistake(
+                f"The key could not be stored: there is no keyring that can be written ({problem}).",
+                hint="pip install 'leverage_nb[keys]', or set the environment variables instead.",
+            )
 
     def __repr__(self) -> str:
         return f"<Credentials {self.fingerprint}>"
@@ -61,33 +110,86 @@ class Credentials:
         raise TypeError("credentials are not pickled")
 
 
-def variable(venue: Venue, part: str) -> str:
-    """The environment variable for one part: ``LEVERAGE_NB_TESTNET_API_KEY`` and so on."""
-    return f"LEVERAGE_NB_{venue.name.upper()}_API_{part.upper()}"
+def variable(venue: Venue, part: str, profile: str | None = None) -> str:
+    """The environment variable of a part: ``LEVERAGE_NB_TESTNET_API_KEY``, ``LEVERAGE_NB_MAINNET_SUB1_API_KEY``."""
+    whose = f"_{profile.upper()}" if profile else ""
+    return f"LEVERAGE_NB_{venue.name.upper()}{whose}_{part.upper()}"
 
 
-def find_credentials(venue: Venue, given: Credentials) -> Credentials:
-    """Take both parts from what was given, or both from the environment; never one from each.
+def check_profile(profile: str | None) -> str | None:
+    """A profile's name, if it can be one: letters, digits and underscores.
 
     Raises:
-        CredentialsMissing: Neither place has them.
+        Mistake: It cannot.
+    """
+    if profile is None or (isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_]{1,40}", profile)):
+        return profile
+    raise Mistake(f"A profile's name is made of letters, digits and underscores; got {profile!r}.")
+
+
+def find_credentials(venue: Venue, given: Credentials, profile: str | None = None) -> Credentials:
+    """Take them from what was given, from the environment or from the keyring; never one part from each.
+
+    Raises:
+        CredentialsMissing: No place has them.
         Mistake: One part comes without the other, or cannot be one.
     """
     if given.parts == 1:
-        raise Mistake("api_key and api_secret go together.")
+        raise Mistake("api_key and api_secret (or private_key) go together.")
     if given.parts == 2:
         return given.checked()
-    names = (variable(venue, "key"), variable(venue, "secret"))
-    there = [name for name in names if os.environ.get(name)]
+    from_environment = _from_environment(venue, profile)
+    if from_environment is not None:
+        return from_environment
+    stored = _from_keyring(venue, profile)
+    if stored is not None:
+        return stored.checked()
+    names = f"{variable(venue, 'api_key', profile)} and {variable(venue, 'api_secret', profile)}"
+    whose = f" and the profile {profile}" if profile else ""
+    raise CredentialsMissing(
+        f"There is no API key for the {venue.name}{whose}.",
+        hint=f"Set {names} before Jupyter starts, store it with %leverage --login {venue.name}, or connect once with "
+        f"lev.connect({venue.name!r}, api_key=..., api_secret=...). {venue.where_keys_come_from}",
+    )
+
+
+def _from_environment(venue: Venue, profile: str | None) -> Credentials | None:
+    names = {part: variable(venue, part, profile) for part in ("api_key", "api_secret", "private_key")}
+    there = [part for part, name in names.items() if os.environ.get(name)]
     if not there:
-        raise CredentialsMissing(
-            f"There is no API key for the {venue.name}.",
-            hint=f"Set {names[0]} and {names[1]} before Jupyter starts, or connect once with "
-            f"lev.connect({venue.name!r}, api_key=..., api_secret=...). {venue.where_keys_come_from}",
-        )
-    if len(there) == 1:
-        raise Mistake(f"{names[0]} and {names[1]} go together, and only one of them is set.")
-    return Credentials(os.environ[names[0]], os.environ[names[1]]).checked()
+        return None
+    if "api_key" not in there or len(there) == 1:
+        raise Mistake(f"{names['api_key']} and {names['api_secret']} (or {names['private_key']}) go together.")
+    password = os.environ.get(variable(venue, "private_key_password", profile))
+    return Credentials(
+        os.environ[names["api_key"]],
+        os.environ.get(names["api_secret"]) or None,
+        os.environ.get(names["private_key"]) or None,
+        password,
+    ).checked()
+
+
+def _from_keyring(venue: Venue, profile: str | None) -> Credentials | None:
+    with suppress(Exception):  # no keyring, a locked one, one of another making: then there is none
+        import keyring
+
+        return _unpacked(keyring.get_password(_service(venue), profile or "default"))
+    return None
+
+
+def _unpacked(text: str | None) -> Credentials | None:
+    if text is None:
+        return None
+    parts: dict[str, Any] = json.loads(text)
+    return Credentials(*(parts.get(name) for name in _PARTS))
+
+
+def _service(venue: Venue) -> str:
+    return f"leverage_nb {venue.name}"
+
+
+def _stripped(text: Any) -> Any:
+    return text.strip() if isinstance(text, str) else text
 
 
 def _can_be_sent(text: object) -> bool:

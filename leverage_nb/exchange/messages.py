@@ -154,6 +154,12 @@ class AccountAsset(_Message, frozen=True):
     available_balance: float
 
 
+class AssetBalance(_Message, frozen=True):
+    """What we use of a row of ``balance`` v3."""
+
+    account_alias: str
+
+
 class AccountInformation(_Message, frozen=True):
     """What we use of ``account`` v3."""
 

@@ -28,6 +28,7 @@ _WEIGHTS = {
     "/fapi/v1/accountConfig": 5,
     "/fapi/v3/positionRisk": 5,
     "/fapi/v3/account": 5,
+    "/fapi/v3/balance": 5,
 }
 
 # A read that fails in passing is tried again after about these seconds, within its time budget.
@@ -47,9 +48,11 @@ class RestClient:
         timeout: Seconds to connect, and seconds for a whole answer.
         recv_window: Milliseconds for which the exchange may still act on a signed request.
         weight_share: The part of the address's rate limit that all accounts of this process together may use.
+        profile: What the user calls the account.
 
     Attributes:
         venue: Where.
+        profile: As given.
         timeout: As given.
         recv_window: As given.
         limiter: The rate limit that all accounts at this address share.
@@ -66,6 +69,7 @@ class RestClient:
         timeout: float = 10.0,
         recv_window: int = 5000,
         weight_share: float = 0.5,
+        profile: str | None = None,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
             raise Mistake(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
@@ -74,6 +78,7 @@ class RestClient:
         if not isinstance(weight_share, (int, float)) or not 0 < weight_share <= 1:
             raise Mistake(f"weight_share is a part of the rate limit, above 0 and at most 1; got {weight_share!r}.")
         self.venue = venue
+        self.profile = profile
         self.timeout = float(timeout)
         self.recv_window = recv_window
         self._credentials = credentials
@@ -85,9 +90,14 @@ class RestClient:
         self.limiter.join(self, self._weight_share)
 
     @property
-    def account(self) -> str:
-        """Whose key it is, as a fingerprint."""
+    def identity(self) -> str:
+        """Whose key it is, as a fingerprint: what the journal goes by."""
         return f"key {self._credentials.fingerprint}"
+
+    @property
+    def account(self) -> str:
+        """The same with the profile, as it is shown."""
+        return f"{self.profile}, {self.identity}" if self.profile else self.identity
 
     def read(
         self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None

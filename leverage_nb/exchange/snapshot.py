@@ -86,6 +86,12 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
     return told.mark_price
 
 
+def read_alias(client: RestClient) -> str:
+    """Binance's own name for the account behind the key; "" where it has no balance rows yet."""
+    rows = _read(client, list[messages.AssetBalance], "/fapi/v3/balance")
+    return rows[0].account_alias if rows else ""
+
+
 def read_setting(
     client: RestClient, symbol: str, margin_asset: str = "", *, within: float | None = None
 ) -> LeverageSetting:

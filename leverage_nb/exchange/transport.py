@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import unquote
 
 import requests
 from requests.utils import get_environ_proxies
@@ -67,7 +68,7 @@ class Outgoing:
     def scrub(self, answer: bytes) -> bytes:
         """An answer without this request's key and signature: a page in between may repeat what it was sent."""
         signature = (self.body or self.url).rpartition("signature=")[2]
-        for secret in (self.headers.get("X-MBX-APIKEY", ""), signature):
+        for secret in (self.headers.get("X-MBX-APIKEY", ""), signature, unquote(signature)):
             if len(secret) >= 32 and secret.encode() in answer:
                 answer = answer.replace(secret.encode(), b"***")
         return answer

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from getpass import GetPassWarning, getpass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -13,16 +17,19 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import JournalUnusable, Mistake, UnknownSymbol
+from leverage_nb.errors import CredentialsMissing, JournalUnusable, Mistake, UnknownSymbol
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
+    from leverage_nb.exchange.credentials import Credentials
 
 # What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
 _NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
+# Options that say what is wanted by themselves.
+_TABLES = ("brackets", "plot", "history", "changes", "undo")
 _COMMENT = re.compile(r"\s#.*$")
 
 
@@ -47,6 +54,10 @@ class LeverageMagics(Magics):
         super().__init__(*arguments, **named)
         self._told: WeakSet[Account] = WeakSet()
 
+    profile = Unicode("", help="The profile in use; empty for the account without a name. Read at each call.").tag(
+        config=True
+    )
+
     max_leverage = Int(0, help="The guard: nothing above it is sent. 0: not set. Read at each call.").tag(config=True)
 
     @magic_arguments()
@@ -65,6 +76,8 @@ class LeverageMagics(Magics):
         action=_Once,
         help="simulator, testnet or mainnet: alone, for all that follows; beside anything else, this once.",
     )
+    @argument("--profile", action=_Once, help="A sub-account by the name you gave it; goes with --venue's rules.")
+    @argument("--login", action=_Once, metavar="VENUE", help="Ask for a key, check it, and store it in the keyring.")
     @argument("-h", "--help", action=_Once, nargs=0, default=False, help="This text.")
     @line_cell_magic
     def leverage(self, line: str, cell: str | None = None) -> Any:
@@ -84,7 +97,8 @@ class LeverageMagics(Magics):
             %leverage [BTCUSDT ...] --history     what was changed, and what is known of it
             %leverage [BTCUSDT ...] --changes     what Binance changed in the tiers, since they were first loaded
             %leverage --undo                      take the last change back; again: the one before
-            %leverage --venue testnet             use the testnet from here on
+            %leverage --venue testnet [--profile NAME]   use the testnet from here on
+            %leverage --login testnet [--profile NAME]   ask for a key, check it, store it in the keyring
 
         Every call returns its object: ``change = %leverage BTCUSDT 10``.
         """
@@ -92,6 +106,8 @@ class LeverageMagics(Magics):
         if options.help:
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
+        if options.login:
+            return self._login(options)
         account = self._account(options, cell)
         self._guard()
         self._tell_earlier(account)
@@ -100,7 +116,7 @@ class LeverageMagics(Magics):
         symbols, leverage = _split(options.words, account)
         for news in account.take_tier_news():
             _say(f"tiers have changed: {news}")
-        one_of = [name for name in ("brackets", "plot", "history", "changes", "undo") if getattr(options, name)]
+        one_of = [name for name in _TABLES if getattr(options, name)]
         if len(one_of) > 1:
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
         if one_of and leverage is not None:
@@ -152,20 +168,34 @@ class LeverageMagics(Magics):
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
         from leverage_nb.connecting import current, switch
 
-        alone = not (
-            cell
-            or options.words
-            or options.brackets
-            or options.plot
-            or options.history
-            or options.undo
-            or options.changes
-        )
-        if options.venue and not alone:
-            return current(options.venue)
-        account = switch(options.venue or self.venue)
-        self.venue = account.venue
+        alone = not (cell or options.words or any(getattr(options, name) for name in _TABLES))
+        # Another venue named without a profile is the account without a name there.
+        profile = options.profile or (None if options.venue else self.profile or None)
+        venue = options.venue or self.venue
+        if (options.venue or options.profile) and not alone:
+            return _ask_for_key(venue, profile, current)
+        account = _ask_for_key(venue, profile, switch)
+        self.venue, self.profile = account.venue, account.profile or ""
         return account
+
+    def _login(self, options: argparse.Namespace) -> None:
+        """Ask for a key, check it against the exchange, and store it."""
+        from leverage_nb.connecting import connect
+        from leverage_nb.exchange.credentials import check_profile
+        from leverage_nb.exchange.venues import find_venue
+
+        venue, profile = find_venue(options.login), check_profile(options.profile)
+        if venue.name == "simulator":
+            raise Mistake("The simulator needs no key.")
+        credentials = _typed_credentials(venue.name, profile)
+        if credentials is None:
+            raise Mistake(
+                "No key was given: nothing was stored.", hint="It is asked for at the notebook's prompt, unseen."
+            )
+        account = connect(venue.name, profile=profile, credentials=credentials)
+        account.state()
+        credentials.keep(venue, profile)
+        display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
 
     def _tiers(self, options: argparse.Namespace, account: Account, symbols: list[str]) -> Any:
         if options.brackets:
@@ -208,11 +238,7 @@ class LeverageMagics(Magics):
     def _plan(self, account: Account, cell: str, options: argparse.Namespace) -> Plan | None:
         from leverage_nb.changes.wishes import read_lines
 
-        given = [
-            name
-            for name in ("words", "brackets", "plot", "history", "changes", "undo", "notional")
-            if getattr(options, name)
-        ]
+        given = [name for name in ("words", *_TABLES, "notional") if getattr(options, name)]
         if given:
             raise Mistake("%%leverage takes -n, -y, --force and --venue; what is to change stands below, a line each.")
         return self._apply_plan(account, account.plan(read_lines(cell)), options)
@@ -300,6 +326,38 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
             raise
         word = symbols[1]
     raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
+
+
+def _ask_for_key(venue: str, profile: str | None, connected: Callable[[str, str | None], Account]) -> Account:
+    """Connect; where no key is to be had, ask for one at the notebook's prompt, hidden, for this session."""
+    missing: CredentialsMissing
+    try:
+        return connected(venue, profile)
+    except CredentialsMissing as exc:
+        missing = exc
+    credentials = _typed_credentials(venue, profile)
+    if credentials is None:
+        raise missing
+    from leverage_nb.connecting import connect
+
+    connect(venue, profile=profile, credentials=credentials)
+    return connected(venue, profile)
+
+
+def _typed_credentials(venue: str, profile: str | None) -> Credentials | None:
+    """A key as typed at the notebook's prompt; None where nobody can answer unseen, or nothing was typed.
+
+    Raises:
+        Mistake: What was typed is no key.
+    """
+    from leverage_nb.exchange.credentials import Credentials
+
+    whose = f"{venue}, {profile}" if profile else venue
+    credentials = None
+    with warnings.catch_warnings(), suppress(StdinNotImplementedError, EOFError, OSError, GetPassWarning):
+        warnings.simplefilter("error", GetPassWarning)  # it would show what is typed
+        credentials = Credentials(getpass(f"API key ({whose}): ") or None, getpass(f"API secret ({whose}): ") or None)
+    return credentials.checked() if credentials is not None and credentials.parts == 2 else None
 
 
 def _say(text: str) -> None:

@@ -5,14 +5,18 @@ Source: Binance's "General Info" page for USDⓈ-M Futures (security types, SIGN
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from leverage_nb.simulator.account import Refused
+
+Verifier = Callable[[bytes, str], bool]
 
 DEFAULT_RECV_WINDOW = 5000
 _KEY_FORMAT = re.compile(r"[A-Za-z0-9]{64}")
@@ -58,14 +62,48 @@ def check_key(request: Request, api_key: str) -> None:
         raise Refused(401, -2015, words + request.address)
 
 
-def check_signature(request: Request, parameters: dict[str, str], api_secret: str) -> None:
-    """Check HMAC-SHA256 over the bytes as sent: the query string, then the body, without ``signature``."""
+def check_signature(
+    request: Request, parameters: dict[str, str], api_secret: str, verify: Verifier | None = None
+) -> None:
+    """Check the signature over the bytes as sent: the query string, then the body, without ``signature``.
+
+    Args:
+        request: As it arrived.
+        parameters: Decoded.
+        api_secret: Of an HMAC key.
+        verify: Of an RSA or Ed25519 key, in the secret's place.
+    """
     if not parameters.get("signature"):
         raise missing("signature")
     signed = _SIGNATURE.sub("", request.query) + _SIGNATURE.sub("", request.body)
+    if verify is not None:
+        if not verify(signed.encode(), parameters["signature"]):
+            raise Refused(400, -1022, "Signature for this request is not valid.")
+        return
     expected = hmac.new(api_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(parameters["signature"].lower().encode(), expected.encode()):
         raise Refused(400, -1022, "Signature for this request is not valid.")
+
+
+def load_verifier(public_key: str) -> Verifier:
+    """What checks signatures in base64 against an RSA or Ed25519 public key in PEM."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import padding
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key: Any = load_pem_public_key(public_key.encode())
+    how = (padding.PKCS1v15(), SHA256()) if isinstance(key, RSAPublicKey) else ()
+
+    def verify(payload: bytes, signature: str) -> bool:
+        try:
+            key.verify(base64.b64decode(signature, validate=True), payload, *how)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return verify
 
 
 def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:

@@ -24,6 +24,7 @@ from leverage_nb.simulator.admission import (
     check_signature,
     check_timestamp,
     integer,
+    load_verifier,
     missing,
     read_parameters,
 )
@@ -111,6 +112,7 @@ class Exchange:
         clock: Seconds since the epoch.
         portfolio_margin: Whether the account is one of Portfolio Margin: ``/fapi`` turns its key away with -2015, and
             only ``/papi`` serves it; the reverse for any other account.
+        public_key: PEM of an RSA or Ed25519 key that signs in the HMAC secret's place.
 
     Attributes:
         market: As given.
@@ -129,12 +131,14 @@ class Exchange:
         weight_limit: int = 2400,
         clock: Callable[[], float] = time.time,
         portfolio_margin: bool = False,
+        public_key: str | None = None,
     ) -> None:
         self.market = market
         self.account = account
         self.executed: list[Execution] = []
         self.received: list[tuple[str, int]] = []
         self._portfolio_margin = portfolio_margin
+        self._verify = load_verifier(public_key) if public_key else None
         self._clock_shift = 0.0
         self._api_key = api_key
         self._api_secret = api_secret
@@ -179,7 +183,7 @@ class Exchange:
                 words = "Invalid API-key, IP, or permissions for action, request ip: "
                 raise Refused(401, -2015, words + request.address)
         if route.security == "signed":
-            check_signature(request, parameters, self._api_secret)
+            check_signature(request, parameters, self._api_secret, self._verify)
             check_timestamp(parameters, self.now_ms() + int(self._clock_shift * 1000))
         return getattr(self, route.answer)(parameters)
 

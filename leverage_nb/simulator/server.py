@@ -56,6 +56,7 @@ class Simulator:
         clock: Seconds since the epoch; what the simulator takes for the time.
         seed: Of the faults that come by chance.
         portfolio_margin: Whether the account is one of Portfolio Margin, which ``/fapi`` does not serve.
+        public_key: PEM of an RSA or Ed25519 key whose signatures it takes, in the HMAC secret's place.
 
     Attributes:
         rest_url: ``http://127.0.0.1:<port>``.
@@ -77,6 +78,7 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         portfolio_margin: bool = False,
+        public_key: str | None = None,
     ) -> None:
         market = load_market()
         self.api_key, self.api_secret = API_KEY, API_SECRET
@@ -88,6 +90,7 @@ class Simulator:
             weight_limit=weight_limit,
             clock=clock,
             portfolio_margin=portfolio_margin,
+            public_key=public_key,
         )
         self._faults = Faults(seed)
         self._down = False

@@ -5,16 +5,29 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from keyring.backend import KeyringBackend
 
 import leverage_nb
-from leverage_nb.connecting import connect
-from leverage_nb.errors import CredentialsMissing, LeverageError, Mistake
+from leverage_nb.connecting import connect, current
+from leverage_nb.errors import ChangeNotSent, CredentialsMissing, LeverageError, Mistake, RequestRefused
 from leverage_nb.exchange.credentials import Credentials, find_credentials
 from leverage_nb.exchange.venues import VENUES
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
 
 OURS = Path(leverage_nb.__file__).parent
 KEY, SECRET = "K" * 64, "S" * 64
@@ -37,7 +50,7 @@ def test_halves_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
     with pytest.raises(Mistake, match="go together"):
         find_credentials(TESTNET, Credentials(KEY, None))
-    with pytest.raises(Mistake, match="only one of them is set"):
+    with pytest.raises(Mistake, match=r"LEVERAGE_NB_TESTNET_API_SECRET .* go together"):
         find_credentials(TESTNET, NONE)
 
 
@@ -104,3 +117,131 @@ def test_no_frame_holds_those_of_the_environment(monkeypatch: pytest.MonkeyPatch
     shown = str([frame.locals for frame in summary.stack if OURS in Path(frame.filename).parents])
     assert KEY not in shown
     assert SECRET not in shown
+
+
+def pem_of(kind: str, password: bytes | None = None) -> tuple[str, str]:
+    """A new key pair in PEM: private and public."""
+    key: Any = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        if kind == "RSA"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    lock = BestAvailableEncryption(password) if password else NoEncryption()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock).decode()
+    return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.mark.parametrize("kind", ["RSA", "Ed25519"])
+@pytest.mark.parametrize("password", [None, "a password"])
+def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> None:
+    """RSA and Ed25519 keys, encrypted or not, as text or in a file, sign reads and changes that are verified."""
+    private, public = pem_of(kind, password.encode() if password else None)
+    path = tmp_path / "key.pem"
+    path.write_text(private)
+    with Simulator(public_key=public) as simulator:
+        for form in (private, str(path)):
+            keys = {"api_key": simulator.api_key, "private_key": form, "private_key_password": password}
+            with connect("testnet", rest_url=simulator.rest_url, journal=":memory:", **keys) as account:
+                assert account.setting("哈基米USDT").leverage == 3
+                account.set_leverage("BTCUSDT", account.setting("BTCUSDT").leverage - 1)
+        assert simulator.exchange.account.leverage("BTCUSDT") == 18
+        wrong, _ = pem_of(kind)
+        with (
+            connect("testnet", rest_url=simulator.rest_url, api_key=simulator.api_key, private_key=wrong) as stranger,
+            pytest.raises(RequestRefused) as caught,
+        ):
+            stranger.setting("BTCUSDT")
+        assert caught.value.code == -1022
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "no private key in PEM"),
+        ({"private_key": "/nowhere/key.pem"}, "no private key in PEM"),
+        ({"private_key_password": None}, "its password is missing"),
+        ({"private_key_password": "wrong"}, "the password is wrong"), ({"api_secret": "s" * 64}, "not both"),
+    ],
+)  # fmt: skip
+def test_private_keys_that_cannot_be_used(change: dict[str, Any], words: str) -> None:
+    """What is wrong with a private key is said, and nothing of it is in the words."""
+    private, _ = pem_of("Ed25519", b"a password")
+    given = {"api_key": KEY, "private_key": private, "private_key_password": "a password", **change}
+    with pytest.raises(Mistake, match=words) as caught:
+        connect("testnet", **given)
+    assert "BEGIN" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+class Ring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, str], str] = {}
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """The system's keyring, for this test alone."""
+    before, ring = keyring.get_keyring(), Ring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
+
+
+def test_the_order_of_places(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments come before the environment, and that before the keyring; each venue and profile has its own."""
+    Credentials("r" * 64, SECRET).keep(TESTNET, None)
+    Credentials("p" * 64, SECRET).keep(TESTNET, "sub1")
+
+    def found(profile: str | None = None, given: Credentials = NONE) -> str:
+        return find_credentials(TESTNET, given, profile).headers()["X-MBX-APIKEY"][0]
+
+    assert (found(), found("sub1")) == ("r", "p")
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", "e" * 64)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_SUB1_API_KEY", "f" * 64)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_SUB1_API_SECRET", SECRET)
+    assert (found(), found("sub1")) == ("e", "f")
+    assert found(given=Credentials("a" * 64, SECRET)) == "a"
+    with pytest.raises(CredentialsMissing, match="profile sub2") as caught:
+        find_credentials(TESTNET, NONE, "sub2")
+    assert "LEVERAGE_NB_TESTNET_SUB2_API_KEY" in caught.value.hint
+    with pytest.raises(CredentialsMissing):
+        find_credentials(VENUES["mainnet"], NONE)
+
+
+def test_profiles_are_accounts_of_their_own(simulator: Simulator) -> None:
+    """A profile is shown beside the key, and current() keeps profiles apart."""
+    plain, sub = connect_to(simulator), connect_to(simulator, profile="sub1")
+    assert sub.label == f"sub1, {plain.label}"
+    assert sub.set_leverage("BTCUSDT", 10).account == sub.label
+    assert current() is plain
+    assert current("simulator", "sub1") is sub
+    for wrong in ("sub 1", "", "a/b", "x" * 50):
+        with pytest.raises(Mistake, match="profile's name"):
+            connect_to(simulator, profile=wrong)
+
+
+def test_a_swapped_key_is_noticed(simulator: Simulator, tmp_path: Path) -> None:
+    """A profile belongs to the account it was first used with: a key of another sends nothing under its name."""
+    path = tmp_path / "journal.sqlite"
+    connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 10)
+    connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 11)
+    simulator.exchange.account.alias = "SomebodyElse"
+    with pytest.raises(ChangeNotSent, match="opens the account SomebodyElse") as caught:
+        connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 12)
+    assert "swapped by mistake" in caught.value.hint
+    assert connect_to(simulator, journal=path, profile="sub2").set_leverage("BTCUSDT", 12).status == "applied"

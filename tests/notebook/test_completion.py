@@ -41,7 +41,7 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("%leverage BTCUSDT m", ["max"]),
         ("%leverage BTCUSDT E", ["ETHUSDT", "EPTUSDT", "ETHBTC"]),
         ("%leverage BTCUSDT 10 --d", ["--dry-run"]),
-        ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--force"]),
+        ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
         ("%leverage --venue t", ["testnet"]),
     ],
 )

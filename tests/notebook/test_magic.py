@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from leverage_nb import connecting
 from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
@@ -25,8 +26,10 @@ from leverage_nb.errors import (
     LeverageError,
     LeverageRefused,
     Mistake,
+    RequestRefused,
     UnknownSymbol,
 )
+from leverage_nb.exchange.venues import VENUES
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
@@ -432,3 +435,39 @@ def test_mainnet_wants_the_number_of_rows(
         assert account.setting("BTCUSDT").leverage == leverage
         assert (done is None) == (leverage == 20)
     assert f"MAINNET, {account.label}: send 2 changes? Type 2 to do it: " in asked[0]
+
+
+def test_a_key_is_asked_for_unseen(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no key is to be had the prompt asks for one, hidden, and it is used for this session."""
+    typed = iter([simulator.api_key, simulator.api_secret])
+    asked: list[str] = []
+    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: asked.append(prompt) or next(typed))
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    assert isinstance(run(shell, "--venue testnet"), Overview)
+    assert asked == ["API key (testnet): ", "API secret (testnet): "]
+    assert run(shell, "BTCUSDT 10").after == 10
+
+
+def test_login_checks_and_stores(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--login stores a key that works, under its profile, and none that does not."""
+    held: dict[tuple[str, str], str] = {}
+    monkeypatch.setattr("keyring.set_password", lambda service, name, text: held.__setitem__((service, name), text))
+    monkeypatch.setattr("keyring.get_password", lambda service, name: held.get((service, name)))
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    answers = iter(["k" * 64, "s" * 64, simulator.api_key, simulator.api_secret])
+    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(answers))
+    with pytest.raises(RequestRefused, match="-2015"):
+        run(shell, "--login testnet --profile sub1")
+    assert held == {}
+    run(shell, "--login testnet --profile sub1")
+    assert held.keys() == {("leverage_nb testnet", "sub1")}
+    assert "sub1, key" in capsys.readouterr().out
+    connecting._accounts.clear()
+    assert str(run(shell, "--venue testnet --profile sub1")).count("sub1, key") == 1
+    assert run(shell, "BTCUSDT 10").account.startswith("sub1, key")
+    with pytest.raises(Mistake, match="needs no key"):
+        run(shell, "--login simulator")
