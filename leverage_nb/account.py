@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from leverage_nb.cards import label, moment
+from leverage_nb.cards import amount, label, moment, short
 from leverage_nb.changes.attempt import Order, not_sent
 from leverage_nb.changes.changer import Changer
 from leverage_nb.changes.history import history_table
@@ -235,6 +235,20 @@ class Account:
             ``margin_type``, ``margin_asset``.
         """
         return self._marked(positions_table(self.state()))
+
+    def misfits(self, state: AccountState) -> tuple[tuple[str, str], ...]:
+        """Symbols whose leverage no longer fits their tiers, as after Binance has changed them: symbol, and why."""
+        table, found = self._tiers.table(), []
+        for symbol, setting in state.settings.items():
+            if symbol not in table:
+                continue
+            tiers = table[symbol]
+            if setting.leverage > tiers.symbol_max_leverage:
+                found.append((symbol, f"{setting.leverage}x is above its maximum of {tiers.symbol_max_leverage}x"))
+            elif (held := state.exposure(symbol)) > (cap := float(tiers.max_notional(setting.leverage))):
+                what = f"{amount(held, setting.margin_asset)} held, {setting.leverage}x allows {short(cap)}"
+                found.append((symbol, f"what is held no longer fits: {what}"))
+        return tuple(found)
 
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""

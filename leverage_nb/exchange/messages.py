@@ -139,6 +139,7 @@ class PositionRisk(_Message, frozen=True):
     ask_notional: float = 0.0
     position_initial_margin: float = 0.0
     open_order_initial_margin: float = 0.0
+    maint_margin: float = 0.0
 
 
 class AccountAsset(_Message, frozen=True):

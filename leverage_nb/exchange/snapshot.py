@@ -181,6 +181,7 @@ def _read_positions(client: RestClient) -> tuple[Position, ...]:
             margin_asset=row.margin_asset,
             position_margin=row.position_initial_margin,
             order_margin=row.open_order_initial_margin,
+            maintenance_margin=row.maint_margin,
         )
         for row in rows
     )

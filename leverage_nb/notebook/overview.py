@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb.account import Account
@@ -32,6 +32,7 @@ class Overview(Shown):
         as_of: When it was read, in local time.
         changes: The last changes, newest first, and every one that is not settled.
         trouble: What is wrong with the journal; "" where nothing is.
+        misfits: Symbols whose leverage no longer fits their tiers, and why.
     """
 
     venue: str
@@ -40,16 +41,18 @@ class Overview(Shown):
     as_of: datetime
     changes: tuple[LeverageChange, ...] = ()
     trouble: str = ""
+    misfits: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, account: Account) -> Overview:
         """Read the account."""
         as_of = datetime.now().astimezone()
         state = account.state()
+        overview = cls(account.venue, account.label, state, as_of, misfits=account.misfits(state))
         try:
-            return cls(account.venue, account.label, state, as_of, tuple(account.last_changes(LAST)))
+            return replace(overview, changes=tuple(account.last_changes(LAST)))
         except JournalUnusable as exc:
-            return cls(account.venue, account.label, state, as_of, trouble=str(exc))
+            return replace(overview, trouble=str(exc))
 
     def card(self) -> Card:
         """The overview as a card."""
@@ -59,9 +62,12 @@ class Overview(Shown):
             "multi-assets" if state.multi_assets else "single-asset",
         ]
         rows = [("account", f"{self.account}, {', '.join(modes)}")]
-        rows += [(f"{b.asset} margin", _balance_text(b)) for b in state.balances.values() if b.wallet or b.available]
+        rows += [
+            (f"{b.asset} margin", _balance_text(state, b)) for b in state.balances.values() if b.wallet or b.available
+        ]
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
+        rows += [(symbol, text) for symbol, text in self.misfits]
         rows += [("not settled" if c.status == "unknown" else "changed", _change_text(c)) for c in self.changes]
         rows += [("journal", self.trouble)] if self.trouble else []
         held = any(position.amount for position in state.positions)
@@ -77,11 +83,15 @@ def _change_text(change: LeverageChange) -> str:
     return f"{change.headline}, {moment(change.sent_at)}" if change.sent_at else change.headline
 
 
-def _balance_text(balance: Balance) -> str:
+def _balance_text(state: AccountState, balance: Balance) -> str:
     parts = [f"{amount(balance.wallet)} in the wallet"]
+    ratio = state.cross_margin_ratio(balance.asset)
     if balance.profit:
         parts.append(f"{amount(balance.profit)} unrealised profit")
-    return ", ".join([*parts, f"{amount(balance.initial_margin)} in use", f"{amount(balance.available)} available"])
+    parts += [f"{amount(balance.initial_margin)} in use", f"{amount(balance.available)} available"]
+    if ratio:
+        parts.append(f"cross margin ratio {percent(round(ratio, 4))}")
+    return ", ".join(parts)
 
 
 def _orders_text(position: Position) -> str:

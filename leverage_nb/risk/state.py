@@ -64,6 +64,7 @@ class Position:
         orders_ask: Notional of open sells, in the margin asset.
         position_margin: Initial margin of the position, as the exchange counts it.
         order_margin: Initial margin that its open orders add.
+        maintenance_margin: Of this side.
         margin_asset: USDT, USDC, BTC and so on.
     """
 
@@ -81,6 +82,7 @@ class Position:
     margin_asset: str
     position_margin: float = 0.0
     order_margin: float = 0.0
+    maintenance_margin: float = 0.0
 
     @property
     def side(self) -> Literal["long", "short", "flat"]:
@@ -211,6 +213,17 @@ class AccountState:
             )
             margin = balance.cross_wallet + balance.cross_profit
         return size / margin if margin > 0 else None
+
+    def cross_margin_ratio(self, asset: str) -> float | None:
+        """Maintenance margin of the cross positions over the margin behind them; at 1 they are liquidated.
+
+        None in multi-assets mode, where assets back each other, and where there is no cross margin.
+        """
+        balance = self.balances.get(asset)
+        if balance is None or self.multi_assets or balance.cross_wallet + balance.cross_profit <= 0:
+            return None
+        cross = [p for p in self.positions if p.margin_asset == asset and not self.is_isolated(p.symbol)]
+        return sum(position.maintenance_margin for position in cross) / (balance.cross_wallet + balance.cross_profit)
 
     def is_isolated(self, symbol: str) -> bool:
         """Whether the symbol's margin type is isolated."""

@@ -1,4 +1,4 @@
-"""Speed, on demand: ``pytest tests/benchmarks``. Ratios are measured within one run; nothing here is a default test."""
+"""Speed, on demand: ``pytest -n 0 -s tests/benchmarks``. Ratios are measured within one run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from leverage_nb.exchange.messages import decode_brackets
 from leverage_nb.exchange.snapshot import make_bracket_table
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.risk.outlook import Outlook
+from leverage_nb.simulator import Simulator
 
 ROUNDS = 150
 
@@ -229,6 +231,24 @@ def test_panel_is_built(account: Account, benchmark: Any) -> None:
     print(f"\npanel: median {statistics.median(times) * 1000:.0f} ms")
     benchmark.pedantic(lambda: LeveragePanel(account), rounds=5)
     assert statistics.median(times) < 0.2
+
+
+def test_from_an_event_to_the_panel(simulator: Simulator, account: Account) -> None:
+    """Another client's change is in the panel within 200 ms."""
+    panel = LeveragePanel(account)
+    while panel.view.live != "live":
+        time.sleep(0.01)
+    arrived = threading.Event()
+    panel.view.observe(lambda _: arrived.set(), "table")
+
+    def change(leverage: int) -> None:
+        arrived.clear()
+        simulator.exchange.change_elsewhere("BTCUSDT", leverage)
+        assert arrived.wait(5)
+
+    times = [seconds(lambda leverage=leverage: change(leverage)) for leverage in range(30, 51)]  # type: ignore[misc]
+    print(f"\nevent to panel: median {statistics.median(times) * 1000:.0f} ms, worst {max(times) * 1000:.0f} ms")
+    assert max(times) < 0.2
 
 
 def test_outlook_and_ladder(account: Account, published_tiers: dict[str, Any], benchmark: Any) -> None:

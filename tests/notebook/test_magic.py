@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -471,3 +472,18 @@ def test_login_checks_and_stores(
     assert run(shell, "BTCUSDT 10").account.startswith("sub1, key")
     with pytest.raises(Mistake, match="needs no key"):
         run(shell, "--login simulator")
+
+
+def test_the_overview_names_ratio_misfits_and_what_is_open(shell: InteractiveShell, simulator: Simulator) -> None:
+    """Cross margin ratio, symbols that no longer fit their tiers, and open attempts are in the overview."""
+    connect_to(simulator)
+    symbols = simulator.exchange.market.symbols
+    # By hand: BTCUSDT's 432,062.50 at 0.5% less 300 is 1,860.3125; behind it the cross wallet and its profit.
+    state = current().state()
+    behind = state.balances["USDT"].cross_wallet + state.balances["USDT"].cross_profit
+    assert state.cross_margin_ratio("USDT") == pytest.approx(1860.3125 / behind)
+    assert f"cross margin ratio {round(1860.3125 / behind * 100, 2):.6g}%" in str(run(shell, ""))
+    lower = [replace(t, initial_leverage=min(t.initial_leverage, 40 - t.number)) for t in symbols["XRPUSDT"].tiers]
+    symbols["XRPUSDT"] = replace(symbols["XRPUSDT"], tiers=tuple(lower))
+    current()._tiers.load()
+    assert "50x is above its maximum of 39x" in str(run(shell, ""))
