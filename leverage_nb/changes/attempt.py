@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from leverage_nb.cards import clock_time, moment
-from leverage_nb.changes.journal import Attempt, Finding, Journal, StillOpenError
+from leverage_nb.changes.entries import Attempt, Finding, StillOpenError
+from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress, deadline, look_again, settle, write
 from leverage_nb.errors import (

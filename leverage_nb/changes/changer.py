@@ -8,7 +8,8 @@ from datetime import datetime
 from weakref import WeakMethod
 
 from leverage_nb.changes.attempt import Order, change_leverage, not_sent
-from leverage_nb.changes.journal import Attempt, Journal
+from leverage_nb.changes.entries import Attempt
+from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Guard, MetLimits
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle

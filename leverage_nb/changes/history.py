@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from leverage_nb.changes.journal import Attempt
+from leverage_nb.changes.entries import Attempt
 
 if TYPE_CHECKING:
     import pandas as pd

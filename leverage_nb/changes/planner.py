@@ -12,7 +12,7 @@ from datetime import datetime
 
 from leverage_nb.changes.attempt import Order
 from leverage_nb.changes.changer import Changer
-from leverage_nb.changes.journal import Attempt
+from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, ended, make_rows
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import settle

@@ -17,7 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from leverage_nb.cards import clock_time
-from leverage_nb.changes.journal import Attempt, Finding, Journal
+from leverage_nb.changes.entries import Attempt, Finding
+from leverage_nb.changes.journal import Journal
 from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.exchange.events import LeverageEvent
 from leverage_nb.exchange.rest import RestClient

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from leverage_nb.account import Account
-from leverage_nb.changes.journal import Attempt
+from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from leverage_nb.changes.journal import Attempt
+from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.simulator.exchange import Execution
 

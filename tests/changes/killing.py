@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.changes import settle
-from leverage_nb.changes.journal import Attempt
+from leverage_nb.changes.entries import Attempt
 from leverage_nb.connecting import connect
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator

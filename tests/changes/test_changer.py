@@ -10,7 +10,8 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.changes import settle
-from leverage_nb.changes.journal import MEMORY, Attempt
+from leverage_nb.changes.entries import Attempt
+from leverage_nb.changes.journal import MEMORY
 from leverage_nb.errors import ChangeNotSent, LeverageError, LeverageRefused, Mistake
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to

@@ -18,8 +18,10 @@ import psutil
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.changes import entries
 from leverage_nb.changes import journal as journal_module
-from leverage_nb.changes.journal import MEMORY, Attempt, Finding, Journal, StillOpenError
+from leverage_nb.changes.entries import Attempt, Finding, StillOpenError
+from leverage_nb.changes.journal import MEMORY, Journal
 from leverage_nb.changes.schema import APPLICATION_ID, MIGRATIONS
 from leverage_nb.errors import ChangeNotSent, JournalUnusable
 from leverage_nb.simulator import Simulator
@@ -148,7 +150,7 @@ def test_a_forked_process_opens_the_file_anew(journal: Journal) -> None:
     child = os.fork()
     if not child:
         attempt = journal.begin(draft("ETHUSDT"), lambda: 2)
-        os._exit(0 if attempt.process.startswith(journal_module._PROCESS + " fork") else 1)
+        os._exit(0 if attempt.process.startswith(entries._PROCESS + " fork") else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert [attempt.is_ours for attempt in journal.attempts("http://here", "key 1")] == [True, False]
 
