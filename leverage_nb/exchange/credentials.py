@@ -153,6 +153,15 @@ def find_credentials(venue: Venue, given: Credentials, profile: str | None = Non
     )
 
 
+def name_source(venue: Venue, profile: str | None = None) -> str:
+    """Where a venue's key would come from, in words; never the key."""
+    if venue.name == "simulator":
+        return "the simulator itself"
+    if any(os.environ.get(variable(venue, part, profile)) for part in ("api_key", "api_secret", "private_key")):
+        return f"the environment ({variable(venue, 'api_key', profile)})"
+    return "the keyring" if _from_keyring(venue, profile) is not None else "nowhere: there is none"
+
+
 def _from_environment(venue: Venue, profile: str | None) -> Credentials | None:
     names = {part: variable(venue, part, profile) for part in ("api_key", "api_secret", "private_key")}
     there = [part for part, name in names.items() if os.environ.get(name)]

@@ -67,6 +67,7 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(config / "lab" / "user-settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(root.parent / "workspaces"),
             "IPYTHONDIR": str(root.parent / "ipython"),
+            "XDG_DATA_HOME": str(root.parent / "data"),  # no test writes into a person's own journal
         }
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",

@@ -1,0 +1,46 @@
+"""``python -m leverage_nb``: what a bug report needs, and nothing secret."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from leverage_nb.__main__ import main
+from leverage_nb.exchange.venues import VENUES
+from leverage_nb.simulator import Simulator
+
+
+def test_it_reports_and_reaches_the_simulator() -> None:
+    """Versions, venue, key source, journal and reachability, a line each; exit code 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leverage_nb"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [
+        "leverage_nb", "python", "packages", "venue", "key from", "journal", "reachable",
+    ]  # fmt: skip
+    assert "reachable    yes, 11 symbols" in done.stdout
+
+
+def test_a_venue_without_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a key it says so, tries nothing, and ends with exit code 1."""
+    assert main(["--venue", "testnet"]) == 1
+    printed = capsys.readouterr().out
+    assert "nowhere: there is none" in printed
+    assert "not tried: There is no API key for the testnet." in printed
+
+
+def test_it_names_the_source_and_never_the_key(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key in the environment is named by its variable; neither it nor its secret is printed."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    assert main(["--venue", "testnet"]) == 0
+    printed = capsys.readouterr().out
+    assert "the environment (LEVERAGE_NB_TESTNET_API_KEY)" in printed
+    assert simulator.api_key not in printed
+    assert simulator.api_secret not in printed
