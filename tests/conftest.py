@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from leverage_nb import connecting
@@ -17,6 +18,10 @@ from leverage_nb.exchange import limiter
 from leverage_nb.simulator import Simulator
 
 ROOT = Path(__file__).parents[1]
+
+# Machines are shared: how long an example takes says nothing about it.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
