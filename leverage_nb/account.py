@@ -21,7 +21,7 @@ from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import LATE, Progress
 from leverage_nb.changes.tier_history import TierChange, note_tiers, read_tier_changes, tier_changes_table
-from leverage_nb.changes.wishes import read_wishes
+from leverage_nb.changes.wishes import Wish, read_wishes
 from leverage_nb.errors import InvalidLeverage, JournalUnusable, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.events import Event
@@ -177,9 +177,10 @@ class Account:
         journal, address = self._changer.journal, self._client.venue.rest_url
         return self._marked(tier_changes_table(read_tier_changes(journal, address, self._client.identity)))
 
-    def take_tier_news(self) -> list[str]:
-        """What changed in the tiers since they were loaded last, in words; each is told once."""
-        changes, self._new_tier_changes = self._new_tier_changes, []
+    def take_tier_news(self, symbol: str | None = None) -> list[str]:
+        """What changed in the tiers since they were loaded last, of one symbol or all, in words; each is told once."""
+        changes = [change for change in self._new_tier_changes if symbol in {None, change.symbol}]
+        self._new_tier_changes = [change for change in self._new_tier_changes if change not in changes]
         if not changes:
             return []
         state = None
@@ -492,7 +493,8 @@ class Account:
         """
         if callable(wanted):
             wanted = wanted(self.settings())
-        wishes = wanted if isinstance(wanted, list) else read_wishes(wanted)
+        ready = isinstance(wanted, list) and all(isinstance(wish, Wish) for wish in wanted)
+        wishes = wanted if ready else read_wishes(wanted)
         return self._planner.make(wishes)
 
     # -- as it happens --------------------------------------------------------------------------------------

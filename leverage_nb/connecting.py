@@ -84,10 +84,39 @@ def connect(
         Mistake: An argument that cannot be.
     """
     given = credentials or Credentials(api_key, api_secret, private_key, private_key_password)
-    api_key = api_secret = private_key = private_key_password = (
-        None  # a verbose traceback prints what a frame still holds
+    del api_key, api_secret, private_key, private_key_password  # a verbose traceback prints what a frame still holds
+    account = open_account(
+        venue,
+        profile=profile,
+        credentials=given,
+        rest_url=rest_url,
+        stream_url=stream_url,
+        max_leverage=max_leverage,
+        journal=journal,
+        timeout=timeout,
+        recv_window=recv_window,
+        weight_share=weight_share,
     )
-    chosen = find_venue(venue)
+    with _registry_lock:
+        _accounts[account.venue, account.profile] = account
+    return account
+
+
+def open_account(
+    venue: str,
+    *,
+    profile: str | None,
+    credentials: Credentials,
+    rest_url: str | None = None,
+    stream_url: str | None = None,
+    max_leverage: int | None = None,
+    journal: str | Path | None = None,
+    timeout: float = 10.0,
+    recv_window: int = 5000,
+    weight_share: float = 0.5,
+) -> Account:
+    """Open an account as :func:`connect` does, without making it the one that ``%leverage`` uses."""
+    given, chosen = credentials, find_venue(venue)
     if chosen.name == "simulator" and rest_url is None:
         simulator = default_simulator()
         chosen = chosen.at(simulator.rest_url)
@@ -102,10 +131,7 @@ def connect(
     client = RestClient(
         chosen, found, timeout=timeout, recv_window=recv_window, weight_share=weight_share, profile=name
     )
-    account = Account(client, _open_journal(chosen, journal), max_leverage)
-    with _registry_lock:
-        _accounts[chosen.name, name] = account
-    return account
+    return Account(client, _open_journal(chosen, journal), max_leverage)
 
 
 def _open_journal(venue: Venue, path: str | Path | None) -> Journal:

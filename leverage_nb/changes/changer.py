@@ -164,26 +164,23 @@ class Changer:
             Mistake: There is none, or a later one is not settled.
             JournalUnusable: The journal cannot be read.
         """
-        undone: set[int] = set()
         attempts = self.attempts()
+        undone = {attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"}
         for attempt in reversed(attempts):
             if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
                 continue
-            if attempt.status == "unknown":
-                step = f"{attempt.symbol} {attempt.before}x → {attempt.requested}x"
-                raise Mistake(
-                    f"What became of the last change, {step}, is not known yet: nothing was undone.",
-                    hint="%leverage --history, or account.history(), looks it up.",
-                )
-            if attempt.undoes is None and attempt.plan is None:
-                return [attempt]
+            same = [attempt]
+            if attempt.plan is not None and attempt.undoes is None:
+                same = [other for other in attempts if other.plan == attempt.plan and other.number not in undone]
+            for other in same:
+                if other.status == "unknown" and other.is_open:
+                    step = f"{other.symbol} {other.before}x → {other.requested}x"
+                    raise Mistake(
+                        f"What became of the last change, {step}, is not known yet: nothing was undone.",
+                        hint="%leverage --history, or account.history(), looks it up.",
+                    )
             if attempt.undoes is None:
-                return [
-                    other
-                    for other in attempts
-                    if other.plan == attempt.plan and other.status == "applied" and other.number not in undone
-                ]
-            undone.add(attempt.undoes)
+                return [other for other in same if other.status == "applied"]
         raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
 
     def hear(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from leverage_nb.cards import Card, Shown, Tone, amount, moment
 from leverage_nb.changes.record import LeverageChange, Status
-from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.errors import LeverageError
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.outlook import AccountLimit, Certainty, Judgement, Outlook, Verdict
 from leverage_nb.risk.state import AccountState
@@ -96,9 +97,10 @@ class Plan(Shown):
         return tuple(row for row in self.rows if row.status not in DONE and row.verdict not in {"unchanged", "refused"})
 
     @property
-    def to_do(self) -> tuple[PlanRow, ...]:
-        """The rows that are not as they are wanted, those that would be refused included."""
-        return tuple(row for row in self.rows if row.status not in DONE and row.verdict != "unchanged")
+    def to_force(self) -> tuple[PlanRow, ...]:
+        """The rows that applying it with ``force`` would send: those that the exchange is expected to refuse too."""
+        refused = tuple(row for row in self.rows if row.status not in DONE and row.verdict == "refused")
+        return (*self.to_send, *(row for row in refused if row.code is not None))
 
     def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
         """Make the changes, several at a time within the rate limit; each is written down and settled like any other.
@@ -223,13 +225,14 @@ def make_rows(
         limit_of: The limit that was met of a symbol.
         most: The guard; None where there is none.
 
-    Raises:
-        Mistake: A symbol has no setting.
+    Returns:
+        A row a symbol; for one that is not listed (any more), one that says so.
     """
     steps = []
+    gone = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
     for symbol, leverage in wanted.items():
-        if symbol not in state.settings:
-            raise Mistake(f"The exchange has tiers of {symbol}, but no setting.")
+        if symbol in gone:
+            continue
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         target = leverage or max(
             (x for x in outlook.fitting().tolist() if most is None or x <= most), default=outlook.current
@@ -241,12 +244,16 @@ def make_rows(
     rows = []
     for symbol, before, after in steps:
         outlook = Outlook(state, table[symbol], limit_of(symbol))
-        judged = outlook.judge(after)
+        highest = len(outlook.leverage)
+        if after > highest:
+            judged = Judgement("refused", -4028, "documented", f"{symbol}'s maximum is {highest}x now")
+        else:
+            judged = outlook.judge(after)
         if most is not None and after > most and after != before:
             judged = Judgement("refused", None, "documented", f"the guard stops above {most}x")
         if judged.verdict in {"ok", "cannot predict"}:
             state = state.with_leverage(symbol, after)
-        today = min(before, len(outlook.leverage)) - 1
+        today, then = min(before, highest) - 1, min(after, highest) - 1
         stays = judged.verdict in {"refused", "unchanged"}
         rows.append(
             PlanRow(
@@ -257,13 +264,20 @@ def make_rows(
                 code=judged.code,
                 certainty=judged.certainty,
                 reason=judged.reason,
-                max_notional=(float(outlook.max_notional[today]), float(outlook.max_notional[after - 1])),
-                initial_margin=(float(outlook.initial_margin[today]), float(outlook.initial_margin[after - 1])),
-                available=float(outlook.available_after[today if stays else after - 1]),
+                max_notional=(float(outlook.max_notional[today]), float(outlook.max_notional[then])),
+                initial_margin=(float(outlook.initial_margin[today]), float(outlook.initial_margin[then])),
+                available=float(outlook.available_after[today if stays else then]),
                 margin_asset=outlook.margin_asset,
             )
         )
-    return tuple(rows)
+    return (*rows, *(unlisted_row(symbol, wanted[symbol] or 0) for symbol in gone))
+
+
+def unlisted_row(symbol: str, leverage: int) -> PlanRow:
+    """The row of a symbol that the exchange does not list now: it waits for a retry."""
+    unknown = (math.nan, math.nan)
+    why = f"{symbol} is not listed now"
+    return PlanRow(symbol, 0, leverage, "refused", None, "documented", why, unknown, unknown, math.nan, "")
 
 
 def ended(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from leverage_nb.cards import clock_time
 from leverage_nb.changes.attempt import Order
 from leverage_nb.changes.changer import Changer
 from leverage_nb.changes.entries import Attempt
@@ -17,12 +18,15 @@ from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, ended, m
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import settle
 from leverage_nb.changes.wishes import Wish, check_wishes
-from leverage_nb.errors import ChangeNotSent, InvalidLeverage, LeverageError, Mistake
+from leverage_nb.errors import ChangeNotSent, InvalidLeverage, JournalUnusable, LeverageError, Mistake
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_state
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.risk.leverage import parse_leverage
 from leverage_nb.risk.state import AccountState, LeverageSetting
+
+# A minute's rate limit is waited for; a ban is told.
+LONGEST_WAIT = 65.0
 
 # Requests in flight at once: with the latency of a distant exchange they overlap; the rate limit bounds them anyway.
 AT_ONCE = 12
@@ -50,7 +54,11 @@ class Planner:
         """
         wanted = check_wishes(wishes, self._check)
         as_of = datetime.now().astimezone()
-        return self._plan(self._rows(wanted, self._state()), as_of)
+        state = self._state()
+        for symbol in wanted:
+            if symbol not in state.settings:
+                raise Mistake(f"The exchange has tiers of {symbol}, but no setting.")
+        return self._plan(self._rows(wanted, state), as_of)
 
     def undo(self, name: str, attempts: Sequence[Attempt]) -> Plan:
         """A plan that takes back what another plan has changed and nobody has changed since.
@@ -61,11 +69,10 @@ class Planner:
         """
         as_of = datetime.now().astimezone()
         state = self._state()
-        first = {attempt.symbol: attempt for attempt in reversed(attempts)}
         last = {attempt.symbol: attempt for attempt in attempts}
         at = {symbol: state.settings[symbol].leverage for symbol in last if symbol in state.settings}
         moved = [symbol for symbol in last if at.get(symbol) != last[symbol].requested]
-        rows = self._rows({symbol: first[symbol].before for symbol in last if symbol not in moved}, state)
+        rows = self._rows({symbol: last[symbol].before for symbol in last if symbol not in moved}, state)
         rows = tuple(replace(row, undoes=last[row.symbol].number) for row in rows)
         return self._plan((*rows, *(_moved(last[symbol], at.get(symbol)) for symbol in moved)), as_of)
 
@@ -78,8 +85,11 @@ class Planner:
         fresh = self._rows({symbol: row.after for symbol, row in todo.items()}, state)
         rows = {row.symbol: replace(row, undoes=todo[row.symbol].undoes) for row in fresh}
         for symbol, row in rows.items():
-            if row.undoes is not None and row.before != todo[symbol].before and row.verdict != "unchanged":
+            # What was shown, and perhaps confirmed, was a step from another leverage. A retry starts from this one.
+            if row.before != todo[symbol].before and row.verdict != "unchanged":
                 rows[symbol] = replace(row, verdict="refused", code=None, reason=_since(row.symbol, row.before))
+        if all(row.status == "planned" for row in plan.rows):
+            plan = replace(plan, name=_new_name())  # each carrying out is taken back by itself; a retry belongs to it
         run = _Run(self._client, self._changer, plan.name, state, progress, len(rows))
         for row in rows.values():
             if row.verdict == "unchanged":
@@ -97,7 +107,7 @@ class Planner:
 
     def _plan(self, rows: tuple[PlanRow, ...], as_of: datetime) -> Plan:
         client = self._client
-        return Plan(client.venue.name, client.account, rows, as_of, uuid.uuid4().hex[:12], self.carry_out)
+        return Plan(client.venue.name, client.account, rows, as_of, _new_name(), self.carry_out)
 
     def _state(self) -> AccountState:
         return read_state(self._client, self._tiers.margin_assets())
@@ -142,7 +152,8 @@ class _Run:
         """Note a row's end, and tell who wants to know."""
         self.ended[row.symbol] = row
         if self.progress is not None:
-            self.progress(len(self.ended), self.total, row)
+            with suppress(Exception):  # whoever shows it must not decide what becomes of the plan
+                self.progress(len(self.ended), self.total, row)
 
     def send(self, rows: Sequence[PlanRow]) -> None:
         """Send rows, several at a time. Ctrl-C lets what is under way end; the rest is reported as not sent."""
@@ -180,7 +191,9 @@ class _Run:
         numbers = {row.change.number for row in self.ended.values() if row.change and row.status == "unknown"}
         if not numbers:
             return
-        attempts = [attempt for attempt in self.changer.attempts() if attempt.number in numbers]
+        attempts: list[Attempt] = []
+        with suppress(JournalUnusable):  # they stay unknown, and on record
+            attempts = [attempt for attempt in self.changer.attempts() if attempt.number in numbers]
         for attempt in settle(self.client, self.changer.journal, attempts):
             self.report(ended(self.ended[attempt.symbol], attempt.change))
             self.changer.tell(attempt.change)
@@ -202,6 +215,11 @@ class _Run:
         order = Order(row.symbol, row.after, row.margin_asset, (), row.undoes, self.name, settles=False)
         while True:
             while (wait := self.client.limiter.wait_for(1)) > 0:
+                if wait > LONGEST_WAIT:
+                    until = self.client.limiter.blocked_until
+                    return Mistake(
+                        f"The exchange has asked to wait until {clock_time(until)}." if until else "Held back."
+                    )
                 if self._stop.wait(min(wait, 0.25)):
                     return None
             try:
@@ -213,6 +231,10 @@ class _Run:
                 return exc
             except Exception as exc:  # noqa: BLE001 - a slip in one row must not lose the others' results
                 return Mistake(f"{type(exc).__name__} in leverage_nb: please report it.")
+
+
+def _new_name() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 def _since(symbol: str, leverage: int | None) -> str:

@@ -106,8 +106,7 @@ def settle(
 
 def _tells(event: LeverageEvent, attempt: Attempt) -> bool:
     """Whether an event since the attempt was begun tells its target."""
-    since = event.at.timestamp() * 1000 >= attempt.timestamp_ms
-    return since and event.source == "stream" and event.leverage == attempt.requested
+    return event.at >= attempt.begun_at and event.source == "stream" and event.leverage == attempt.requested
 
 
 def _from_event(attempt: Attempt, event: LeverageEvent) -> Finding:

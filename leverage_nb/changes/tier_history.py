@@ -96,6 +96,10 @@ def note_tiers(journal: Journal, address: str, account: str, table: BracketTable
         JournalUnusable: The journal cannot be used.
     """
     content = _content(table)
+    if table.skipped and (seen := journal.seen_tiers(address, account)):
+        # What could not be used this time is taken to be as it was.
+        earlier = json.loads(journal.tiers(seen[-1].digest))
+        content |= {symbol: earlier[symbol] for symbol in table.skipped if symbol in earlier}
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     last = journal.see_tiers(address, account, digest, lambda: text)

@@ -13,6 +13,9 @@ from leverage_nb.errors import CredentialsMissing, Mistake
 from leverage_nb.exchange import signing
 from leverage_nb.exchange.venues import Venue
 
+# No profile can be called so.
+_NO_PROFILE = "(no profile)"
+
 _PARTS = ("api_key", "api_secret", "private_key", "password")
 
 
@@ -51,14 +54,26 @@ class Credentials:
         Raises:
             Mistake: A part is no text, is empty, or holds characters that no key holds; the private key is none.
         """
+        problem, hint = self._find_problem()
+        if problem:
+            raise Mistake(problem, hint=hint)
+        return self
+
+    # A verbose traceback prints what the lines around an error name: nothing is raised from here.
+    def _find_problem(self) -> tuple[str, str]:
+        """What is wrong with them, and what to do; empty where nothing is."""
         if self._secret is not None and self._private is not None:
-            raise Mistake("A key has either an api_secret (HMAC) or a private_key (RSA, Ed25519), not both.")
+            return "A key has either an api_secret (HMAC) or a private_key (RSA, Ed25519), not both.", ""
         for part in ("key", "secret") if self._private is None else ("key",):
             if not _can_be_sent(getattr(self, f"_{part}")):
-                raise Mistake(f"The API {part} is empty or holds what no {part} holds: copy it again.")
-        if self._private is not None:
-            self._signer = signing.load_signer(self._private, self._password)
-        return self
+                return f"The API {part} is empty or holds what no {part} holds: copy it again.", ""
+        if self._private is None:
+            return "", ""
+        found = signing.load_signer(self._private, self._password)
+        if isinstance(found, str):
+            return found, "Private keys need pip install 'leverage_nb[keys]'." if "cryptography" in found else ""
+        self._signer = found
+        return "", ""
 
     @property
     def fingerprint(self) -> str:
@@ -79,29 +94,26 @@ class Credentials:
         """Store them in the system's keyring.
 
         Raises:
-            Mistake: There is no keyring that can be written.
+            Mistake: There is no keyring that can be written, or it was not opened.
         """
-        parts = {
-            "api_key": self._key,
-            "api_secret": self._secret,
-            "private_key": self._private,
-            "password": self._password,
-        }
-        text = json.dumps({name: part for name, part in parts.items() if part is not None})
-        problem = ""
-        try:
-            import keyring
-
-            keyring.set_password(_service(venue), profile or "default", text)
-        except Exception as exc:  # noqa: BLE001 - back ends raise what they like
-            problem = type(exc).__name__
-        parts.clear()
-        text = ""  # a verbose traceback prints what a frame still holds
+        problem = self._store(venue, profile)
         if problem:
             raise Mistake(
                 f"The key could not be stored: there is no keyring that can be written ({problem}).",
                 hint="pip install 'leverage_nb[keys]', or set the environment variables instead.",
             )
+
+    # As above: nothing is raised from here, an interrupt at the keyring's own prompt included.
+    def _store(self, venue: Venue, profile: str | None) -> str:
+        held = zip(_PARTS, (self._key, self._secret, self._private, self._password), strict=True)
+        text = json.dumps({name: part for name, part in held if part is not None})
+        try:
+            import keyring
+
+            keyring.set_password(_service(venue), profile or _NO_PROFILE, text)
+        except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise what they like
+            return type(exc).__name__
+        return ""
 
     def __repr__(self) -> str:
         return f"<Credentials {self.fingerprint}>"
@@ -122,8 +134,10 @@ def check_profile(profile: str | None) -> str | None:
     Raises:
         Mistake: It cannot.
     """
-    if profile is None or (isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_]{1,40}", profile)):
-        return profile
+    if profile is None:
+        return None
+    if isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_]{1,40}", profile):
+        return profile.lower()  # environment variables know no case
     raise Mistake(f"A profile's name is made of letters, digits and underscores; got {profile!r}.")
 
 
@@ -138,9 +152,8 @@ def find_credentials(venue: Venue, given: Credentials, profile: str | None = Non
         raise Mistake("api_key and api_secret (or private_key) go together.")
     if given.parts == 2:
         return given.checked()
-    from_environment = _from_environment(venue, profile)
-    if from_environment is not None:
-        return from_environment
+    if _check_environment(venue, profile):
+        return _from_environment(venue, profile).checked()
     stored = _from_keyring(venue, profile)
     if stored is not None:
         return stored.checked()
@@ -162,27 +175,31 @@ def name_source(venue: Venue, profile: str | None = None) -> str:
     return "the keyring" if _from_keyring(venue, profile) is not None else "nowhere: there is none"
 
 
-def _from_environment(venue: Venue, profile: str | None) -> Credentials | None:
+def _check_environment(venue: Venue, profile: str | None) -> bool:
+    """Whether the environment has a key, whole.
+
+    Raises:
+        Mistake: It has a part of one.
+    """
     names = {part: variable(venue, part, profile) for part in ("api_key", "api_secret", "private_key")}
     there = [part for part, name in names.items() if os.environ.get(name)]
-    if not there:
-        return None
-    if "api_key" not in there or len(there) == 1:
+    if there and ("api_key" not in there or len(there) == 1):
         raise Mistake(f"{names['api_key']} and {names['api_secret']} (or {names['private_key']}) go together.")
-    password = os.environ.get(variable(venue, "private_key_password", profile))
-    return Credentials(
-        os.environ[names["api_key"]],
-        os.environ.get(names["api_secret"]) or None,
-        os.environ.get(names["private_key"]) or None,
-        password,
-    ).checked()
+    return bool(there)
+
+
+def _from_environment(venue: Venue, profile: str | None) -> Credentials:
+    def of(part: str) -> str | None:
+        return os.environ.get(variable(venue, part, profile)) or None
+
+    return Credentials(of("api_key"), of("api_secret"), of("private_key"), of("private_key_password"))
 
 
 def _from_keyring(venue: Venue, profile: str | None) -> Credentials | None:
     with suppress(Exception):  # no keyring, a locked one, one of another making: then there is none
         import keyring
 
-        return _unpacked(keyring.get_password(_service(venue), profile or "default"))
+        return _unpacked(keyring.get_password(_service(venue), profile or _NO_PROFILE))
     return None
 
 

@@ -184,6 +184,7 @@ class RestClient:
                 answer = self._transport.deliver(Outgoing(method, _LISTEN_KEY, url, None, headers))
         finally:
             self.limiter.note(1, None)
+        self._heed(answer, f"{method} {_LISTEN_KEY}")
         if answer.status == 200 and _code(answer) >= 0:
             return answer.body
         raise self.explain(answer, f"{method} {_LISTEN_KEY}")
@@ -191,6 +192,11 @@ class RestClient:
     def time_ms(self) -> int:
         """The exchange's time by this machine's clock, and what is known of the difference."""
         return _now_ms() + self._clock_offset_ms
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """By how much the exchange's clock is ahead of this machine's, as far as is known."""
+        return self._clock_offset_ms
 
     def compare_clocks(self, within: float | None = None) -> int:
         """Ask the exchange for its time (``GET /fapi/v1/time``), and learn the difference as of mid-way.
@@ -251,11 +257,15 @@ class RestClient:
             raise
         finally:
             self.limiter.note(weight, used, left=has_left)
+        self._heed(answer, f"{method} {path}")
+        return answer
+
+    def _heed(self, answer: Answer, asked: str) -> None:
+        """Send nothing more for as long as an answer asks for."""
         if refusals.is_rate_limit(answer):
-            error = refusals.explain(answer, self.venue, f"{method} {path}")
+            error = refusals.explain(answer, self.venue, asked)
             if isinstance(error, RateLimited):
                 self.limiter.block(error)
-        return answer
 
     def _outgoing(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
         """A request ready to leave; signed as of ``moment``, or not at all."""

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from leverage_nb.errors import Mistake
-
 Signer = Callable[[str], str]
 
 
@@ -29,40 +27,34 @@ def append_hmac(payload: str, secret: str) -> str:
     return f"{payload}&signature={digest}"
 
 
-def load_signer(pem: str, password: str | None = None) -> Signer:
+def load_signer(pem: str, password: str | None = None) -> Signer | str:
     """What signs with a private key: RSA (PKCS #1 v1.5, SHA-256) or Ed25519, in base64, percent-encoded.
 
     Args:
         pem: The key in PEM, or the path of a file that holds it.
         password: Of an encrypted key.
 
-    Raises:
-        Mistake: It cannot be read, or is of another kind.
+    Returns:
+        It; or what is wrong, in words: an error raised from here would carry the key in its frames.
     """
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
-        load_pem_private_key = None  # type: ignore[assignment]  # said below, outside the except block
-    if load_pem_private_key is None:
-        raise Mistake("Private keys need the package cryptography.", hint="pip install 'leverage_nb[keys]'")
-    key: Any = None
-    problem = "it cannot be read"
+        return "The private key cannot be used: the package cryptography is not installed."
+    problem = "it is neither RSA nor Ed25519"
     try:
         text = pem if "-----BEGIN" in pem else Path(pem.strip()).expanduser().read_text(encoding="ascii")
-        key = load_pem_private_key(text.encode(), password.encode() if password else None)
+        key: Any = load_pem_private_key(text.encode(), password.encode() if password else None)
+        if isinstance(key, rsa.RSAPrivateKey):
+            return _signer_of(_rsa(key))
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            return _signer_of(key.sign)
     except TypeError:
         problem = "its password is missing" if password is None else "it has no password"
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever it was, its frames hold the key
         problem = "it is no private key in PEM, or the password is wrong"
-    pem = text = password = ""  # a verbose traceback prints what a frame still holds
-    if isinstance(key, rsa.RSAPrivateKey):
-        return _signer_of(_rsa(key))
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return _signer_of(key.sign)
-    if key is not None:
-        problem = "it is neither RSA nor Ed25519"
-    raise Mistake(f"The private key cannot be used: {problem}.")
+    return f"The private key cannot be used: {problem}."
 
 
 def _rsa(key: Any) -> Callable[[bytes], bytes]:

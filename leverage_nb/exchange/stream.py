@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from leverage_nb.errors import LeverageError
@@ -72,6 +72,7 @@ class Stream:
         self._stop = threading.Event()
         self._connection_lock = threading.Lock()
         self._known: dict[str, tuple[int, datetime]] = {}
+        self._last: dict[str, datetime] = {}
         self.live = False
         self._thread = threading.Thread(target=self._run, name="leverage_nb stream", daemon=True)
         self._thread.start()
@@ -85,9 +86,13 @@ class Stream:
     def _run(self) -> None:
         pause = _FIRST_PAUSE
         while not self._stop.is_set():
-            reason = self._follow()
-            if self.live:
-                pause = _FIRST_PAUSE
+            began = self._pace.now()
+            try:
+                reason = self._follow()
+            except Exception as exc:  # noqa: BLE001 - a stream that dies unseen would leave panels wrongly live
+                reason = f"the stream broke ({type(exc).__name__})"
+            if self._pace.now() - began > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE  # it held for a while
             if self._stop.is_set():
                 break
             if reason:
@@ -117,6 +122,7 @@ class Stream:
                 **({"proxy": None} if self._client.venue.is_local else {}),
             ) as connection:
                 key = ""  # a verbose traceback prints what a frame still holds
+                self._client.compare_clocks()
                 self._look()
                 self._say(live=True, reason="")
                 return self._hand_on(connection)
@@ -144,18 +150,24 @@ class Stream:
                 message = connection.recv(timeout=min(0.25, self._pace.real(due - now)))  # type: ignore[attr-defined]
             except TimeoutError:
                 continue
-            event = read_event(message)
+            event = self._on_this_clock(read_event(message))
             if isinstance(event, KeyExpiredEvent):
-                return ""
+                return "" if self._pace.now() - started > _LONGEST_PAUSE else "the listen key expired at once"
             if isinstance(event, LeverageEvent):
                 self._note(event)
             elif event is not None:
                 self._tell_safely(event)
         return "closed"
 
+    def _on_this_clock(self, event: Event | None) -> Event | None:
+        """An event with its time as this machine's clock had it: looks and records go by that one."""
+        if event is None:
+            return None
+        return replace(event, at=event.at - timedelta(milliseconds=self._client.clock_offset_ms))
+
     def _look(self) -> None:
         """Read all settings, and tell what is another than was known."""
-        as_of = datetime.fromtimestamp(self._client.time_ms() / 1000).astimezone()
+        as_of = datetime.now().astimezone()
         first = not self._known
         for symbol, setting in read_settings(self._client, {}).items():
             known = self._known.get(symbol)
@@ -165,7 +177,10 @@ class Stream:
 
     def _note(self, event: LeverageEvent) -> None:
         """Tell of a leverage that is news: a repetition, or what a later look has shown already, is none."""
-        known = self._known.get(event.symbol)
+        known, last = self._known.get(event.symbol), self._last.get(event.symbol)
+        if last is not None and event.at < last:
+            return
+        self._last[event.symbol] = event.at
         if known is not None and (known[0] == event.leverage or event.at < known[1] - _SLACK):
             return
         self._known[event.symbol] = (event.leverage, event.at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,6 +57,7 @@ class Watching:
         self._watches: list[Watch] = []
         self._first: list[WeakMethod[Callable[[Event], object]]] = []
         self._stream: Stream | None = None
+        self._turn = 0  # which stream it is
 
     @property
     def live(self) -> bool:
@@ -68,7 +70,7 @@ class Watching:
 
     def watch(self, callback: Callable[[Event], object]) -> Watch:
         """Tell a callback every event from now on."""
-        hold: Any = WeakMethod(callback) if hasattr(callback, "__self__") else lambda: callback
+        hold: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
         watch = Watch(self, hold)
         with self._lock:
             self._watches.append(watch)
@@ -76,7 +78,9 @@ class Watching:
                 reason = "no address of its streams is known: connect(stream_url=...) names one"
                 callback(StreamEvent(False, reason, datetime.now().astimezone()))
             elif self._stream is None:
-                self._stream = Stream(self._client, self._client.venue.stream_url, self._tell, self.pace)
+                self._turn = turn = self._turn + 1
+                url = self._client.venue.stream_url
+                self._stream = Stream(self._client, url, lambda event: self._tell(turn, event), self.pace)
             elif self._stream.live:
                 callback(StreamEvent(True, "", datetime.now().astimezone()))
         return watch
@@ -99,7 +103,9 @@ class Watching:
             stream, self._stream = self._stream, None
             threading.Thread(target=stream.close, daemon=True).start()  # it may be the stream's own thread that ends it
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, turn: int, event: Event) -> None:
+        if turn != self._turn or self._stream is None:
+            return  # what a stream that was closed still has to say is old
         for reference in self._first:
             if (method := reference()) is not None:
                 method(event)

@@ -17,7 +17,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import CredentialsMissing, JournalUnusable, Mistake, UnknownSymbol
+from leverage_nb.errors import CredentialsMissing, JournalUnusable, LeverageError, Mistake, UnknownSymbol
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
@@ -107,15 +107,19 @@ class LeverageMagics(Magics):
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
         if options.login:
+            if cell or options.words or options.venue or any(getattr(options, name) for name in _TABLES):
+                raise Mistake("--login goes alone, or with --profile.")
             return self._login(options)
         account = self._account(options, cell)
         self._guard()
         self._tell_earlier(account)
+        with suppress(LeverageError):  # what is asked for will meet it too, and say so
+            account.symbols()
+        for news in account.take_tier_news():
+            _say(f"tiers have changed: {news}")
         if cell is not None:
             return self._plan(account, cell, options)
         symbols, leverage = _split(options.words, account)
-        for news in account.take_tier_news():
-            _say(f"tiers have changed: {news}")
         one_of = [name for name in _TABLES if getattr(options, name)]
         if len(one_of) > 1:
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
@@ -167,11 +171,12 @@ class LeverageMagics(Magics):
 
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
         from leverage_nb.connecting import current, switch
+        from leverage_nb.exchange.venues import find_venue
 
         alone = not (cell or options.words or any(getattr(options, name) for name in _TABLES))
         # Another venue named without a profile is the account without a name there.
-        profile = options.profile or (None if options.venue else self.profile or None)
-        venue = options.venue or self.venue
+        venue = find_venue(options.venue or self.venue).name
+        profile = options.profile or (self.profile or None if venue == self.venue else None)
         if (options.venue or options.profile) and not alone:
             return _ask_for_key(venue, profile, current)
         account = _ask_for_key(venue, profile, switch)
@@ -180,7 +185,7 @@ class LeverageMagics(Magics):
 
     def _login(self, options: argparse.Namespace) -> None:
         """Ask for a key, check it against the exchange, and store it."""
-        from leverage_nb.connecting import connect
+        from leverage_nb.connecting import connect, open_account
         from leverage_nb.exchange.credentials import check_profile
         from leverage_nb.exchange.venues import find_venue
 
@@ -192,9 +197,10 @@ class LeverageMagics(Magics):
             raise Mistake(
                 "No key was given: nothing was stored.", hint="It is asked for at the notebook's prompt, unseen."
             )
-        account = connect(venue.name, profile=profile, credentials=credentials)
-        account.state()
+        with open_account(venue.name, profile=profile, credentials=credentials) as tried:
+            tried.state()
         credentials.keep(venue, profile)
+        account = connect(venue.name, profile=profile, credentials=credentials)
         display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
 
     def _tiers(self, options: argparse.Namespace, account: Account, symbols: list[str]) -> Any:
@@ -245,7 +251,7 @@ class LeverageMagics(Magics):
 
     def _apply_plan(self, account: Account, plan: Plan, options: argparse.Namespace) -> Plan | None:
         """Apply a plan, shown before; where the venue asks, the number of its rows has to be typed."""
-        count = len(plan.to_do if options.force else plan.to_send)
+        count = len(plan.to_force if options.force else plan.to_send)
         if options.dry_run or not count:
             return plan
         display(plan)

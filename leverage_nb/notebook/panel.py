@@ -70,6 +70,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._page = f"panel-{uuid.uuid4().hex}"
         self._version = 0
         self._drawing = threading.RLock()
+        self._heard: dict[str, LeverageEvent] = {}
         self._said_at = 0
         self._reviewed: Preview | None = None
         self._twins: list[Any] = []
@@ -87,6 +88,11 @@ class LeveragePanel(ipywidgets.VBox):
     def symbol(self) -> str:
         """The symbol on show."""
         return str(self.view.table["symbol"])
+
+    def close(self) -> None:
+        """Take the panel away, and follow the account no longer."""
+        self._watch.close()
+        super().close()
 
     def select(self, symbol: str) -> None:
         """Show another symbol.
@@ -239,10 +245,12 @@ class LeveragePanel(ipywidgets.VBox):
         if isinstance(event, StreamEvent):
             self.view.live = "live" if event.live else "stale"
             self.view.live_reason = event.reason
-        elif isinstance(event, LeverageEvent) and event.symbol == self.symbol and self.state not in _BUSY:
-            look = self._look
-            if event.leverage != look.setting.leverage and not _older(event.at, look.setting.as_of):
-                self._show_leverage(event.leverage, None, event.at)
+        elif isinstance(event, LeverageEvent):
+            with self._drawing:
+                self._heard[event.symbol] = event  # what is being read this moment may be older
+                news = event.symbol == self.symbol and event.leverage != self._look.setting.leverage
+                if news and self.state not in _BUSY and not _older(event.at, self._look.setting.as_of):
+                    self._show_leverage(event.leverage, None, event.at)
         elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE" and self.symbol in event.symbols:
             with suppress(LeverageError):  # Reload shows it
                 self._read(self.symbol)
@@ -250,14 +258,14 @@ class LeveragePanel(ipywidgets.VBox):
     def _show_leverage(self, leverage: int, max_notional: float | None, as_of: datetime | None) -> None:
         """Draw the look at hand with another leverage; nothing is read for it."""
         with self._drawing:
-            look = self._look
-            setting = replace(look.setting, leverage=leverage, max_notional=max_notional, as_of=as_of)
-            state = replace(
-                look.state.with_leverage(self.symbol, leverage),
-                settings={**look.state.settings, self.symbol: setting},
-            )
-            outlook = self.account.outlook_from(state, look.tiers)
-            self._draw(replace(look, setting=setting, state=state, outlook=outlook))
+            self._draw(self._with_leverage(self._look, leverage, max_notional, as_of))
+
+    def _with_leverage(self, look: Look, leverage: int, max_notional: float | None, as_of: datetime | None) -> Look:
+        symbol = look.setting.symbol
+        setting = replace(look.setting, leverage=leverage, max_notional=max_notional, as_of=as_of)
+        state = look.state.with_leverage(symbol, leverage)
+        state = replace(state, settings={**state.settings, symbol: setting})
+        return replace(look, setting=setting, state=state, outlook=self.account.outlook_from(state, look.tiers))
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -295,7 +303,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._read(symbol, leverage or 0)
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
-            news = [text for text in self.account.take_tier_news() if text.startswith(f"{symbol}:")]
+            news = self.account.take_tier_news(symbol)
             self._say("editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else "")
 
     def _read(self, symbol: str, leverage: int | None = None) -> None:
@@ -333,6 +341,9 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _draw(self, look: Look) -> None:
         with self._drawing:  # events come in a thread of their own
+            event = self._heard.get(look.setting.symbol)
+            if event is not None and look.setting.as_of is not None and event.at > look.setting.as_of:
+                look = self._with_leverage(look, event.leverage, None, event.at)
             self._look = look
             self._version += 1
             chart = draw_chart(look)
