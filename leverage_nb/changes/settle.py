@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from leverage_nb.cards import clock_time
 from leverage_nb.changes.entries import Attempt, Finding
@@ -104,9 +104,14 @@ def settle(
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
+# Clocks are compared to within the way there and back; an event follows its change by at least one way.
+_EVENT_SLACK = timedelta(milliseconds=5)
+
+
 def _tells(event: LeverageEvent, attempt: Attempt) -> bool:
     """Whether an event since the attempt was begun tells its target."""
-    return event.at >= attempt.begun_at and event.source == "stream" and event.leverage == attempt.requested
+    since = event.at >= attempt.begun_at - _EVENT_SLACK
+    return since and event.source == "stream" and event.leverage == attempt.requested
 
 
 def _from_event(attempt: Attempt, event: LeverageEvent) -> Finding:

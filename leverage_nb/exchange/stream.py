@@ -78,10 +78,8 @@ class Stream:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following. Safe to call from any thread, and twice."""
+        """Stop following, within a moment. Safe to call from any thread, twice, and as the interpreter ends."""
         self._stop.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=2)
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE

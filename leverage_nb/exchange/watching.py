@@ -101,7 +101,7 @@ class Watching:
     def _end_if_alone(self) -> None:
         if not self._watches and self._stream is not None:
             stream, self._stream = self._stream, None
-            threading.Thread(target=stream.close, daemon=True).start()  # it may be the stream's own thread that ends it
+            stream.close()
 
     def _tell(self, turn: int, event: Event) -> None:
         if turn != self._turn or self._stream is None:

@@ -91,7 +91,9 @@ class LeveragePanel(ipywidgets.VBox):
 
     def close(self) -> None:
         """Take the panel away, and follow the account no longer."""
-        self._watch.close()
+        watch = getattr(self, "_watch", None)  # ipywidgets closes what was never finished, too
+        if watch is not None:
+            watch.close()
         super().close()
 
     def select(self, symbol: str) -> None:
