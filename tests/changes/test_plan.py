@@ -274,3 +274,69 @@ def test_two_plans_at_once(simulator: Simulator) -> None:
     for thread in threads:
         thread.join()
     assert [set(statuses(result).values()) for result in results] == [{"applied"}] * 2
+
+
+def test_a_plan_that_is_applied_again_is_undone_by_itself(account: Account, simulator: Simulator) -> None:
+    """Each carrying out of one plan is taken back to what it found, not to what an earlier one did."""
+    simulator.exchange.change_elsewhere("XRPUSDT", 75)
+    first = account.plan({"XRPUSDT": 20})
+    first.apply()
+    account.set_leverage("XRPUSDT", 30)
+    account.plan({"XRPUSDT": 20}).apply()
+    account.undo()
+    assert books(simulator, "XRPUSDT") == {"XRPUSDT": 30}
+    account.undo()
+    assert books(simulator, "XRPUSDT") == {"XRPUSDT": 20}
+    account.undo()
+    assert books(simulator, "XRPUSDT") == {"XRPUSDT": 75}
+
+
+def test_rows_that_moved_since_they_were_shown_are_not_sent(account: Account, simulator: Simulator) -> None:
+    """What was right when the plan was shown, and is not any more, was confirmed by nobody: a retry sends it."""
+    plan = account.plan({"SOLUSDT": 15, "ADAUSDT": 20})
+    simulator.exchange.change_elsewhere("ADAUSDT", 5)
+    done = plan.apply()
+    assert statuses(done) == {"SOLUSDT": "applied", "ADAUSDT": "not_sent"}
+    assert "ADAUSDT was changed since, and is at 5x" in str(done)
+    assert statuses(done.retry()) == {"SOLUSDT": "applied", "ADAUSDT": "applied"}
+
+
+def test_a_callback_that_fails_decides_nothing(account: Account, simulator: Simulator) -> None:
+    """An error in the progress callback loses neither rows nor results."""
+
+    def fail(*told: Any) -> None:
+        raise ValueError("a dead progress bar")
+
+    assert set(statuses(account.plan(WANTED).apply(fail)).values()) == {"applied", "unchanged"}
+
+
+def test_one_symbol_that_changed_stops_no_other(account: Account, simulator: Simulator) -> None:
+    """A maximum that fell, and a symbol that is gone, are told in their rows; the others go through, in an undo too."""
+    symbols = simulator.exchange.market.symbols
+    account.plan({"XRPUSDT": 20, "ADAUSDT": 10, "SOLUSDT": 30}).apply()
+    plan = account.plan({"SOLUSDT": 75, "DOGEUSDT": 10, "BNBUSDT": 10})
+    for name in ("SOLUSDT", "XRPUSDT"):
+        lower = [
+            replace(tier, initial_leverage=min(tier.initial_leverage, 46 - tier.number)) for tier in symbols[name].tiers
+        ]
+        symbols[name] = replace(symbols[name], tiers=tuple(lower))
+    gone = symbols.pop("DOGEUSDT")
+    done = plan.apply()
+    assert statuses(done) == {"SOLUSDT": "not_sent", "DOGEUSDT": "not_sent", "BNBUSDT": "applied"}
+    assert "maximum is 45x now" in str(done)
+    assert "DOGEUSDT is no longer listed" in str(done)
+    symbols["DOGEUSDT"] = gone
+    account.undo()
+    undone = account.undo()
+    assert isinstance(undone, Plan)
+    assert statuses(undone)["ADAUSDT"] == "applied"
+    assert statuses(undone)["XRPUSDT"] == "not_sent"
+
+
+def test_a_plan_does_not_sit_out_a_ban(account: Account, simulator: Simulator) -> None:
+    """A ban of an hour ends the rows as not sent, with its time."""
+    plan = account.plan({"XRPUSDT": 20, "ADAUSDT": 10})
+    simulator.inject("banned", seconds=3600, times=None)
+    done = plan.apply()
+    assert set(statuses(done).values()) <= {"refused", "not_sent"}
+    assert not simulator.exchange.executed

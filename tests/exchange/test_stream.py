@@ -275,3 +275,46 @@ def test_closing_leaves_no_thread(account: Account) -> None:
     until(
         lambda: not any(thread.name == "leverage_nb stream" and thread.is_alive() for thread in threading.enumerate())
     )
+
+
+def test_another_watch_after_the_last_was_closed(account: Account, simulator: Simulator) -> None:
+    """A new watch hears nothing of the stream before it, and is live."""
+    ear = Ear()
+    account.watch(ear.hear).close()
+    second = Ear()
+    with account.watch(second.hear) as watch:
+        until(lambda: watch.live)
+        time.sleep(0.4)
+        assert [event.live for event in second.of(StreamEvent)] == [True]
+        simulator.exchange.change_elsewhere("BTCUSDT", 30)
+        until(lambda: bool(second.of(LeverageEvent)))
+
+
+def test_a_plain_function_and_a_builtin_may_listen(account: Account, simulator: Simulator) -> None:
+    """Any callable hears events, a list's append too."""
+    events: list[Event] = []
+    with account.watch(events.append) as watch:
+        until(lambda: watch.live)
+        simulator.exchange.change_elsewhere("BTCUSDT", 30)
+        until(lambda: any(isinstance(event, LeverageEvent) for event in events))
+
+
+def test_a_clock_that_differs_hides_no_event(simulator: Simulator) -> None:
+    """With the exchange's clock a minute behind this one, events are news all the same."""
+    start = time.time()
+    with Simulator(clock=lambda: time.time() - 60) as behind, connect_to(behind) as account:
+        ear = Ear()
+        with account.watch(ear.hear) as watch:
+            until(lambda: watch.live)
+            behind.exchange.change_elsewhere("BTCUSDT", 30)
+            until(lambda: bool(ear.of(LeverageEvent)))
+        assert abs(ear.of(LeverageEvent)[0].at.timestamp() - time.time()) < 5
+    assert time.time() - start < 20
+
+
+def test_a_ban_on_the_listen_key_holds_everything_back(account: Account, simulator: Simulator) -> None:
+    """A 418 to the stream's own request is honoured by all others."""
+    simulator.inject("banned", on="POST /fapi/v1/listenKey", seconds=600)
+    ear = Ear()
+    with account.watch(ear.hear):
+        until(lambda: account._client.limiter.blocked_until is not None)

@@ -487,3 +487,31 @@ def test_the_overview_names_ratio_misfits_and_what_is_open(shell: InteractiveShe
     symbols["XRPUSDT"] = replace(symbols["XRPUSDT"], tiers=tuple(lower))
     current()._tiers.load()
     assert "50x is above its maximum of 39x" in str(run(shell, ""))
+
+
+def test_a_venue_named_again_keeps_its_profile(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--venue with the venue in use is the account in use, profile and all; another venue has its own."""
+    with Simulator() as other:
+        sub = connect_to(simulator, "testnet", profile="sub1")
+        connect_to(other, "testnet")
+        assert "sub1" in str(run(shell, "--venue testnet --profile sub1"))
+        assert run(shell, "BTCUSDT 33 --venue testnet").account == sub.label
+        assert other.exchange.received == []
+        assert run(shell, "BTCUSDT 10 --venue simulator").venue == "simulator"
+
+
+def test_a_login_that_fails_leaves_the_account_in_use(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is refused replaces nothing."""
+    working = connect_to(simulator, "testnet")
+    answers = iter(["k" * 64, "s" * 64])
+    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(answers))
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    with pytest.raises(RequestRefused):
+        run(shell, "--login testnet")
+    assert current("testnet") is working
+    with pytest.raises(Mistake, match="goes alone"):
+        run(shell, "--login testnet BTCUSDT 10")
