@@ -372,8 +372,8 @@ def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePane
     return LeveragePanel(account, "BTCUSDT")
 
 
-def lose_the_answer_and_every_look(simulator: Simulator) -> None:
-    """The next change is carried out, its answer lost, and no setting can be read after it."""
+def lose_every_look(simulator: Simulator) -> None:
+    """No setting can be read after the next change."""
     note = simulator.exchange.note_arrival
 
     def noted(request: Any) -> None:
@@ -382,6 +382,11 @@ def lose_the_answer_and_every_look(simulator: Simulator) -> None:
             simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
 
     simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+
+
+def lose_the_answer_and_every_look(simulator: Simulator) -> None:
+    """The next change is carried out, its answer lost, and no setting can be read after it."""
+    lose_every_look(simulator)
     simulator.inject("reset_after")
 
 
@@ -494,14 +499,7 @@ def test_what_is_older_than_the_look_changes_nothing(quick: LeveragePanel, simul
 def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulator: Simulator) -> None:
     """An unknown outcome that history() settles leaves the panel's unknown state too."""
     simulator.inject("reset_before")
-    note = simulator.exchange.note_arrival
-
-    def noted(request: Any) -> None:
-        note(request)
-        if request.path == "/fapi/v1/leverage":
-            simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
-
-    simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+    lose_every_look(simulator)
     click(quick, "apply", 75)
     assert quick.state == "unknown"
     simulator.clear_faults()
