@@ -70,7 +70,6 @@ class Stream:
         self._tell = tell
         self._pace = pace or Pace()
         self._stop = threading.Event()
-        self._connection_lock = threading.Lock()
         self._known: dict[str, tuple[int, datetime]] = {}
         self._last: dict[str, datetime] = {}
         self.live = False

@@ -357,3 +357,15 @@ def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, 
     with pytest.raises(JournalUnusable, match="replaced while a change was under way"):
         journal.add(mine, APPLIED)
     assert [attempt.status for attempt in journal.attempts("http://here", "key 1")] == ["unknown"]
+
+
+def test_a_journal_that_may_only_be_read_stops_changes(simulator: Simulator, tmp_path: Path) -> None:
+    """What SQLite refuses as read-only is said as that, and nothing is sent; what was recorded can still be read."""
+    account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
+    account.set_leverage("BTCUSDT", 10)
+    connection = account._changer.journal._connection
+    assert connection is not None
+    connection.execute("PRAGMA query_only = ON")  # SQLite's own; permissions do not bind a superuser
+    with pytest.raises(ChangeNotSent, match="it cannot be written"):
+        account.set_leverage("BTCUSDT", 30)
+    assert len(simulator.exchange.received) == len(account.history()) == 1
