@@ -30,6 +30,7 @@ full traceback.
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,8 @@ class LeverageError(Exception):
     def _render_traceback_(self) -> Callable[[], list[str]]:
         if self.rows:
             width = max(len(name) for name, _ in self.rows)
-            return _short_form(self, self.headline, *(f"  {name:<{width}}  {text}" for name, text in self.rows))
-        return _short_form(self, self.message, self.hint)
+            return _short_form(self, self.headline, *(_wrap(text, f"  {name:<{width}}  ") for name, text in self.rows))
+        return _short_form(self, self.message, _wrap(self.hint))
 
 
 def _rebuild(kind: type[LeverageError], args: tuple[object, ...], held: dict[str, object]) -> LeverageError:
@@ -105,11 +106,23 @@ def _rebuild(kind: type[LeverageError], args: tuple[object, ...], held: dict[str
     return error
 
 
-def _short_form(error: BaseException, message: str, *lines: str) -> Callable[[], list[str]]:
+def _short_form(error: BaseException, message: str, *paragraphs: list[str]) -> Callable[[], list[str]]:
     # IPython looks for it with hasattr: in debug mode it is not there, and the traceback is whole.
     if os.environ.get("LEVERAGE_NB_DEBUG"):
         raise AttributeError("_render_traceback_")
-    return lambda: [f"\x1b[91m{type(error).__name__}\x1b[0m: {message}", *filter(None, lines)]
+    name = type(error).__name__
+    first, *others = _wrap(message, f"{name}: ", hang=0)
+    # Bold, not red: on the red ground of JupyterLab's dark theme red cannot be read.
+    first = f"\x1b[1m{name}\x1b[0m{first.removeprefix(name)}"
+    return lambda: [first, *others, *(line for paragraph in paragraphs for line in paragraph)]
+
+
+def _wrap(text: str, start: str = "", hang: int | None = None) -> list[str]:
+    """Lines of at most 96 columns: JupyterLab breaks longer ones in the middle of words."""
+    indent = " " * (len(start) if hang is None else hang)
+    return textwrap.wrap(
+        text, 96, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Mistake(LeverageError, ValueError):
@@ -257,4 +270,4 @@ class ChangeInterrupted(KeyboardInterrupt):
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
-        return _short_form(self, self.message, self.hint)
+        return _short_form(self, self.message, _wrap(self.hint))

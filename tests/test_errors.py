@@ -24,11 +24,20 @@ def test_an_error_renders_as_a_line_and_its_hint() -> None:
     """A notebook shows what happened and what to do, no traceback."""
     error = errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"])
     lines = error._render_traceback_()
-    assert [line.replace("\x1b[91m", "").replace("\x1b[0m", "") for line in lines] == [
-        "UnknownSymbol: BTCUSTD is not a symbol on the testnet.",
-        "Did you mean BTCUSDT?",
-    ]
+    assert lines == ["\x1b[1mUnknownSymbol\x1b[0m: BTCUSTD is not a symbol on the testnet.", "Did you mean BTCUSDT?"]
     assert isinstance(error, ValueError)
+
+
+def test_long_errors_are_broken_between_words() -> None:
+    """No line is longer than 96 columns, where JupyterLab would break it anywhere; rows stay aligned."""
+    error = errors.RequestRefused(
+        "no", headline="Refused.", code=-2015, words="w " * 60, meaning="m " * 60, hint="h " * 60
+    )
+    lines = error._render_traceback_()
+    assert max(len(line) for line in lines[1:]) <= 96
+    assert [line[:11] for line in lines[1:]] == [
+        start for name in ("answer", "meaning", "next") for start in (f"  {name:<7}  ", " " * 11)
+    ]
 
 
 def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,12 +48,18 @@ function render({ model, el }) {
   const cancel = element("button", "leverage-cancel", actions, "Cancel");
   const check = element("button", "leverage-check", actions, "Check again");
   check.title = "Ask the exchange what became of the change";
+  const undo = element("button", "leverage-undo", actions);
+  undo.title = "Take the change back";
   const reload = element("button", "leverage-reload", actions, "Reload");
   reload.title = "Read tiers and setting again";
   const waiting = element("span", "leverage-waiting", actions);
   const message = element("div", "leverage-messages", root);
   message.setAttribute("role", "status");
   message.setAttribute("aria-live", "polite");
+  verdict.id = `leverage-verdict-${crypto.randomUUID()}`;
+  complaint.setAttribute("role", "alert");
+  root.setAttribute("role", "group");
+  field.setAttribute("aria-describedby", verdict.id);
 
   let marker = null;
   let values = [];
@@ -104,9 +110,19 @@ function render({ model, el }) {
       });
     });
     field.max = table.most;
-    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
+    const name = `leverage of ${table.symbol}, 1 to ${table.most}`;
+    root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
+    field.setAttribute("aria-label", name);
+    nameSlider(name);
     field.value = "";
     follow();
+  }
+
+  // ipywidgets leaves the slider's handle without a name, and a screen reader without a word for it.
+  function nameSlider(name) {
+    const handle = el.closest(".widget-vbox")?.querySelector(".leverage-slider .noUi-handle");
+    handle?.setAttribute("aria-label", name);
+    handle?.setAttribute("aria-describedby", verdict.id);
   }
 
   // The chart is logarithmic and the slider is not: low leverages are easier to grasp here.
@@ -195,6 +211,9 @@ function render({ model, el }) {
     cancel.disabled = busy;
     check.hidden = state !== "unknown";
     check.disabled = busy;
+    undo.hidden = model.get("undo") === "";
+    undo.textContent = model.get("undo");
+    undo.disabled = busy;
     reload.disabled = busy;
     waiting.textContent = lost
       ? "This panel has lost its kernel and sends nothing. Run the cell again."
@@ -266,12 +285,13 @@ function render({ model, el }) {
   });
   cancel.addEventListener("click", () => click("cancel", "cancel"));
   check.addEventListener("click", () => click("check", "check again"));
+  undo.addEventListener("click", () => click("undo", undo.textContent, { label: undo.textContent }));
   reload.addEventListener("click", () => click("reload", "reload"));
 
   const listeners = {
     "change:table": drawTable,
     "change:leverage": follow,
-    "change:state change:reviewed change:answered": buttons,
+    "change:state change:reviewed change:answered change:undo": buttons,
     "change:message": say,
     "change:live change:live_reason": showLive,
     "comm_live_update": checkKernel,
@@ -280,7 +300,13 @@ function render({ model, el }) {
   drawTable();
   follow();
   say();
+  // This is not part of the page yet, and the slider may not be drawn.
+  const named = setInterval(() => {
+    nameSlider(field.getAttribute("aria-label") ?? "");
+    if (el.isConnected) clearInterval(named);
+  }, 200);
   return () => {
+    clearInterval(named);
     for (const [events, listener] of Object.entries(listeners)) model.off(events, listener);
   };
 }

@@ -67,6 +67,9 @@ class LadderView(anywidget.AnyWidget):
     reviewed = traitlets.Int(0).tag(sync=True)
     """The leverage that a confirmation is being asked for; 0 when none is."""
 
+    undo = traitlets.Unicode("").tag(sync=True)
+    """What the button says that takes back the change just made; "" where there is none."""
+
     answered = traitlets.Int(0).tag(sync=True)
     """Number of the last click that the kernel has dealt with."""
 
@@ -114,6 +117,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
     return {
         "version": version,
         "symbol": setting.symbol,
+        "venue": cards.label(setting.venue),
         "badge": cards.badge(setting.venue),
         "account": setting.account,
         "current": setting.leverage,

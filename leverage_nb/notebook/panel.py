@@ -16,6 +16,7 @@ from IPython.display import display
 
 from leverage_nb import cards
 from leverage_nb.account import Account
+from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
@@ -28,6 +29,11 @@ STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "fa
 
 _BUSY = {"applying", "checking"}
 _CHECK = "Check again asks the exchange. Until it is known nothing else is sent."
+
+
+def _undo_label(symbol: str, before: int | None, after: int | None) -> str:
+    """What the button says; a click brings it back, so that what is undone is what was on the screen."""
+    return f"Undo: {symbol} {before}x → {after}x"
 
 
 def _older(moment: datetime, than: datetime | None) -> bool:
@@ -116,6 +122,7 @@ class LeveragePanel(ipywidgets.VBox):
             "confirm": self._confirm,
             "cancel": lambda _: self._say("editing", ""),
             "check": lambda _: self._check(),
+            "undo": self._undo,
             "reload": lambda _: self.reload(),
             "notional": self._resize,
         }.get(str(content.get("kind")))
@@ -138,11 +145,15 @@ class LeveragePanel(ipywidgets.VBox):
         if not preview.still_holds(fresh):
             at = f"is at {fresh.before}x, not {preview.before}x" if fresh.before != preview.before else "does not stand"
             raise Mistake(f"{symbol} {at} as was shown: nothing was sent.", hint=f"Look again: {fresh.headline}.")
-        self._reviewed = fresh
-        self.view.reviewed = leverage
-        step = f"change {symbol} from {fresh.before}x to {leverage}x?"
-        question = f"{self.account.venue.upper()}, {self.account.label}: {step} {fresh.headline}."
-        notes = " ".join([*fresh.warnings, "Confirm to send, or choose another leverage."])
+        self._ask(fresh)
+
+    def _ask(self, preview: Preview) -> None:
+        """Have a change confirmed before it is sent."""
+        self._reviewed = preview
+        self.view.reviewed = preview.after
+        step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
+        question = f"{self.account.venue.upper()}, {self.account.label}: {step} {preview.headline}."
+        notes = " ".join([*preview.warnings, "Confirm to send, or choose another leverage."])
         self._say("reviewing", cards.message(question, notes, "warn"))
 
     def _confirm(self, content: dict[str, Any]) -> None:
@@ -151,6 +162,20 @@ class LeveragePanel(ipywidgets.VBox):
         if self.state != "reviewing" or reviewed is None or reviewed.after != leverage:
             raise Mistake("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
         self._change(reviewed)
+
+    def _undo(self, content: dict[str, Any]) -> None:
+        """Take back the change that was just reported, if it is still the last one."""
+        symbol, _ = self._as_rendered(content)
+        preview = self.account.preview_undo()
+        on_screen = content.get("label")
+        if isinstance(preview, Plan) or _undo_label(preview.symbol, preview.before, preview.after) != on_screen:
+            raise Mistake("Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it.")
+        self.account.check_guard(symbol, preview.after)
+        self._bound(preview.after, self._look.most)
+        if self.account.asks_first:
+            self._ask(preview)
+        else:
+            self._change(preview)
 
     def _previewed(self, leverage: int) -> Preview:
         """The preview of what is on the screen."""
@@ -176,6 +201,8 @@ class LeveragePanel(ipywidgets.VBox):
             with suppress(LeverageError):  # whatever came of it, what is shown next is what is there
                 self._read(self.symbol)
         self._report(change)
+        if change.status == "applied" and preview.undoes is None:
+            self.view.undo = _undo_label(change.symbol, change.requested, change.before)
 
     def _report(self, change: LeverageChange) -> None:
         card = change.card()
@@ -358,6 +385,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._said_at = self.slider.value
         self.view.message = message
         self.state = self.view.state = state
+        self.view.undo = ""
         if state != "reviewing":
             self.view.reviewed, self._reviewed = 0, None
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.notebook.conftest import chromium, lab, open_notebook
-from tests.notebook.test_panel_in_browser import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy
+from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy
+from tests.notebook.test_panel_in_browser import BUSY, WAITS
 
 __all__ = ["chromium", "lab", "open_notebook"]
 

@@ -160,6 +160,51 @@ def test_mainnet_reviews_first(simulator: Simulator) -> None:
     assert (panel.state, account.setting("BTCUSDT").leverage) == ("done", 10)
 
 
+def undo(panel: LeveragePanel) -> None:
+    """A click on the Undo that is on the screen."""
+    click(panel, "undo", panel.slider.value, label=panel.view.undo)
+
+
+def test_undo_takes_back_the_change_just_made(panel: LeveragePanel, account: Account) -> None:
+    """After a change a button takes it back, slider included; once taken back, or looked away from, it is gone."""
+    assert panel.view.undo == ""
+    click(panel, "apply", 75)
+    assert panel.view.undo == "Undo: BTCUSDT 75x → 20x"
+    undo(panel)
+    assert (panel.state, panel.slider.value, panel.view.undo) == ("done", 20, "")
+    assert account.setting("BTCUSDT").leverage == 20
+    assert account.history()["status"].tolist() == ["applied", "applied"]
+    click(panel, "apply", 10)
+    panel.slider.value = 11
+    assert panel.view.undo == ""
+
+
+def test_undo_takes_back_nothing_but_what_it_names(panel: LeveragePanel, account: Account) -> None:
+    """When another change was made since, by whomever, the button says so and sends nothing."""
+    click(panel, "apply", 75)
+    label = panel.view.undo
+    account.set_leverage("ETHUSDT", 20)
+    click(panel, "undo", 75, label=label)
+    assert panel.state == "failed"
+    assert "Another change has been made since: nothing was sent." in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 75
+    assert account.setting("ETHUSDT").leverage == 20
+
+
+def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
+    """Where a change is asked about, so is its undoing."""
+    account = connect_to(simulator, "mainnet")
+    panel = LeveragePanel(account, "BTCUSDT")
+    click(panel, "apply", 10)
+    click(panel, "confirm", 10)
+    undo(panel)
+    assert (panel.state, panel.view.reviewed, panel.slider.value) == ("reviewing", 20, 20)
+    assert "change BTCUSDT from 10x to 20x?" in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 10
+    click(panel, "confirm", 20)
+    assert account.setting("BTCUSDT").leverage == 20
+
+
 def test_no_secret_in_what_is_sent_to_the_browser(panel: LeveragePanel, simulator: Simulator) -> None:
     """The panel's state and twin hold neither key nor secret."""
     shown = str([widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]) + str(panel._twin)

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import nbformat
 import pytest
 
+from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy, output_of, run_cell
+
 pytestmark = pytest.mark.browser
 
-LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
 # Runs through at once the first time, with all cells, and keeps the kernel busy the second.
 BUSY = "time.sleep(next(waits))"
 WAITS = "\nwaits = iter([0, 2.5])"
-SHOW = "panel = %leverage BTCUSDT\npanel"
-
-
-class PanelPage:
-    """What a person sees of the panel, and what they can do with it."""
-
-    def __init__(self, notebook: Any) -> None:
-        self.notebook, self.page = notebook, notebook.page
-        self.root = self.page.locator(".leverage-panel")
-        self.root.locator(".leverage-chart svg").wait_for()
-        self.handle = self.page.locator(".leverage-slider .noUi-handle")
-        self.field = self.root.locator(".leverage-field")
-        self.apply = self.root.locator(".leverage-apply")
-        self.message = self.root.locator(".leverage-messages")
-
-    def figure(self, place: int) -> str:
-        return self.root.locator(".leverage-figure-value").nth(place).inner_text()
-
-    def marker_x(self) -> float:
-        return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
-
-    def type_leverage(self, leverage: object) -> None:
-        """Type into the number field, as a person does; no Enter."""
-        self.field.click()
-        self.page.keyboard.press("Control+a")
-        self.page.keyboard.type(str(leverage))
-
-    def wait_for_leverage(self, leverage: int) -> None:
-        self.page.wait_for_selector(f'.leverage-panel[data-leverage="{leverage}"]')
-
-    def wait_for_state(self, state: str) -> None:
-        self.page.wait_for_selector(f'.leverage-panel[data-state="{state}"]')
-
-    def pick(self, symbol: str) -> None:
-        box = self.page.locator(".leverage-picker input")
-        box.fill(symbol)
-        box.press("Enter")
-
-
-def run_cell(notebook: Any, place: int) -> None:
-    """Run one cell without waiting for it."""
-    notebook.page.locator(".jp-CodeCell .cm-content").nth(place).click()
-    notebook.command("notebook:run-cell")
-
-
-def keep_busy(notebook: Any, place: int) -> None:
-    """Run a cell that takes a while, and wait until it is running: the kernel is briefly busy for other reasons too."""
-    run_cell(notebook, place)
-    notebook.page.wait_for_function(
-        "place => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[place].textContent.includes('*')", arg=place
-    )
-
-
-def output_of(notebook: Any, place: int) -> str:
-    """The text of a cell's output."""
-    return notebook.page.locator(".jp-CodeCell").nth(place).locator(".jp-OutputArea-output").inner_text()
 
 
 def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
@@ -115,11 +59,7 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     notebook.page.keyboard.press("ArrowLeft")
     panel.wait_for_leverage(149)
 
-    notebook.command("docmanager:save")
-    saved = notebook.lab.root / notebook.name
-    deadline = time.monotonic() + 10
-    while "BTCUSDT is at 75x" not in saved.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    saved = notebook.save("BTCUSDT is at 75x")
     twins = [
         output["data"]["text/html"]
         for output in nbformat.read(saved, 4).cells[1].outputs
@@ -134,8 +74,7 @@ def test_reopened_notebook_shows_the_twin(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     PanelPage(notebook)
-    notebook.command("docmanager:save")
-    notebook.page.wait_for_timeout(500)
+    notebook.save("BTCUSDT is at 20x")
     notebook.command("kernelmenu:shutdown")
     notebook.page.wait_for_timeout(500)
     notebook.page.goto(notebook.lab.url(notebook.name))

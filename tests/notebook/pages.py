@@ -1,0 +1,258 @@
+"""A running JupyterLab, and what a person sees of it and can do with it: notebook pages, the panel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
+LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
+SHOW = "panel = %leverage BTCUSDT\npanel"
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str | None:
+    """Where a Chromium or Chrome is on this machine."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def launch() -> Iterator[Any]:
+    """A Chromium, as Playwright drives it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
+        yield browser
+        browser.close()
+
+
+class JupyterServer:
+    """A Jupyter program that serves the notebooks of ``root``, and keeps all it writes beside that folder."""
+
+    arguments: tuple[str, ...] = ()
+    answers_at = "/"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        own = {name: str(root.parent / name.lower()) for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+        config = root.parent / "config"
+        settings = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True, exist_ok=True)
+        quiet = {"fetchNews": "false", "checkForUpdates": False}
+        (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        environment = {
+            **os.environ,
+            **own,
+            "JUPYTER_CONFIG_DIR": str(config),
+            "JUPYTERLAB_SETTINGS_DIR": str(config / "lab" / "user-settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(root.parent / "workspaces"),
+            "IPYTHONDIR": str(root.parent / "ipython"),
+            "XDG_DATA_HOME": str(root.parent / "data"),  # no test writes into a person's own journal
+        }
+        command = [sys.executable, "-m", *(word.format(port=self.port, root=root) for word in self.arguments)]
+        self.log = root.parent / f"{type(self).__name__.lower()}.log"
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.answers_at}", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError(f"{self.arguments[0]} did not start:\n{self.log.read_text()[-2000:]}")
+
+    def write(self, name: str, cells: list[str]) -> None:
+        """Put a notebook of code cells into its folder."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.root / name)
+
+    def stop(self) -> None:
+        """End the server and its kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+class Lab(JupyterServer):
+    """A running JupyterLab."""
+
+    arguments = (
+        "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port={port}",
+        "--ServerApp.port_retries=0", "--ServerApp.root_dir={root}", "--IdentityProvider.token=",
+        "--expose-app-in-browser", "--LabApp.extension_manager=readonly",
+    )  # fmt: skip
+    answers_at = "/api"
+
+    def url(self, name: str) -> str:
+        """Where it shows a notebook, in a workspace of its own."""
+        return f"http://127.0.0.1:{self.port}/lab/workspaces/{Path(name).stem}/tree/{name}?reset"
+
+
+class Voila(JupyterServer):
+    """A running voila: notebooks as pages without code."""
+
+    arguments = ("voila", "--no-browser", "--port={port}", "--Voila.ip=127.0.0.1", "{root}")
+
+    def url(self, name: str) -> str:
+        """Where it runs a notebook."""
+        return f"http://127.0.0.1:{self.port}/voila/render/{name}"
+
+
+class NotebookPage:
+    """A notebook open in the browser."""
+
+    def __init__(self, lab: Lab, page: Any, name: str) -> None:
+        self.lab, self.page, self.name = lab, page, name
+        page.set_default_timeout(30_000)
+        self.open(name)
+
+    def open(self, name: str) -> None:
+        """Show another notebook of the folder instead."""
+        self.name = name
+        self.page.goto(self.lab.url(name))
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self, status: str = "idle") -> None:
+        """Wait for the kernel itself: the toolbar's word comes before the kernel can run anything."""
+        self.page.wait_for_function(
+            """status => {
+                const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
+                return kernel && kernel.connectionStatus === 'connected' && kernel.status === status;
+            }""",
+            arg=status,
+        )
+
+    def command(self, name: str) -> None:
+        """Give JupyterLab a command, without awaiting it in the page."""
+        self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def run_all(self) -> None:
+        """Run every cell and wait until the kernel is idle again."""
+        self.command("notebook:run-all-cells")
+        self.wait_for_all()
+
+    def wait_for_all(self, count: int | None = None) -> None:
+        """Wait until all cells, or the first so many, have run and the kernel is idle again."""
+        self.page.wait_for_function(
+            """count => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].slice(0, count ?? undefined)
+                     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))""",
+            arg=count,
+        )
+        self.wait_for_kernel()
+
+    def save(self, containing: str) -> Path:
+        """Save the notebook, and wait until its file holds a text."""
+        self.command("docmanager:save")
+        saved: Path = self.lab.root / self.name
+        deadline = time.monotonic() + 10
+        while containing not in saved.read_text(encoding="utf-8") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return saved
+
+    def shoot(self, name: str) -> None:
+        """Keep a screenshot for a person to look at."""
+        self.page.screenshot(path=self.screenshot(name))
+
+    def screenshot(self, name: str) -> Path:
+        """Where the screenshot of this name is kept."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        return SCREENSHOTS / f"{name}.png"
+
+
+class PanelPage:
+    """What a person sees of the panel, and what they can do with it."""
+
+    def __init__(self, notebook: NotebookPage) -> None:
+        self._find(notebook.page)
+
+    @classmethod
+    def on(cls, page: Any) -> PanelPage:
+        """The panel on a page that is no notebook."""
+        panel = cls.__new__(cls)
+        panel._find(page)
+        return panel
+
+    def _find(self, page: Any) -> None:
+        self.page = page
+        self.root = self.page.locator(".leverage-panel")
+        self.root.locator(".leverage-chart svg").wait_for()
+        self.handle = self.page.locator(".leverage-slider .noUi-handle")
+        self.field = self.root.locator(".leverage-field")
+        self.apply = self.root.locator(".leverage-apply")
+        self.message = self.root.locator(".leverage-messages")
+
+    def figure(self, place: int) -> str:
+        return self.root.locator(".leverage-figure-value").nth(place).inner_text()
+
+    def marker_x(self) -> float:
+        return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
+
+    def type_leverage(self, leverage: object) -> None:
+        """Type into the number field, as a person does; no Enter."""
+        self.field.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(str(leverage))
+
+    def wait_for_leverage(self, leverage: int) -> None:
+        self.page.wait_for_selector(f'.leverage-panel[data-leverage="{leverage}"]')
+
+    def wait_for_state(self, state: str) -> None:
+        self.page.wait_for_selector(f'.leverage-panel[data-state="{state}"]')
+
+    def pick(self, symbol: str) -> None:
+        box = self.page.locator(".leverage-picker input")
+        box.fill(symbol)
+        box.press("Enter")
+
+
+def run_cell(notebook: Any, place: int) -> None:
+    """Run one cell without waiting for it."""
+    notebook.page.locator(".jp-CodeCell .cm-content").nth(place).click()
+    notebook.command("notebook:run-cell")
+
+
+def keep_busy(notebook: Any, place: int) -> None:
+    """Run a cell that takes a while, and wait until it is running: the kernel is briefly busy for other reasons too."""
+    run_cell(notebook, place)
+    notebook.page.wait_for_function(
+        "place => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[place].textContent.includes('*')", arg=place
+    )
+
+
+def output_of(notebook: Any, place: int) -> str:
+    """The text of a cell's output."""
+    return notebook.page.locator(".jp-CodeCell").nth(place).locator(".jp-OutputArea-output").inner_text()

@@ -1,0 +1,275 @@
+"""What surrounds the panel: the quickstart, keys and screen readers, themes, widths, exports, voila."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.notebook.pages import LOAD, SHOW, PanelPage, Voila, keep_busy, run_cell
+
+pytestmark = pytest.mark.browser
+
+LEGIBILITY = (Path(__file__).parent / "legibility.js").read_text(encoding="utf-8")
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+
+# An account that the exchange keeps at 20x, as it does in its first weeks.
+YOUNG = """
+from leverage_nb.connecting import default_simulator
+from leverage_nb.simulator.account import Refused
+young = default_simulator().exchange.account
+accept = young.set_leverage
+
+def refuse_above_20(name, leverage):
+    if leverage > 20:
+        words = "You can start trading with more than 20x leverage by 2027-01-29 01:34 (UTC), because higher leverage "
+        raise Refused(400, -4300, words + "is available 30 days after Futures account registration.")
+    return accept(name, leverage)
+
+young.set_leverage = refuse_above_20
+"""
+
+
+def read_contrasts(page: Any, root: str) -> dict[str, float]:
+    """The contrast of every text below the elements that a selector names."""
+    script = (
+        f"root => {{ const measure = {LEGIBILITY}; return [...document.querySelectorAll(root)].flatMap(measure); }}"
+    )
+    return {f"{text['text']} ({text['where']})": text["contrast"] for text in page.evaluate(script, root)}
+
+
+def faint(contrasts: dict[str, float]) -> dict[str, float]:
+    """The texts that not everybody can read: less than 4.5:1 (WCAG 2, AA)."""
+    assert len(contrasts) > 20
+    return {text: round(contrast, 2) for text, contrast in contrasts.items() if contrast < 4.5}
+
+
+def focused(page: Any) -> str:
+    """What a screen reader says of the element that has the focus, as "role name"."""
+    page.evaluate("() => document.activeElement.setAttribute('data-focused', '')")
+    said = page.locator("[data-focused]").aria_snapshot().splitlines()[0]
+    page.evaluate("() => document.activeElement.removeAttribute('data-focused')")
+    return str(said).removeprefix("- ").strip("'")
+
+
+def test_the_quickstart_from_top_to_bottom(open_notebook: Any, lab: Any) -> None:
+    """The quickstart runs through in JupyterLab, its panel is alive, and Tab offers symbols and tier edges."""
+    notebook = open_notebook([LOAD])
+    shutil.copy(ROOT / "notebooks" / "01_quickstart.ipynb", lab.root / "quickstart.ipynb")
+    notebook.open("quickstart.ipynb")
+    notebook.run_all()
+    page = notebook.page
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    panel = PanelPage(notebook)
+    panel.type_leverage(30)
+    panel.apply.click()
+    panel.wait_for_state("done")
+    notebook.shoot("quickstart")
+    notebook.command("notebook:insert-cell-below")
+    editor = page.locator(".jp-Notebook .jp-mod-active .cm-content")
+
+    offers = page.locator(".jp-Completer-match")
+    for typed, offered, completed in (
+        ("ET", ["ETHBTC", "ETHUSDT"], "%leverage ETHUSDT"),
+        ("ETHUSDT 7", ["75"], "%leverage ETHUSDT 75"),
+        ("--ven", ["--venue"], "%leverage --venue"),
+    ):
+        editor.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.type(f"%leverage {typed}")
+        page.keyboard.press("Tab")
+        offers.filter(has_text=offered[-1]).wait_for()
+        assert offers.all_inner_texts() == offered
+        notebook.shoot("completion")
+        offers.last.click()
+        editor.filter(has_text=completed).wait_for()
+
+
+def test_the_keyboard_reaches_everything(open_notebook: Any) -> None:
+    """Tab comes by every control, each says what it is, and a change is made and undone without a mouse."""
+    notebook = open_notebook([LOAD, SHOW])
+    notebook.run_all()
+    panel, page = PanelPage(notebook), notebook.page
+    page.locator(".leverage-picker input").focus()
+    said = [focused(page)]
+    while not said[-1].startswith('button "Reload"') and len(said) < 12:
+        page.keyboard.press("Tab")
+        said.append(focused(page))
+    assert [words.split(":")[0].removesuffix(" [expanded]") for words in said] == [
+        'combobox "symbol"',
+        'slider "leverage of BTCUSDT, 1 to 150"',
+        'spinbutton "leverage of BTCUSDT, 1 to 150"',
+        'button "◂ tier"',
+        'button "tier ▸"',
+        'textbox "what-if notional"',
+        'button "Reload"',  # Apply is not armed: nothing is chosen yet
+    ]
+    assert panel.root.get_attribute("aria-label") == "SIMULATOR BTCUSDT"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")  # tier ▸
+    panel.wait_for_leverage(25)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert focused(page) == 'button "Apply: BTCUSDT 20x → 25x"'
+    page.keyboard.press("Enter")
+    panel.wait_for_state("done")
+    assert (
+        "BTCUSDT 20x → 25x" in page.get_by_role("status").filter(has_text="SIMULATOR").or_(panel.message).inner_text()
+    )
+    undo = panel.root.get_by_role("button", name="Undo: BTCUSDT 25x → 20x")
+    undo.focus()
+    notebook.shoot("panel-undo")
+    page.keyboard.press("Space")
+    panel.wait_for_leverage(20)
+    panel.wait_for_state("done")
+    assert "BTCUSDT 25x → 20x" in panel.message.inner_text()
+    assert undo.is_hidden()
+
+
+def test_drag_and_keys_while_the_kernel_sleeps(open_notebook: Any) -> None:
+    """With the kernel asleep marker and figures follow the mouse and the arrow keys on the slider."""
+    notebook = open_notebook([LOAD + "\nwaits = iter([0, 6])", SHOW, "time.sleep(next(waits))"])
+    notebook.run_all()
+    panel, page = PanelPage(notebook), notebook.page
+    keep_busy(notebook, 2)
+    box = panel.handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    places = []
+    for step in range(1, 6):
+        page.mouse.move(box["x"] + 40 * step, box["y"] + box["height"] / 2)
+        places.append((panel.marker_x(), panel.field.input_value(), panel.figure(0)))
+    page.mouse.up()
+    assert [x for x, _, _ in places] == sorted({x for x, _, _ in places})
+    assert len({leverage for _, leverage, _ in places}) == 5
+    assert len({figure for _, _, figure in places}) >= 3
+    before = int(panel.field.input_value())
+    panel.handle.focus()
+    page.keyboard.press("ArrowLeft")
+    assert panel.field.input_value() == str(before - 1)
+    assert panel.marker_x() < places[-1][0]
+    notebook.wait_for_kernel("busy")
+
+
+def test_every_text_can_be_read_in_every_theme(open_notebook: Any) -> None:
+    """In light, dark and high contrast every text of panel, cards, tables and errors has at least 4.5:1."""
+    cells = [
+        LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25 -n", "%leverage BTCUSDT 22", "%leverage BTCUSTD 10",
+        "%leverage ETHUSDT 5 --force", "%%leverage -n\nBTCUSDT 10\nETHUSDT max", "lev.connect('testnet')",
+        "from IPython.display import HTML; HTML(panel._twin_bundle()['text/html'])",
+    ]  # fmt: skip
+    notebook = open_notebook(cells)
+    for place in range(len(cells)):  # errors stop "run all"
+        run_cell(notebook, place)
+        notebook.wait_for_all(place + 1)
+    panel, page = PanelPage(notebook), notebook.page
+    for theme in THEMES:
+        page.evaluate("name => { jupyterapp.commands.execute('apputils:change-theme', { theme: name }); }", theme)
+        page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
+        page.wait_for_timeout(300)  # colours fade over
+        outputs = ".jp-OutputArea-output"
+        panel.type_leverage(10)
+        panel.wait_for_leverage(10)
+        assert faint(read_contrasts(page, outputs)) == {}, theme
+        panel.apply.click()
+        panel.wait_for_state("done")
+        assert faint(read_contrasts(page, ".leverage-panel")) == {}, theme
+        panel.type_leverage(150)
+        panel.wait_for_leverage(150)
+        assert faint(read_contrasts(page, ".leverage-panel")) == {}, theme
+        notebook.shoot(f"theme-{theme.removeprefix('JupyterLab ').lower().replace(' ', '-')}")
+        panel.type_leverage(22)
+        panel.apply.click()
+        panel.wait_for_state("done")
+        panel.type_leverage(0)
+        assert faint(read_contrasts(page, ".leverage-panel")) == {}, theme
+
+
+def test_a_refusal_of_the_exchange(open_notebook: Any) -> None:
+    """A refusal that nobody could predict shows code, words, meaning and when it lifts; the slider then ends there."""
+    notebook = open_notebook([LOAD + YOUNG, SHOW])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    panel.type_leverage(50)
+    panel.apply.click()
+    panel.wait_for_state("failed")
+    text = panel.message.inner_text()
+    assert "more than 20x leverage by 2027-01-29 01:34 (UTC)" in text
+    assert "(-4300)" in text
+    assert "The account is too young for more than 20x." in text
+    assert "It lifts on 2027-01-29" in text
+    assert "now 20x" in panel.root.locator(".leverage-current").inner_text()
+    panel.wait_for_leverage(20)
+    assert panel.handle.get_attribute("aria-valuemax") == "20.0"
+    notebook.shoot("panel-refused")
+
+
+def test_a_narrow_window(open_notebook: Any) -> None:
+    """At the width of a phone nothing is cut off: all wraps, and the chart alone scrolls."""
+    notebook = open_notebook([LOAD, SHOW, "%leverage"])
+    notebook.run_all()
+    panel, page = PanelPage(notebook), notebook.page
+    notebook.command("application:toggle-left-area")
+    page.set_viewport_size({"width": 400, "height": 1300})
+    panel.type_leverage(10)
+    panel.apply.click()
+    panel.wait_for_state("done")
+    page.wait_for_function("() => document.querySelector('.leverage-panel').getBoundingClientRect().right <= 400")
+    beyond = page.evaluate(
+        """() => [...document.querySelectorAll('.leverage-panel *, .leverage-card *, .leverage-slider *')]
+            .filter(node => !node.closest('svg') && node.checkVisibility() && !node.closest('.noUi-base'))
+            .filter(node => node.getBoundingClientRect().right > 400).map(node => node.className)"""
+    )
+    assert beyond == []
+    notebook.shoot("panel-narrow")
+
+
+def test_an_exported_page_is_readable(open_notebook: Any, tmp_path: Path) -> None:
+    """As HTML, without kernel or network, a notebook shows the panel's chart, setting and tiers, and every card."""
+    notebook = open_notebook([LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25"])
+    notebook.run_all()
+    PanelPage(notebook)
+    saved = notebook.save("BTCUSDT is at 25x")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(saved), "--output-dir", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    page = notebook.page.context.new_page()
+    page.goto((tmp_path / saved.with_suffix(".html").name).as_uri())
+    twin = page.locator(".leverage-twin")
+    assert twin.is_visible()
+    assert twin.locator("svg").is_visible()
+    assert "BTCUSDT is at 25x" in twin.inner_text()
+    assert "1,800,000,000" in twin.inner_text()
+    whole = page.locator("body").inner_text()
+    assert "BTCUSDT 20x → 25x" in whole
+    assert "Error displaying widget" not in whole
+    assert "LeveragePanel(" not in whole
+    assert faint(read_contrasts(page, ".leverage-twin, .leverage-card")) == {}
+    page.screenshot(path=notebook.screenshot("exported"), full_page=True)
+
+
+def test_the_panel_works_under_voila(chromium: Any, tmp_path: Path) -> None:
+    """As a page without code the panel changes leverage too."""
+    root = tmp_path / "served" / "notebooks"
+    root.mkdir(parents=True)
+    voila = Voila(root)
+    try:
+        voila.write("panel.ipynb", [LOAD, "%leverage BTCUSDT"])
+        page = chromium.new_page(viewport={"width": 1000, "height": 700})
+        page.goto(voila.url("panel.ipynb"))
+        panel = PanelPage.on(page)
+        panel.type_leverage(75)
+        panel.wait_for_leverage(75)
+        panel.apply.click()
+        panel.wait_for_state("done")
+        assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
+        assert faint(read_contrasts(page, "body")) == {}
+        page.close()
+    finally:
+        voila.stop()
