@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Frame = TypeVar("Frame", bound="pd.DataFrame")
 Tone = Literal["plain", "good", "warn", "bad"]
 
 VENUE_LABELS = {"simulator": "SIMULATOR", "testnet": "TESTNET", "mainnet": "MAINNET"}
@@ -152,7 +156,7 @@ def table(caption: str, header: Iterable[str], rows: Iterable[Iterable[str]]) ->
 
 
 def short(value: float) -> str:
-    """A round figure as traders write it: ``300k``, ``1.8B``, ``0.005``; at most three digits after it.
+    """A round figure as traders write it, with six significant digits: ``300k``, ``1.8B``, ``0.005``.
 
     >>> [short(x) for x in (0, 5, 300_000, 1.8e9, 12_500_000, 0.045)]
     ['0', '5', '300k', '1.8B', '12.5M', '0.045']
@@ -179,8 +183,15 @@ def amount(value: float, asset: str = "") -> str:
 
 
 def price(value: float) -> str:
-    """A price with six significant digits, or its cents: ``45,180.72``, ``0.0218700``."""
-    return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
+    """A price with six significant digits, or its cents: ``45,180.72``, ``84,000``, ``0.02187``."""
+    return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def mark(frame: Frame, venue: str, account: str) -> Frame:
+    """Name the venue in the corner of a DataFrame, and venue and account in its ``attrs``; the same frame."""
+    frame.columns.name = label(venue)
+    frame.attrs |= {"venue": venue, "account": account}
+    return frame
 
 
 def moment(when: datetime) -> str:

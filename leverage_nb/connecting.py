@@ -54,13 +54,14 @@ def connect(
     recv_window: int = 5000,
     weight_share: float = 0.5,
 ) -> Account:
-    """Open an account. ``%leverage`` uses the account connected last on its venue.
+    """Open an account. ``%leverage`` uses the account connected last on its venue and profile.
 
     Nothing is asked of the exchange until the account is used.
 
     Args:
         venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
-        profile: What you call a sub-account; its key is looked for, and bound to the account, under this name.
+        profile: What you call a sub-account, in letters of any size, digits and underscores; its key is looked for, and
+            bound to the account, under this name.
         api_key: With ``api_secret`` or ``private_key``; else the environment: ``LEVERAGE_NB_TESTNET_API_KEY`` and
             ``LEVERAGE_NB_TESTNET_API_SECRET`` (or ``..._PRIVATE_KEY``), likewise ``..._MAINNET_...``, with a profile
             ``..._MAINNET_SUB1_API_KEY``; else the keyring, where ``%leverage --login`` stores it.
@@ -79,12 +80,18 @@ def connect(
         weight_share: The part of the exchange's rate limit that all accounts of this process at one address may use
             together; the strictest that is open holds. The rest is for your other programs.
 
+    Returns:
+        The account.
+
     Raises:
         CredentialsMissing: No key for this venue.
         Mistake: An argument that cannot be.
     """
     given = credentials or Credentials(api_key, api_secret, private_key, private_key_password)
+    twice = credentials is not None and (api_key or api_secret or private_key or private_key_password)
     del api_key, api_secret, private_key, private_key_password  # a verbose traceback prints what a frame still holds
+    if twice:
+        raise Mistake("connect() takes credentials=, or a key in parts: not both.")
     account = open_account(
         venue,
         profile=profile,
@@ -165,6 +172,13 @@ def current(venue: str | None = None, profile: str | None = None) -> Account:
     Args:
         venue: Look at another venue's, without switching to it.
         profile: Look at another profile's; the one in use when both are None.
+
+    Returns:
+        The account.
+
+    Raises:
+        CredentialsMissing: There is no key for it.
+        Mistake: There is no such venue, or a profile cannot be called so.
     """
     with _registry_lock:
         chosen = _current_profile if venue is None and profile is None else check_profile(profile)

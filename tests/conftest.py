@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees keys, proxies or a debug switch of the machine it runs on."""
-    for venue in ("TESTNET", "MAINNET", "SIMULATOR"):
-        for part in ("KEY", "SECRET"):
-            monkeypatch.delenv(f"LEVERAGE_NB_{venue}_API_{part}", raising=False)
-    for name in ("LEVERAGE_NB_DEBUG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    for name in list(os.environ):
+        if name.startswith("LEVERAGE_NB_") or name.upper() in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}:
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from leverage_nb.errors import (
     UnknownSymbol,
 )
 from leverage_nb.exchange import snapshot
+from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -317,3 +318,29 @@ def test_a_gateway_that_ignores_the_symbol_is_seen_through(account: Account, mon
     read = client.read
     monkeypatch.setattr(client, "read", lambda path, parameters=(), **more: read(path, **more))
     assert account.brackets("SOLUSDT").equals(account.brackets().loc["SOLUSDT"])
+
+
+def test_symbols_named_twice_or_alone(account: Account) -> None:
+    """A symbol named twice has its rows once; one symbol need not stand in a list; any spelling finds its asset."""
+    assert len(account.brackets(["BTCUSDT", "btcusdt"])) == 12
+    assert account.settings("btcusdt").index.tolist() == ["BTCUSDT"]
+    assert account.margin_asset("btc/usdt") == "USDT"
+
+
+def test_a_dead_exchange_is_not_sent_with_or_without_tiers(simulator: Simulator) -> None:
+    """A preview that cannot be made is ChangeNotSent with a record, whether or not tiers had been read before."""
+    cold, warm = connect_to(simulator, timeout=0.5), connect_to(simulator, timeout=0.5)
+    warm.tiers("BTCUSDT")
+    simulator.close()
+    for account in (cold, warm):
+        with pytest.raises(ChangeNotSent) as caught:
+            account.preview("btcusdt", 10)
+        assert caught.value.change is not None
+        assert (caught.value.change.symbol, caught.value.change.status) == ("BTCUSDT", "not_sent")
+        assert account.margin_asset("ETHBTC") == ""
+
+
+def test_a_key_comes_in_one_way() -> None:
+    """A key given twice is a mistake: neither is dropped without a word."""
+    with pytest.raises(Mistake, match="not both"):
+        connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)

@@ -54,7 +54,7 @@ OVERLOAD_PAUSES = (0.2, 0.4, 0.8)
 
 
 @dataclass(frozen=True)
-class Order:
+class ChangeRequest:
     """A change that is asked for.
 
     Attributes:
@@ -79,7 +79,7 @@ class Order:
 def change_leverage(
     client: RestClient,
     journal: Journal,
-    order: Order,
+    request: ChangeRequest,
     *,
     setting: LeverageSetting | None = None,
     progress: Progress | None = None,
@@ -90,7 +90,7 @@ def change_leverage(
     Args:
         client: Where, and with whose key.
         journal: Where it is written down before it leaves.
-        order: What is asked for.
+        request: What is asked for.
         setting: The setting before, where it has just been read.
         progress: Told what is awaited, and until when, where no definite answer came.
         heard: The last event of each symbol, kept up to date while the account is watched.
@@ -103,15 +103,15 @@ def change_leverage(
             ``.change``.
         ChangeInterrupted: Ctrl-C; the journal holds the attempt open.
     """
-    symbol, leverage = order.symbol, order.leverage
+    symbol, leverage = request.symbol, request.leverage
     failure: LeverageError
-    change = _asked(client, order)
+    change = _asked(client, request)
     try:
         last = journal.last(client.venue.rest_url, client.identity, symbol)
         if last is not None and last.is_open:
             _clear_way(client, journal, last, progress)
             setting = None  # what was read before may be over
-        setting = setting or read_setting(client, symbol, order.margin_asset)
+        setting = setting or read_setting(client, symbol, request.margin_asset)
         if last is not None and not last.is_open:
             look_again(journal, [last], {symbol: setting})
     except LeverageError as exc:
@@ -119,7 +119,7 @@ def change_leverage(
     else:
         change = replace(change, before=setting.leverage)
         if setting.leverage != leverage:
-            return _carry_out(client, journal, order, change, progress, {} if heard is None else heard)
+            return _carry_out(client, journal, request, change, progress, {} if heard is None else heard)
         return replace(
             change,
             after=leverage,
@@ -133,24 +133,24 @@ def change_leverage(
 
 def not_sent(client: RestClient, symbol: str, leverage: int, failure: LeverageError) -> LeverageError:
     """The error for a change that ``failure`` stopped before its setting was even read."""
-    change = _asked(client, Order(symbol, leverage))
+    change = _asked(client, ChangeRequest(symbol, leverage))
     return _ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
 
 
-def _asked(client: RestClient, order: Order) -> LeverageChange:
+def _asked(client: RestClient, request: ChangeRequest) -> LeverageChange:
     """The record of a change of which nothing has left yet."""
     return LeverageChange(
         venue=client.venue.name,
         account=client.account,
-        symbol=order.symbol,
+        symbol=request.symbol,
         before=None,
         after=None,
-        requested=order.leverage,
+        requested=request.leverage,
         max_notional=None,
         status="not_sent",
         sent_at=None,
-        margin_asset=order.margin_asset,
-        effects=order.effects,
+        margin_asset=request.margin_asset,
+        effects=request.effects,
     )
 
 
@@ -191,7 +191,7 @@ def _still_open(earlier: Attempt) -> str:
 def _carry_out(
     client: RestClient,
     journal: Journal,
-    order: Order,
+    request: ChangeRequest,
     change: LeverageChange,
     progress: Progress | None,
     heard: Mapping[str, LeverageEvent],
@@ -199,7 +199,7 @@ def _carry_out(
     """Attempt it; an interrupt from here on tells what the journal holds of it."""
     begun: list[Attempt] = []
     with suppress(KeyboardInterrupt):
-        return _attempt_until_certain(client, journal, order, change, progress, begun, heard)
+        return _attempt_until_certain(client, journal, request, change, progress, begun, heard)
     raise _interrupted(journal, change, begun)
 
 
@@ -210,7 +210,7 @@ def _interrupted(journal: Journal, change: LeverageChange, begun: list[Attempt])
     attempt = begun[-1]
     with suppress(JournalUnusable):
         attempt = journal.last(attempt.address, attempt.account, attempt.symbol) or attempt
-    made = replace(attempt.change, effects=change.effects)
+    made = replace(attempt.change, account=change.account, effects=change.effects)
     if attempt.is_open:
         made = replace(made, status="unknown", note="interrupted")
         return ChangeInterrupted(f"Interrupted. {_open_question(made)}", _look(made), made)
@@ -220,7 +220,7 @@ def _interrupted(journal: Journal, change: LeverageChange, begun: list[Attempt])
 def _attempt_until_certain(
     client: RestClient,
     journal: Journal,
-    order: Order,
+    request: ChangeRequest,
     change: LeverageChange,
     progress: Progress | None,
     begun: list[Attempt],
@@ -232,12 +232,12 @@ def _attempt_until_certain(
     refused: tuple[Attempt, LeverageError | None] | None = None
     while True:
         try:
-            attempt, failure = _attempt(client, journal, order, change, begun)
+            attempt, failure = _attempt(client, journal, request, change, begun)
         except ChangeNotSent as exc:
             if refused is None:
                 raise
             attempt, failure = refused[0], _with_more(refused[1], f"Another attempt did not leave: {exc.message}")
-            return _ending(replace(attempt.change, account=client.account, effects=order.effects), failure)
+            return _ending(replace(attempt.change, account=client.account, effects=request.effects), failure)
         overloaded = failure is not None and (failure.http_status == 503 or failure.code == -1008)
         late = failure is not None and failure.code == -1021
         if attempt.status == "refused":
@@ -248,9 +248,9 @@ def _attempt_until_certain(
         if attempt.status == "refused" and overloaded and (pause := next(pauses, None)) is not None:
             time.sleep(pause)
             continue
-        if attempt.is_open and order.settles:
+        if attempt.is_open and request.settles:
             [attempt] = settle(client, journal, [attempt], progress=progress, heard=heard)
-        return _ending(replace(attempt.change, account=client.account, effects=order.effects), failure)
+        return _ending(replace(attempt.change, account=client.account, effects=request.effects), failure)
 
 
 def _with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
@@ -261,7 +261,7 @@ def _with_more(failure: LeverageError | None, text: str) -> LeverageError | None
 
 
 def _attempt(
-    client: RestClient, journal: Journal, order: Order, change: LeverageChange, begun: list[Attempt]
+    client: RestClient, journal: Journal, request: ChangeRequest, change: LeverageChange, begun: list[Attempt]
 ) -> tuple[Attempt, LeverageError | None]:
     """Write it down, send it, and write down what was answered; with the failure, where that is no success."""
     draft = Attempt(
@@ -270,15 +270,15 @@ def _attempt(
         venue=client.venue.name,
         address=client.venue.rest_url,
         account=client.identity,
-        symbol=order.symbol,
-        margin_asset=order.margin_asset,
+        symbol=request.symbol,
+        margin_asset=request.margin_asset,
         before=change.before or 0,
-        requested=order.leverage,
+        requested=request.leverage,
         timestamp_ms=0,
         recv_window_ms=client.recv_window,
         process="",
-        undoes=order.undoes,
-        plan=order.plan,
+        undoes=request.undoes,
+        plan=request.plan,
     )
     count = len(begun)
 
@@ -289,14 +289,14 @@ def _attempt(
     answer: Answer | None = None
     failure: LeverageError
     try:
-        answer = client.post(PATH, [("symbol", order.symbol), ("leverage", order.leverage)], stamp)
+        answer = client.post(PATH, [("symbol", request.symbol), ("leverage", request.leverage)], stamp)
     except (NotConnected, NoAnswer, RateLimited, JournalUnusable) as exc:
         failure = exc
     except StillOpenError as exc:
         until = deadline(client, [exc.attempt])
         failure = Mistake(f"{_still_open(exc.attempt)} until {clock_time(until)}.", hint="Try again after that.")
     if answer is not None:
-        finding, told = _classify(client, order, answer)
+        finding, told = _classify(client, request, answer)
         # What is not definite says nothing against what another has found out meanwhile.
         return write(journal, begun[-1], finding, unless_closed=not finding.closes), told
     if len(begun) > count and isinstance(failure, NoAnswer):
@@ -304,15 +304,15 @@ def _attempt(
         return write(journal, begun[-1], finding, unless_closed=True), failure
     if len(begun) > count:
         finding = Finding(_now(), "not sent", "not_sent", closes=True, note=failure.message)
-        change = write(journal, begun[-1], finding).change
-    text = f"{order.symbol} was not changed: nothing was sent."
-    raise _ended(ChangeNotSent, replace(change, effects=order.effects), text, failure)
+        change = replace(write(journal, begun[-1], finding).change, account=client.account)
+    text = f"{request.symbol} was not changed: nothing was sent."
+    raise _ended(ChangeNotSent, replace(change, effects=request.effects), text, failure)
 
 
-def _classify(client: RestClient, order: Order, answer: Answer) -> tuple[Finding, LeverageError | None]:
+def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> tuple[Finding, LeverageError | None]:
     """What an answer says of the attempt, and the failure in words where that is no success."""
     told = _told(answer) if answer.status == 200 else None
-    if told is not None and (told.symbol, told.leverage) == (order.symbol, order.leverage):
+    if told is not None and (told.symbol, told.leverage) == (request.symbol, request.leverage):
         cap = told.max_notional_value
         finding = Finding(_now(), "answer", "applied", closes=True, leverage=told.leverage, max_notional=cap)
         return replace(finding, http_status=200), None
@@ -321,7 +321,7 @@ def _classify(client: RestClient, order: Order, answer: Answer) -> tuple[Finding
     if answer.status == 200 and failure.code is None:
         says = messages.describe(answer.body) if told is None else f"it names {told.symbol} at {told.leverage}x"
         failure = UnexpectedAnswer(
-            f"{client.venue.speaker} answered, but did not confirm {order.symbol} at {order.leverage}x: {says}.",
+            f"{client.venue.speaker} answered, but did not confirm {request.symbol} at {request.leverage}x: {says}.",
             http_status=200,
         )
     finding = Finding(

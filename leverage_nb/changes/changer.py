@@ -1,22 +1,23 @@
-"""Changer: makes the changes of one account, and keeps what follows from them: record, limits met, listeners."""
+"""Changer: makes the changes of one account, and keeps what follows from them: limits met, events heard, listeners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from weakref import WeakMethod
 
-from leverage_nb.changes.attempt import Order, change_leverage, not_sent
+from leverage_nb.changes.attempt import ChangeRequest, change_leverage, not_sent
 from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Guard, MetLimits
 from leverage_nb.changes.record import LeverageChange
-from leverage_nb.changes.settle import Progress, deadline_ms, look_again, settle
+from leverage_nb.changes.settle import Progress
 from leverage_nb.errors import JournalUnusable, LeverageError, LeverageRefused, Mistake
 from leverage_nb.exchange.events import Event, LeverageEvent
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_alias, read_settings
+from leverage_nb.exchange.snapshot import read_alias
 from leverage_nb.risk.state import LeverageSetting
 
 
@@ -47,25 +48,25 @@ class Changer:
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
     def change(
-        self, order: Order, setting: LeverageSetting | None = None, progress: Progress | None = None
+        self, request: ChangeRequest, setting: LeverageSetting | None = None, progress: Progress | None = None
     ) -> LeverageChange:
         """Make a change: see :func:`leverage_nb.changes.attempt.change_leverage`.
 
         Raises:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With the record.
         """
-        self.check_guard(order.symbol, order.leverage)
-        self._check_profile(order)
+        self.check_guard(request.symbol, request.leverage)
+        self._check_profile(request)
         self.changed_at = datetime.now().astimezone()
         try:
             change = change_leverage(
-                self._client, self.journal, order, setting=setting, progress=progress, heard=self.heard
+                self._client, self.journal, request, setting=setting, progress=progress, heard=self.heard
             )
         except LeverageRefused as refused:
-            self.met_limits.remember(order.symbol, refused)
+            self.met_limits.remember(request.symbol, refused)
             raise
         if change.status == "applied":
-            self.met_limits.forget_below(order.symbol, order.leverage)
+            self.met_limits.forget_below(request.symbol, request.leverage)
         self.tell(change)
         return change
 
@@ -75,12 +76,11 @@ class Changer:
         Raises:
             ChangeNotSent: The leverage is above it.
         """
-        limit = self.guard.limit()
-        if limit is not None and leverage > limit[0]:
-            stop = Mistake(f"The guard stops above {limit[0]}x ({limit[1]}).", hint="Raise max_leverage to go higher.")
+        if reason := self.guard.stops(leverage):
+            stop = Mistake(reason, hint="Raise max_leverage to go higher.")
             raise not_sent(self._client, symbol, leverage, stop)
 
-    def _check_profile(self, order: Order) -> None:
+    def _check_profile(self, request: ChangeRequest) -> None:
         """Once a session: a profile's key opens the account that it was first used with.
 
         Raises:
@@ -103,7 +103,7 @@ class Changer:
                 f"The key of the profile {profile} opens the account {alias}; it was used with {bound} before.",
                 hint="If the key was swapped by mistake, put the right one back; else use another profile's name.",
             )
-        raise not_sent(self._client, order.symbol, order.leverage, failure)
+        raise not_sent(self._client, request.symbol, request.leverage, failure)
 
     # -- what was --------------------------------------------------------------------------------------------
 
@@ -116,72 +116,17 @@ class Changer:
             return last is not None and last.begun_at >= moment
         return False
 
-    def attempts(self) -> list[Attempt]:
-        """Every attempt of this account, oldest first.
+    def attempts(self, *, open_only: bool = False, last: int | None = None) -> list[Attempt]:
+        """The attempts of this account, oldest first: see :meth:`leverage_nb.changes.journal.Journal.attempts`.
 
         Raises:
             JournalUnusable: The journal cannot be read.
         """
-        return self.journal.attempts(self._client.venue.rest_url, self._client.identity)
+        return self.journal.attempts(self._client.venue.rest_url, self._client.identity, open_only=open_only, last=last)
 
-    def settle_earlier(self, progress: Progress | None = None, *, wait: bool = False) -> list[LeverageChange]:
-        """Look up what an earlier session, or this one, left open; and once more what had ended as not applied.
-
-        Args:
-            progress: Told what is awaited, and until when.
-            wait: Wait for attempts whose time is not past yet; else they are left as they are.
-
-        Returns:
-            The changes of which something was found.
-
-        Raises:
-            JournalUnusable: The journal cannot be read or written.
-        """
-        attempts = self.attempts()
-        awaited = [attempt for attempt in attempts if attempt.is_open]
-        if any(self._client.time_ms() <= deadline_ms(attempt) for attempt in awaited):
-            with suppress(LeverageError):  # before this machine's clock is believed
-                self._client.compare_clocks()
-        if not wait:
-            awaited = [attempt for attempt in awaited if self._client.time_ms() > deadline_ms(attempt)]
-        found = settle(self._client, self.journal, awaited, progress=progress, until_closed=True)
-        changes = [attempt.change for attempt in found if not attempt.is_open]
-        last = {attempt.symbol: attempt for attempt in attempts}
-        doubtful = [attempt for attempt in last.values() if attempt.wants_another_look]
-        if doubtful:
-            with suppress(LeverageError):  # there will be another contact
-                assets = {attempt.symbol: attempt.margin_asset for attempt in doubtful}
-                settings = read_settings(self._client, assets)
-                changes += [attempt.change for attempt in look_again(self.journal, attempts, settings)]
-        for change in changes:
-            self.tell(change)
-        return changes
-
-    def last_to_undo(self) -> list[Attempt]:
-        """The last change of this account that was applied and not taken back; all of its plan's, oldest first.
-
-        Raises:
-            Mistake: There is none, or a later one is not settled.
-            JournalUnusable: The journal cannot be read.
-        """
-        attempts = self.attempts()
-        undone = {attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"}
-        for attempt in reversed(attempts):
-            if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
-                continue
-            same = [attempt]
-            if attempt.plan is not None and attempt.undoes is None:
-                same = [other for other in attempts if other.plan == attempt.plan and other.number not in undone]
-            for other in same:
-                if other.status == "unknown" and other.is_open:
-                    step = f"{other.symbol} {other.before}x → {other.requested}x"
-                    raise Mistake(
-                        f"What became of the last change, {step}, is not known yet: nothing was undone.",
-                        hint="%leverage --history, or account.history(), looks it up.",
-                    )
-            if attempt.undoes is None:
-                return [other for other in same if other.status == "applied"]
-        raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
+    def record(self, attempt: Attempt) -> LeverageChange:
+        """The record of an attempt of this account, under the name that the account goes by today."""
+        return replace(attempt.change, account=self._client.account)
 
     def hear(self, event: Event) -> None:
         """Take note of a leverage that the exchange has told by itself: it may settle an attempt."""

@@ -1,15 +1,140 @@
-"""The history as a table: what the journal holds of one account."""
+"""History: what was changed through one account, what became of it, and how to take it back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from leverage_nb.cards import moment
+from leverage_nb.changes.changer import Changer
 from leverage_nb.changes.entries import Attempt
+from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.planner import Planner
+from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.previewer import Previewer
+from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.settle import LATE, Progress, deadline_ms, look_again, settle
+from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_setting, read_settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class History:
+    """Looks back for one account.
+
+    Args:
+        client: Where, and with whose key.
+        changer: Has made its changes.
+        previewer: Says what taking one back would do.
+        planner: The same for a plan.
+    """
+
+    def __init__(self, client: RestClient, changer: Changer, previewer: Previewer, planner: Planner) -> None:
+        self._client = client
+        self._changer = changer
+        self._journal = changer.journal
+        self._previewer = previewer
+        self._planner = planner
+
+    def settle(self, progress: Progress | None = None, *, wait: bool) -> list[LeverageChange]:
+        """Look up what an earlier session, or this one, left open; and once more what had ended as not applied.
+
+        Args:
+            progress: Told what is awaited, and until when.
+            wait: Wait for attempts whose time is not past yet; else they are left as they are.
+
+        Returns:
+            The changes of which something was found.
+
+        Raises:
+            JournalUnusable: The journal cannot be read or written.
+        """
+        attempts = self._changer.attempts()
+        awaited = [attempt for attempt in attempts if attempt.is_open]
+        if any(self._client.time_ms() <= deadline_ms(attempt) for attempt in awaited):
+            with suppress(LeverageError):  # before this machine's clock is believed
+                self._client.compare_clocks()
+        if not wait:
+            awaited = [attempt for attempt in awaited if self._client.time_ms() > deadline_ms(attempt)]
+        found = settle(self._client, self._journal, awaited, progress=progress, until_closed=True)
+        changes = [self._changer.record(attempt) for attempt in found if not attempt.is_open]
+        last = {attempt.symbol: attempt for attempt in attempts}
+        doubtful = [attempt for attempt in last.values() if attempt.wants_another_look]
+        if doubtful:
+            with suppress(LeverageError):  # there will be another contact
+                assets = {attempt.symbol: attempt.margin_asset for attempt in doubtful}
+                settings = read_settings(self._client, assets)
+                changes += [self._changer.record(attempt) for attempt in look_again(self._journal, attempts, settings)]
+        for change in changes:
+            self._changer.tell(change)
+        return changes
+
+    def table(self) -> pd.DataFrame:
+        """Every attempt as a table: see :func:`history_table`. What is open and past is looked up first."""
+        self.settle(wait=False)
+        return history_table(self._changer.attempts())
+
+    def open_changes(self) -> list[LeverageChange]:
+        """The changes of which it is not known yet what became of them. Asks nobody."""
+        return [self._changer.record(attempt) for attempt in self._changer.attempts(open_only=True)]
+
+    def last_changes(self, count: int) -> list[LeverageChange]:
+        """The last changes that were sent, newest first, and every one that is not settled. Asks nobody."""
+        wanted = [*self._changer.attempts(last=count), *self._changer.attempts(open_only=True)]
+        newest_first = sorted({attempt.number: attempt for attempt in wanted}.items(), reverse=True)
+        return [self._changer.record(attempt) for _, attempt in newest_first]
+
+    def preview_undo(self) -> Preview | Plan:
+        """What it would do to take back the last change that still stands: see ``Account.preview_undo``."""
+        self.settle(wait=False)
+        changes = self._last_to_undo()
+        last = changes[-1]
+        if last.plan is not None:
+            return self._planner.undo(last.plan, changes)
+        setting = read_setting(self._client, last.symbol, last.margin_asset)
+        step = f"{last.symbol} {last.before}x → {last.requested}x of {moment(last.begun_at)}"
+        if setting.leverage != last.requested:
+            raise Mistake(
+                f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at "
+                f"{setting.leverage}x. Nothing was sent.",
+                hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
+            )
+        preview = self._previewer.preview(last.symbol, last.before)
+        doubt = LATE if last.change.note == LATE else ""
+        takes_back = f"Takes back {step}. {doubt}".strip()
+        return replace(preview, undoes=last.number, warnings=(takes_back, *preview.warnings))
+
+    def _last_to_undo(self) -> list[Attempt]:
+        """The last change of this account that was applied and not taken back; all of its plan's, oldest first.
+
+        Raises:
+            Mistake: There is none, or a later one is not settled.
+            JournalUnusable: The journal cannot be read.
+        """
+        attempts = self._changer.attempts()
+        undone = {attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"}
+        for attempt in reversed(attempts):
+            if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
+                continue
+            same = [attempt]
+            if attempt.plan is not None and attempt.undoes is None:
+                same = [other for other in attempts if other.plan == attempt.plan and other.number not in undone]
+            for other in same:
+                if other.status == "unknown" and other.is_open:
+                    step = f"{other.symbol} {other.before}x → {other.requested}x"
+                    raise Mistake(
+                        f"What became of the last change, {step}, is not known yet: nothing was undone.",
+                        hint="%leverage --history, or account.history(), looks it up.",
+                    )
+            if attempt.undoes is None:
+                return [other for other in same if other.status == "applied"]
+        raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
 
 
 def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:

@@ -87,15 +87,21 @@ class Journal:
             return self._select(connection, attempt.address, attempt.account, number=attempt.number)[0]
 
     def attempts(
-        self, address: str, account: str, symbol: str | None = None, *, open_only: bool = False
+        self, address: str, account: str, *, open_only: bool = False, last: int | None = None
     ) -> list[Attempt]:
         """The attempts of one account, oldest first.
+
+        Args:
+            address: The venue's.
+            account: Whose key, as a fingerprint.
+            open_only: Those alone of which something is still awaited.
+            last: So many of them, the newest; None for all.
 
         Raises:
             JournalUnusable: It could not be read.
         """
         with self._guarded() as connection:
-            return self._select(connection, address, account, symbol, open_only=open_only)
+            return self._select(connection, address, account, open_only=open_only, last=last)
 
     def last(self, address: str, account: str, symbol: str) -> Attempt | None:
         """The last attempt on a symbol: the only one that can be open.
@@ -198,12 +204,15 @@ class Journal:
         *,
         open_only: bool = False,
         number: int | None = None,
+        last: int | None = None,
     ) -> list[Attempt]:
         wanted = "WHERE address = :address AND account = :account"
         wanted += " AND symbol = :symbol" if symbol else ""
         wanted += " AND id = :number" if number else ""
         wanted += _IS_OPEN if open_only else ""
-        names = {"address": address, "account": account, "symbol": symbol, "number": number}
+        newest = f" AND id IN (SELECT id FROM attempts {wanted} ORDER BY id DESC LIMIT :last)"  # noqa: S608
+        wanted += newest if last is not None else ""
+        names = {"address": address, "account": account, "symbol": symbol, "number": number, "last": last}
         # The conditions are the constants above; what was typed goes in as parameters.
         rows = connection.execute(f"SELECT * FROM attempts {wanted} ORDER BY id", names).fetchall()  # noqa: S608
         found: dict[int, list[Finding]] = {row["id"]: [] for row in rows}

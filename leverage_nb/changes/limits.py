@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake
 from leverage_nb.exchange.refusals import read_lift_time
@@ -14,6 +14,8 @@ from leverage_nb.risk.outlook import AccountLimit
 
 VARIABLE = "LEVERAGE_NB_MAX_LEVERAGE"
 MAINNET_DEFAULT = 20
+# Every limit that Binance lists is one on what lies above 20x, whether or not its words name the number.
+UNNAMED_LIMIT = 20
 
 # Which refusals name a limit of the account, and which of them hold for one symbol alone.
 _LIMIT_CODES = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
@@ -28,6 +30,18 @@ _config: dict[str, Any] = {_CONFIG: 0}
 def set_config(value: Any) -> None:
     """Take ``%config LeverageMagics.max_leverage`` for every account of this process; 0 means that it is not set."""
     _config[_CONFIG] = value
+
+
+class Bound(NamedTuple):
+    """The most that may be chosen.
+
+    Attributes:
+        leverage: It.
+        source: Who says so, in words.
+    """
+
+    leverage: int
+    source: str
 
 
 class Guard:
@@ -48,7 +62,12 @@ class Guard:
         self._argument = argument
         self.limit()
 
-    def limit(self) -> tuple[int, str] | None:
+    def stops(self, leverage: int) -> str:
+        """Why a leverage may not be sent, in a sentence; "" where it may."""
+        limit = self.limit()
+        return f"The guard stops above {limit.leverage}x ({limit.source})." if limit and leverage > limit[0] else ""
+
+    def limit(self) -> Bound | None:
         """The highest leverage that may be sent, and where that was said; None where nothing was."""
         sources = [
             ("connect(max_leverage=...)", self._argument),
@@ -57,12 +76,12 @@ class Guard:
         ]
         unset: tuple[Any, ...] = (None, "")
         found = [
-            (_read(name, value), name)
+            Bound(_read(name, value), name)
             for name, value in sources
             if value not in unset and not (name == _CONFIG and value == 0)
         ]
         if not found and self._venue == "mainnet":
-            return MAINNET_DEFAULT, "the default on mainnet"
+            return Bound(MAINNET_DEFAULT, "the default on mainnet")
         return min(found, default=None)
 
 
@@ -87,7 +106,7 @@ class MetLimits:
             return
         named = _NAMED.search(words)
         limit = AccountLimit(
-            max_leverage=int(named[1]) if named else MAINNET_DEFAULT,
+            max_leverage=int(named[1]) if named else UNNAMED_LIMIT,
             code=error.code,
             words=words,
             symbol=symbol if error.code in _OF_ONE_SYMBOL else None,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from leverage_nb.cards import Card, Shown, Tone, amount, moment
+from leverage_nb.cards import Card, Shown, Tone, amount, mark, moment
+from leverage_nb.changes.limits import Bound
 from leverage_nb.changes.record import LeverageChange, Status
-from leverage_nb.errors import LeverageError
+from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.outlook import AccountLimit, Certainty, Judgement, Outlook, Verdict
 from leverage_nb.risk.state import AccountState
@@ -26,6 +27,16 @@ PlanProgress = Callable[[int, int, "PlanRow"], object]
 # A symbol that does not trade yet, or no longer: its row waits for a retry.
 NOT_TRADING = {-1121, -1122}
 DONE: tuple[RowStatus, ...] = ("applied", "unchanged")
+
+# Rows that a card shows; the table has them all.
+SHOWN = 30
+
+_EXPECTED: dict[Verdict, str] = {
+    "ok": "to change",
+    "unchanged": "right already",
+    "refused": "would be refused",
+    "cannot predict": "cannot be predicted",
+}
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,9 @@ class Plan(Shown):
 
         Returns:
             The plan with what became of every row.
+
+        Raises:
+            LeverageError: The account could not be read before; nothing was sent.
         """
         return self._carry_out(self, force, progress)
 
@@ -151,8 +165,7 @@ class Plan(Shown):
             },
             index=pd.Index([row.symbol for row in self.rows], name="symbol", dtype="object"),
         )
-        frame.attrs |= {"venue": self.venue, "account": self.account}
-        return frame
+        return mark(frame, self.venue, self.account)
 
     @property
     def headline(self) -> str:
@@ -185,27 +198,14 @@ class Plan(Shown):
         return "good" if statuses <= set(DONE) else "bad"
 
 
-# Rows that a card shows; the table has them all.
-SHOWN = 30
-
-_EXPECTED: dict[Verdict, str] = {
-    "ok": "to change",
-    "unchanged": "right already",
-    "refused": "would be refused",
-    "cannot predict": "cannot be predicted",
-}
-
-
 def _row_text(row: PlanRow) -> str:
     step = f"{row.before}x → {row.after}x"
     if row.status != "planned":
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
         said = f": {row.note}" if row.status not in DONE and row.note else proof
         return f"{step}  {row.status.replace('_', ' ')}{said}"
-    if row.verdict == "refused":
-        return f"{step}  would be refused ({row.code}): {row.reason}" if row.code else f"{step}  stopped: {row.reason}"
-    if row.verdict == "cannot predict":
-        return f"{step}  cannot be predicted: {row.reason}"
+    if row.verdict in {"refused", "cannot predict"}:
+        return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}"
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}"
 
 
@@ -214,7 +214,7 @@ def make_rows(
     state: AccountState,
     table: BracketTable,
     limit_of: Callable[[str], AccountLimit | None],
-    most: int | None,
+    guard: Bound | None,
 ) -> tuple[PlanRow, ...]:
     """What each row would do, after those that are sent before it: raises first, then lowers.
 
@@ -223,20 +223,21 @@ def make_rows(
         state: What the account holds.
         table: The tiers.
         limit_of: The limit that was met of a symbol.
-        most: The guard; None where there is none.
+        guard: The highest leverage that may be sent; None where there is none.
 
     Returns:
         A row a symbol; for one that is not listed (any more), one that says so.
     """
-    steps = []
+    steps, stuck = [], {}
     gone = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
     for symbol, leverage in wanted.items():
         if symbol in gone:
             continue
         outlook = Outlook(state, table[symbol], limit_of(symbol))
-        target = leverage or max(
-            (x for x in outlook.fitting().tolist() if most is None or x <= most), default=outlook.current
-        )
+        try:
+            target = leverage or outlook.highest(0.0, guard.leverage if guard else None, _stopped_by(guard))
+        except Mistake as exc:
+            target, stuck[symbol] = outlook.current, exc.message
         steps.append((symbol, outlook.current, target))
     # A raise frees margin and a lower takes it: in this order every row finds the most there can be.
     order = {"raise": 0, "lower": 1, "none": 2}
@@ -249,8 +250,10 @@ def make_rows(
             judged = Judgement("refused", -4028, "documented", f"{symbol}'s maximum is {highest}x now")
         else:
             judged = outlook.judge(after)
-        if most is not None and after > most and after != before:
-            judged = Judgement("refused", None, "documented", f"the guard stops above {most}x")
+        if guard is not None and after > guard.leverage and after != before:
+            judged = Judgement("refused", None, "documented", _stopped_by(guard))
+        if symbol in stuck:
+            judged = Judgement("refused", None, "documented", stuck[symbol])
         if judged.verdict in {"ok", "cannot predict"}:
             state = state.with_leverage(symbol, after)
         today, then = min(before, highest) - 1, min(after, highest) - 1
@@ -271,6 +274,10 @@ def make_rows(
             )
         )
     return (*rows, *(unlisted_row(symbol, wanted[symbol] or 0) for symbol in gone))
+
+
+def _stopped_by(guard: Bound | None) -> str:
+    return f"the guard stops above {guard.leverage}x ({guard.source})" if guard else ""
 
 
 def unlisted_row(symbol: str, leverage: int) -> PlanRow:

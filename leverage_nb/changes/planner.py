@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb.cards import clock_time
-from leverage_nb.changes.attempt import Order
+from leverage_nb.changes.attempt import ChangeRequest
 from leverage_nb.changes.changer import Changer
 from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, ended, make_rows
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import settle
-from leverage_nb.changes.wishes import Wish, check_wishes
-from leverage_nb.errors import ChangeNotSent, InvalidLeverage, JournalUnusable, LeverageError, Mistake
+from leverage_nb.changes.targets import Target, check_targets
+from leverage_nb.errors import ChangeNotSent, InvalidLeverage, JournalUnusable, LeverageError, Mistake, UnexpectedAnswer
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_state
 from leverage_nb.exchange.tier_cache import TierCache
@@ -46,18 +46,18 @@ class Planner:
         self._tiers = tiers
         self._changer = changer
 
-    def make(self, wishes: Sequence[Wish]) -> Plan:
+    def make(self, targets: Sequence[Target]) -> Plan:
         """Check what is wanted, and say what each row would do after those before it.
 
         Raises:
             Mistake: Something wanted cannot be; all of it is named.
         """
-        wanted = check_wishes(wishes, self._check)
+        wanted = check_targets(targets, self._check)
         as_of = datetime.now().astimezone()
         state = self._state()
         for symbol in wanted:
             if symbol not in state.settings:
-                raise Mistake(f"The exchange has tiers of {symbol}, but no setting.")
+                raise UnexpectedAnswer(f"{self._client.venue.speaker} has tiers of {symbol}, but no setting.")
         return self._plan(self._rows(wanted, state), as_of)
 
     def undo(self, name: str, attempts: Sequence[Attempt]) -> Plan:
@@ -85,8 +85,11 @@ class Planner:
         fresh = self._rows({symbol: row.after for symbol, row in todo.items()}, state)
         rows = {row.symbol: replace(row, undoes=todo[row.symbol].undoes) for row in fresh}
         for symbol, row in rows.items():
+            shown = todo[symbol]
+            if shown.verdict == "refused" and shown.after == shown.before:  # "max", and no leverage would do
+                rows[symbol] = replace(row, verdict="refused", code=None, reason=shown.reason)
             # What was shown, and perhaps confirmed, was a step from another leverage. A retry starts from this one.
-            if row.before != todo[symbol].before and row.verdict != "unchanged":
+            if row.before != shown.before and row.verdict != "unchanged":
                 rows[symbol] = replace(row, verdict="refused", code=None, reason=_since(row.symbol, row.before))
         if all(row.status == "planned" for row in plan.rows):
             plan = replace(plan, name=_new_name())  # each carrying out is taken back by itself; a retry belongs to it
@@ -113,22 +116,20 @@ class Planner:
         return read_state(self._client, self._tiers.margin_assets())
 
     def _rows(self, wanted: Mapping[str, int | None], state: AccountState) -> tuple[PlanRow, ...]:
-        guard = self._changer.guard.limit()
-        return make_rows(
-            wanted, state, self._tiers.table(), self._changer.met_limits.of, guard[0] if guard is not None else None
-        )
+        limit_of, guard = self._changer.met_limits.of, self._changer.guard.limit()
+        return make_rows(wanted, state, self._tiers.table(), limit_of, guard)
 
-    def _check(self, wish: Wish) -> tuple[str, int | None]:
-        symbol, table = self._tiers.find(wish.symbol)
-        if isinstance(wish.leverage, str) and wish.leverage.strip().lower() == "max":
+    def _check(self, target: Target) -> tuple[str, int | None]:
+        symbol, table = self._tiers.find(target.symbol)
+        if isinstance(target.leverage, str) and target.leverage.strip().lower() == "max":
             return symbol, None
         most = table[symbol].symbol_max_leverage
         try:
-            leverage = parse_leverage(wish.leverage)
+            leverage = parse_leverage(target.leverage)
         except InvalidLeverage:
             leverage = 0
         if not 1 <= leverage <= most:
-            raise InvalidLeverage(wish.leverage, symbol, most)
+            raise InvalidLeverage(target.leverage, symbol, most)
         return symbol, leverage
 
 
@@ -195,8 +196,9 @@ class _Run:
         with suppress(JournalUnusable):  # they stay unknown, and on record
             attempts = [attempt for attempt in self.changer.attempts() if attempt.number in numbers]
         for attempt in settle(self.client, self.changer.journal, attempts):
-            self.report(ended(self.ended[attempt.symbol], attempt.change))
-            self.changer.tell(attempt.change)
+            change = self.changer.record(attempt)
+            self.report(ended(self.ended[attempt.symbol], change))
+            self.changer.tell(change)
 
     def _work(self, waiting: queue.SimpleQueue[PlanRow], results: queue.SimpleQueue[str]) -> None:
         while not self._stop.is_set():
@@ -212,7 +214,7 @@ class _Run:
     def _change(self, row: PlanRow) -> LeverageChange | LeverageError | None:
         """Send one row once the rate limit lets it; None where it was stopped before."""
         setting: LeverageSetting = self.state.settings[row.symbol]
-        order = Order(row.symbol, row.after, row.margin_asset, (), row.undoes, self.name, settles=False)
+        request = ChangeRequest(row.symbol, row.after, row.margin_asset, (), row.undoes, self.name, settles=False)
         while True:
             while (wait := self.client.limiter.wait_for(1)) > 0:
                 if wait > LONGEST_WAIT:
@@ -223,7 +225,7 @@ class _Run:
                 if self._stop.wait(min(wait, 0.25)):
                     return None
             try:
-                return self.changer.change(order, setting)
+                return self.changer.change(request, setting)
             except ChangeNotSent as exc:
                 if exc.retry_after is None:
                     return exc  # else other threads were quicker: wait on

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from leverage_nb.cards import Card, Shown, Tone, amount, moment, short
+from leverage_nb.cards import Card, Shown, Tone, amount, moment, price, short
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.changes.settle import Progress
-from leverage_nb.risk.outlook import Certainty, Floats, Outlook, Verdict
+from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 from leverage_nb.risk.state import AccountState, Position
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
@@ -107,10 +107,8 @@ class Preview(Shown):
         step = f"{self.symbol} {self.before}x → {self.after}x"
         if self.verdict == "unchanged":
             return f"{self.symbol} is at {self.after}x already"
-        if self.verdict == "refused":
-            return f"{step} would be refused ({self.code}): {self.reason}"
-        if self.verdict == "cannot predict":
-            return f"{step} cannot be predicted: {self.reason}"
+        if self.verdict != "ok":
+            return f"{step} {Judgement(self.verdict, self.code, self.certainty, self.reason).text}"
         if self.available[1] == self.available[1]:
             return f"{step} leaves {amount(self.available[1], self.margin_asset)} available"
         return step
@@ -147,7 +145,7 @@ class Preview(Shown):
             whose = "" if self.margin_type == "isolated" else " for the whole cross account"
             parts.append(f"effective {effective:.1f}x{whose}")
         if position.liquidation_price is not None:
-            parts.append(f"liquidation {amount(position.liquidation_price)}, unchanged")
+            parts.append(f"liquidation {price(position.liquidation_price)}, unchanged")
         return ", ".join(parts)
 
 

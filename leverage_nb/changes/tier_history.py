@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -14,6 +15,7 @@ import numpy as np
 
 from leverage_nb.cards import amount, short
 from leverage_nb.changes.journal import Journal
+from leverage_nb.errors import JournalUnusable
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.flaws import COLUMNS
 from leverage_nb.risk.state import AccountState
@@ -85,6 +87,42 @@ class TierChange:
         if was != now:
             texts.append(f"maintenance margin of your position {amount(was)} -> {amount(now, setting.margin_asset)}")
         return texts
+
+
+class TierHistory:
+    """The tiers that one account has seen, and what is new of them.
+
+    Args:
+        journal: Where they are kept.
+        address: The venue's.
+        account: Whose key, as a fingerprint: tiers may differ from account to account.
+
+    Attributes:
+        news: What has changed since the tiers were loaded before, as far as nobody was told of it yet.
+    """
+
+    def __init__(self, journal: Journal, address: str, account: str) -> None:
+        self._journal, self._address, self._account = journal, address, account
+        self.news: list[TierChange] = []
+
+    def note(self, table: BracketTable) -> None:
+        """Compare what was loaded with what was seen last; an unusable journal stands in no one's way here."""
+        with suppress(JournalUnusable):
+            self.news += note_tiers(self._journal, self._address, self._account, table)
+
+    def take_news(self, symbol: str | None) -> list[TierChange]:
+        """The news of one symbol, or all; each is told once."""
+        taken = [change for change in self.news if symbol in {None, change.symbol}]
+        self.news = [change for change in self.news if change not in taken]
+        return taken
+
+    def table(self) -> pd.DataFrame:
+        """All that has changed: see :func:`tier_changes_table`.
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        return tier_changes_table(read_tier_changes(self._journal, self._address, self._account))
 
 
 def note_tiers(journal: Journal, address: str, account: str, table: BracketTable) -> list[TierChange]:

@@ -72,17 +72,21 @@ class Watching:
         """Tell a callback every event from now on."""
         hold: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
         watch = Watch(self, hold)
+        told: StreamEvent | None = None
         with self._lock:
             self._watches.append(watch)
             if not self._client.venue.stream_url:
                 reason = "no address of its streams is known: connect(stream_url=...) names one"
-                callback(StreamEvent(False, reason, datetime.now().astimezone()))
+                told = StreamEvent(False, reason, datetime.now().astimezone())
             elif self._stream is None:
                 self._turn = turn = self._turn + 1
                 url = self._client.venue.stream_url
                 self._stream = Stream(self._client, url, lambda event: self._tell(turn, event), self.pace)
             elif self._stream.live:
-                callback(StreamEvent(True, "", datetime.now().astimezone()))
+                told = StreamEvent(True, "", datetime.now().astimezone())
+            if told is not None:
+                with suppress(Exception):  # the same holds for what it is told later
+                    callback(told)
         return watch
 
     def remove(self, watch: Watch) -> None:

@@ -23,8 +23,6 @@ FLAGS = (
     "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--notional", "--plot",
     "--profile", "--undo", "--venue", "--yes",
 )  # fmt: skip
-VENUES = ("simulator", "testnet", "mainnet")
-
 # "%leverage ..." at the start of a line, or as what is assigned: "r = %leverage B".
 _LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%leverage\s(?P<words>.*)$")
 _LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
@@ -43,9 +41,11 @@ def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
 
 
 def _offer(words: list[str], fragment: str) -> list[str]:
-    if words and words[-1] == "--venue":
+    from leverage_nb.exchange.venues import VENUES
+
+    if words and words[-1] in {"--venue", "--login"}:
         return _starting(fragment, VENUES)
-    if words and words[-1] == "--notional":
+    if words and words[-1] in {"--notional", "--profile"}:
         return []
     if fragment.startswith("-"):
         return _starting(fragment, (flag for flag in FLAGS if flag not in words))

@@ -150,7 +150,7 @@ def _held_line(look: Look) -> str:
     for side in sides:
         text = f"{side.side} {cards.amount(abs(side.notional), look.setting.margin_asset)}"
         if side.liquidation_price is not None:
-            text += f", liquidation {cards.amount(side.liquidation_price)}: the leverage does not move it"
+            text += f", liquidation {cards.price(side.liquidation_price)}: the leverage does not move it"
         parts.append(text)
     if look.outlook.exposure > look.state.held_notional(look.setting.symbol):
         parts.append(f"{cards.amount(look.outlook.exposure, look.setting.margin_asset)} with open orders")
@@ -196,12 +196,8 @@ def _or_dash(value: float, asset: str) -> str:
 
 
 def _verdict_text(judgement: Judgement) -> str:
-    said = {"ok": "expected to pass", "unchanged": "", "refused": f"would be refused ({judgement.code}): "}
-    text = said.get(judgement.verdict, "cannot be predicted: ")
-    if judgement.verdict in {"ok", "unchanged"}:
-        return text
-    sure = "" if judgement.certainty == "documented" else f" [{judgement.certainty}]"
-    return f"{text}{judgement.reason}{sure if judgement.verdict == 'refused' else ''}"
+    unsure = judgement.verdict == "refused" and judgement.certainty != "documented"
+    return f"{judgement.text} [{judgement.certainty}]" if unsure else judgement.text
 
 
 def _tier_of(tiers: Brackets, leverage: int) -> int:
@@ -236,7 +232,8 @@ def draw_chart(look: Look) -> Chart:
     setting, tiers = look.setting, look.tiers
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
     axes = figure.add_axes(_AXES)
-    now = min(setting.leverage, tiers.symbol_max_leverage)
+    # Tiers may have fallen below the leverage in force: then it has no place on the staircase.
+    now = setting.leverage if setting.leverage <= tiers.symbol_max_leverage else None
     draw_brackets(axes, {tiers.symbol: tiers}, now, setting.margin_asset)
     _paint(axes)
     _shade(axes, look)

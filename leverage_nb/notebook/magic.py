@@ -50,15 +50,15 @@ class LeverageMagics(Magics):
         config=True
     )
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._told: WeakSet[Account] = WeakSet()
-
     profile = Unicode("", help="The profile in use; empty for the account without a name. Read at each call.").tag(
         config=True
     )
 
     max_leverage = Int(0, help="The guard: nothing above it is sent. 0: not set. Read at each call.").tag(config=True)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._told: WeakSet[Account] = WeakSet()
 
     @magic_arguments()
     @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
@@ -125,6 +125,9 @@ class LeverageMagics(Magics):
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
         if one_of and leverage is not None:
             raise Mistake(f"{leverage} has no meaning beside --{one_of[0]}.")
+        for name in ("dry_run", "force", "notional"):
+            if getattr(options, name) and leverage is None and not options.undo:
+                raise Mistake(f"--{name.replace('_', '-')} goes with a symbol and a leverage.")
         if options.undo:
             return self._undo(account, symbols, options)
         if options.history:
@@ -137,9 +140,6 @@ class LeverageMagics(Magics):
             return self._tiers(options, account, symbols)
         if leverage is not None:
             return self._change(account, symbols[0], leverage, options)
-        for name in ("dry_run", "force", "notional"):
-            if getattr(options, name):
-                raise Mistake(f"--{name.replace('_', '-')} goes with a symbol and a leverage.")
         if len(symbols) > 1:
             return account.settings(symbols)
         if symbols:
@@ -210,10 +210,14 @@ class LeverageMagics(Magics):
             raise Mistake("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
         from leverage_nb.notebook.plots import plot_brackets
 
+        settings = account.settings(symbols)
+        for symbol, text in account.misfits(account.state()):
+            if symbol in symbols:
+                _say(f"{symbol}: {text}")
+        placed = settings[settings["leverage"] <= settings["symbol_max"]]["leverage"]
+        now = {str(name): int(value) for name, value in placed.items()}
         if len(symbols) == 1:
-            return plot_brackets(account.brackets(symbols[0]), account.setting(symbols[0]).leverage)
-        leverages = account.settings(symbols)["leverage"]
-        now = {str(name): int(value) for name, value in leverages.items()}
+            return plot_brackets(account.brackets(symbols[0]), now.get(symbols[0]))
         return plot_brackets(account.brackets(symbols), now)
 
     def _change(
@@ -242,7 +246,7 @@ class LeverageMagics(Magics):
         return self._apply(account, preview, options)
 
     def _plan(self, account: Account, cell: str, options: argparse.Namespace) -> Plan | None:
-        from leverage_nb.changes.wishes import read_lines
+        from leverage_nb.changes.targets import read_lines
 
         given = [name for name in ("words", *_TABLES, "notional") if getattr(options, name)]
         if given:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb.account import Account
-from leverage_nb.cards import Card, Shown, amount, moment, percent
+from leverage_nb.cards import Card, Shown, amount, moment, percent, price
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.risk.state import AccountState, Balance, Position
@@ -102,8 +102,8 @@ def _orders_text(position: Position) -> str:
 def _position_text(state: AccountState, position: Position) -> str:
     setting = state.settings[position.symbol]
     parts = [
-        f"{position.side} {amount(abs(position.amount))} from {amount(position.entry_price)}",
-        f"{amount(abs(position.notional), position.margin_asset)} at mark {amount(position.mark_price)}",
+        f"{position.side} {amount(abs(position.amount))} from {price(position.entry_price)}",
+        f"{amount(abs(position.notional), position.margin_asset)} at mark {price(position.mark_price)}",
         f"{setting.margin_type} at {setting.leverage}x",
     ]
     effective = state.effective_leverage(position)
@@ -112,5 +112,5 @@ def _position_text(state: AccountState, position: Position) -> str:
         parts.append(f"{effective:.1f}x {whose}")
     if position.liquidation_price is not None:
         away = abs(position.liquidation_price / position.mark_price - 1)
-        parts.append(f"liquidation {amount(position.liquidation_price)} ({percent(round(away, 3))} away)")
+        parts.append(f"liquidation {price(position.liquidation_price)} ({percent(round(away, 3))} away)")
     return ", ".join(parts)

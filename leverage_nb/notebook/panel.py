@@ -112,7 +112,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def reload(self) -> None:
         """Read tiers and setting of the symbol on show again; the slider stays where it is, if it can."""
-        self._show(self.symbol, self.slider.value)
+        self._show(self.symbol, self.slider.value, anew=True)
 
     # -- what the browser sends -------------------------------------------------------------------------------
 
@@ -325,31 +325,32 @@ class LeveragePanel(ipywidgets.VBox):
 
     # -- showing ----------------------------------------------------------------------------------------------
 
-    def _show(self, symbol: str, leverage: int | None = None) -> None:
+    def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
         """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
         if not self._version or symbol != self.symbol:
             self._notional = 0.0
-        self._read(symbol, leverage or 0)
+        self._read(symbol, leverage or 0, anew=anew)
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
             news = self.account.take_tier_news(symbol)
             self._say("editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else "")
 
-    def _read(self, symbol: str, leverage: int | None = None) -> None:
+    def _read(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
         """Look at the account and draw what is seen.
 
         Args:
             symbol: What to look at.
             leverage: Where to put the slider: 0 for today's leverage, None to leave it where it is.
+            anew: Whether to read the tiers again, however young they are.
         """
-        outlook, state = self.account.look_ahead(symbol)
+        outlook, state = self.account.look_ahead(symbol, anew=anew)
         tiers = outlook.brackets
         self._mark = self.account.mark_price(symbol)
         # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
         self._notional = self._notional or float(tiers.notional_cap[0]) / 10
         ladder = tiers.ladder(self._notional, self._mark)
         setting = state.settings[symbol]
-        most, because = self.account.most(symbol)
+        most, because = self.account.leverage_bound(symbol)
         self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, most, because))
         wanted = self.slider.value if leverage is None else leverage or setting.leverage
         self._bound(wanted, most)

@@ -101,7 +101,8 @@ class Brackets:
         wrong = ~((asked >= 1) & (asked <= self.symbol_max_leverage) & (asked == np.floor(asked)))
         if wrong.any():
             first = asked[wrong].flat[0] if asked.ndim else asked[()]
-            raise InvalidLeverage(f"{first:g}", self.symbol, self.symbol_max_leverage)
+            whole = np.isfinite(first) and first == np.floor(first)
+            raise InvalidLeverage(int(first) if whole else float(first), self.symbol, self.symbol_max_leverage)
         # Leverages fall from tier to tier: count the tiers that still offer what is asked.
         offering = np.searchsorted(-self.initial_leverage, -asked, side="right")
         return _in_kind(leverage, self.notional_cap[offering - 1])
@@ -162,8 +163,11 @@ class Brackets:
             if name not in held:
                 raise Mistake(f"The frame holds no {name}.")
             frame = frame.loc[[name]]
-        frame = frame.sort_values("notional_floor")
-        figures = {column: frame[column].to_numpy(dtype=np.float64) for column in COLUMNS}
+        elif symbol is not None and frame.attrs.get("symbol", symbol) != symbol:
+            raise Mistake(f"The frame holds {frame.attrs['symbol']}, not {symbol}.")
+        figures = {column: _as_floats(frame[column], column) for column in COLUMNS}
+        in_order = np.argsort(figures["notional_floor"], kind="stable")
+        figures = {column: values[in_order] for column, values in figures.items()}
         reason = find_flaw(figures)
         if reason:
             raise Mistake(f"These rows are not the tiers of a symbol: {reason}.")

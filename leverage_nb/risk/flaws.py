@@ -22,6 +22,18 @@ def _cum_of(floor: Floats, ratio: Floats) -> Floats:
     return np.cumsum(floor * np.diff(ratio, prepend=ratio[:1]))
 
 
+def _cum_of_all(start: Ints, floor: Floats, ratio: Floats) -> Floats:
+    """The same for every symbol of a flat table, summed in the same order, so that both give the same bits."""
+    counts = np.diff(start)
+    number = np.arange(len(floor)) - np.repeat(start[:-1], counts)
+    step = floor * np.diff(ratio, prepend=ratio[:1])
+    cum = np.zeros(len(floor))
+    for tier in range(1, int(counts.max(initial=0))):
+        rows = np.flatnonzero(number == tier)
+        cum[rows] = cum[rows - 1] + step[rows]
+    return cum
+
+
 def find_flaw(figures: Mapping[str, Floats]) -> str:
     """Why one symbol's columns, sorted by floor, are not a usable set of tiers; "" when they are.
 
@@ -64,14 +76,12 @@ def find_flawed_symbols(start: Ints, figures: Mapping[str, Floats]) -> dict[int,
         bad |= (leverage < 1) | (leverage != np.floor(leverage)) | (cap <= floor) | (ratio <= 0) | (ratio >= 1)
         bad |= leverage > 10_000
         bad[1:] |= inner & ((np.diff(leverage) >= 0) | (floor[1:] != cap[:-1]) | (np.diff(ratio) <= 0))
-        step = np.append(0.0, floor[1:] * np.diff(ratio))
-        before = np.append(0.0, cum[:-1])
-        bad[1:] |= inner & (np.abs(cum - before - step) > CUM_SLACK * floor + 1e-9)[1:]
-        bad[start[:-1][counts > 0]] |= cum[start[:-1][counts > 0]] != 0
+        bad |= np.abs(cum - _cum_of_all(start, floor, ratio)) > CUM_SLACK * floor + 1e-9
         bad[start[:-1][counts > 0]] |= floor[start[:-1][counts > 0]] != 0
     suspects = set(owner[bad].tolist()) | set(np.flatnonzero(counts == 0).tolist())
     flaws = {}
     for place in sorted(suspects):
         rows = slice(start[place], start[place + 1])
-        flaws[place] = find_flaw({name: column[rows] for name, column in figures.items()})
+        if reason := find_flaw({name: column[rows] for name, column in figures.items()}):
+            flaws[place] = reason
     return flaws

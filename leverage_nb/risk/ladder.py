@@ -36,7 +36,7 @@ def make_ladder(brackets: Brackets, notional: float, mark_price: float) -> pd.Da
         Mistake: Notional or mark price is not a number above 0.
     """
     for name, value in (("notional", notional), ("mark price", mark_price)):
-        if not (math.isfinite(value) and value > 0):
+        if isinstance(value, (str, bool)) or not (math.isfinite(value) and value > 0):
             raise Mistake(f"The {name} of a new position is a number above 0; got {value}.")
     from leverage_nb.frames import LeverageFrame
 

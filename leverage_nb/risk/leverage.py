@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +49,8 @@ def parse_notional(written: Any) -> float:
         match = _NOTIONAL.fullmatch(written.strip())
         value = float(re.sub("[_,]", "", match[1])) * _SIZES[match[2].lower()] if match else 0.0
     elif isinstance(written, (int, float, np.integer, np.floating, Decimal)) and not isinstance(written, bool):
-        value = float(written) if -1e300 < written < 1e300 else 0.0
+        with suppress(ValueError, OverflowError):  # a signalling NaN; what no float can hold
+            value = float(written)
     if not 0 < value < math.inf:
         raise Mistake(f"{written} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
     return value

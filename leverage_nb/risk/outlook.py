@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leverage_nb.cards import amount, short
+from leverage_nb.errors import Mistake
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.state import AccountState
 
@@ -82,6 +83,13 @@ class Judgement:
     code: int | None
     certainty: Certainty
     reason: str
+
+    @property
+    def text(self) -> str:
+        """The verdict in words; "" for what is there already."""
+        if self.verdict == "refused":
+            return f"would be refused ({self.code}): {self.reason}" if self.code else f"stopped: {self.reason}"
+        return {"ok": "expected to pass", "cannot predict": f"cannot be predicted: {self.reason}"}.get(self.verdict, "")
 
 
 class Outlook:
@@ -143,6 +151,28 @@ class Outlook:
             passing = [x for x in self.leverage.tolist() if self._judge(x).verdict in {"ok", "unchanged"}]
             self._fitting = np.array(passing, np.int64)
         return self._fitting
+
+    def highest(self, notional: float = 0.0, at_most: int | None = None, because: str = "") -> int:
+        """The highest leverage that allows a position of a size, and that no refusal is expected of.
+
+        Args:
+            notional: Of the whole position, in the margin asset; 0: any.
+            at_most: A bound from outside; None for none.
+            because: What sets that bound, in a sentence.
+
+        Raises:
+            Mistake: There is none; the error says what stands in the way.
+        """
+        large_enough = self.leverage[self.max_notional >= notional].tolist()
+        if not large_enough:
+            raise Mistake(f"No leverage of {self.symbol} allows a notional of {notional:,.10g}.")
+        bounded = [x for x in large_enough if at_most is None or x <= at_most]
+        if not bounded:
+            raise Mistake(because)
+        passing = [x for x in bounded if self._judge(x).verdict != "refused"]
+        if not passing:
+            raise Mistake(f"{self.symbol} {bounded[-1]}x {self.judge(bounded[-1]).text}.")
+        return int(passing[-1])
 
     def _judge(self, leverage: int) -> Judgement:
         if leverage == self.current:

@@ -12,7 +12,7 @@ import requests
 import responses
 
 from leverage_nb.changes import attempt, settle
-from leverage_nb.changes.attempt import Order, change_leverage
+from leverage_nb.changes.attempt import ChangeRequest, change_leverage
 from leverage_nb.changes.journal import MEMORY, Journal
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.errors import (
@@ -62,7 +62,7 @@ def now_ms() -> int:
 
 def change(client: Any, leverage: int = 10, asset: str = "") -> LeverageChange:
     """Ask for a change of BTCUSDT."""
-    return change_leverage(client, client.journal, Order("BTCUSDT", leverage, asset))
+    return change_leverage(client, client.journal, ChangeRequest("BTCUSDT", leverage, asset))
 
 
 def answer(client: Any, body: Any, status: int = 200) -> None:
@@ -213,7 +213,7 @@ def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> 
         before = books.leverage("BTCUSDT")
         refused: LeverageError | None = None
         try:
-            made = change_leverage(client, journal, Order("BTCUSDT", target))
+            made = change_leverage(client, journal, ChangeRequest("BTCUSDT", target))
         except LeverageRefused as error:
             refused = error
         if refused is None:

@@ -186,3 +186,18 @@ def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: p
     for wrong in ("", "  ", 5):
         with pytest.raises(Mistake, match="journal is the path of a file"):
             connect_to(simulator, journal=wrong)
+
+
+def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_path: Path) -> None:
+    """What is looked up later names the account as the change itself did."""
+    account = connect_to(simulator, profile="sub1", journal=tmp_path / "journal.sqlite")
+    made = account.set_leverage("BTCUSDT", 10)
+    assert made.account == account.label
+    assert [change.account for change in account.last_changes(1)] == [account.label]
+
+
+def test_last_changes_are_the_newest(account: Account) -> None:
+    """So many as were asked for, newest first."""
+    for leverage in (10, 11, 12):
+        account.set_leverage("SOLUSDT", leverage)
+    assert [change.requested for change in account.last_changes(2)] == [12, 11]

@@ -55,7 +55,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
         assert caught.value.change.status == "not_sent"
     assert simulator.exchange.account.leverage("SOLUSDT") == 20
     assert "The guard stops above 20x" in account.preview("SOLUSDT", 25).warnings[0]
-    assert account.most("SOLUSDT") == (20, "the guard: the default on mainnet")
+    assert account.leverage_bound("SOLUSDT") == (20, "the guard: the default on mainnet")
     assert account.highest_leverage("SOLUSDT") == 20
 
 
@@ -131,11 +131,11 @@ def test_a_limit_that_was_met_is_in_outlook_and_preview(account: Account, simula
     preview = account.preview("ETHUSDT", 30)
     assert (preview.verdict, preview.code) == ("refused", -4300)
     assert "2999-01-01" in preview.reason
-    assert account.most("BTCUSDT") == (20, "the exchange limits the account")
+    assert account.leverage_bound("BTCUSDT") == (20, "the exchange limits the account")
     assert account.outlook("SOLUSDT").loc[21, "code"] == -4300
     books.set_leverage = plain  # type: ignore[method-assign]  # it has come of age
     assert account.preview("SOLUSDT", 30).apply(force=True).status == "applied"
-    assert account.most("BTCUSDT")[0] == 150
+    assert account.leverage_bound("BTCUSDT")[0] == 150
     assert account.preview("SOLUSDT", 30).verdict == "unchanged"
 
 
@@ -146,4 +146,4 @@ def test_config_guards_every_account_of_the_process(account: Account) -> None:
     for attempt in (lambda: account.set_leverage("SOLUSDT", 75), preview.apply):
         with pytest.raises(ChangeNotSent, match="guard stops above 12x"):
             attempt()
-    assert account.most("SOLUSDT")[0] == 12
+    assert account.leverage_bound("SOLUSDT")[0] == 12

@@ -340,3 +340,21 @@ def test_a_plan_does_not_sit_out_a_ban(account: Account, simulator: Simulator) -
     done = plan.apply()
     assert set(statuses(done).values()) <= {"refused", "not_sent"}
     assert not simulator.exchange.executed
+
+
+def test_max_is_one_rule(simulator: Simulator) -> None:
+    """ "max" in a plan is the leverage that %leverage takes for max; where there is none, both say why."""
+    account = connect_to(simulator, max_leverage=5)
+    with pytest.raises(Mistake, match="ETHUSDT 5x would be refused"):
+        account.highest_leverage("ETHUSDT")
+    plan = account.plan({"ETHUSDT": "max", "SOLUSDT": "max"})
+    rows = {row.symbol: row for row in plan.rows}
+    assert rows["SOLUSDT"].after == account.highest_leverage("SOLUSDT") == 5
+    assert rows["ETHUSDT"].verdict == "refused"
+    assert "stopped: ETHUSDT 5x would be refused (-4161)" in str(plan)
+    assert {row.symbol: row.status for row in plan.apply().rows} == {"ETHUSDT": "not_sent", "SOLUSDT": "applied"}
+
+
+def test_the_table_wears_the_venues_name(account: Account) -> None:
+    """A plan's DataFrame is marked like every other."""
+    assert account.plan({"BTCUSDT": 10}).to_frame().columns.name == "SIMULATOR"

@@ -168,7 +168,7 @@ def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simul
     books = simulator.exchange.account
     books.set_leverage("ETHUSDT", 50)
     guarded = connect_to(simulator, max_leverage=20)
-    with pytest.raises(Mistake, match="ETHUSDT 20x would be refused: an isolated position is open"):
+    with pytest.raises(Mistake, match="ETHUSDT 20x would be refused \\(-4161\\): an isolated position is open"):
         guarded.highest_leverage("ETHUSDT")
     books.multi_assets = True
     books.set_leverage("BTCUSDT", 100)
@@ -219,3 +219,22 @@ def test_ladder_and_outlook_of_an_account(account: Account) -> None:
     assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
         45180.722891566
     )
+
+
+def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simulator: Simulator) -> None:
+    """When a preview's leverage is no longer offered, applying it is ChangeNotSent like any other stop."""
+    preview = account.preview("SOLUSDT", 100)
+    market = simulator.exchange.market.symbols
+    tiers = tuple(replace(t, initial_leverage=min(t.initial_leverage, 99 - t.number)) for t in market["SOLUSDT"].tiers)
+    market["SOLUSDT"] = replace(market["SOLUSDT"], tiers=tiers)
+    with pytest.raises(ChangeNotSent, match="it takes a whole number from 1 to 98") as caught:
+        preview.apply()
+    assert caught.value.change is not None
+    assert caught.value.change.status == "not_sent"
+
+
+def test_prices_keep_their_digits(account: Account) -> None:
+    """A liquidation price below 1,000 is shown with six digits: cents would move it by a percent on a small coin."""
+    preview = account.preview("BTCUSDT", 10)
+    held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
+    assert "liquidation 2.13579, unchanged" in str(replace(preview, held=held))

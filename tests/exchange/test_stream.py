@@ -268,13 +268,25 @@ def test_without_an_address_it_says_so() -> None:
 
 def test_closing_leaves_no_thread(account: Account) -> None:
     """With the account its stream ends."""
+    before = set(threading.enumerate())
     ear = Ear()
     account.watch(ear.hear)
     until(lambda: account._watching.live)
     account.close()
-    until(
-        lambda: not any(thread.name == "leverage_nb stream" and thread.is_alive() for thread in threading.enumerate())
-    )
+    until(lambda: not any(thread.name == "leverage_nb stream" for thread in set(threading.enumerate()) - before))
+
+
+def test_a_callback_that_fails_at_once_leaves_a_handle(account: Account) -> None:
+    """What a callback raises when it is told the state of the stream does not lose the handle that ends it."""
+
+    def fail(_event: object) -> None:
+        raise RuntimeError
+
+    ear = Ear()
+    with account.watch(ear.hear) as first:
+        until(lambda: first.live)
+        account.watch(fail).close()
+        assert len(account._watching._watches) == 1
 
 
 def test_another_watch_after_the_last_was_closed(account: Account, simulator: Simulator) -> None:

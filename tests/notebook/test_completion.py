@@ -43,11 +43,17 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("%leverage BTCUSDT 10 --d", ["--dry-run"]),
         ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
         ("%leverage --venue t", ["testnet"]),
+        ("%leverage --login ", ["simulator", "testnet", "mainnet"]),
     ],
 )
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
     """Symbols first, then the symbol's tier edges and max, then flags; also where the result is assigned."""
     assert offered(shell, text)[: len(first)] == first
+
+
+def test_a_profile_has_any_name(shell: InteractiveShell) -> None:
+    """After --profile nothing is offered: a name is no symbol."""
+    assert not {"BTCUSDT", "BNBUSDT"} & set(offered(shell, "%leverage --profile B"))
 
 
 def test_other_lines_are_left_alone(shell: InteractiveShell) -> None:

@@ -153,6 +153,8 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("BTCUSDT 10 --notional 2m", Mistake, "goes with max"),
         ("--force", Mistake, "--force goes with a symbol and a leverage"),
         ("BTCUSDT -n", Mistake, "--dry-run goes with a symbol and a leverage"),
+        ("BTCUSDT --brackets --force", Mistake, "--force goes with a symbol and a leverage"),
+        ("--history --notional 2m", Mistake, "--notional goes with a symbol and a leverage"),
         ("max", Mistake, "max of which symbol?"),
     ],
 )  # fmt: skip
@@ -384,6 +386,18 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
     (tmp_path / "j.sqlite").write_text("no journal" * 99)
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     assert "it is no journal" in str(run(shell, "--venue testnet"))
+
+
+def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """A leverage above a maximum that Binance has lowered is said, and marked nowhere on the staircase."""
+    symbols = connecting.default_simulator().exchange.market.symbols
+    current().set_leverage("SOLUSDT", 100)
+    first, *others = symbols["SOLUSDT"].tiers
+    symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], tiers=(replace(first, initial_leverage=99), *others))
+    current()._tiers._table = None
+    axes = run(shell, "SOLUSDT --plot")
+    assert "SOLUSDT: 100x is above its maximum of 99x" in capsys.readouterr().out
+    assert not [line for line in axes.get_lines() if line.get_marker() == "D"]
 
 
 def run_cell_magic(shell: InteractiveShell, line: str, cell: str) -> Any:

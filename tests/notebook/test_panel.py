@@ -551,3 +551,12 @@ def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulat
     quick.account.history()
     assert quick.state == "failed"
     assert "was not applied: it is at 20x" in quick.view.message
+
+
+def test_reload_reads_the_tiers_again(panel: LeveragePanel, simulator: Simulator) -> None:
+    """Reload shows the tiers of now, however young those at hand are."""
+    symbols = simulator.exchange.market.symbols
+    first, *others = symbols["BTCUSDT"].tiers
+    symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=(replace(first, initial_leverage=140), *others))
+    click(panel, "reload", 20)
+    assert (panel.view.table["most"], panel.slider.max) == (140, 140)

@@ -14,7 +14,7 @@ from leverage_nb.errors import InvalidLeverage, Mistake, NotionalBeyondTiers
 from leverage_nb.exchange.messages import decode_brackets
 from leverage_nb.exchange.snapshot import make_bracket_table
 from leverage_nb.risk.brackets import Brackets, BracketTable
-from leverage_nb.risk.flaws import COLUMNS, find_flaw
+from leverage_nb.risk.flaws import COLUMNS, find_flaw, find_flawed_symbols
 
 # Section 9 of the published tables: BTCUSDT, 2026-09-29.
 BTCUSDT = [
@@ -229,3 +229,44 @@ def _wire(tiers: dict[str, list[dict[str, Any]]]) -> bytes:
     import json
 
     return json.dumps([{"symbol": symbol, "brackets": rows} for symbol, rows in tiers.items()]).encode()
+
+
+def tiers_with_cum(*cum: float) -> pd.DataFrame:
+    """Three tiers whose cum is given."""
+    columns = {
+        "initial_leverage": [20, 10, 5], "notional_floor": [0.0, 1e4, 2e4], "notional_cap": [1e4, 2e4, 3e4],
+        "maint_margin_ratio": [0.01, 0.02, 0.04], "cum": list(cum),
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=2))
+def test_a_table_and_a_frame_reject_the_same_tiers(strays: list[float]) -> None:
+    """Whether cum follows from the rates is one rule, for one symbol and for all at once."""
+    frame = tiers_with_cum(0.0, 100 + strays[0], 500 + strays[1])
+    rows = {name: frame[name].to_numpy(np.float64) for name in frame}
+    assert find_flawed_symbols(np.array([0, 3]), rows) == ({0: find_flaw(rows)} if find_flaw(rows) else {})
+
+
+def test_from_frame_takes_no_words_and_no_other_symbol() -> None:
+    """A frame of one symbol is not taken for another's; a text among the figures is named."""
+    frame = brackets(BTCUSDT).to_frame()
+    frame.attrs["symbol"] = "BTCUSDT"
+    with pytest.raises(Mistake, match="The frame holds BTCUSDT, not ETHUSDT"):
+        Brackets.from_frame(frame, "ETHUSDT")
+    with pytest.raises(Mistake, match="A cum is a number"):
+        Brackets.from_frame(frame.astype({"cum": object}).replace({"cum": {0.0: "none"}}))
+
+
+@pytest.mark.parametrize("slip", [{"notional": "50k"}, {"mark_price": "86000"}, {"notional": True}])
+def test_a_ladder_takes_numbers(slip: dict[str, Any]) -> None:
+    """Tiers alone read no words: a text is a Mistake, not a TypeError."""
+    with pytest.raises(Mistake, match="of a new position is a number above 0"):
+        brackets(BTCUSDT).ladder(**{"notional": 50_000, "mark_price": 86_000} | slip)
+
+
+def test_an_impossible_leverage_is_named_as_it_is() -> None:
+    """The error holds a number, however large, and no rounded text."""
+    with pytest.raises(InvalidLeverage, match="1234567") as caught:
+        brackets(BTCUSDT).max_notional(1_234_567)
+    assert caught.value.leverage == 1_234_567

@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leverage_nb.changes.wishes import read_lines, read_wishes
+from leverage_nb.changes.targets import read_lines, read_targets
 from leverage_nb.errors import Mistake
 
 WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
 
 
-def pairs(wishes: Any) -> list[tuple[Any, Any]]:
+def pairs(targets: Any) -> list[tuple[Any, Any]]:
     """Symbols and leverages alone."""
-    return [(wish.symbol, wish.leverage) for wish in wishes]
+    return [(target.symbol, target.leverage) for target in targets]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def pairs(wishes: Any) -> list[tuple[Any, Any]]:
 )  # fmt: skip
 def test_tables_and_mappings(form: Any) -> None:
     """A mapping, a Series and a DataFrame of either shape say the same."""
-    assert pairs(read_wishes(form)) == WANTED
+    assert pairs(read_targets(form)) == WANTED
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_files(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.csv"
     path.write_text(text, encoding="utf-8")
     for form in (path, str(path)):
-        assert pairs(read_wishes(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
+        assert pairs(read_targets(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
 
 
 def test_lines() -> None:
     """SYMBOL LEVERAGE a line; blank lines and remarks are passed over, and places are those of the lines."""
-    wishes = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")
-    assert [(wish.where, wish.symbol, wish.leverage) for wish in wishes] == [
+    targets = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")
+    assert [(target.where, target.symbol, target.leverage) for target in targets] == [
         ("line 2", "BTCUSDT", "10"), ("line 5", "ethusdt", "max"),
     ]  # fmt: skip
 
@@ -72,11 +72,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "half.csv").write_text("symbol,leverage\nBTCUSDT\n")
     for name, words in (("none", "No such file"), ("binary", "not text in UTF-8"), ("half.csv", "line 2: “BTCUSDT”")):
         with pytest.raises(Mistake, match=words):
-            read_wishes(tmp_path / name)
+            read_targets(tmp_path / name)
 
 
 @pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
 def test_what_is_no_wish(wrong: Any) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(Mistake, match="plan"):
-        read_wishes(wrong)
+        read_targets(wrong)

@@ -13,7 +13,7 @@ from leverage_nb.errors import Mistake
 
 
 @dataclass(frozen=True)
-class Wish:
+class Target:
     """One line of what is wanted.
 
     Attributes:
@@ -27,7 +27,7 @@ class Wish:
     leverage: Any
 
 
-def read_wishes(wanted: Any) -> list[Wish]:
+def read_targets(wanted: Any) -> list[Target]:
     """Read what is wanted, in any form that a plan takes.
 
     Args:
@@ -45,34 +45,34 @@ def read_wishes(wanted: Any) -> list[Wish]:
             raise Mistake("A plan's DataFrame has a column leverage, and the symbols in a column symbol or its index.")
         symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
         pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
-        return [Wish(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
+        return [Target(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
     if isinstance(wanted, Mapping) or hasattr(wanted, "items"):
-        return [Wish(str(symbol), symbol, leverage) for symbol, leverage in wanted.items()]
+        return [Target(str(symbol), symbol, leverage) for symbol, leverage in wanted.items()]
     raise Mistake(
         f"A plan is made from a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
         hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
     )
 
 
-def read_lines(text: str) -> list[Wish]:
+def read_lines(text: str) -> list[Target]:
     """Read ``SYMBOL LEVERAGE`` a line; blank lines and what follows a # are passed over.
 
     Raises:
         Mistake: A line is anything else; all such lines are named.
     """
-    wishes, bad = [], []
+    targets, bad = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if len(words) == 2:
-            wishes.append(Wish(f"line {number}", words[0], words[1]))
+            targets.append(Target(f"line {number}", words[0], words[1]))
         elif words:
             bad.append(f"line {number}: “{line.strip()[:60]}” is not SYMBOL LEVERAGE")
     if bad:
         raise Mistake(f"{_some(bad)}. Nothing was sent.")
-    return wishes
+    return targets
 
 
-def _read_csv(path: Path) -> list[Wish]:
+def _read_csv(path: Path) -> list[Target]:
     problem = ""
     try:
         text = path.expanduser().read_text(encoding="utf-8-sig")
@@ -80,7 +80,7 @@ def _read_csv(path: Path) -> list[Wish]:
         problem = getattr(exc, "strerror", None) or "it is not text in UTF-8"
     if problem:
         raise Mistake(f"{path} cannot be read: {problem}.")
-    wishes, bad = [], []
+    targets, bad = [], []
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["symbol", "leverage"]):
@@ -88,17 +88,19 @@ def _read_csv(path: Path) -> list[Wish]:
         if len(cells) < 2 or not all(cells[:2]):
             bad.append(f"line {number}: “{','.join(row)[:60]}” is not symbol,leverage")
         else:
-            wishes.append(Wish(f"line {number}", cells[0], cells[1]))
+            targets.append(Target(f"line {number}", cells[0], cells[1]))
     if bad:
         raise Mistake(f"{path}: {_some(bad)}. Nothing was sent.")
-    return wishes
+    return targets
 
 
-def check_wishes(wishes: Iterable[Wish], check: Callable[[Wish], tuple[str, int | None]]) -> dict[str, int | None]:
-    """Bring wishes to Binance's symbols and whole leverages; None stands for "max".
+def check_targets(
+    targets: Iterable[Target], check: Callable[[Target], tuple[str, int | None]]
+) -> dict[str, int | None]:
+    """Bring targets to Binance's symbols and whole leverages; None stands for "max".
 
     Args:
-        wishes: As they were read.
+        targets: As they were read.
         check: Gives symbol and leverage of one, or raises.
 
     Raises:
@@ -106,14 +108,14 @@ def check_wishes(wishes: Iterable[Wish], check: Callable[[Wish], tuple[str, int 
     """
     checked: dict[str, int | None] = {}
     bad = []
-    for wish in wishes:
+    for target in targets:
         try:
-            symbol, leverage = check(wish)
+            symbol, leverage = check(target)
         except Mistake as exc:
-            bad.append(f"{wish.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
+            bad.append(f"{target.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
             continue
         if symbol in checked and checked[symbol] != leverage:
-            bad.append(f"{wish.where}: {symbol} is wanted twice, at another leverage")
+            bad.append(f"{target.where}: {symbol} is wanted twice, at another leverage")
         checked[symbol] = leverage
     if bad:
         raise Mistake(f"{_some(bad)}. Nothing was sent.")
