@@ -19,7 +19,7 @@ class LeverageEvent:
     Attributes:
         symbol: Binance's symbol.
         leverage: What it is at.
-        at: When, by the exchange's clock.
+        at: When, in local time: the exchange's, less the known difference of the clocks.
         source: "stream", or "look" where a read after a gap has shown it.
     """
 
@@ -31,7 +31,12 @@ class LeverageEvent:
 
 @dataclass(frozen=True)
 class ModeEvent:
-    """Multi-assets mode was switched (``ACCOUNT_CONFIG_UPDATE``)."""
+    """Multi-assets mode was switched (``ACCOUNT_CONFIG_UPDATE``).
+
+    Attributes:
+        multi_assets: Whether it is on now.
+        at: When, in local time.
+    """
 
     multi_assets: bool
     at: datetime
@@ -45,7 +50,7 @@ class AccountEvent:
         reason: Binance's word for it: ORDER, FUNDING_FEE, MARGIN_TYPE_CHANGE and so on.
         symbols: Whose positions are named.
         assets: Whose balances are named.
-        at: When, by the exchange's clock.
+        at: When, in local time: the exchange's, less the known difference of the clocks.
     """
 
     reason: str
@@ -60,7 +65,7 @@ class MarginCallEvent:
 
     Attributes:
         symbols: Whose positions.
-        at: When, by the exchange's clock.
+        at: When, in local time: the exchange's, less the known difference of the clocks.
     """
 
     symbols: tuple[str, ...]

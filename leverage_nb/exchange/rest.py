@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from leverage_nb.cards import clock_time
 from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, RateLimited
@@ -18,6 +19,8 @@ from leverage_nb.exchange.transport import Answer, Outgoing, Transport
 from leverage_nb.exchange.venues import Venue
 
 Parameters = Sequence[tuple[str, str | int]]
+# What Binance wants of an endpoint: nothing, the key, or the key and a signature.
+Security = Literal["none", "key", "signed"]
 
 # Beyond this Binance's newest schema refuses; its older page names no maximum.
 MAX_RECV_WINDOW = 60_000
@@ -119,7 +122,8 @@ class RestClient:
         while True:
             failure: LeverageError
             try:
-                answer = self._exchange("GET", path, parameters, signed=signed, deadline=deadline)
+                security: Security = "signed" if signed else "none"
+                answer = self._exchange("GET", path, parameters, security=security, deadline=deadline)
             except (NotConnected, NoAnswer) as exc:
                 failure, passing = exc, True
             else:
@@ -151,7 +155,7 @@ class RestClient:
             NotConnected: Nothing left.
             NoAnswer: It left, and no complete answer came.
         """
-        answer = self._exchange("POST", path, parameters, signed=True, stamp=stamp)
+        answer = self._exchange("POST", path, parameters, security="signed", stamp=stamp)
         if _code(answer) == -1021:
             with suppress(LeverageError):  # whatever becomes of it, what was answered to the POST stands
                 self.compare_clocks()
@@ -176,15 +180,8 @@ class RestClient:
         self._with_key("PUT")
 
     def _with_key(self, method: str) -> bytes:
-        """A request that names the key and is not signed."""
-        self.limiter.admit(1, self.timeout)
-        try:
-            with self._transport.slot():
-                url, headers = self.venue.rest_url + _LISTEN_KEY, self._credentials.headers()
-                answer = self._transport.deliver(Outgoing(method, _LISTEN_KEY, url, None, headers))
-        finally:
-            self.limiter.note(1, None)
-        self._heed(answer, f"{method} {_LISTEN_KEY}")
+        """A request for the listen key, which names the key and is not signed."""
+        answer = self._exchange(method, _LISTEN_KEY, (), security="key")
         if answer.status == 200 and _code(answer) >= 0:
             return answer.body
         raise self.explain(answer, f"{method} {_LISTEN_KEY}")
@@ -235,7 +232,7 @@ class RestClient:
         path: str,
         parameters: Parameters,
         *,
-        signed: bool,
+        security: Security,
         deadline: float | None = None,
         stamp: Callable[[], int] | None = None,
     ) -> Answer:
@@ -249,7 +246,7 @@ class RestClient:
         try:
             with self._transport.slot(left()):
                 moment = stamp() if stamp else self.time_ms()
-                outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment if signed else None)
+                outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment, security)
                 answer = self._transport.deliver(outgoing, left())
                 used = answer.used_weight
         except NotConnected:
@@ -267,18 +264,23 @@ class RestClient:
             if isinstance(error, RateLimited):
                 self.limiter.block(error)
 
-    def _outgoing(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
-        """A request ready to leave; signed as of ``moment``, or not at all."""
+    def _outgoing(
+        self, base: str, method: str, path: str, parameters: Parameters, moment: int, security: Security = "signed"
+    ) -> Outgoing:
+        """A request ready to leave; signed as of ``moment`` where it is to be signed."""
         with suppress(KeyboardInterrupt):
-            return self._signed(base, method, path, parameters, moment)
+            return self._prepared(base, method, path, parameters, moment, security)
         # Raised out here: the frames of an interrupt in there hold the key and the secret bare.
         raise KeyboardInterrupt
 
-    def _signed(self, base: str, method: str, path: str, parameters: Parameters, moment: int | None) -> Outgoing:
+    def _prepared(
+        self, base: str, method: str, path: str, parameters: Parameters, moment: int, security: Security
+    ) -> Outgoing:
         address = base + path
-        if moment is None:
+        if security != "signed":
             query = encode(parameters)
-            return Outgoing(method, path, f"{address}?{query}" if query else address, None, {})
+            headers = self._credentials.headers() if security == "key" else {}
+            return Outgoing(method, path, f"{address}?{query}" if query else address, None, headers)
         timed = (*parameters, ("recvWindow", self.recv_window), ("timestamp", moment))
         headers = self._credentials.headers()
         if method == "GET":

@@ -16,6 +16,9 @@ POSITIONS = [
     "symbol", "side", "amount", "entry_price", "mark_price", "notional", "unrealized_profit", "leverage",
     "effective_leverage", "liquidation_price", "margin_type", "margin_asset",
 ]  # fmt: skip
+FIGURES = (
+    "amount", "entry_price", "mark_price", "notional", "unrealized_profit", "effective_leverage", "liquidation_price",
+)  # fmt: skip
 
 
 def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[str]) -> pd.DataFrame:
@@ -31,7 +34,7 @@ def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[s
         most = tiers.symbol_max_leverage
         own = (name, setting.leverage, most, allowed, held, allowed - held, setting.margin_type, setting.margin_asset)
         rows.append(dict(zip(SETTINGS, own, strict=True)))
-    return LeverageFrame(rows, columns=SETTINGS).set_index("symbol")
+    return _typed(LeverageFrame(rows, columns=SETTINGS), ("leverage", "symbol_max"), ("max_notional", "held", "room"))
 
 
 def positions_table(state: AccountState) -> pd.DataFrame:
@@ -51,5 +54,9 @@ def positions_table(state: AccountState) -> pd.DataFrame:
                 "margin_type": setting.margin_type,
             }
         )
-    frame = LeverageFrame(rows, columns=POSITIONS).set_index("symbol")
-    return frame.astype({"effective_leverage": "float64", "liquidation_price": "float64"})
+    return _typed(LeverageFrame(rows, columns=POSITIONS), ("leverage",), FIGURES)
+
+
+def _typed(frame: pd.DataFrame, whole: Iterable[str], figures: Iterable[str]) -> pd.DataFrame:
+    """The dtypes that are promised, also where there is no row to tell them."""
+    return frame.astype(dict.fromkeys(whole, "int64") | dict.fromkeys(figures, "float64")).set_index("symbol")

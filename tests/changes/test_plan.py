@@ -343,7 +343,7 @@ def test_a_plan_does_not_sit_out_a_ban(account: Account, simulator: Simulator) -
 
 
 def test_max_is_one_rule(simulator: Simulator) -> None:
-    """ "max" in a plan is the leverage that %leverage takes for max; where there is none, both say why."""
+    """In a plan "max" is the leverage that %leverage takes for max; where there is none, both say why."""
     account = connect_to(simulator, max_leverage=5)
     with pytest.raises(Mistake, match="ETHUSDT 5x would be refused"):
         account.highest_leverage("ETHUSDT")
