@@ -1,0 +1,91 @@
+"""What was expected, what was seen, and the report that names every field and rule that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+# Of one rule no more differences than these are told: one that is wrong for every symbol says so with a few.
+SHOWN = 5
+
+
+class NotTried(Exception):
+    """The account does not hold what a scenario needs; the text says what that is."""
+
+
+@dataclass
+class Comparison:
+    """Collects what differs.
+
+    Attributes:
+        mismatches: One line each: where, which field, what was expected, what was seen.
+        notes: What was learnt where nothing is known to expect.
+        compared: How many comparisons were made.
+    """
+
+    mismatches: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    compared: int = 0
+
+    def same(self, where: str, name: str, expected: Any, seen: Any) -> None:
+        """Expect a value, or one of a set of values."""
+        self.compared += 1
+        if seen not in expected if isinstance(expected, (set, frozenset)) else seen != expected:
+            self.mismatches.append(f"{where}: {name} expected {_words(expected)}, seen {_words(seen)}")
+
+    def close(self, where: str, name: str, expected: Decimal, seen: Any, share: str = "0.000001") -> None:
+        """Expect a figure to within a share of it, or of 1."""
+        self.compared += 1
+        try:
+            off = abs(Decimal(str(seen)) - expected)
+        except InvalidOperation:
+            off = Decimal("Infinity")
+        if off > Decimal(share) * max(abs(expected), Decimal(1)):
+            self.mismatches.append(f"{where}: {name} expected {expected.normalize():f}, seen {seen}")
+
+    def shape(self, where: str, expected: Mapping[str, str], seen: Any) -> None:
+        """Expect an object's fields to be there, and of their JSON types.
+
+        Args:
+            where: What was asked.
+            expected: By field: "text", "decimal" (a string that is a number), "int", "number", "bool" or "list".
+            seen: The object.
+        """
+        if not isinstance(seen, dict):
+            self.same(where, "the answer", "an object", _kind(seen))
+            return
+        for name, kind in expected.items():
+            if name not in seen:
+                self.same(where, name, kind, "absent")
+                continue
+            seen_kind = _kind(seen[name])
+            fits = seen_kind == kind or (kind, seen_kind) in {("text", "decimal"), ("number", "int")}
+            self.same(where, f"type of {name}", kind, kind if fits else seen_kind)
+
+    def report(self) -> str:
+        """Every difference, a line each."""
+        more = len(self.mismatches) - SHOWN
+        return "\n".join([*self.mismatches[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int"
+    if isinstance(value, Decimal):
+        return "number"
+    if isinstance(value, str):
+        try:
+            return "decimal" if Decimal(value).is_finite() else "text"
+        except InvalidOperation:
+            return "text"
+    return {list: "list", dict: "object"}.get(type(value), "null")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, (set, frozenset)):
+        return " or ".join(sorted(map(str, value)))
+    return str(value)

@@ -1,0 +1,602 @@
+"""What is believed of Binance USDⓈ-M Futures, rule by rule, and how to find out whether it is so.
+
+Each scenario's docstring is the rule. ``certainty`` is what it rests on: "documented" (Binance's API documents or
+FAQ), "inferred" (consistent with reports and guides), or "unknown" (the scenario notes what it sees). A scenario needs
+no more than what the account holds already: it places no orders, and puts every leverage back. One cannot be put back,
+and says so: raising an isolated position.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Literal
+
+from websockets.sync.client import connect as open_socket
+
+import leverage_nb as lev
+from tests.contract.comparison import Comparison, NotTried
+from tests.contract.exchange import ExchangeUnderTest, Row, cap_at, has_coef, tier_of
+
+Check = Callable[[ExchangeUnderTest, Comparison], None]
+
+# Attempts that the comparison of predictions makes at most.
+MOST_ATTEMPTS = 30
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One rule, and the check of it.
+
+    Attributes:
+        name: For test reports.
+        rule: In words.
+        certainty: What it rests on.
+        source: Where that stands.
+        check: Asks the exchange, and compares.
+    """
+
+    name: str
+    rule: str
+    certainty: Literal["documented", "inferred", "unknown"]
+    source: str
+    check: Check
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(certainty: Literal["documented", "inferred", "unknown"], source: str) -> Callable[[Check], Check]:
+    """Enter a check in the list."""
+
+    def enter(check: Check) -> Check:
+        SCENARIOS.append(Scenario(check.__name__, " ".join((check.__doc__ or "").split()), certainty, source, check))
+        return check
+
+    return enter
+
+
+# -- the form of answers -----------------------------------------------------------------------------------------
+
+
+@scenario("documented", "Check Server Time; General Info")
+def server_time(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The time comes in milliseconds as a number, and every answer names the weight used in X-MBX-USED-WEIGHT-1M."""
+    reply = exchange.call("GET", "/fapi/v1/time", security="none")
+    found.shape(reply.asked, {"serverTime": "int"}, reply.content)
+    found.same(reply.asked, "header X-MBX-USED-WEIGHT-1M", True, "X-MBX-USED-WEIGHT-1M" in reply.headers)
+
+
+@scenario("documented", "Exchange Information")
+def rate_limit_is_named(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The request weight a minute is named in exchangeInfo, and of every symbol what its margin is in."""
+    reply = exchange.call("GET", "/fapi/v1/exchangeInfo", security="none")
+    kinds = {"rateLimitType": "text", "interval": "text", "intervalNum": "int", "limit": "int"}
+    for row in reply.content["rateLimits"]:
+        found.shape(f"{reply.asked} rateLimits", kinds, row)
+    weight = [row for row in reply.content["rateLimits"] if row["rateLimitType"] == "REQUEST_WEIGHT"]
+    found.same(
+        reply.asked, "REQUEST_WEIGHT", [("MINUTE", 1)], [(row["interval"], row["intervalNum"]) for row in weight]
+    )
+    for row in reply.content["symbols"]:
+        found.shape(f"{reply.asked} symbols", {"symbol": "text", "marginAsset": "text", "status": "text"}, row)
+
+
+@scenario("documented", "Mark Price")
+def mark_price(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The mark price of a symbol is a string that is a number."""
+    reply = exchange.call("GET", "/fapi/v1/premiumIndex", security="none", symbol="BTCUSDT")
+    found.shape(reply.asked, {"symbol": "text", "markPrice": "decimal", "time": "int"}, reply.content)
+
+
+@scenario("documented", "Notional and Leverage Brackets; cum as a float: reports on the official SDK")
+def brackets_of_all(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Without a symbol leverageBracket is a list; all figures of a tier are JSON numbers."""
+    reply = exchange.call("GET", "/fapi/v1/leverageBracket")
+    found.same(reply.asked, "the answer", True, isinstance(reply.content, list))
+    kinds = dict.fromkeys(("notionalCap", "notionalFloor", "maintMarginRatio", "cum"), "number")
+    for row in reply.content:
+        found.shape(reply.asked, {"symbol": "text", "brackets": "list"}, row)
+        for tier in row["brackets"]:
+            found.shape(f"{reply.asked} {row['symbol']}", {"bracket": "int", "initialLeverage": "int", **kinds}, tier)
+
+
+@scenario("unknown", "Notional and Leverage Brackets says an object; reports have seen both")
+def brackets_of_one(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """With a symbol leverageBracket is an object, or a list of one, with the tiers that the whole list has."""
+    reply = exchange.call("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT")
+    found.notes.append(
+        f"leverageBracket with a symbol is {'a list' if isinstance(reply.content, list) else 'an object'}"
+    )
+    [one] = reply.content if isinstance(reply.content, list) else [reply.content]
+    whole = next(row for row in exchange.rows("/fapi/v1/leverageBracket") if row["symbol"] == "BTCUSDT")
+    found.same(reply.asked, "brackets", whole["brackets"], one["brackets"])
+
+
+@scenario("documented", "FAQ on leverage and margin (cum); published tables (the rest)")
+def tiers_hold_together(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Tiers start at 0 and join without gaps, leverage falls to 1, rates rise, cum follows from floors and rates."""
+    for symbol, tiers in exchange.tiers().items():
+        figures = [
+            {name: Decimal(str(value)) for name, value in tier.items() if name != "bracket"}
+            for tier in sorted(tiers, key=lambda tier: Decimal(str(tier["notionalFloor"])))
+        ]
+        found.same(symbol, "first floor and cum", (0, 0), (figures[0]["notionalFloor"], figures[0]["cum"]))
+        found.same(symbol, "last initialLeverage", 1, figures[-1]["initialLeverage"])
+        cum = Decimal(0)
+        for lower, upper in pairwise(figures):
+            found.same(symbol, "notionalFloor", lower["notionalCap"], upper["notionalFloor"])
+            found.same(symbol, "leverage falls", True, upper["initialLeverage"] < lower["initialLeverage"])
+            rise = upper["maintMarginRatio"] - lower["maintMarginRatio"]
+            found.same(symbol, "maintMarginRatio rises", True, rise > 0)
+            cum += upper["notionalFloor"] * rise
+            found.close(symbol, "cum", cum, upper["cum"], "0.0001")
+
+
+@scenario("documented", "Symbol Configuration")
+def symbol_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The answer of symbolConfig is a list, also with a symbol; leverage is a number, maxNotionalValue a string."""
+    reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol="BTCUSDT")
+    found.same(reply.asked, "the answer", True, isinstance(reply.content, list) and len(reply.content) == 1)
+    kinds = {
+        "symbol": "text", "marginType": "text", "isAutoAddMargin": "bool", "leverage": "int",
+        "maxNotionalValue": "decimal",
+    }  # fmt: skip
+    for row in exchange.rows("/fapi/v1/symbolConfig"):
+        found.shape("GET /fapi/v1/symbolConfig", kinds, row)
+        found.same(row["symbol"], "marginType", {"CROSSED", "ISOLATED"}, row["marginType"])
+
+
+@scenario("inferred", "three answers seen on the wire; announcements print leverages as ranges")
+def max_notional_follows_from_the_tiers(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The maxNotionalValue of a setting is the cap of the last tier that offers the leverage in force."""
+    tiers = exchange.tiers()
+    for symbol, row in exchange.settings().items():
+        if symbol in tiers and row["leverage"] <= tiers[symbol][0]["initialLeverage"]:
+            found.close(symbol, "maxNotionalValue", cap_at(tiers[symbol], row["leverage"]), row["maxNotionalValue"])
+
+
+@scenario("unknown", "the multiplier is documented, what it multiplies is not")
+def what_notional_coef_multiplies(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Where an account's tiers were adjusted, the caps are multiplied already, or they are not: noted."""
+    adjusted = [row for row in exchange.rows("/fapi/v1/leverageBracket") if has_coef(row)]
+    if not adjusted:
+        raise NotTried("an account with a notionalCoef")
+    settings = exchange.settings()
+    for row in adjusted:
+        cap = cap_at(row["brackets"], settings[row["symbol"]]["leverage"])
+        told = Decimal(settings[row["symbol"]]["maxNotionalValue"])
+        found.notes.append(f"{row['symbol']}: notionalCoef {row['notionalCoef']}, cap {cap}, maxNotionalValue {told}")
+
+
+@scenario("documented", "Account Configuration")
+def account_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Hedge mode and multi-assets mode are booleans in accountConfig."""
+    reply = exchange.call("GET", "/fapi/v1/accountConfig")
+    found.shape(reply.asked, {"dualSidePosition": "bool", "multiAssetsMargin": "bool"}, reply.content)
+
+
+@scenario("documented", "Position Information V3")
+def position_risk(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """What has a position or an order is in positionRisk v3; figures are strings, leverage is not among them."""
+    rows = exchange.positions()
+    if not rows:
+        raise NotTried("a position or an open order")
+    figures = (
+        "positionAmt", "entryPrice", "markPrice", "unRealizedProfit", "liquidationPrice", "notional", "isolatedWallet",
+        "bidNotional", "askNotional", "positionInitialMargin", "openOrderInitialMargin", "maintMargin",
+    )  # fmt: skip
+    kinds = {"symbol": "text", "positionSide": "text", "marginAsset": "text", **dict.fromkeys(figures, "decimal")}
+    for row in rows:
+        found.shape("GET /fapi/v3/positionRisk", kinds, row)
+        found.same("GET /fapi/v3/positionRisk", "leverage", "absent", "absent" if "leverage" not in row else "there")
+
+
+@scenario("documented", "Account Information V3; Futures Account Balance V3")
+def account_and_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Account v3 has each asset's figures as strings; balance v3 names the account's alias."""
+    reply = exchange.call("GET", "/fapi/v3/account")
+    figures = (
+        "walletBalance", "unrealizedProfit", "crossWalletBalance", "crossUnPnl", "initialMargin", "maintMargin",
+        "availableBalance",
+    )  # fmt: skip
+    for row in reply.content["assets"]:
+        found.shape(f"{reply.asked} assets", {"asset": "text", **dict.fromkeys(figures, "decimal")}, row)
+    for row in exchange.rows("/fapi/v3/balance"):
+        found.shape("GET /fapi/v3/balance", {"accountAlias": "text", "asset": "text"}, row)
+
+
+@scenario("documented", "Start, Keepalive and Close User Data Stream")
+def listen_key(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A listen key is had with the key alone, the same while it lives, extended with PUT, closed with DELETE."""
+    first = exchange.call("POST", "/fapi/v1/listenKey", security="key")
+    found.shape(first.asked, {"listenKey": "text"}, first.content)
+    again = exchange.call("POST", "/fapi/v1/listenKey", security="key")
+    found.same(again.asked, "listenKey the second time", True, first.content == again.content)
+    found.same(
+        "PUT /fapi/v1/listenKey", "status", 200, exchange.call("PUT", "/fapi/v1/listenKey", security="key").status
+    )
+    closed = exchange.call("DELETE", "/fapi/v1/listenKey", security="key")
+    found.same(closed.asked, "the answer", (200, {}), (closed.status, closed.content))
+
+
+# -- who is let in -----------------------------------------------------------------------------------------------
+
+
+@scenario("documented", "Error Codes: -1022")
+def wrong_signature(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A wrong signature is -1022."""
+    reply = exchange.call("GET", "/fapi/v1/accountConfig", slip="x")
+    found.same(f"{reply.asked}, signed wrongly", "code", -1022, reply.code)
+
+
+@scenario("documented", "General Info: timing security")
+def old_timestamp(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A timestamp older than recvWindow, or more than a second ahead, is -1021; one within it is served."""
+    for late_by, code in ((60_000, -1021), (-10_000, -1021), (2_000, 0)):
+        reply = exchange.call("GET", "/fapi/v1/accountConfig", late_by=late_by)
+        found.same(f"{reply.asked}, {late_by} ms late", "code", code, reply.code)
+
+
+@scenario("documented", "Error Codes: -2014, -2015; -2008 from reports")
+def unknown_key(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A key without the form of one is -2014; one that nobody has is -2015, or -2008."""
+    reply = exchange.call("GET", "/fapi/v1/accountConfig", api_key="short")
+    found.same(f"{reply.asked}, key malformed", "code", -2014, reply.code)
+    reply = exchange.call("GET", "/fapi/v1/accountConfig", api_key="a" * 64)
+    found.same(f"{reply.asked}, key unknown", "code", {-2015, -2008}, reply.code)
+
+
+@scenario("documented", "Error Codes: -1102, -1121, -4028")
+def malformed_changes(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Without a symbol -1102, with an unknown one -1121, above the symbol's maximum -4028; nothing is changed."""
+    symbol = _flat_symbol(exchange)
+    most = exchange.tiers()[symbol][0]["initialLeverage"]
+    with exchange.restored(symbol) as before:
+        reply = exchange.call("POST", "/fapi/v1/leverage", leverage=before)
+        found.same(reply.asked, "code", -1102, reply.code)
+        reply = exchange.set_leverage("NOSUCHUSDT", 5)
+        found.same(reply.asked, "code", -1121, reply.code)
+        reply = exchange.set_leverage(symbol, most + 1)
+        found.same(reply.asked, "code", -4028, reply.code)
+        _still_at(exchange, found, symbol, before)
+
+
+@scenario("unknown", "no document says which code a malformed leverage gets")
+def malformed_leverages(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A leverage of 0, below it, with a fraction, or in words is refused with some code, and changes nothing."""
+    symbol = _flat_symbol(exchange)
+    with exchange.restored(symbol) as before:
+        for leverage in (0, -5, "10.5", "ten", ""):
+            reply = exchange.set_leverage(symbol, leverage)
+            found.same(reply.asked, "refused", True, reply.code < 0)
+            found.notes.append(f"leverage {leverage!r} is refused with {reply.code}")
+        _still_at(exchange, found, symbol, before)
+
+
+@scenario("inferred", "General Info on percent-encoding names other products than futures")
+def symbols_beyond_ascii(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A symbol with Chinese letters is signed as it is sent, percent-encoded as UTF-8."""
+    symbol = next((name for name in exchange.settings() if not name.isascii()), None)
+    if symbol is None:
+        raise NotTried("a listed symbol beyond ASCII")
+    reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol=symbol)
+    found.same(reply.asked, "status", 200, reply.status)
+
+
+# -- changing a leverage -----------------------------------------------------------------------------------------
+
+
+@scenario("documented", "Change Initial Leverage")
+def a_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The answer names symbol, leverage (a number) and maxNotionalValue (a string, the tier's cap)."""
+    symbol = _flat_symbol(exchange)
+    tiers = exchange.tiers()[symbol]
+    with exchange.restored(symbol) as before:
+        for leverage in _other_leverages(tiers, before):
+            reply = exchange.set_leverage(symbol, leverage)
+            kinds = {"symbol": "text", "leverage": "int", "maxNotionalValue": "decimal"}
+            found.shape(reply.asked, kinds, reply.content)
+            found.same(reply.asked, "symbol, leverage", [symbol, leverage], _named(reply, "symbol", "leverage"))
+            [cap] = _named(reply, "maxNotionalValue")
+            found.close(reply.asked, "maxNotionalValue", cap_at(tiers, leverage), cap)
+
+
+@scenario("inferred", "no document promises it; settling and read-backs rest on it")
+def a_look_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A symbolConfig asked right after the answer to a change shows the new leverage."""
+    symbol = _flat_symbol(exchange)
+    with exchange.restored(symbol) as before:
+        for leverage in _other_leverages(exchange.tiers()[symbol], before):
+            if exchange.set_leverage(symbol, leverage).status == 200:
+                _still_at(exchange, found, symbol, leverage)
+
+
+@scenario("inferred", "bots' logs; the third text of -4028 may say otherwise")
+def the_same_again(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Setting the leverage that is there already is answered like any change."""
+    symbol = _flat_symbol(exchange)
+    with exchange.restored(symbol) as before:
+        reply = exchange.set_leverage(symbol, before)
+        found.same(reply.asked, "status", 200, reply.status)
+        found.notes.append(f"the same again is answered with HTTP {reply.status}, code {reply.code}")
+
+
+@scenario("documented", "Event: Account Configuration Update; that private streams run on the testnet is not verified")
+def a_change_is_told(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A change comes as ACCOUNT_CONFIG_UPDATE on /private/ws/<listenKey>, with symbol and leverage, within seconds."""
+    symbol = _flat_symbol(exchange)
+    with exchange.restored(symbol) as before, _listening(exchange) as next_event:
+        leverage = _other_leverages(exchange.tiers()[symbol], before)[0]
+        asked = exchange.set_leverage(symbol, leverage).asked
+        event = next_event("ACCOUNT_CONFIG_UPDATE", 10.0)
+        found.shape(asked, {"e": "text", "E": "int", "T": "int"}, event)
+        found.same(asked, "ac of the event", {"s": symbol, "l": leverage}, (event or {}).get("ac"))
+
+
+@scenario("unknown", "no document says so")
+def an_unchanged_leverage_is_told(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Whether an event comes for a leverage that was there already is noted."""
+    symbol = _flat_symbol(exchange)
+    with exchange.restored(symbol) as before, _listening(exchange) as next_event:
+        exchange.set_leverage(symbol, before)
+        event = next_event("ACCOUNT_CONFIG_UPDATE", 2.0)
+        found.notes.append(f"for an unchanged leverage {'an' if event else 'no'} event comes")
+
+
+# -- what a held position changes --------------------------------------------------------------------------------
+
+
+@scenario("documented", "FAQ on leverage and margin")
+def margins_of_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Initial margin is notional over leverage; maintenance margin is notional times the tier's rate less cum."""
+    settings, tiers = exchange.settings(), exchange.tiers()
+    for row in _held(exchange, lambda row: row["symbol"] in tiers):
+        where, notional = f"{row['symbol']} {row['positionSide']}", abs(Decimal(row["notional"]))
+        initial = notional / settings[row["symbol"]]["leverage"]
+        found.close(where, "positionInitialMargin", initial, row["positionInitialMargin"], "0.0001")
+        tier = tier_of(tiers[row["symbol"]], notional)
+        maintenance = notional * Decimal(str(tier["maintMarginRatio"])) - Decimal(str(tier["cum"]))
+        found.close(where, "maintMargin", maintenance, row["maintMargin"], "0.0001")
+
+
+@scenario("inferred", "the FAQ shows the formula as a picture; fees are not in it")
+def liquidation_of_isolated_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """An isolated position's liquidation price follows from its wallet, its entry and the tier it has at that price."""
+    tiers = exchange.tiers()
+    for row in _held(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and row["symbol"] in tiers):
+        amount, entry = Decimal(row["positionAmt"]), Decimal(row["entryPrice"])
+        wallet, told = Decimal(row["isolatedWallet"]), Decimal(row["liquidationPrice"])
+        tier = tier_of(tiers[row["symbol"]], amount * told)
+        rate, cum = Decimal(str(tier["maintMarginRatio"])), Decimal(str(tier["cum"]))
+        expected = (wallet + cum - amount * entry) / (abs(amount) * rate - amount)
+        found.close(row["symbol"], "liquidationPrice", max(expected, Decimal(0)), told, "0.001")
+
+
+@scenario("documented", "FAQ: leverage and margin")
+def leverage_moves_no_cross_liquidation(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Changing the leverage of a cross position moves neither its size nor its liquidation price."""
+    settings, tiers = exchange.settings(), exchange.tiers()
+    row = next(
+        _held(exchange, lambda row: settings[row["symbol"]]["marginType"] == "CROSSED" and row["symbol"] in tiers)
+    )
+    with exchange.restored(row["symbol"]) as before:
+        reply = exchange.set_leverage(row["symbol"], before + 1 if before < 20 else before - 1)
+        if reply.status != 200:
+            raise NotTried(f"a cross position whose leverage can be changed by one ({reply.code})")
+        after = next(_held(exchange, lambda other: _same_side(row, other)))
+        found.same(reply.asked, "positionAmt", row["positionAmt"], after["positionAmt"])
+        # The price moves meanwhile, and other cross positions with it.
+        found.close(
+            reply.asked, "liquidationPrice", Decimal(row["liquidationPrice"]), after["liquidationPrice"], "0.002"
+        )
+
+
+@scenario("documented", "Error Codes: -4161; hedge mode is inferred")
+def an_isolated_position_is_not_lowered(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """With an open isolated position, either side in hedge mode, a lower leverage is refused with -4161."""
+    settings = exchange.settings()
+    rows = _held(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and settings[row["symbol"]]["leverage"] > 1)
+    for row in rows:
+        reply = exchange.set_leverage(row["symbol"], settings[row["symbol"]]["leverage"] - 1)
+        found.same(f"{reply.asked} ({row['positionSide']})", "code", -4161, reply.code)
+
+
+@scenario("inferred", "guides; not in the API documents. The leverage stays raised: it cannot be lowered again")
+def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """With an open isolated position a higher leverage is taken; wallet and liquidation price stay as they are."""
+    settings, tiers = exchange.settings(), exchange.tiers()
+
+    def raisable(row: Row) -> bool:
+        symbol, next_up = row["symbol"], settings[row["symbol"]]["leverage"] + 1
+        fits = symbol in tiers and next_up <= tiers[symbol][0]["initialLeverage"]
+        return fits and Decimal(row["isolatedWallet"]) > 0 and _exposure(row) < cap_at(tiers[symbol], next_up)
+
+    row = next(_held(exchange, raisable))
+    raised = settings[row["symbol"]]["leverage"] + 1
+    reply = exchange.set_leverage(row["symbol"], raised)
+    found.same(reply.asked, "status", 200, reply.status)
+    found.notes.append(f"{row['symbol']} stays at {raised}x")
+    after = next(_held(exchange, lambda other: _same_side(row, other)))
+    for name in ("isolatedWallet", "liquidationPrice"):
+        found.close(reply.asked, name, Decimal(row[name]), after[name], "0.0005")
+
+
+@scenario("documented", "Error Codes: -2027")
+def a_position_above_the_cap(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A leverage at which the position exceeds the tier's cap is refused with -2027."""
+    _refused_above_cap(exchange, found, lambda row: abs(Decimal(row["notional"])))
+
+
+@scenario("inferred", "the code's words name orders; no report of it on a change of leverage")
+def orders_above_the_cap(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A leverage at which a position that fits exceeds the cap together with its open orders is refused with -2027."""
+    _refused_above_cap(exchange, found, lambda row: _exposure(row), fits=lambda row: abs(Decimal(row["notional"])))
+
+
+@scenario("documented", "Error Codes: -2028; its Chinese words name the available balance")
+def a_cross_position_beyond_the_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A cross position is not lowered to where its initial margin exceeds the available balance: -2028."""
+    _refused_beyond_balance(exchange, found, lambda row: Decimal(row["positionAmt"]) != 0)
+
+
+@scenario("inferred", "no report; that open orders count alone")
+def orders_beyond_the_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """The same holds for open orders of a symbol without a position."""
+    _refused_beyond_balance(exchange, found, lambda row: Decimal(row["positionAmt"]) == 0)
+
+
+@scenario("unknown", "no document says what counts in multi-assets mode")
+def lowering_in_multi_assets_mode(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """In multi-assets mode the answer to lowering a cross position step by step is noted."""
+    if not exchange.rows("/fapi/v1/accountConfig")[0]["multiAssetsMargin"]:
+        raise NotTried("an account in multi-assets mode with a position")
+    row = next(_held(exchange, lambda row: True))
+    with exchange.restored(row["symbol"]) as before:
+        for leverage in sorted({before * 3 // 4, before // 2, before // 4, 1} - {0, before}, reverse=True):
+            reply = exchange.set_leverage(row["symbol"], leverage)
+            found.notes.append(f"{row['symbol']} {before}x → {leverage}x: HTTP {reply.status}, code {reply.code}")
+
+
+@scenario("inferred", "the rules of leverage_nb.risk.outlook, with their order")
+def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """What the package predicts for every symbol that is held or ordered, at its tier edges, is what happens."""
+    account = lev.connect(
+        exchange.name,
+        rest_url=exchange.rest_url,
+        stream_url=exchange.stream_url or None,
+        api_key=exchange.api_key,
+        api_secret=exchange.api_secret,
+        journal=":memory:",
+    )
+    symbols = list(dict.fromkeys(row["symbol"] for row in exchange.positions()))
+    if not symbols:
+        raise NotTried("a position or an open order")
+    attempts = 0
+    with account:
+        for symbol in symbols:
+            edges = {1, 2, *(x for edge in account.known_edges(symbol) for x in (edge, edge - 1))} - {0}
+            for leverage in sorted(edges)[: MOST_ATTEMPTS // len(symbols)]:
+                with exchange.restored(symbol) as before:
+                    preview = account.preview(symbol, leverage)
+                    cannot_be_put_back = preview.margin_type == "isolated" and leverage > before
+                    if leverage == before or cannot_be_put_back or preview.verdict == "cannot predict":
+                        continue
+                    attempts += 1
+                    reply = exchange.set_leverage(symbol, leverage)
+                    where = f"{reply.asked} [{preview.certainty}]"
+                    found.same(where, "code", preview.code if preview.verdict == "refused" else 0, reply.code)
+    found.notes.append(f"{attempts} predictions were tried")
+
+
+# -- what scenarios share ----------------------------------------------------------------------------------------
+
+
+def _flat_symbol(exchange: ExchangeUnderTest) -> str:
+    """A symbol that nothing is held or ordered of, so that a change moves nobody's margin."""
+    busy = {row["symbol"] for row in exchange.positions()}
+    tiers = exchange.tiers()
+    for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT", *exchange.settings()):
+        if symbol not in busy and symbol in tiers:
+            return symbol
+    raise NotTried("a symbol without position and orders")
+
+
+def _other_leverages(tiers: list[Row], before: int) -> list[int]:
+    """An edge and a leverage between edges, both at most 20: above, new accounts are refused."""
+    edges = [tier["initialLeverage"] for tier in tiers if tier["initialLeverage"] <= 20]
+    between = [x for x in range(1, max(edges)) if x not in edges]
+    return [x for x in (max(edges), *between[-1:], 1) if x != before]
+
+
+def _named(reply: Any, *names: str) -> list[Any]:
+    """Fields of an answer; None for those that are not there."""
+    content = reply.content if isinstance(reply.content, dict) else {}
+    return [content.get(name) for name in names]
+
+
+def _still_at(exchange: ExchangeUnderTest, found: Comparison, symbol: str, leverage: int) -> None:
+    reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol=symbol)
+    found.same(reply.asked, "leverage", leverage, reply.content[0]["leverage"])
+
+
+def _held(exchange: ExchangeUnderTest, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+    rows = [row for row in exchange.positions() if Decimal(row["positionAmt"]) != 0 and wanted(row)]
+    if not rows:
+        raise NotTried("an open position of that kind")
+    return iter(rows)
+
+
+def _same_side(row: Row, other: Row) -> bool:
+    return bool((row["symbol"], row["positionSide"]) == (other["symbol"], other["positionSide"]))
+
+
+def _exposure(row: Row) -> Decimal:
+    """What counts against the cap in one-way mode: the position with its orders, on the larger side."""
+    notional = Decimal(row["notional"])
+    return max(abs(notional + Decimal(row["bidNotional"])), abs(notional - Decimal(row["askNotional"])))
+
+
+def _refused_above_cap(
+    exchange: ExchangeUnderTest,
+    found: Comparison,
+    size: Callable[[Row], Decimal],
+    fits: Callable[[Row], Decimal] | None = None,
+) -> None:
+    """Expect -2027 at the lowest higher edge that a size exceeds, and that another size fits in."""
+    settings, tiers = exchange.settings(), exchange.tiers()
+    for row in exchange.positions():
+        symbol = row["symbol"]
+        if row["positionSide"] != "BOTH" or symbol not in tiers:
+            continue
+        for leverage in sorted(tier["initialLeverage"] for tier in tiers[symbol]):
+            cap = cap_at(tiers[symbol], leverage)
+            exceeds = size(row) > cap * Decimal("1.01") and (fits is None or fits(row) < cap * Decimal("0.99"))
+            if leverage > settings[symbol]["leverage"] and exceeds:
+                reply = exchange.set_leverage(symbol, leverage)
+                found.same(reply.asked, "code", -2027, reply.code)
+                return
+    raise NotTried("in one-way mode, a position or orders larger than a higher leverage of the symbol allows")
+
+
+def _refused_beyond_balance(exchange: ExchangeUnderTest, found: Comparison, wanted: Callable[[Row], bool]) -> None:
+    """Expect -2028 at 1x where the margin that takes is clearly more than there is."""
+    config = exchange.rows("/fapi/v1/accountConfig")[0]
+    settings = exchange.settings()
+    assets = {row["asset"]: row for row in exchange.rows("/fapi/v3/account")[0]["assets"]}
+    for row in exchange.positions():
+        setting = settings[row["symbol"]]
+        if setting["marginType"] != "CROSSED" or setting["leverage"] == 1 or not wanted(row):
+            continue
+        free = Decimal(assets[row["marginAsset"]]["availableBalance"])
+        needed = _exposure(row) - _exposure(row) / setting["leverage"]
+        if not config["multiAssetsMargin"] and not config["dualSidePosition"] and needed > free * Decimal("1.05"):
+            with exchange.restored(row["symbol"]):
+                reply = exchange.set_leverage(row["symbol"], 1)
+                found.same(reply.asked, "code", -2028, reply.code)
+            return
+    raise NotTried("in one-way mode, a cross position (or orders) worth more than the available balance")
+
+
+@contextmanager
+def _listening(exchange: ExchangeUnderTest) -> Iterator[Callable[[str, float], Row | None]]:
+    """The account's events: a function that waits for the next of a kind; None when none comes."""
+    key = exchange.call("POST", "/fapi/v1/listenKey", security="key").content["listenKey"]
+
+    def next_event(kind: str, within: float) -> Row | None:
+        deadline = time.monotonic() + within
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                event: Row = json.loads(socket.recv(timeout=left))
+                event = event.get("data", event)
+                if event.get("e") == kind:
+                    return event
+        return None
+
+    with open_socket(f"{exchange.stream_url}/private/ws/{key}", open_timeout=20) as socket:
+        yield next_event
