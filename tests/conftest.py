@@ -25,6 +25,14 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No notebook finds a key of the machine it runs on: in a kernel of its own no fixture keeps it from one."""
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    if config.option.markexpr != "testnet":
+        for name in [name for name in os.environ if name.startswith("LEVERAGE_NB_")]:
+            del os.environ[name]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The browser's file takes half of the time: it starts first, and all others run beside it."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)

@@ -1,11 +1,10 @@
-"""The house keeps its order: arrows, style, types, lazy imports, what the wheel holds."""
+"""The house keeps its order: arrows, style, types, lazy imports."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -64,41 +63,3 @@ def test_the_panel_does_not_load_pyplot() -> None:
     """Building the panel leaves pyplot, slow to import and global, alone."""
     code = "import leverage_nb as lev; lev.LeveragePanel(lev.connect())"
     assert "matplotlib.pyplot" not in loaded_after(code)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this tree without isolation: the build backend is installed for the tests."""
-    folder = tmp_path_factory.mktemp("wheel")
-    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next(folder.glob("*.whl"))
-
-
-def test_the_wheel_holds_its_data(wheel: Path) -> None:
-    """Every file of the package that git tracks is in the wheel: market, JavaScript, CSS and py.typed too."""
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if name.startswith("leverage_nb/")}
-    tracked = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "leverage_nb").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert held == tracked
-    for name in ("simulator/market.json", "notebook/ladder_view.js", "notebook/ladder_view.css", "py.typed"):
-        assert f"leverage_nb/{name}" in held
-
-
-def test_the_wheel_works_away_from_its_source(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked elsewhere, the package runs from what the wheel holds alone."""
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    code = (
-        "import leverage_nb as lev, pathlib\n"
-        "print(pathlib.Path(lev.__file__).parent.parent)\n"
-        "account = lev.connect()\n"
-        "lev.LeveragePanel(account)\n"
-        "print(account.set_leverage('BTCUSDT', 10).status)"
-    )
-    done = run(sys.executable, "-c", code, cwd=tmp_path)
-    assert done.stdout.splitlines() == [str(tmp_path.resolve()), "applied"], done.stderr

@@ -48,6 +48,10 @@ class Credentials:
         """How many of key and secret (of either kind) there are."""
         return (self._key is not None) + (self._secret is not None or self._private is not None)
 
+    def with_secret(self, api_secret: str | None) -> Credentials:
+        """The same key with its HMAC secret."""
+        return Credentials(self._key, api_secret)
+
     def checked(self) -> Credentials:
         """Itself, if all parts can be used.
 

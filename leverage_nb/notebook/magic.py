@@ -185,7 +185,7 @@ class LeverageMagics(Magics):
 
     def _login(self, options: argparse.Namespace) -> None:
         """Ask for a key, check it against the exchange, and store it."""
-        from leverage_nb.connecting import connect, open_account
+        from leverage_nb.connecting import connect
         from leverage_nb.exchange.credentials import check_profile
         from leverage_nb.exchange.venues import find_venue
 
@@ -197,8 +197,7 @@ class LeverageMagics(Magics):
             raise Mistake(
                 "No key was given: nothing was stored.", hint="It is asked for at the notebook's prompt, unseen."
             )
-        with open_account(venue.name, profile=profile, credentials=credentials) as tried:
-            tried.state()
+        _check_key(venue.name, profile, credentials)
         credentials.keep(venue, profile)
         account = connect(venue.name, profile=profile, credentials=credentials)
         display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
@@ -348,10 +347,23 @@ def _ask_for_key(venue: str, profile: str | None, connected: Callable[[str, str 
     credentials = _typed_credentials(venue, profile)
     if credentials is None:
         raise missing
+    _check_key(venue, profile, credentials)
     from leverage_nb.connecting import connect
 
     connect(venue, profile=profile, credentials=credentials)
     return connected(venue, profile)
+
+
+def _check_key(venue: str, profile: str | None, credentials: Credentials) -> None:
+    """Try a key that was typed, before it is kept in any way: a slip must not be what the next call uses.
+
+    Raises:
+        LeverageError: The exchange does not take it, or could not be asked.
+    """
+    from leverage_nb.connecting import open_account
+
+    with open_account(venue, profile=profile, credentials=credentials) as tried:
+        tried.state()
 
 
 def _typed_credentials(venue: str, profile: str | None) -> Credentials | None:
@@ -366,7 +378,10 @@ def _typed_credentials(venue: str, profile: str | None) -> Credentials | None:
     credentials = None
     with warnings.catch_warnings(), suppress(StdinNotImplementedError, EOFError, OSError, GetPassWarning):
         warnings.simplefilter("error", GetPassWarning)  # it would show what is typed
-        credentials = Credentials(getpass(f"API key ({whose}): ") or None, getpass(f"API secret ({whose}): ") or None)
+        # Never in a name: a verbose traceback prints what a frame holds.
+        credentials = Credentials(getpass(f"API key ({whose}; Enter for none): ") or None, None)
+        if credentials.parts:
+            credentials = credentials.with_secret(getpass(f"API secret ({whose}): ") or None)
     return credentials.checked() if credentials is not None and credentials.parts == 2 else None
 
 

@@ -461,8 +461,23 @@ def test_a_key_is_asked_for_unseen(
     monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: asked.append(prompt) or next(typed))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     assert isinstance(run(shell, "--venue testnet"), Overview)
-    assert asked == ["API key (testnet): ", "API secret (testnet): "]
+    assert asked == ["API key (testnet; Enter for none): ", "API secret (testnet): "]
     assert run(shell, "BTCUSDT 10").after == 10
+
+
+def test_a_key_typed_wrongly_is_asked_for_again(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that the exchange turns away is not kept: the next call asks again. Enter alone asks for no secret."""
+    typed = iter(["k" * 64, "s" * 64, "", simulator.api_key, simulator.api_secret])
+    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(typed))
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    with pytest.raises(RequestRefused, match="-2015"):
+        run(shell, "--venue testnet")
+    with pytest.raises(CredentialsMissing):
+        run(shell, "--venue testnet")
+    assert current().venue == "simulator"
+    assert isinstance(run(shell, "--venue testnet"), Overview)
 
 
 def test_login_checks_and_stores(
