@@ -235,7 +235,7 @@ def _spread(leverages: Any, highest: int) -> Any:
 def _label_tiers(ax: Axes, tiers: Brackets) -> None:
     """Write each tier's cap at its edge: above where there is room, else below, else not at all."""
     ax.apply_aspect()
-    to_points = 72 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]  # an Axes has a figure
+    to_points = 72 / ax.figure.dpi
     spots = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
     taken: list[tuple[float, float, float, float]] = []
     # The ends first: they say the most.

@@ -51,7 +51,7 @@ def test_tier_labels_do_not_overlap(account: Account) -> None:
     warnings.filterwarnings("ignore", "Glyph .* missing")
     for symbol in account.symbols():
         ax = lev.plot_brackets(account.brackets(symbol))
-        figure = ax.get_figure(root=True)
+        figure = ax.figure
         assert figure is not None
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in ax.texts]
