@@ -51,6 +51,14 @@ class LeveragePanel(ipywidgets.VBox):
         account: Whose leverage; the one ``%leverage`` is using when None.
         symbol: Where to start, in any spelling ``Account.find_symbol`` takes.
 
+    Attributes:
+        account: As given.
+        symbol: The symbol on show.
+        state: What it is doing, one of ``STATES``.
+        picker: The box for another symbol (ipywidgets Combobox).
+        slider: The leverage (ipywidgets IntSlider), from 1 to the most that can be chosen.
+        view: Chart, figures and buttons, in the browser.
+
     Raises:
         UnknownSymbol: There is no such symbol.
         LeverageError: Tiers or setting could not be read.

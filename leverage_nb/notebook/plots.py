@@ -44,7 +44,8 @@ def plot_brackets(
         ax: Where to draw; a new pyplot figure when None.
 
     Returns:
-        The axes. The step at leverage L is as high as the largest position allowed at L.
+        The axes. The step at leverage L is as high as the largest position allowed at L. Beyond 12 symbols there is no
+        legend.
 
     Raises:
         Mistake: There is nothing to draw, or the symbols are margined in different assets, which one axis

@@ -81,6 +81,7 @@ class Brackets:
 
         Raises:
             NotionalBeyondTiers: A notional lies above the last cap, is infinite or NaN.
+            Mistake: It is no number; ``beyond`` is neither.
         """
         tier, outside = self._locate(notional, beyond)
         return _in_kind(notional, _blank(self.initial_leverage[tier], outside))
@@ -96,6 +97,7 @@ class Brackets:
 
         Raises:
             InvalidLeverage: Any of them is not such a number.
+            Mistake: It is no number at all.
         """
         asked = _as_floats(leverage, "leverage")
         wrong = ~((asked >= 1) & (asked <= self.symbol_max_leverage) & (asked == np.floor(asked)))
@@ -148,8 +150,12 @@ class Brackets:
             frame: One symbol's rows, or several symbols' with a ``symbol`` index level.
             symbol: Which one to take; needed where the frame holds several.
 
+        Returns:
+            The tiers, without ``notional_coef``, which no frame holds.
+
         Raises:
-            Mistake: Columns are missing, the symbol is not in it or not named, or the rows are no tiers.
+            Mistake: Columns are missing or hold no numbers, the symbol is not in it or not named, or the rows are no
+                tiers.
         """
         absent = [name for name in COLUMNS if name not in frame.columns]
         if absent:

@@ -59,6 +59,7 @@ class Simulator:
         public_key: PEM of an RSA or Ed25519 key whose signatures it takes, in the HMAC secret's place.
 
     Attributes:
+        port: Where it listens, on loopback.
         rest_url: ``http://127.0.0.1:<port>``.
         stream_url: ``ws://127.0.0.1:<port>``; user data at ``/private/ws/<listenKey>``.
         api_key: The one key it knows.
@@ -67,6 +68,7 @@ class Simulator:
 
     Raises:
         OSError: The port is taken.
+        ImportError: ``public_key`` needs cryptography, of the extra ``keys``.
     """
 
     def __init__(

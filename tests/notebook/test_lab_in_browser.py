@@ -170,7 +170,7 @@ def test_every_text_can_be_read_in_every_theme(open_notebook: Any) -> None:
         run_cell(notebook, place)
         notebook.wait_for_all(place + 1)
     panel, page = PanelPage(notebook), notebook.page
-    for theme in THEMES:
+    for theme in reversed(THEMES):  # JupyterLab keeps the last one, and the other tests are to be in the light
         page.evaluate("name => { jupyterapp.commands.execute('apputils:change-theme', { theme: name }); }", theme)
         page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
         page.wait_for_timeout(300)  # colours fade over

@@ -31,6 +31,8 @@ from leverage_nb.errors import (
     UnknownSymbol,
 )
 from leverage_nb.exchange.venues import VENUES
+from leverage_nb.notebook.completion import FLAGS
+from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
@@ -386,6 +388,20 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
     (tmp_path / "j.sqlite").write_text("no journal" * 99)
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     assert "it is no journal" in str(run(shell, "--venue testnet"))
+
+
+def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """%lsmagic lists line and cell magic; %leverage? names every flag there is, each with what it does."""
+    shell.run_cell("%lsmagic")
+    listed = capsys.readouterr().out
+    assert "%leverage " in listed
+    assert "%%leverage" in listed
+    shell.run_cell("%leverage?")
+    text = capsys.readouterr().out
+    for flag in FLAGS:
+        assert flag in text, flag
+    for action in LeverageMagics.leverage.parser._actions:
+        assert action.help, action
 
 
 def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
