@@ -120,9 +120,10 @@ def _short_form(error: BaseException, message: str, *paragraphs: list[str]) -> C
 def _wrap(text: str, start: str = "", hang: int | None = None) -> list[str]:
     """Lines of at most 96 columns: JupyterLab breaks longer ones in the middle of words."""
     indent = " " * (len(start) if hang is None else hang)
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text, 96, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return lines or ([start.rstrip()] if start else [])
 
 
 class Mistake(LeverageError, ValueError):

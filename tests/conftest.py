@@ -17,6 +17,7 @@ from leverage_nb.changes import limits
 from leverage_nb.connecting import connect
 from leverage_nb.exchange import limiter
 from leverage_nb.simulator import Simulator
+from tests.contract.comparison import tell_contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,9 +29,15 @@ hypothesis.settings.load_profile("here")
 def pytest_configure(config: pytest.Config) -> None:
     """No notebook finds a key of the machine it runs on: in a kernel of its own no fixture keeps it from one."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    if config.option.markexpr != "testnet":
+    if "testnet" not in config.option.markexpr.replace("not testnet", ""):
         for name in [name for name in os.environ if name.startswith("LEVERAGE_NB_")]:
             del os.environ[name]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What the contract has found, once: the processes that ran it say nothing."""
+    if not hasattr(config, "workerinput"):
+        tell_contract(terminalreporter)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,8 @@
 // the kernel sent, so the view follows the slider while the kernel is busy, and shows nothing it was not told.
 
 const SVG = "http://www.w3.org/2000/svg";
+// For how long a question has to be on the screen before it can be answered.
+const READING_MS = 800;
 
 function element(tag, className, parent, text = "") {
   const node = document.createElement(tag);
@@ -69,6 +71,9 @@ function render({ model, el }) {
   let resizing = 0;
   let sized = "";
   let saidAt = model.get("leverage");
+  let reviewingSince = performance.now();
+  // This is not part of the page yet, and the slider may not be drawn.
+  const naming = setInterval(nameSlider, 200);
 
   function shown() {
     const table = model.get("table");
@@ -110,19 +115,19 @@ function render({ model, el }) {
       });
     });
     field.max = table.most;
-    const name = `leverage of ${table.symbol}, 1 to ${table.most}`;
     root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
-    field.setAttribute("aria-label", name);
-    nameSlider(name);
+    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
+    nameSlider();
     field.value = "";
     follow();
   }
 
   // ipywidgets leaves the slider's handle without a name, and a screen reader without a word for it.
-  function nameSlider(name) {
+  function nameSlider() {
     const handle = el.closest(".widget-vbox")?.querySelector(".leverage-slider .noUi-handle");
-    handle?.setAttribute("aria-label", name);
+    handle?.setAttribute("aria-label", field.getAttribute("aria-label") ?? "");
     handle?.setAttribute("aria-describedby", verdict.id);
+    if (handle) clearInterval(naming);
   }
 
   // The chart is logarithmic and the slider is not: low leverages are easier to grasp here.
@@ -207,6 +212,7 @@ function render({ model, el }) {
       ? "Apply"
       : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.current}x → ${leverage}x`;
     apply.classList.toggle("leverage-confirm", reviewing);
+    apply.setAttribute("aria-disabled", reviewing && !readable());
     cancel.hidden = !reviewing;
     cancel.disabled = busy;
     check.hidden = state !== "unknown";
@@ -219,6 +225,17 @@ function render({ model, el }) {
       ? "This panel has lost its kernel and sends nothing. Run the cell again."
       : pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "asking the exchange…" : "";
     root.dataset.state = lost ? "lost" : state;
+  }
+
+  // A second click where Apply or Undo stood is not an answer to a question that nobody can have read yet.
+  function readable() {
+    return performance.now() - reviewingSince > READING_MS;
+  }
+
+  function changeState() {
+    reviewingSince = performance.now();
+    setTimeout(buttons, READING_MS + 20);
+    buttons();
   }
 
   function click(kind, words, more = {}) {
@@ -281,6 +298,7 @@ function render({ model, el }) {
   apply.addEventListener("click", () => {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;
+    if (reviewing && !readable()) return;
     click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
   });
   cancel.addEventListener("click", () => click("cancel", "cancel"));
@@ -291,7 +309,8 @@ function render({ model, el }) {
   const listeners = {
     "change:table": drawTable,
     "change:leverage": follow,
-    "change:state change:reviewed change:answered change:undo": buttons,
+    "change:state": changeState,
+    "change:reviewed change:answered change:undo": buttons,
     "change:message": say,
     "change:live change:live_reason": showLive,
     "comm_live_update": checkKernel,
@@ -300,13 +319,8 @@ function render({ model, el }) {
   drawTable();
   follow();
   say();
-  // This is not part of the page yet, and the slider may not be drawn.
-  const named = setInterval(() => {
-    nameSlider(field.getAttribute("aria-label") ?? "");
-    if (el.isConnected) clearInterval(named);
-  }, 200);
   return () => {
-    clearInterval(named);
+    clearInterval(naming);
     for (const [events, listener] of Object.entries(listeners)) model.off(events, listener);
   };
 }

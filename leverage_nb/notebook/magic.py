@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import re
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from getpass import GetPassWarning, getpass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -376,12 +376,12 @@ def _typed_credentials(venue: str, profile: str | None) -> Credentials | None:
 
     whose = f"{venue}, {profile}" if profile else venue
     credentials = None
-    with warnings.catch_warnings(), suppress(StdinNotImplementedError, EOFError, OSError, GetPassWarning):
-        warnings.simplefilter("error", GetPassWarning)  # it would show what is typed
-        # Never in a name: a verbose traceback prints what a frame holds.
-        credentials = Credentials(getpass(f"API key ({whose}; Enter for none): ") or None, None)
+    with warnings.catch_warnings(), suppress(StdinNotImplementedError, EOFError, OSError, getpass.GetPassWarning):
+        warnings.simplefilter("error", getpass.GetPassWarning)  # it would show what is typed
+        # Looked up now: the kernel puts its own prompt there. The answer has no name: verbose tracebacks print names.
+        credentials = Credentials(getpass.getpass(f"API key ({whose}; Enter for none): ") or None, None)
         if credentials.parts:
-            credentials = credentials.with_secret(getpass(f"API secret ({whose}): ") or None)
+            credentials = credentials.with_secret(getpass.getpass(f"API secret ({whose}): ") or None)
     return credentials.checked() if credentials is not None and credentials.parts == 2 else None
 
 

@@ -31,9 +31,9 @@ _BUSY = {"applying", "checking"}
 _CHECK = "Check again asks the exchange. Until it is known nothing else is sent."
 
 
-def _undo_label(symbol: str, before: int | None, after: int | None) -> str:
+def _undo_label(back: Preview) -> str:
     """What the button says; a click brings it back, so that what is undone is what was on the screen."""
-    return f"Undo: {symbol} {before}x → {after}x"
+    return f"Undo: {back.symbol} {back.before}x → {back.after}x"
 
 
 def _older(moment: datetime, than: datetime | None) -> bool:
@@ -165,9 +165,9 @@ class LeveragePanel(ipywidgets.VBox):
         self._say("reviewing", cards.message(question, notes, "warn"))
 
     def _confirm(self, content: dict[str, Any]) -> None:
-        _, leverage = self._as_rendered(content)
+        shown = self._as_rendered(content)
         reviewed = self._reviewed
-        if self.state != "reviewing" or reviewed is None or reviewed.after != leverage:
+        if self.state != "reviewing" or reviewed is None or (reviewed.symbol, reviewed.after) != shown:
             raise Mistake("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
         self._change(reviewed)
 
@@ -175,11 +175,17 @@ class LeveragePanel(ipywidgets.VBox):
         """Take back the change that was just reported, if it is still the last one."""
         symbol, _ = self._as_rendered(content)
         preview = self.account.preview_undo()
-        on_screen = content.get("label")
-        if isinstance(preview, Plan) or _undo_label(preview.symbol, preview.before, preview.after) != on_screen:
+        same = not isinstance(preview, Plan) and preview.symbol == symbol
+        if isinstance(preview, Plan) or not same or _undo_label(preview) != content.get("label"):
             raise Mistake("Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it.")
         self.account.check_guard(symbol, preview.after)
-        self._bound(preview.after, self._look.most)
+        if preview.verdict == "refused":
+            raise Mistake(
+                f"{preview.headline}. Nothing was sent.", hint="%leverage --undo --force sends it all the same."
+            )
+        self._read(symbol, preview.after)
+        if self.slider.value != preview.after:
+            raise Mistake(f"{preview.after}x cannot be chosen now: nothing was sent.", hint=self._look.because)
         if self.account.asks_first:
             self._ask(preview)
         else:
@@ -209,8 +215,16 @@ class LeveragePanel(ipywidgets.VBox):
             with suppress(LeverageError):  # whatever came of it, what is shown next is what is there
                 self._read(self.symbol)
         self._report(change)
-        if change.status == "applied" and preview.undoes is None:
-            self.view.undo = _undo_label(change.symbol, change.requested, change.before)
+        self._offer_undo(change, preview)
+
+    def _offer_undo(self, change: LeverageChange, made: Preview) -> None:
+        """Offer to take back a change that was just made; not where that would be refused, nor to undo an undoing."""
+        before = change.before
+        if change.status != "applied" or made.undoes is not None or before is None or before > self._look.most:
+            return
+        back = self._previewed(before)
+        if back.verdict == "ok":
+            self.view.undo = _undo_label(back)
 
     def _report(self, change: LeverageChange) -> None:
         card = change.card()
@@ -335,6 +349,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
         """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
+        self.view.undo = ""  # before another symbol is drawn over it
         if not self._version or symbol != self.symbol:
             self._notional = 0.0
         self._read(symbol, leverage or 0, anew=anew)

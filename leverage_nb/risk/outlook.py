@@ -152,7 +152,7 @@ class Outlook:
             self._fitting = np.array(passing, np.int64)
         return self._fitting
 
-    def highest(self, notional: float = 0.0, at_most: int | None = None, because: str = "") -> int:
+    def highest(self, notional: float = 0.0, at_most: int | None = None, because: str = "out of bounds") -> int:
         """The highest leverage that allows a position of a size, and that no refusal is expected of.
 
         Args:

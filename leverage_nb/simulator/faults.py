@@ -139,8 +139,8 @@ class Fault:
             raise ValueError(f"there is no fault {self.name!r}; there are {', '.join(KINDS)}")
         if self.executed is not None and kind.executed not in {None, self.executed}:
             raise ValueError(f"{self.name} is {'' if kind.executed else 'not '}carried out, always")
-        if self.times is not None and self.times < 1:
-            raise ValueError(f"a fault meets 1 request or more, or all (None); got {self.times}")
+        if self.times is not None and self.times < 0:  # 0: it is spent
+            raise ValueError(f"a fault meets so many requests, or all (None); got {self.times}")
         if not 0 <= self.chance <= 1:
             raise ValueError(f"a chance lies between 0 and 1; got {self.chance}")
         if self.seconds is not None and not 0 <= self.seconds <= 86_400:

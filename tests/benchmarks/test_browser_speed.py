@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.notebook.conftest import chromium, lab, open_notebook
+from tests.notebook.conftest import chromium, lab, lab_page, open_notebook
 from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy
 from tests.notebook.test_panel_in_browser import BUSY, WAITS
 
-__all__ = ["chromium", "lab", "open_notebook"]
+__all__ = ["chromium", "lab", "lab_page", "open_notebook"]
 
 # From the slider's event to the marker's new place in the document, and then to the next frame on the screen.
 MEASURE = """async () => {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 # Of one rule no more differences than these are told: one that is wrong for every symbol says so with a few.
 SHOWN = 5
+PLACES = Decimal("0.00000001")
 
 
 class NotTried(Exception):
@@ -35,14 +37,16 @@ class Comparison:
         if seen not in expected if isinstance(expected, (set, frozenset)) else seen != expected:
             self.mismatches.append(f"{where}: {name} expected {_words(expected)}, seen {_words(seen)}")
 
-    def close(self, where: str, name: str, expected: Decimal, seen: Any, share: str = "0.000001") -> None:
-        """Expect a figure to within a share of it, or of 1."""
+    def close(
+        self, where: str, name: str, expected: Decimal, seen: Any, share: str = "0.000001", within: Decimal = PLACES
+    ) -> None:
+        """Expect a figure to within a share of it, or an amount: the last of the eight places that travel."""
         self.compared += 1
         try:
             off = abs(Decimal(str(seen)) - expected)
         except InvalidOperation:
             off = Decimal("Infinity")
-        if off > Decimal(share) * max(abs(expected), Decimal(1)):
+        if off > max(Decimal(share) * abs(expected), within):
             self.mismatches.append(f"{where}: {name} expected {expected.normalize():f}, seen {seen}")
 
     def shape(self, where: str, expected: Mapping[str, str], seen: Any) -> None:
@@ -89,3 +93,21 @@ def _words(value: Any) -> str:
     if isinstance(value, (set, frozenset)):
         return " or ".join(sorted(map(str, value)))
     return str(value)
+
+
+REPORT = Path(__file__).parent / "report.md"
+
+
+def tell_contract(terminalreporter: Any) -> None:
+    """After a run against the testnet: every rule, what it rests on, and what was found; kept as a file, too."""
+    lines = [
+        dict(report.user_properties)["contract"]
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call" and "contract" in dict(getattr(report, "user_properties", ()))
+    ]
+    if lines:
+        table = ["| rule | certainty | found |", "|---|---|---|", *lines]
+        REPORT.write_text("\n".join(table) + "\n", encoding="utf-8")
+        terminalreporter.write_sep("=", f"contract with the testnet, kept in {REPORT.name}")
+        terminalreporter.write_line("\n".join(table))

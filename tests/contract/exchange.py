@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -30,8 +30,8 @@ class Reply:
 
     asked: str
     status: int
-    content: Any
-    headers: Any
+    content: Any = field(repr=False)  # a listen key may be in it
+    headers: Any = field(repr=False)
 
     @property
     def code(self) -> int:
@@ -86,22 +86,18 @@ class ExchangeUnderTest:
         if security == "signed":
             timed = parameters | {"recvWindow": 5000, "timestamp": self._time_ms() - late_by}
             text = urlencode(timed)
-            # Nothing is named here that pytest would print with the locals of a failed test.
             text += "&signature=" + hmac.new((self.api_secret + slip).encode(), text.encode(), "sha256").hexdigest()
-        in_body = method != "GET"
-        url = self.rest_url + path + (f"?{text}" if text and not in_body else "")
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        if security != "none":
-            headers["X-MBX-APIKEY"] = api_key or self.api_key
-        answer = requests.request(
-            method, url, data=text if in_body else None, headers=headers, timeout=20, allow_redirects=False
-        )
+        key = "" if security == "none" else api_key or self.api_key
+        told = ", ".join(f"{name}={value}" for name, value in parameters.items())
+        asked = f"{method} {path} {told}".rstrip()
+        answer = _send(method, self.rest_url + path, text, key)
+        del key, text  # pytest can print what the frames of a failed test hold
+        assert not isinstance(answer, str), f"{asked}: no answer ({answer})"
         try:
             content = json.loads(answer.text, parse_float=Decimal)
         except json.JSONDecodeError:
             content = None
-        told = ", ".join(f"{name}={value}" for name, value in parameters.items())
-        return Reply(f"{method} {path} {told}".rstrip(), answer.status_code, content, answer.headers)
+        return Reply(asked, answer.status_code, content, answer.headers)
 
     def rows(self, path: str, **parameters: Any) -> list[Row]:
         """A list that must be had for a scenario to be tried at all."""
@@ -128,12 +124,17 @@ class ExchangeUnderTest:
     @contextmanager
     def restored(self, symbol: str) -> Iterator[int]:
         """The leverage of a symbol, which is put back afterwards."""
-        before = int(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0]["leverage"])
+        before = self._leverage(symbol)
         try:
             yield before
         finally:
-            if int(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0]["leverage"]) != before:
-                self.set_leverage(symbol, before)
+            if self._leverage(symbol) != before:
+                reply = self.set_leverage(symbol, before)
+                now = self._leverage(symbol)
+                assert now == before, f"{symbol} IS LEFT AT {now}x, not {before}x: putting it back got {reply.code}"
+
+    def _leverage(self, symbol: str) -> int:
+        return int(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0]["leverage"])
 
     def _time_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self._clock_offset_ms
@@ -147,6 +148,17 @@ class ExchangeUnderTest:
             held = told - (before + time.time_ns() // 1_000_000) // 2
             self.__dict__["_offset"] = held
         return held
+
+
+def _send(method: str, url: str, text: str, key: str) -> requests.Response | str:
+    """Send it; what goes wrong comes back as its name: the frames of such an error hold key and signature."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"X-MBX-APIKEY": key} if key else {})
+    if method == "GET" and text:
+        url, text = f"{url}?{text}", ""
+    try:
+        return requests.request(method, url, data=text or None, headers=headers, timeout=20, allow_redirects=False)
+    except requests.RequestException as exc:
+        return type(exc).__name__
 
 
 def has_coef(row: Row) -> bool:

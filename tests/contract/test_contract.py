@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -9,7 +13,9 @@ from typing import Any
 import pytest
 
 from leverage_nb.simulator import Simulator, answers
+from leverage_nb.simulator.account import Refused
 from leverage_nb.simulator.market import load_market
+from tests.conftest import ROOT
 from tests.contract.comparison import Comparison, NotTried
 from tests.contract.exchange import ExchangeUnderTest
 from tests.contract.scenarios import SCENARIOS, Scenario
@@ -93,6 +99,9 @@ def test_the_testnet_keeps_the_contract(
         scenario.check(testnet, found)
     except NotTried as needs:
         said = f"not tried: it needs {needs}"
+    except AssertionError as exc:
+        said = f"broke off: {exc}".splitlines()[0]
+        raise
     except Exception as exc:
         said = f"broke off: {type(exc).__name__}"
         raise
@@ -102,6 +111,71 @@ def test_the_testnet_keeps_the_contract(
     assert not found.mismatches, f"{scenario.certainty}: {scenario.rule} ({scenario.source})\n{found.report()}"
     if said.startswith("not tried"):
         pytest.skip(said)
+
+
+class Young:
+    """What an exchange does to an account that may not go above 20x yet."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._accept = simulator.exchange.account.set_leverage
+
+    def set_leverage(self, name: str, leverage: int) -> bool:
+        """Refuse, or do what the simulator does."""
+        if leverage > 20:
+            raise Refused(400, -4300, "You can start trading with more than 20x leverage later.")
+        return self._accept(name, leverage)
+
+
+def test_a_young_account_breaks_no_rule(simulator: Simulator) -> None:
+    """Where the account's own limit comes first, a rule above 20x is not tried, and no leverage is left changed."""
+    account = simulator.exchange.account
+    account.set_leverage = Young(simulator).set_leverage  # type: ignore[method-assign]  # a younger account
+    exchange = ExchangeUnderTest(
+        "simulator", simulator.rest_url, simulator.stream_url, simulator.api_key, simulator.api_secret
+    )
+    before = {symbol: account.leverage(symbol) for symbol in simulator.exchange.market.symbols}
+    for scenario in SCENARIOS:
+        found = Comparison()
+        with suppress(NotTried):
+            scenario.check(exchange, found)
+        assert not found.mismatches, f"{scenario.rule}\n{found.report()}"
+    after = {symbol: account.leverage(symbol) for symbol in before}
+    assert {symbol: (before[symbol], after[symbol]) for symbol in before if before[symbol] != after[symbol]} == {
+        "ETHUSDT": (10, 11)  # raised with an isolated position: the scenario says so
+    }
+
+
+def test_what_cannot_be_put_back_is_said(simulators: Callable[[str], ExchangeUnderTest]) -> None:
+    """A leverage that could not be restored breaks the scenario off, with the symbol and where it is now."""
+    exchange = simulators("one-way")
+    said = "ETHUSDT IS LEFT AT 20x, not 10x: putting it back got -4161"
+    with pytest.raises(AssertionError, match=said), exchange.restored("ETHUSDT"):
+        exchange.set_leverage("ETHUSDT", 20)
+
+
+def test_a_failed_run_prints_no_key() -> None:
+    """Whatever breaks, and however much pytest is told to print: neither key nor signature is in it."""
+    with Simulator() as simulator:
+        for asked in ("GET /fapi/v1/accountConfig", "POST /fapi/v1/listenKey"):
+            simulator.inject("reset_before", on=asked, times=None)
+        environment = {
+            **os.environ,
+            "LEVERAGE_NB_TESTNET_REST_URL": simulator.rest_url,
+            "LEVERAGE_NB_TESTNET_STREAM_URL": simulator.stream_url,
+            "LEVERAGE_NB_TESTNET_API_KEY": simulator.api_key,
+            "LEVERAGE_NB_TESTNET_API_SECRET": simulator.api_secret,
+        }
+        chosen = "test_the_testnet and (listen_key or wrong_signature or account_config)"
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "testnet", "tests/contract", "-k", chosen]
+        done = subprocess.run(
+            [*command, "--showlocals", "--tb=long", "-p", "no:cacheprovider"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert "3 failed" in done.stdout, done.stdout[-2000:]
+    printed = done.stdout + done.stderr
+    assert simulator.api_key not in printed
+    assert simulator.api_secret not in printed
+    assert not re.search("signature=[0-9a-f]{8}", printed)
 
 
 def test_a_difference_names_field_and_rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,15 +32,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def lab_page(chromium: Any) -> Iterator[Any]:
+    """The page on which JupyterLab is shown: loading it takes longer than most tests."""
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def open_notebook(lab: Lab, chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def open_notebook(lab: Lab, lab_page: Any, request: pytest.FixtureRequest) -> Callable[[list[str]], NotebookPage]:
     """Write a notebook of the given cells, and open it: ``open_notebook(["%load_ext leverage_nb"])``."""
-    context = chromium.new_context(viewport={"width": 1100, "height": 1000})
     name = f"{request.node.name.replace('[', '-').replace(']', '')}.ipynb"
 
     def opened(cells: list[str]) -> NotebookPage:
+        lab_page.set_viewport_size({"width": 1100, "height": 1000})
         lab.write(name, cells)
-        return NotebookPage(lab, context.new_page(), name)
+        return NotebookPage(lab, lab_page, name)
 
-    yield opened
-    context.close()
+    return opened

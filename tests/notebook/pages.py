@@ -9,13 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import requests
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
@@ -60,6 +60,7 @@ class JupyterServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
         own = {name: str(root.parent / name.lower()) for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
         config = root.parent / "config"
         settings = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
@@ -85,9 +86,9 @@ class JupyterServer:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.answers_at}", timeout=2):
-                    return
-            except OSError:
+                requests.get(self.address + self.answers_at, timeout=2)
+                return
+            except requests.RequestException:
                 time.sleep(0.1)
         raise RuntimeError(f"{self.arguments[0]} did not start:\n{self.log.read_text()[-2000:]}")
 
@@ -118,7 +119,13 @@ class Lab(JupyterServer):
 
     def url(self, name: str) -> str:
         """Where it shows a notebook, in a workspace of its own."""
-        return f"http://127.0.0.1:{self.port}/lab/workspaces/{Path(name).stem}/tree/{name}?reset"
+        return f"{self.address}/lab/workspaces/{Path(name).stem}/tree/{name}?reset"
+
+    def end_kernels(self) -> None:
+        """End the kernels that notebooks have left."""
+        sessions = requests.get(f"{self.address}/api/sessions", timeout=10).json()
+        for session in sessions:
+            requests.delete(f"{self.address}/api/sessions/{session['id']}", timeout=10)
 
 
 class Voila(JupyterServer):
@@ -128,7 +135,7 @@ class Voila(JupyterServer):
 
     def url(self, name: str) -> str:
         """Where it runs a notebook."""
-        return f"http://127.0.0.1:{self.port}/voila/render/{name}"
+        return f"{self.address}/voila/render/{name}"
 
 
 class NotebookPage:
@@ -140,11 +147,35 @@ class NotebookPage:
         self.open(name)
 
     def open(self, name: str) -> None:
-        """Show another notebook of the folder instead."""
+        """Show another notebook of the folder instead; in the JupyterLab that the page shows already, if it can be."""
+        self.close()
         self.name = name
-        self.page.goto(self.lab.url(name))
+        if self._is_ready():
+            script = "path => { jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' }); }"
+            self.page.evaluate(script, name)
+        else:
+            self.page.goto(self.lab.url(name))
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.wait_for_kernel()
+
+    def close(self) -> None:
+        """Save and close whatever is open, and end its kernel."""
+        if self._is_ready():
+            self.page.evaluate(
+                """async () => {
+                    for (const widget of [...jupyterapp.shell.widgets('main')]) {
+                        await widget.context?.save();
+                        widget.close();
+                    }
+                }"""
+            )
+            self.page.wait_for_function("() => document.querySelector('.jp-NotebookPanel') === null")
+        self.lab.end_kernels()
+
+    def _is_ready(self) -> bool:
+        """Whether the page shows a JupyterLab that waits for nobody's answer."""
+        there = "() => window.jupyterapp !== undefined && document.querySelector('.jp-Dialog') === null"
+        return self.page.url.startswith(self.lab.address) and bool(self.page.evaluate(there))
 
     def wait_for_kernel(self, status: str = "idle") -> None:
         """Wait for the kernel itself: the toolbar's word comes before the kernel can run anything."""

@@ -474,7 +474,7 @@ def test_a_key_is_asked_for_unseen(
     """Where no key is to be had the prompt asks for one, hidden, and it is used for this session."""
     typed = iter([simulator.api_key, simulator.api_secret])
     asked: list[str] = []
-    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: asked.append(prompt) or next(typed))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or next(typed))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     assert isinstance(run(shell, "--venue testnet"), Overview)
     assert asked == ["API key (testnet; Enter for none): ", "API secret (testnet): "]
@@ -486,7 +486,7 @@ def test_a_key_typed_wrongly_is_asked_for_again(
 ) -> None:
     """A key that the exchange turns away is not kept: the next call asks again. Enter alone asks for no secret."""
     typed = iter(["k" * 64, "s" * 64, "", simulator.api_key, simulator.api_secret])
-    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(typed))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     with pytest.raises(RequestRefused, match="-2015"):
         run(shell, "--venue testnet")
@@ -505,7 +505,7 @@ def test_login_checks_and_stores(
     monkeypatch.setattr("keyring.get_password", lambda service, name: held.get((service, name)))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     answers = iter(["k" * 64, "s" * 64, simulator.api_key, simulator.api_secret])
-    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(answers))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
     with pytest.raises(RequestRefused, match="-2015"):
         run(shell, "--login testnet --profile sub1")
     assert held == {}
@@ -553,7 +553,7 @@ def test_a_login_that_fails_leaves_the_account_in_use(
     """A key that is refused replaces nothing."""
     working = connect_to(simulator, "testnet")
     answers = iter(["k" * 64, "s" * 64])
-    monkeypatch.setattr("leverage_nb.notebook.magic.getpass", lambda prompt: next(answers))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     with pytest.raises(RequestRefused):
         run(shell, "--login testnet")
