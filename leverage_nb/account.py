@@ -362,16 +362,20 @@ class Account:
         """
         return self._history.settle(progress, wait=wait)
 
-    def preview_undo(self) -> Preview | Plan:
+    def preview_undo(self, *, force: bool = False) -> Preview | Plan:
         """What it would do to take back the last change that was applied and still stands; ``.apply()`` does it.
 
-        Where that change was part of a plan, a Plan that takes back all of it.
+        Where that change was part of a plan, a Plan that takes back all of it. What cannot be taken back, as a raise
+        with an isolated position that is still open (-4161), is passed over, and named.
+
+        Args:
+            force: Pass over nothing.
 
         Raises:
             Mistake: There is none, or the leverage was changed since.
             JournalUnusable: The journal cannot be used.
         """
-        return self._history.preview_undo()
+        return self._history.preview_undo(force=force)
 
     def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange | Plan:
         """Take back the last change that was applied and still stands; once more, and the one before goes too.
@@ -386,7 +390,7 @@ class Account:
             Mistake: There is none, or the leverage was changed since: the error says what it is.
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
         """
-        preview = self.preview_undo()
+        preview = self.preview_undo(force=force)
         if isinstance(preview, Plan):
             return preview.apply(force=force)
         return self.apply_now(preview, force=force, progress=progress)

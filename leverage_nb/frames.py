@@ -9,12 +9,14 @@ import pandas as pd
 
 
 def readable(value: float) -> str:
-    """A float in full, with separators and without trailing zeros; never ``3.000000e+05``."""
-    return f"{value:,.10g}"
+    """A float with separators: its cents from 1,000 up, six digits below; never ``3.000000e+05``."""
+    if abs(value) >= 1000:
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
+    return f"{value:.6g}"
 
 
 class LeverageFrame(pd.DataFrame):
-    """A DataFrame that shows its floats in full. What is computed from it is one too."""
+    """A DataFrame that shows its floats as traders read them. What is computed from it is one too."""
 
     @property
     def _constructor(self) -> Callable[..., LeverageFrame]:
@@ -26,5 +28,6 @@ class LeverageFrame(pd.DataFrame):
             return super().__repr__()
 
     def _repr_html_(self) -> Any:
-        with pd.option_context("display.float_format", readable):
+        # Reasons and notes whole: the end says what to do.
+        with pd.option_context("display.float_format", readable, "display.max_colwidth", None):
             return super()._repr_html_()  # type: ignore[misc]  # pandas' stubs do not list it

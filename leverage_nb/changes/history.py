@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from leverage_nb.changes.settle import LATE, Progress, deadline_ms, look_again, 
 from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_setting, read_settings
+from leverage_nb.risk.outlook import ISOLATED_OPEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,15 +91,36 @@ class History:
         newest_first = sorted({attempt.number: attempt for attempt in wanted}.items(), reverse=True)
         return [self._changer.record(attempt) for _, attempt in newest_first]
 
-    def preview_undo(self) -> Preview | Plan:
-        """What it would do to take back the last change that still stands: see ``Account.preview_undo``."""
+    def preview_undo(self, *, force: bool = False) -> Preview | Plan:
+        """What it would do to take back the last change that can be taken back: see ``Account.preview_undo``."""
         self.settle(wait=False)
-        changes = self._last_to_undo()
-        last = changes[-1]
-        if last.plan is not None:
-            return self._planner.undo(last.plan, changes)
+        passed: dict[int, str] = {}  # what cannot be taken back, by number, and why
+        while True:
+            changes = self._last_to_undo(passed)
+            if changes[-1].plan is not None:
+                plan = self._planner.undo(changes[-1].plan, changes)
+                if plan.to_send or (force and plan.to_force):
+                    return plan
+                reasons = {row.symbol: row.reason for row in plan.rows}
+                passed |= {change.number: f"{_step(change)}: {reasons[change.symbol]}" for change in changes}
+                continue
+            preview = self._preview_back(changes[-1])
+            if preview.code != ISOLATED_OPEN or force:
+                if passed:
+                    preview = replace(
+                        preview, warnings=(*preview.warnings, f"Passed over: {'; '.join(passed.values())}.")
+                    )
+                return preview
+            passed[changes[-1].number] = f"{_step(changes[-1])}: {preview.reason}"
+
+    def _preview_back(self, last: Attempt) -> Preview:
+        """What it would do to take one change back.
+
+        Raises:
+            Mistake: It was changed since.
+        """
         setting = read_setting(self._client, last.symbol, last.margin_asset)
-        step = f"{last.symbol} {last.before}x → {last.requested}x of {moment(last.begun_at)}"
+        step = f"{_step(last)} of {moment(last.begun_at)}"
         if setting.leverage != last.requested:
             raise Mistake(
                 f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at "
@@ -110,15 +132,17 @@ class History:
         takes_back = f"Takes back {step}. {doubt}".strip()
         return replace(preview, undoes=last.number, warnings=(takes_back, *preview.warnings))
 
-    def _last_to_undo(self) -> list[Attempt]:
-        """The last change of this account that was applied and not taken back; all of its plan's, oldest first.
+    def _last_to_undo(self, passed: Mapping[int, str]) -> list[Attempt]:
+        """The last change that was applied, not taken back and not passed over; all of its plan's, oldest first.
 
         Raises:
             Mistake: There is none, or a later one is not settled.
             JournalUnusable: The journal cannot be read.
         """
         attempts = self._changer.attempts()
-        undone = {attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"}
+        undone = set(passed) | {
+            attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"
+        }
         for attempt in reversed(attempts):
             if attempt.number in undone or not (attempt.status == "applied" or attempt.is_open):
                 continue
@@ -127,14 +151,20 @@ class History:
                 same = [other for other in attempts if other.plan == attempt.plan and other.number not in undone]
             for other in same:
                 if other.status == "unknown" and other.is_open:
-                    step = f"{other.symbol} {other.before}x → {other.requested}x"
                     raise Mistake(
-                        f"What became of the last change, {step}, is not known yet: nothing was undone.",
+                        f"What became of the last change, {_step(other)}, is not known yet: nothing was undone.",
                         hint="%leverage --history, or account.history(), looks it up.",
                     )
             if attempt.undoes is None:
                 return [other for other in same if other.status == "applied"]
+        if passed:
+            reasons = ". ".join(passed.values())
+            raise Mistake(f"Nothing can be taken back now. {reasons}.", hint="--force sends the last one all the same.")
         raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
+
+
+def _step(attempt: Attempt) -> str:
+    return f"{attempt.symbol} {attempt.before}x → {attempt.requested}x"
 
 
 def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:

@@ -58,6 +58,7 @@ class PlanRow:
         status: "planned" until it is applied; then what became of it. "pending": the symbol does not trade.
         change: The record, once there is one.
         undoes: The number of the change in the journal that it takes back.
+        stuck: Whether "max" was wanted, and no leverage would do: ``after`` is then today's.
     """
 
     symbol: str
@@ -74,6 +75,7 @@ class PlanRow:
     status: RowStatus = "planned"
     change: LeverageChange | None = None
     undoes: int | None = None
+    stuck: bool = False
 
     @property
     def note(self) -> str:
@@ -133,7 +135,14 @@ class Plan(Shown):
         return self._carry_out(self, force, progress)
 
     def retry(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
-        """Apply once more what was not done; what was, stays as it is."""
+        """Apply once more what was not done; what was, stays as it is.
+
+        Raises:
+            Mistake: It was never applied.
+            LeverageError: The account could not be read before; nothing was sent.
+        """
+        if all(row.status == "planned" for row in self.rows) and self.rows:
+            raise Mistake("This plan was not applied yet: there is nothing to retry.", hint=".apply() does it.")
         return self.apply(progress, force=force)
 
     def to_frame(self) -> pd.DataFrame:
@@ -175,7 +184,7 @@ class Plan(Shown):
             name = row.status if row.status != "planned" else _EXPECTED[row.verdict]
             counts[name] = counts.get(name, 0) + 1
         what = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()) or "nothing to do"
-        return f"Plan of {len(self.rows)} rows: {what}"
+        return f"Plan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
 
     def card(self) -> Card:
         """The plan as a card: the rows that are not right, and what is expected or became of them."""
@@ -185,7 +194,7 @@ class Plan(Shown):
             rows.append(("…", f"{len(telling) - SHOWN} more: .to_frame() has them all"))
         unapplied = any(row.status == "planned" for row in self.rows)
         note = f"As of {moment(self.as_of)}, sent in this order: the exchange decides." if unapplied else ""
-        if any(row.status not in DONE and row.verdict != "unchanged" for row in self.rows) and not unapplied:
+        if self.to_send and not unapplied:
             note = ".retry() sends what was not done."
         if self.venue == "simulator":
             note += " Nothing is sent to Binance."
@@ -206,7 +215,8 @@ def _row_text(row: PlanRow) -> str:
         return f"{step}  {row.status.replace('_', ' ')}{said}"
     if row.verdict in {"refused", "cannot predict"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}"
-    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}"
+    mind = f"; {row.reason}" if row.verdict == "ok" and row.reason else ""
+    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{mind}"
 
 
 def make_rows(
@@ -271,6 +281,7 @@ def make_rows(
                 initial_margin=(float(outlook.initial_margin[today]), float(outlook.initial_margin[then])),
                 available=float(outlook.available_after[today if stays else then]),
                 margin_asset=outlook.margin_asset,
+                stuck=symbol in stuck,
             )
         )
     return (*rows, *(unlisted_row(symbol, wanted[symbol] or 0) for symbol in gone))

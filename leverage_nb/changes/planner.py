@@ -82,16 +82,24 @@ class Planner:
         self._tiers.load()
         state = self._state()
         todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
-        fresh = self._rows({symbol: row.after for symbol, row in todo.items()}, state)
+        fresh = self._rows({symbol: None if row.stuck else row.after for symbol, row in todo.items()}, state)
+        first = all(row.status == "planned" for row in plan.rows)
         rows = {row.symbol: replace(row, undoes=todo[row.symbol].undoes) for row in fresh}
         for symbol, row in rows.items():
             shown = todo[symbol]
-            if shown.verdict == "refused" and shown.after == shown.before:  # "max", and no leverage would do
-                rows[symbol] = replace(row, verdict="refused", code=None, reason=shown.reason)
+            passes = row.verdict in {"ok", "cannot predict"}
+            unseen = first and shown.verdict == "refused" and not (force and shown.code is not None)
+            if passes and (shown.stuck or unseen):
+                # Nobody has seen, or agreed to, this step.
+                reason = f"{shown.reason}; {row.after}x would pass now, in a new plan"
+                rows[symbol] = replace(
+                    shown, verdict="refused", code=None, reason=reason, status="planned", change=None
+                )
+                continue
             # What was shown, and perhaps confirmed, was a step from another leverage. A retry starts from this one.
             if row.before != shown.before and row.verdict != "unchanged":
                 rows[symbol] = replace(row, verdict="refused", code=None, reason=_since(row.symbol, row.before))
-        if all(row.status == "planned" for row in plan.rows):
+        if first:
             plan = replace(plan, name=_new_name())  # each carrying out is taken back by itself; a retry belongs to it
         run = _Run(self._client, self._changer, plan.name, state, progress, len(rows))
         for row in rows.values():

@@ -113,6 +113,11 @@ class Preview(Shown):
             return f"{step} leaves {amount(self.available[1], self.margin_asset)} available"
         return step
 
+    @property
+    def caution(self) -> str:
+        """What to mind of a change that is expected to pass; "" where there is nothing."""
+        return self.reason if self.verdict == "ok" else ""
+
     def rows(self) -> tuple[tuple[str, str], ...]:
         """The effects, before and after."""
         pairs = {
@@ -125,6 +130,8 @@ class Preview(Shown):
         for position, effective in zip(self.held, self.effective_leverage, strict=True):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
+        if self.caution:
+            rows.append(("mind", self.caution))
         if self.verdict != "unchanged":
             rows.append(("certainty", self.certainty))
         return tuple(rows)
@@ -132,7 +139,8 @@ class Preview(Shown):
     def card(self) -> Card:
         """The preview as a card."""
         note = " ".join([*self.warnings, f"A prediction, as of {moment(self.as_of)}: the exchange decides."])
-        return Card(self.venue, self.headline, self.rows(), note, _TONES[self.verdict])
+        tone = "warn" if self.caution else _TONES[self.verdict]
+        return Card(self.venue, self.headline, self.rows(), note, tone)
 
     def _step(self, before: float, after: float) -> str:
         if math.isnan(before) or amount(before) == amount(after):
@@ -182,7 +190,7 @@ def make_preview(
         room=pair(outlook.room),
         initial_margin=pair(outlook.initial_margin),
         available=pair(outlook.available_after),
-        warnings=tuple(filter(None, [warning, *_warnings(outlook, state, leverage)])),
+        warnings=tuple(filter(None, [warning, *_warnings(outlook, state)])),
         held=held,
         effective_leverage=tuple(state.effective_leverage(position) for position in held),
         margin_type=setting.margin_type,
@@ -194,14 +202,9 @@ def make_preview(
     )
 
 
-def _warnings(outlook: Outlook, state: AccountState, leverage: int) -> list[str]:
+def _warnings(outlook: Outlook, state: AccountState) -> list[str]:
     warnings = []
     setting = state.settings[outlook.symbol]
-    isolated_open = state.is_isolated(outlook.symbol) and any(
-        position.amount for position in state.positions if position.symbol == outlook.symbol
-    )
-    if isolated_open and leverage > outlook.current:
-        warnings.append("This cannot be taken back while the isolated position is open (-4161).")
     if setting.max_notional is not None and outlook.current <= len(outlook.leverage):
         cap = float(outlook.max_notional[outlook.current - 1])
         if cap != setting.max_notional:

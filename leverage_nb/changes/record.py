@@ -108,5 +108,6 @@ class LeverageChange(Shown):
         rows.append(("account", self.account))
         notes = [self.note]
         if self.venue == "simulator":
-            notes.append("Nothing was sent to Binance.")
-        return Card(self.venue, self.headline, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])
+            notes.append("Sent to the simulator, not to Binance." if self.sent_at else "Nothing was sent to Binance.")
+        title = f"{self.headline}: applied" if self.status == "applied" else self.headline
+        return Card(self.venue, title, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])

@@ -19,6 +19,9 @@ _NO_PROFILE = "(no profile)"
 _PARTS = ("api_key", "api_secret", "private_key", "password")
 
 
+_WITHOUT_KEYRING = "pip install keyring, or set the environment variables instead."
+
+
 class Credentials:
     """An API key, with its HMAC secret or its private key. No frame that can fail holds them bare.
 
@@ -75,7 +78,7 @@ class Credentials:
             return "", ""
         found = signing.load_signer(self._private, self._password)
         if isinstance(found, str):
-            return found, "Private keys need pip install 'leverage_nb[keys]'." if "cryptography" in found else ""
+            return found, "Private keys need pip install cryptography." if "cryptography" in found else ""
         self._signer = found
         return "", ""
 
@@ -104,7 +107,7 @@ class Credentials:
         if problem:
             raise Mistake(
                 f"The key could not be stored: there is no keyring that can be written ({problem}).",
-                hint="pip install 'leverage_nb[keys]', or set the environment variables instead.",
+                hint=_WITHOUT_KEYRING,
             )
 
     # As above: nothing is raised from here, an interrupt at the keyring's own prompt included.
@@ -130,6 +133,25 @@ def variable(venue: Venue, part: str, profile: str | None = None) -> str:
     """The environment variable of a part: ``LEVERAGE_NB_TESTNET_API_KEY``, ``LEVERAGE_NB_MAINNET_SUB1_API_KEY``."""
     whose = f"_{profile.upper()}" if profile else ""
     return f"LEVERAGE_NB_{venue.name.upper()}{whose}_{part.upper()}"
+
+
+def check_keyring() -> None:
+    """Make sure of a keyring before anybody is asked for a key.
+
+    Raises:
+        Mistake: There is none.
+    """
+    why = ""
+    try:
+        import keyring
+        from keyring.backends import fail
+
+        if isinstance(keyring.get_keyring(), fail.Keyring):
+            why = "the system has none"
+    except ImportError:
+        why = "the package keyring is not installed"
+    if why:
+        raise Mistake(f"There is no keyring to store a key in: {why}.", hint=_WITHOUT_KEYRING)
 
 
 def check_profile(profile: str | None) -> str | None:

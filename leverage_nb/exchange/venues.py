@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from leverage_nb.errors import Mistake
@@ -118,7 +119,9 @@ def find_venue(name: str) -> Venue:
     """
     venue = VENUES.get(name.strip().lower()) if isinstance(name, str) else None
     if venue is None:
-        raise Mistake(f"There is no venue {name!r}.", hint=f"There are {', '.join(VENUES)}.")
+        near = get_close_matches(str(name).lower(), VENUES, n=1)
+        guess = f"Did you mean {near[0]}?" if near else f"There are {', '.join(VENUES)}."
+        raise Mistake(f"There is no venue {name!r}.", hint=guess)
     return venue
 
 

@@ -73,7 +73,7 @@ function render({ model, el }) {
   let saidAt = model.get("leverage");
   let reviewingSince = performance.now();
   // This is not part of the page yet, and the slider may not be drawn.
-  const naming = setInterval(nameSlider, 200);
+  const naming = setInterval(nameSlider, 100);
 
   function shown() {
     const table = model.get("table");
@@ -186,7 +186,10 @@ function render({ model, el }) {
       if (leverage === model.get("leverage")) follow();
       else choose(leverage);
     } else {
-      complain(table.range);
+      complain(`${field.value || "That"} is no leverage here: ${table.range}`);
+      // What is on the screen belongs to another leverage than the one in the field.
+      for (const { node } of values) node.textContent = "–";
+      verdict.textContent = "";
       buttons();
     }
   }
@@ -217,7 +220,7 @@ function render({ model, el }) {
     cancel.disabled = busy;
     check.hidden = state !== "unknown";
     check.disabled = busy;
-    undo.hidden = model.get("undo") === "";
+    undo.hidden = model.get("undo") === "" || reviewing;
     undo.textContent = model.get("undo");
     undo.disabled = busy;
     reload.disabled = busy;

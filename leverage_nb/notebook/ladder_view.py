@@ -131,7 +131,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "held": _held_line(look),
         "what_if": cards.short(look.notional),
         "asset": setting.margin_asset,
-        "verdict": [judgement.verdict for judgement in judged],
+        "verdict": ["mind" if j.verdict == "ok" and j.reason else j.verdict for j in judged],
         "words": [_verdict_text(judgement) for judgement in judged],
         "groups": [
             {"figures": _held_figures(look)},
@@ -299,9 +299,9 @@ def make_twin(look: Look, chart: Chart) -> tuple[str, str]:
     ]
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
-    saved = "Saved with the notebook. Run the cell for the live panel."
+    saved = "The live panel ended with its kernel: run this cell again. What it showed last:"
     picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'
-    html = f'<div class="leverage-twin">{card.html()}{picture}{table}{cards.message(saved)}</div>'
+    html = f'<div class="leverage-twin">{cards.message(saved)}{card.html()}{picture}{table}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    return html, "\n".join([card.text(), *lines, saved])
+    return html, "\n".join([saved, card.text(), *lines])

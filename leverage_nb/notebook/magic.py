@@ -31,6 +31,10 @@ _NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
 # Options that say what is wanted by themselves.
 _TABLES = ("brackets", "plot", "history", "changes", "undo")
 _COMMENT = re.compile(r"\s#.*$")
+_UNDO_ALONE = (
+    "--undo takes back the last change of this account, whatever its symbol: it goes alone. Repeat it for more."
+)
+_MANY = "Several symbols at once: %%leverage, with one SYMBOL LEVERAGE a line."
 
 
 class _Once(argparse.Action):
@@ -119,17 +123,24 @@ class LeverageMagics(Magics):
             _say(f"tiers have changed: {news}")
         if cell is not None:
             return self._plan(account, cell, options)
+        if options.undo and options.words:
+            raise Mistake(_UNDO_ALONE)
         symbols, leverage = _split(options.words, account)
         one_of = [name for name in _TABLES if getattr(options, name)]
         if len(one_of) > 1:
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
         if one_of and leverage is not None:
             raise Mistake(f"{leverage} has no meaning beside --{one_of[0]}.")
-        for name in ("dry_run", "force", "notional"):
+        for name in ("dry_run", "force", "yes", "notional"):
             if getattr(options, name) and leverage is None and not options.undo:
-                raise Mistake(f"--{name.replace('_', '-')} goes with a symbol and a leverage.")
+                what = (
+                    "max, as in %leverage BTCUSDT max --notional 2m"
+                    if name == "notional"
+                    else "a symbol and a leverage"
+                )
+                raise Mistake(f"--{name.replace('_', '-')} goes with {what}.")
         if options.undo:
-            return self._undo(account, symbols, options)
+            return self._undo(account, options)
         if options.history:
             history = account.history()
             return history[history["symbol"].isin(symbols)] if symbols else history
@@ -148,7 +159,16 @@ class LeverageMagics(Magics):
             return LeveragePanel(account, symbols[0])
         from leverage_nb.notebook.overview import Overview
 
-        return Overview.of(account)
+        overview = Overview.of(account)
+        self._use(account)  # only now: a venue that cannot be read is not what the next call is for
+        return overview
+
+    def _use(self, account: Account) -> None:
+        """Take an account's venue and profile for all that follows."""
+        from leverage_nb.connecting import switch
+
+        switch(account.venue, account.profile)
+        self.venue, self.profile = account.venue, account.profile or ""
 
     @observe("max_leverage")
     def _guard(self, _change: object = None) -> None:
@@ -167,31 +187,32 @@ class LeverageMagics(Magics):
             raise
         except (UsageError, ValueError) as exc:
             problem = str(exc)
+        if re.search(r"unrecognized arguments: [^-]", problem):
+            raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="Options come last.")
         raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="%leverage? lists what there is.")
 
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
-        from leverage_nb.connecting import current, switch
+        from leverage_nb.connecting import current
         from leverage_nb.exchange.venues import find_venue
 
-        alone = not (cell or options.words or any(getattr(options, name) for name in _TABLES))
         # Another venue named without a profile is the account without a name there.
         venue = find_venue(options.venue or self.venue).name
         profile = options.profile or (self.profile or None if venue == self.venue else None)
-        if (options.venue or options.profile) and not alone:
-            return _ask_for_key(venue, profile, current)
-        account = _ask_for_key(venue, profile, switch)
-        self.venue, self.profile = account.venue, account.profile or ""
+        account = _ask_for_key(venue, profile, current)
+        if not (options.venue or options.profile):
+            self._use(account)
         return account
 
     def _login(self, options: argparse.Namespace) -> None:
         """Ask for a key, check it against the exchange, and store it."""
         from leverage_nb.connecting import connect
-        from leverage_nb.exchange.credentials import check_profile
+        from leverage_nb.exchange.credentials import check_keyring, check_profile
         from leverage_nb.exchange.venues import find_venue
 
         venue, profile = find_venue(options.login), check_profile(options.profile)
         if venue.name == "simulator":
             raise Mistake("The simulator needs no key.")
+        check_keyring()
         credentials = _typed_credentials(venue.name, profile)
         if credentials is None:
             raise Mistake(
@@ -232,14 +253,12 @@ class LeverageMagics(Magics):
             wanted = account.check_leverage(symbol, leverage)
         return self._apply(account, account.preview(symbol, wanted), options)
 
-    def _undo(
-        self, account: Account, symbols: list[str], options: argparse.Namespace
-    ) -> LeverageChange | Preview | Plan | None:
-        if symbols or options.notional:
-            raise Mistake("--undo takes back the last change of this account, whatever its symbol: it goes alone.")
+    def _undo(self, account: Account, options: argparse.Namespace) -> LeverageChange | Preview | Plan | None:
+        if options.notional:
+            raise Mistake(_UNDO_ALONE)
         from leverage_nb.changes.plan import Plan
 
-        preview = account.preview_undo()
+        preview = account.preview_undo(force=options.force)
         if isinstance(preview, Plan):
             return self._apply_plan(account, preview, options)
         return self._apply(account, preview, options)
@@ -320,13 +339,16 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
     numbers = [word for word in words if _NUMBER.fullmatch(word) or word.lower() == "max"]
     symbols = [word for word in words if word not in numbers]
     if len(numbers) > 1:
-        raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.")
+        raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_MANY)
     if numbers and not symbols:
         raise Mistake(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
     if numbers and words[-1] != numbers[0]:
+        if numbers[0].lower() == "max" and words[words.index(numbers[0]) - 1 : -1] == [symbols[0], numbers[0]]:
+            hint = f"For a size: %leverage {symbols[0]} max --notional {words[-1]}"
+            raise Mistake(f"{words[-1]} is no leverage.", hint=hint)
         raise Mistake("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
     if numbers and len(symbols) > 1:
-        raise Mistake("One symbol at a time when changing leverage.")
+        raise Mistake("One symbol at a time when changing leverage.", hint=_MANY)
     try:
         found = dict.fromkeys(account.find_symbol(symbol) for symbol in symbols)
         return list(found), numbers[0] if numbers else None

@@ -36,6 +36,10 @@ def _undo_label(back: Preview) -> str:
     return f"Undo: {back.symbol} {back.before}x → {back.after}x"
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
 def _older(moment: datetime, than: datetime | None) -> bool:
     return than is not None and moment < than
 
@@ -86,6 +90,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._drawing = threading.RLock()
         self._heard: dict[str, LeverageEvent] = {}
         self._said_at = 0
+        self._at_now = True
         self._reviewed: Preview | None = None
         self._twins: list[Any] = []
         self._show(self.account.find_symbol(symbol))
@@ -161,7 +166,13 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.reviewed = preview.after
         step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
         question = f"{self.account.venue.upper()}, {self.account.label}: {step} {preview.headline}."
-        notes = " ".join([*preview.warnings, "Confirm to send, or choose another leverage."])
+        notes = " ".join(
+            [
+                *filter(None, [_sentence(preview.caution)]),
+                *preview.warnings,
+                "Confirm to send, or choose another leverage.",
+            ]
+        )
         self._say("reviewing", cards.message(question, notes, "warn"))
 
     def _confirm(self, content: dict[str, Any]) -> None:
@@ -209,6 +220,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _change(self, preview: Preview) -> None:
         self._say("applying", "")
+        self.view.undo = ""
         try:
             change = preview.apply(progress=self._await)
         finally:
@@ -274,6 +286,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._show(symbol, self.slider.value if symbol == self.symbol else None)
 
     def _move(self, _event: dict[str, Any]) -> None:
+        self._at_now = self.slider.value == self._look.setting.leverage
         # Late echoes of a busy time repeat the value: only a move away takes back what was said, or asked, about it.
         if self.state not in {"applying", "checking", "unknown"} and self.slider.value != self._said_at:
             self._say("editing", "")
@@ -283,11 +296,16 @@ class LeveragePanel(ipywidgets.VBox):
 
         Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
         """
+        if change.status == "applied":
+            self.view.undo = ""  # it would take back another
         if self.state in _BUSY or change.symbol != self.symbol:
             return
         outdated = change.as_of is not None and _older(change.as_of, self._look.setting.as_of)
         if change.status == "applied" and change.after is not None and not outdated:
             self._show_leverage(change.after, change.max_notional, change.as_of or change.sent_at)
+            if self._at_now and self.state == "editing":  # nobody has chosen another: the slider stays at "now"
+                self._said_at = change.after
+                self._bound(change.after, self._look.most)
         if self.state == "unknown" and change.status != "unknown":
             self._report(change)
 
@@ -349,9 +367,9 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
         """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
-        self.view.undo = ""  # before another symbol is drawn over it
         if not self._version or symbol != self.symbol:
             self._notional = 0.0
+            self.view.undo = ""  # before another symbol is drawn over it
         self._read(symbol, leverage or 0, anew=anew)
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
@@ -385,6 +403,7 @@ class LeveragePanel(ipywidgets.VBox):
         value above the bound would be clamped unseen.
         """
         value = min(leverage, most)
+        self._at_now = value == self._look.setting.leverage
         with self.slider.hold_sync():
             # The bound first where it grows, the value first where it shrinks.
             self.slider.max = max(self.slider.max, most)
@@ -409,7 +428,6 @@ class LeveragePanel(ipywidgets.VBox):
         self._said_at = self.slider.value
         self.view.message = message
         self.state = self.view.state = state
-        self.view.undo = ""
         if state != "reviewing":
             self.view.reviewed, self._reviewed = 0, None
 

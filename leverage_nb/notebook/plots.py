@@ -165,6 +165,8 @@ def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dic
     """Tiers and margin assets by symbol, and the venue, where the input tells."""
     if isinstance(brackets, Brackets):
         return {brackets.symbol: brackets}, {}, ""
+    if not hasattr(brackets, "columns"):
+        raise Mistake(f"Brackets are what account.brackets(...) gives; got {type(brackets).__name__}.")
     if "symbol" in brackets.index.names:
         symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
         tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}

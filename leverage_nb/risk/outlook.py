@@ -44,6 +44,10 @@ Verdict = Literal["unchanged", "ok", "refused", "cannot predict"]
 Certainty = Literal["documented", "inferred", "cannot predict"]
 
 
+# Binance's code for lowering with an open isolated position: what was raised there cannot be taken back.
+ISOLATED_OPEN = -4161
+
+
 def _too_close(difference: float, size: float) -> bool:
     """Whether rounding decides: the wire's figures have eight places, float64 has about sixteen digits."""
     return difference != 0 and abs(difference) <= 1e-7 + 1e-13 * size
@@ -76,7 +80,7 @@ class Judgement:
         verdict: "unchanged" (it is there already), "ok", "refused" or "cannot predict".
         code: The code expected; None where none is.
         certainty: How that is known.
-        reason: Why, in words; what would make it pass.
+        reason: Why, in words; what would make it pass. Of what passes: what to mind.
     """
 
     verdict: Verdict
@@ -89,7 +93,9 @@ class Judgement:
         """The verdict in words; "" for what is there already."""
         if self.verdict == "refused":
             return f"would be refused ({self.code}): {self.reason}" if self.code else f"stopped: {self.reason}"
-        return {"ok": "expected to pass", "cannot predict": f"cannot be predicted: {self.reason}"}.get(self.verdict, "")
+        if self.verdict == "ok":
+            return f"expected to pass; {self.reason}" if self.reason else "expected to pass"
+        return f"cannot be predicted: {self.reason}" if self.verdict == "cannot predict" else ""
 
 
 class Outlook:
@@ -184,11 +190,15 @@ class Outlook:
         if lowering and self._isolated and self._open:
             known: Certainty = "inferred" if self._state.hedge_mode else "documented"
             why = "an isolated position is open; until it is closed leverage can only be raised"
-            return Judgement("refused", -4161, known, why)
+            return Judgement("refused", ISOLATED_OPEN, known, why)
         for rule in (self._judge_cap, self._judge_margin):
             judgement = rule(leverage, lowering)
             if judgement is not None:
                 return judgement
+        if self._isolated and self._open and not lowering:
+            return Judgement(
+                "ok", None, "documented", "it cannot be taken back while the isolated position is open (-4161)"
+            )
         return Judgement("ok", None, "documented", "")
 
     def to_frame(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from leverage_nb.account import Account
 from leverage_nb.changes import settle
 from leverage_nb.changes.entries import Attempt
 from leverage_nb.changes.journal import MEMORY
-from leverage_nb.errors import ChangeNotSent, LeverageError, LeverageRefused, Mistake
+from leverage_nb.errors import LeverageError, LeverageRefused, Mistake
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -70,17 +70,27 @@ def test_undo_refuses_what_was_changed_since(account: Account, simulator: Simula
     assert leverage(account) == 33
 
 
-def test_undo_says_that_it_will_be_forbidden(account: Account) -> None:
-    """A raise on an isolated position cannot be taken back while it is open: the preview of the undo says so."""
+def test_what_cannot_be_taken_back_blocks_nothing_before_it(account: Account) -> None:
+    """A raise on an isolated position is passed over while it is open, and named; what came before can be undone."""
+    account.set_leverage("SOLUSDT", 10)
     account.set_leverage("ETHUSDT", 20)
     preview = account.preview_undo()
-    assert (preview.verdict, preview.code) == ("refused", -4161)
-    assert preview.warnings[0].startswith("Takes back ETHUSDT 10x → 20x of ")
-    with pytest.raises(ChangeNotSent, match="-4161"):
-        account.undo()
-    with pytest.raises(LeverageRefused):
+    assert preview.headline.startswith("SOLUSDT 10x → 20x")
+    assert "Passed over: ETHUSDT 10x → 20x: an isolated position is open" in preview.warnings[-1]
+    with pytest.raises(LeverageRefused, match="-4161"):
         account.undo(force=True)
-    assert leverage(account, "ETHUSDT") == 20
+    account.undo()
+    assert (leverage(account, "SOLUSDT"), leverage(account, "ETHUSDT")) == (20, 20)
+    with pytest.raises(Mistake, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
+        account.undo()
+
+
+def test_a_plan_that_is_taken_back_in_part_blocks_nothing_before_it(account: Account) -> None:
+    """What is left of a plan, and cannot be taken back, is passed over too."""
+    account.set_leverage("SOLUSDT", 10)
+    account.plan({"ADAUSDT": 10, "ETHUSDT": 20}).apply()
+    assert {row.symbol: row.status for row in account.undo().rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
+    assert account.undo().symbol == "SOLUSDT"
 
 
 def test_undo_is_a_change_with_a_preview_and_a_record(account: Account) -> None:

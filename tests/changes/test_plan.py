@@ -358,3 +358,17 @@ def test_max_is_one_rule(simulator: Simulator) -> None:
 def test_the_table_wears_the_venues_name(account: Account) -> None:
     """A plan's DataFrame is marked like every other."""
     assert account.plan({"BTCUSDT": 10}).to_frame().columns.name == "SIMULATOR"
+
+
+def test_nothing_is_sent_that_was_not_shown(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that was shown as stopped is not sent by the apply that follows, even if nothing stops it any more."""
+    monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "10")
+    account = connect_to(simulator)
+    plan = account.plan({"XRPUSDT": 5, "DOGEUSDT": 40})
+    assert [row.symbol for row in plan.to_send] == ["XRPUSDT"]
+    monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "50")
+    done = plan.apply(force=True)
+    assert {row.symbol: row.status for row in done.rows} == {"XRPUSDT": "applied", "DOGEUSDT": "not_sent"}
+    assert "40x would pass now, in a new plan" in str(done)
+    with pytest.raises(Mistake, match="not applied yet"):
+        account.plan({"XRPUSDT": 6}).retry()

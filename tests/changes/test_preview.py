@@ -60,9 +60,13 @@ def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, lever
 
 def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
     """Raising on an isolated position is a one-way street, and the preview says so before."""
-    assert "cannot be taken back" in account.preview("ETHUSDT", 20).warnings[0]
-    assert account.preview("ETHUSDT", 10).warnings == ()
-    assert account.preview("BTCUSDT", 30).warnings == ()
+    preview = account.preview("ETHUSDT", 20)
+    assert preview.caution == "it cannot be taken back while the isolated position is open (-4161)"
+    assert ("mind", preview.caution) in preview.rows()
+    assert account.preview("ETHUSDT", 10).caution == ""
+    assert account.preview("BTCUSDT", 30).caution == ""
+    assert "it cannot be taken back while" in str(account.plan({"ETHUSDT": 20}))
+    assert "mind" in str(preview.apply())
 
 
 def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

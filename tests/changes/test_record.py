@@ -33,8 +33,9 @@ def test_text_and_html_say_the_same() -> None:
 
 def test_only_the_simulator_says_that_nothing_reached_binance() -> None:
     """The simulator wears its name; the others do not claim that nothing was sent."""
-    assert "Nothing was sent to Binance" not in str(CHANGE)
-    assert "Nothing was sent to Binance" in str(replace(CHANGE, venue="simulator"))
+    assert "to Binance" not in str(CHANGE)
+    assert "Sent to the simulator, not to Binance." in str(replace(CHANGE, venue="simulator"))
+    assert "Nothing was sent to Binance." in str(replace(CHANGE, venue="simulator", sent_at=None))
 
 
 @pytest.mark.parametrize("status", ["refused", "not_sent", "unknown", "unchanged"])

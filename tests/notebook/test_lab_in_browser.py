@@ -96,6 +96,7 @@ def test_the_keyboard_reaches_everything(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel, page = PanelPage(notebook), notebook.page
+    page.wait_for_selector(".leverage-slider .noUi-handle[aria-label]")
     page.locator(".leverage-picker input").focus()
     said = [focused(page)]
     while not said[-1].startswith('button "Reload"') and len(said) < 12:

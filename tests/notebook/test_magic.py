@@ -156,7 +156,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("--force", Mistake, "--force goes with a symbol and a leverage"),
         ("BTCUSDT -n", Mistake, "--dry-run goes with a symbol and a leverage"),
         ("BTCUSDT --brackets --force", Mistake, "--force goes with a symbol and a leverage"),
-        ("--history --notional 2m", Mistake, "--notional goes with a symbol and a leverage"),
+        ("--history --notional 2m", Mistake, "--notional goes with max"),
         ("max", Mistake, "max of which symbol?"),
     ],
 )  # fmt: skip
@@ -322,7 +322,7 @@ def test_history_and_undo(shell: InteractiveShell) -> None:
     [
         ("--history --undo", "one at a time"), ("BTCUSDT --undo", "it goes alone"),
         ("--undo --notional 5", "it goes alone"),
-        ("BTCUSDT 10 --history", "10 has no meaning beside --history"), ("BTCUSDT 10 --undo", "10 has no meaning"),
+        ("BTCUSDT 10 --history", "10 has no meaning beside --history"), ("BTCUSDT 10 --undo", "it goes alone"),
     ],
 )  # fmt: skip
 def test_history_and_undo_go_alone(shell: InteractiveShell, line: str, words: str) -> None:
@@ -388,6 +388,36 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
     (tmp_path / "j.sqlite").write_text("no journal" * 99)
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     assert "it is no journal" in str(run(shell, "--venue testnet"))
+
+
+def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell) -> None:
+    """--venue takes a venue for what follows once its account could be read: no next call is meant for it otherwise."""
+    with Simulator() as gone:
+        connect_to(gone, "mainnet", timeout=0.5)
+    with pytest.raises(LeverageError):
+        run(shell, "--venue mainnet")
+    assert current().venue == "simulator"
+    assert run(shell, "BTCUSDT 12").venue == "simulator"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE a line"),
+        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE a line"),
+        ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
+        ("--undo 3", "it goes alone. Repeat it for more."),
+        ("BTCUSDT --notional 2m", "goes with max"),
+        ("--venue mainet", "Did you mean mainnet?"),
+        ("BTCUSDT --venue simulator 10", "Options come last."),
+        ("-y", "--yes goes with a symbol and a leverage"),
+    ],
+)
+def test_hints_name_what_was_meant(shell: InteractiveShell, line: str, hint: str) -> None:
+    """A slip is answered with the command that does it."""
+    with pytest.raises(Mistake) as caught:
+        run(shell, line)
+    assert hint in str(caught.value)
 
 
 def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def undo(panel: LeveragePanel) -> None:
 
 
 def test_undo_takes_back_the_change_just_made(panel: LeveragePanel, account: Account) -> None:
-    """After a change a button takes it back, slider included; once taken back, or looked away from, it is gone."""
+    """After a change a button takes it back, slider included; it stays while the slider moves, and goes once used."""
     assert panel.view.undo == ""
     click(panel, "apply", 75)
     assert panel.view.undo == "Undo: BTCUSDT 75x → 20x"
@@ -176,6 +176,8 @@ def test_undo_takes_back_the_change_just_made(panel: LeveragePanel, account: Acc
     assert account.history()["status"].tolist() == ["applied", "applied"]
     click(panel, "apply", 10)
     panel.slider.value = 11
+    assert panel.view.undo == "Undo: BTCUSDT 10x → 20x"
+    panel.select("ETHUSDT")
     assert panel.view.undo == ""
 
 
@@ -183,12 +185,32 @@ def test_undo_takes_back_nothing_but_what_it_names(panel: LeveragePanel, account
     """When another change was made since, by whomever, the button says so and sends nothing."""
     click(panel, "apply", 75)
     label = panel.view.undo
-    account.set_leverage("ETHUSDT", 20)
+    account.set_leverage("SOLUSDT", 10)
+    assert panel.view.undo == ""
     click(panel, "undo", 75, label=label)
     assert panel.state == "failed"
     assert "Another change has been made since: nothing was sent." in panel.view.message
     assert account.setting("BTCUSDT").leverage == 75
-    assert account.setting("ETHUSDT").leverage == 20
+    assert account.setting("SOLUSDT").leverage == 10
+
+
+def test_no_undo_is_offered_that_would_be_refused(panel: LeveragePanel) -> None:
+    """A raise on an isolated position says before that it cannot be taken back, and offers no Undo after."""
+    panel.select("ETHUSDT")
+    assert panel.view.table["verdict"][19] == "mind"
+    assert "it cannot be taken back while the isolated position is open (-4161)" in panel.view.table["words"][19]
+    click(panel, "apply", 20)
+    assert (panel.state, panel.view.undo) == ("done", "")
+    assert "cannot be taken back" in panel.view.message
+
+
+def test_a_slider_that_nobody_moved_stays_at_now(panel: LeveragePanel, account: Account) -> None:
+    """A change made in another cell takes an untouched slider along; one that was moved stays where it is."""
+    account.set_leverage("BTCUSDT", 10)
+    assert (panel.slider.value, panel.view.leverage) == (10, 10)
+    panel.slider.value = 30
+    account.set_leverage("BTCUSDT", 20)
+    assert panel.slider.value == 30
 
 
 def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
@@ -216,7 +238,7 @@ def test_the_twin_is_readable_without_widgets(panel: LeveragePanel) -> None:
     """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
     html, text = panel._twin
     for shown in (html, text):
-        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run the cell"):
+        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "run this cell again"):
             assert part in shown
     assert "<svg" in html
 
@@ -236,7 +258,7 @@ def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePa
     del gone
     account.set_leverage("BTCUSDT", 12)
     assert panel.view.table["current"] == other.view.table["current"] == 12
-    assert panel.slider.value == 20  # what was being chosen stays
+    assert panel.slider.value == 12  # nobody had chosen another
     click(other, "apply", 13)
     assert panel.view.table["current"] == 13
     assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]

@@ -43,7 +43,7 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
-    assert "Nothing was sent to Binance" in panel.message.inner_text()
+    assert "Sent to the simulator, not to Binance." in panel.message.inner_text()
     notebook.shoot("panel-applied")
     run_cell(notebook, 2)
     notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('75 done')")
@@ -170,9 +170,21 @@ def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
     panel.apply.click()
     panel.wait_for_state("reviewing")
     assert panel.apply.inner_text() == "Confirm: BTCUSDT 20x → 12x"
+    notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')  # once it could be read
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 12x" in panel.message.inner_text()
+
+    box = panel.root.locator(".leverage-undo").bounding_box()  # where Confirm will be
+    notebook.page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, delay=120)
+    panel.wait_for_state("reviewing")
+    notebook.page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    notebook.page.wait_for_timeout(400)
+    assert panel.root.get_attribute("data-state") == "reviewing"
+    notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 12x → 20x" in panel.message.inner_text()
 
 
 def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
@@ -187,6 +199,7 @@ def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
         assert panel.apply.is_disabled(), slip
         assert panel.apply.inner_text() == "Apply"
         assert "a whole number from 1 to 150" in panel.root.inner_text()
+        assert (panel.figure(0), panel.root.locator(".leverage-verdict").inner_text()) == ("–", "")
     notebook.shoot("panel-no-leverage")
     panel.type_leverage(42)
     panel.wait_for_leverage(42)
