@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from leverage_nb.errors import Mistake
+
+# A colon is part of BTC/USDT:USDT: between symbol and leverage a space follows it.
+_BETWEEN = re.compile(r"[\s,=]+|:\s+")
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Target:
         where: Where it stands, for messages: "line 3", "row 3", or the symbol.
         symbol: As it was written.
         leverage: As it was written; "max" for the highest that fits.
+        problem: Why it cannot be read; "" where it can.
     """
 
     where: str
     symbol: str
     leverage: Any
+    problem: str = ""
 
 
 def read_targets(wanted: Any) -> list[Target]:
@@ -55,20 +61,18 @@ def read_targets(wanted: Any) -> list[Target]:
 
 
 def read_lines(text: str) -> list[Target]:
-    """Read ``SYMBOL LEVERAGE`` a line; blank lines and what follows a # are passed over.
+    """Read ``SYMBOL LEVERAGE`` a line, also with ``,`` ``=`` or ``:`` between; blank lines and remarks are passed over.
 
-    Raises:
-        Mistake: A line is anything else; all such lines are named.
+    A line that is anything else is a target with a problem, so that all that is wrong can be told at once.
     """
-    targets, bad = [], []
+    targets = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
+        words = [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
+        place = f"line {number}"
         if len(words) == 2:
-            targets.append(Target(f"line {number}", words[0], words[1]))
+            targets.append(Target(place, words[0], words[1]))
         elif words:
-            bad.append(f"line {number}: “{line.strip()[:60]}” is not SYMBOL LEVERAGE")
-    if bad:
-        raise Mistake(f"{_some(bad)}. Nothing was sent.")
+            targets.append(Target(place, "", None, f"“{line.strip()[:60]}” is not SYMBOL LEVERAGE"))
     return targets
 
 
@@ -109,6 +113,9 @@ def check_targets(
     checked: dict[str, int | None] = {}
     bad = []
     for target in targets:
+        if target.problem:
+            bad.append(f"{target.where}: {target.problem}")
+            continue
         try:
             symbol, leverage = check(target)
         except Mistake as exc:

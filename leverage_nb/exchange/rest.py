@@ -240,7 +240,8 @@ class RestClient:
             return self.timeout if deadline is None else _left(deadline)
 
         weight = _WEIGHTS.get(path, 1)
-        self.limiter.join(self, self._weight_share)  # anew, where the client had been closed
+        if security != "key":  # a stream that is ending must not bring a closed client back
+            self.limiter.join(self, self._weight_share)  # anew, where the client had been closed
         self.limiter.admit(weight, left())
         used, has_left = None, True
         try:

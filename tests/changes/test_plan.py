@@ -13,6 +13,7 @@ import pytest
 from leverage_nb.account import Account
 from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.targets import read_lines
 from leverage_nb.errors import Mistake
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
@@ -372,3 +373,11 @@ def test_nothing_is_sent_that_was_not_shown(simulator: Simulator, monkeypatch: p
     assert "40x would pass now, in a new plan" in str(done)
     with pytest.raises(Mistake, match="not applied yet"):
         account.plan({"XRPUSDT": 6}).retry()
+
+
+def test_all_that_is_wrong_is_told_at_once(account: Account) -> None:
+    """Lines that cannot be read, unknown symbols, leverages that are none and doubles are named together."""
+    with pytest.raises(Mistake) as caught:
+        account.plan(read_lines("BTCUSDT 20\nfoo\nXYZUSDT 5\nADAUSDT 10.5\nBTCUSDT 30"))
+    for place in ("line 2: “foo”", "line 3: XYZUSDT is not", "line 4: 10.5 is not", "line 5: BTCUSDT is wanted twice"):
+        assert place in str(caught.value)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leverage_nb.changes.targets import read_lines, read_targets
+from leverage_nb.changes.targets import check_targets, read_lines, read_targets
 from leverage_nb.errors import Mistake
 
 WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
@@ -53,6 +53,12 @@ def test_lines() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("line", ["BTC/USDT:USDT 10", "BTC/USDT:USDT: 10", "BTC/USDT:USDT=10", "BTC/USDT:USDT , 10"])
+def test_what_stands_between(line: str) -> None:
+    """A space, a comma, an equals sign or a colon stands between; the colon of a symbol is its own."""
+    assert pairs(read_lines(line)) == [("BTC/USDT:USDT", "10")]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -63,7 +69,7 @@ def test_lines() -> None:
 def test_bad_lines_are_named(text: str, words: str) -> None:
     """Every line that cannot be read is named by its number."""
     with pytest.raises(Mistake, match=words):
-        read_lines(text)
+        check_targets(read_lines(text), lambda target: (target.symbol, 10))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -76,7 +82,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
-def test_what_is_no_wish(wrong: Any) -> None:
+def test_what_is_no_target(wrong: Any) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(Mistake, match="plan"):
         read_targets(wrong)
