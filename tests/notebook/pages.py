@@ -121,12 +121,6 @@ class Lab(JupyterServer):
         """Where it shows a notebook, in a workspace of its own."""
         return f"{self.address}/lab/workspaces/{Path(name).stem}/tree/{name}?reset"
 
-    def end_kernels(self) -> None:
-        """End the kernels that notebooks have left."""
-        sessions = requests.get(f"{self.address}/api/sessions", timeout=10).json()
-        for session in sessions:
-            requests.delete(f"{self.address}/api/sessions/{session['id']}", timeout=10)
-
 
 class Voila(JupyterServer):
     """A running voila: notebooks as pages without code."""
@@ -167,10 +161,10 @@ class NotebookPage:
                         await widget.context?.save();
                         widget.close();
                     }
+                    await jupyterapp.serviceManager.sessions.shutdownAll();
                 }"""
             )
             self.page.wait_for_function("() => document.querySelector('.jp-NotebookPanel') === null")
-        self.lab.end_kernels()
 
     def _is_ready(self) -> bool:
         """Whether the page shows a JupyterLab that waits for nobody's answer."""
