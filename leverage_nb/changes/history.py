@@ -95,23 +95,24 @@ class History:
         """What it would do to take back the last change that can be taken back: see ``Account.preview_undo``."""
         self.settle(wait=False)
         passed: dict[int, str] = {}  # what cannot be taken back, by number, and why
+        stuck: dict[str, str] = {}  # the same by symbol: what was changed before that cannot be either
         while True:
             changes = self._last_to_undo(passed)
-            if changes[-1].plan is not None:
-                plan = self._planner.undo(changes[-1].plan, changes)
-                if plan.to_send or (force and plan.to_force):
-                    return plan
-                reasons = {row.symbol: row.reason for row in plan.rows}
-                passed |= {change.number: f"{_step(change)}: {reasons[change.symbol]}" for change in changes}
-                continue
-            preview = self._preview_back(changes[-1])
-            if preview.code != ISOLATED_OPEN or force:
-                if passed:
-                    preview = replace(
-                        preview, warnings=(*preview.warnings, f"Passed over: {'; '.join(passed.values())}.")
-                    )
-                return preview
-            passed[changes[-1].number] = f"{_step(changes[-1])}: {preview.reason}"
+            last = changes[-1]
+            if last.plan is not None:
+                plan = self._planner.undo(last.plan, changes)
+                stuck |= {row.symbol: row.reason for row in plan.rows if row.code == ISOLATED_OPEN}
+                if force or any(row.symbol not in stuck for row in plan.rows):
+                    return replace(plan, passed_over="; ".join(passed.values()))
+                passed |= {change.number: f"{_step(change)}: {stuck[change.symbol]}" for change in changes}
+            elif last.symbol in stuck and not force:
+                passed[last.number] = f"{_step(last)}: {stuck[last.symbol]}"
+            else:
+                preview = self._preview_back(last)
+                if preview.code != ISOLATED_OPEN or force:
+                    return replace(preview, passed_over="; ".join(passed.values()))
+                stuck[last.symbol] = preview.reason
+                passed[last.number] = f"{_step(last)}: {preview.reason}"
 
     def _preview_back(self, last: Attempt) -> Preview:
         """What it would do to take one change back.

@@ -59,6 +59,7 @@ class PlanRow:
         change: The record, once there is one.
         undoes: The number of the change in the journal that it takes back.
         stuck: Whether "max" was wanted, and no leverage would do: ``after`` is then today's.
+        caution: What to mind: that it could not be taken back.
     """
 
     symbol: str
@@ -76,6 +77,7 @@ class PlanRow:
     change: LeverageChange | None = None
     undoes: int | None = None
     stuck: bool = False
+    caution: str = ""
 
     @property
     def note(self) -> str:
@@ -95,6 +97,7 @@ class Plan(Shown):
         rows: In the order they are sent; unchanged ones last.
         as_of: When the account was read.
         name: Ties its changes together in the journal.
+        passed_over: Later changes that cannot be taken back, and why, where this takes back what was before them.
     """
 
     venue: str
@@ -103,6 +106,7 @@ class Plan(Shown):
     as_of: datetime
     name: str
     _carry_out: Callable[[Plan, bool, PlanProgress | None], Plan] = field(repr=False, compare=False)
+    passed_over: str = ""
 
     @property
     def to_send(self) -> tuple[PlanRow, ...]:
@@ -196,6 +200,8 @@ class Plan(Shown):
         note = f"As of {moment(self.as_of)}, sent in this order: the exchange decides." if unapplied else ""
         if self.to_send and not unapplied:
             note = ".retry() sends what was not done."
+        if self.passed_over:
+            note += f" Passed over: {self.passed_over}."
         if self.venue == "simulator":
             note += " Nothing is sent to Binance."
         return Card(self.venue, self.headline, tuple(rows), note.strip(), self._tone())
@@ -209,13 +215,13 @@ class Plan(Shown):
 
 def _row_text(row: PlanRow) -> str:
     step = f"{row.before}x → {row.after}x"
+    mind = f"; {row.caution}" if row.caution else ""
     if row.status != "planned":
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
         said = f": {row.note}" if row.status not in DONE and row.note else proof
-        return f"{step}  {row.status.replace('_', ' ')}{said}"
+        return f"{step}  {row.status.replace('_', ' ')}{said}{mind if row.status == 'applied' else ''}"
     if row.verdict in {"refused", "cannot predict"}:
-        return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}"
-    mind = f"; {row.reason}" if row.verdict == "ok" and row.reason else ""
+        return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{mind}"
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{mind}"
 
 
@@ -282,6 +288,7 @@ def make_rows(
                 available=float(outlook.available_after[today if stays else then]),
                 margin_asset=outlook.margin_asset,
                 stuck=symbol in stuck,
+                caution=outlook.caution(after),
             )
         )
     return (*rows, *(unlisted_row(symbol, wanted[symbol] or 0) for symbol in gone))

@@ -82,23 +82,18 @@ class Planner:
         self._tiers.load()
         state = self._state()
         todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
-        fresh = self._rows({symbol: None if row.stuck else row.after for symbol, row in todo.items()}, state)
         first = all(row.status == "planned" for row in plan.rows)
-        rows = {row.symbol: replace(row, undoes=todo[row.symbol].undoes) for row in fresh}
-        for symbol, row in rows.items():
-            shown = todo[symbol]
-            passes = row.verdict in {"ok", "cannot predict"}
-            unseen = first and shown.verdict == "refused" and not (force and shown.code is not None)
-            if passes and (shown.stuck or unseen):
-                # Nobody has seen, or agreed to, this step.
-                reason = f"{shown.reason}; {row.after}x would pass now, in a new plan"
-                rows[symbol] = replace(
-                    shown, verdict="refused", code=None, reason=reason, status="planned", change=None
-                )
-                continue
-            # What was shown, and perhaps confirmed, was a step from another leverage. A retry starts from this one.
-            if row.before != shown.before and row.verdict != "unchanged":
-                rows[symbol] = replace(row, verdict="refused", code=None, reason=_since(row.symbol, row.before))
+        held: dict[str, PlanRow] = {}
+        while True:
+            # Rows that are held back must not free or take margin in the eyes of the others.
+            wanted = {symbol: None if row.stuck else row.after for symbol, row in todo.items() if symbol not in held}
+            rows = {row.symbol: row for row in self._rows(wanted, state)}
+            more = {symbol: _hold_back(row, todo[symbol], first, force) for symbol, row in rows.items()}
+            newly = {symbol: row for symbol, row in more.items() if row is not None}
+            if not newly:
+                break
+            held |= newly
+        rows = {symbol: replace(row, undoes=todo[symbol].undoes) for symbol, row in rows.items()} | held
         if first:
             plan = replace(plan, name=_new_name())  # each carrying out is taken back by itself; a retry belongs to it
         run = _Run(self._client, self._changer, plan.name, state, progress, len(rows))
@@ -245,6 +240,25 @@ class _Run:
 
 def _new_name() -> str:
     return uuid.uuid4().hex[:12]
+
+
+def _hold_back(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow | None:
+    """What becomes of a row that may not be sent, whatever is expected of it: nobody has seen, or agreed to, this step.
+
+    Args:
+        row: As it stands now.
+        shown: As it was shown.
+        first: Whether the plan is applied for the first time: a retry sends what had been refused.
+        force: Whether refusals that are expected are to be sent.
+    """
+    unseen = first and shown.verdict == "refused" and not (force and shown.code is not None)
+    if row.verdict in {"ok", "cannot predict"} and (shown.stuck or unseen):
+        now = f"; {row.after}x would pass now, in a new plan" if first else ""
+        return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
+    # A step from another leverage is another step. A retry starts from this one.
+    if row.before != shown.before and row.verdict != "unchanged":
+        return replace(row, verdict="refused", code=None, reason=_since(row.symbol, row.before), undoes=shown.undoes)
+    return None
 
 
 def _since(symbol: str, leverage: int | None) -> str:

@@ -45,6 +45,8 @@ class Preview(Shown):
         wallet: The cross wallet behind it; 0 where it is not known.
         modes: Hedge mode, multi-assets mode.
         undoes: The number of the change in the journal that it takes back; None where it takes none back.
+        caution: What to mind: that it could not be taken back.
+        passed_over: Later changes that cannot be taken back, and why, where this takes back one before them.
     """
 
     venue: str
@@ -70,6 +72,8 @@ class Preview(Shown):
     modes: tuple[bool, bool]
     _send: Callable[[Preview, bool, Progress | None], LeverageChange] = field(repr=False, compare=False)
     undoes: int | None = None
+    caution: str = ""
+    passed_over: str = ""
 
     def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make the change, after a second look at the account.
@@ -113,11 +117,6 @@ class Preview(Shown):
             return f"{step} leaves {amount(self.available[1], self.margin_asset)} available"
         return step
 
-    @property
-    def caution(self) -> str:
-        """What to mind of a change that is expected to pass; "" where there is nothing."""
-        return self.reason if self.verdict == "ok" else ""
-
     def rows(self) -> tuple[tuple[str, str], ...]:
         """The effects, before and after."""
         pairs = {
@@ -132,6 +131,8 @@ class Preview(Shown):
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
         if self.caution:
             rows.append(("mind", self.caution))
+        if self.passed_over:
+            rows.append(("passed over", self.passed_over))
         if self.verdict != "unchanged":
             rows.append(("certainty", self.certainty))
         return tuple(rows)
@@ -139,7 +140,7 @@ class Preview(Shown):
     def card(self) -> Card:
         """The preview as a card."""
         note = " ".join([*self.warnings, f"A prediction, as of {moment(self.as_of)}: the exchange decides."])
-        tone = "warn" if self.caution else _TONES[self.verdict]
+        tone = "warn" if self.caution and self.verdict == "ok" else _TONES[self.verdict]
         return Card(self.venue, self.headline, self.rows(), note, tone)
 
     def _step(self, before: float, after: float) -> str:
@@ -199,6 +200,7 @@ def make_preview(
         wallet=balance.cross_wallet if balance is not None else 0.0,
         modes=(state.hedge_mode, state.multi_assets),
         _send=send,
+        caution=outlook.caution(leverage),
     )
 
 

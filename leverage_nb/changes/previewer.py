@@ -151,7 +151,7 @@ class Previewer:
                     hint="Look at a new preview.",
                 )
                 raise not_sent(self._client, symbol, leverage, moved)
-            preview = replace(fresh, undoes=preview.undoes)
+            preview = replace(fresh, undoes=preview.undoes, passed_over=preview.passed_over)
         if preview.verdict == "refused" and not force:
             refusal = Mistake(
                 f"The exchange is expected to refuse it ({preview.code}): {preview.reason}.",

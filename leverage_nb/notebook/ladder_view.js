@@ -84,6 +84,7 @@ function render({ model, el }) {
   }
 
   function choose(leverage) {
+    if (leverage === model.get("leverage")) follow();
     model.set("leverage", leverage);
     model.save_changes();
   }
@@ -183,8 +184,7 @@ function render({ model, el }) {
     const { table } = shown();
     const leverage = Number(field.value);
     if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.most) {
-      if (leverage === model.get("leverage")) follow();
-      else choose(leverage);
+      choose(leverage);
     } else {
       complain(`${field.value || "That"} is no leverage here: ${table.range}`);
       // What is on the screen belongs to another leverage than the one in the field.

@@ -112,7 +112,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         Strings, whole numbers and lists of them: JSON without NaN.
     """
     setting, tiers = look.setting, look.tiers
-    judged = [look.outlook.judge(x) for x in range(1, tiers.symbol_max_leverage + 1)]
+    judged = [(look.outlook.judge(x), look.outlook.caution(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
     as_of = f", as of {setting.as_of:%H:%M:%S}" if setting.as_of else ""
     return {
         "version": version,
@@ -131,8 +131,8 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "held": _held_line(look),
         "what_if": cards.short(look.notional),
         "asset": setting.margin_asset,
-        "verdict": ["mind" if j.verdict == "ok" and j.reason else j.verdict for j in judged],
-        "words": [_verdict_text(judgement) for judgement in judged],
+        "verdict": ["mind" if caution and j.verdict == "ok" else j.verdict for j, caution in judged],
+        "words": [_verdict_text(judgement, caution) for judgement, caution in judged],
         "groups": [
             {"figures": _held_figures(look)},
             {"figures": _ladder_figures(look)},
@@ -195,9 +195,10 @@ def _or_dash(value: float, asset: str) -> str:
     return "–" if value != value else cards.amount(value, asset)
 
 
-def _verdict_text(judgement: Judgement) -> str:
+def _verdict_text(judgement: Judgement, caution: str) -> str:
     unsure = judgement.verdict == "refused" and judgement.certainty != "documented"
-    return f"{judgement.text} [{judgement.certainty}]" if unsure else judgement.text
+    text = f"{judgement.text} [{judgement.certainty}]" if unsure else judgement.text
+    return f"{text}; {caution}" if caution else text
 
 
 def _tier_of(tiers: Brackets, leverage: int) -> int:

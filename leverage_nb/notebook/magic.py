@@ -197,7 +197,8 @@ class LeverageMagics(Magics):
 
         # Another venue named without a profile is the account without a name there.
         venue = find_venue(options.venue or self.venue).name
-        profile = options.profile or (self.profile or None if venue == self.venue else None)
+        in_use = venue == self.venue.strip().lower()
+        profile = options.profile or (self.profile or None if in_use else None)
         account = _ask_for_key(venue, profile, current)
         if not (options.venue or options.profile):
             self._use(account)
@@ -338,6 +339,11 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
             raise Mistake(f"{word} was not filled in: there is no such variable in this notebook.")
     numbers = [word for word in words if _NUMBER.fullmatch(word) or word.lower() == "max"]
     symbols = [word for word in words if word not in numbers]
+    if len(numbers) == 2 and numbers[0].lower() == "max" and len(symbols) == 1:
+        raise Mistake(
+            f"{numbers[1]} is no second leverage.",
+            hint=f"For a size: %leverage {symbols[0]} max --notional {numbers[1]}",
+        )
     if len(numbers) > 1:
         raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_MANY)
     if numbers and not symbols:

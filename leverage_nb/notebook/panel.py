@@ -20,7 +20,15 @@ from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
-from leverage_nb.errors import ChangeInterrupted, JournalUnusable, LeverageError, Mistake, OutcomeUnknown
+from leverage_nb.errors import (
+    ChangeInterrupted,
+    ChangeNotSent,
+    JournalUnusable,
+    LeverageError,
+    LeverageRefused,
+    Mistake,
+    OutcomeUnknown,
+)
 from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.leverage import parse_notional
@@ -188,6 +196,7 @@ class LeveragePanel(ipywidgets.VBox):
         preview = self.account.preview_undo()
         same = not isinstance(preview, Plan) and preview.symbol == symbol
         if isinstance(preview, Plan) or not same or _undo_label(preview) != content.get("label"):
+            self.view.undo = ""
             raise Mistake("Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it.")
         self.account.check_guard(symbol, preview.after)
         if preview.verdict == "refused":
@@ -219,10 +228,13 @@ class LeveragePanel(ipywidgets.VBox):
         return table["symbol"], int(content["leverage"])
 
     def _change(self, preview: Preview) -> None:
+        offered, self.view.undo = self.view.undo, ""
         self._say("applying", "")
-        self.view.undo = ""
         try:
             change = preview.apply(progress=self._await)
+        except (ChangeNotSent, LeverageRefused):
+            self.view.undo = offered  # what was made before still stands
+            raise
         finally:
             with suppress(LeverageError):  # whatever came of it, what is shown next is what is there
                 self._read(self.symbol)
@@ -235,7 +247,7 @@ class LeveragePanel(ipywidgets.VBox):
         if change.status != "applied" or made.undoes is not None or before is None or before > self._look.most:
             return
         back = self._previewed(before)
-        if back.verdict == "ok":
+        if back.verdict in {"ok", "cannot predict"}:
             self.view.undo = _undo_label(back)
 
     def _report(self, change: LeverageChange) -> None:
@@ -303,7 +315,11 @@ class LeveragePanel(ipywidgets.VBox):
         outdated = change.as_of is not None and _older(change.as_of, self._look.setting.as_of)
         if change.status == "applied" and change.after is not None and not outdated:
             self._show_leverage(change.after, change.max_notional, change.as_of or change.sent_at)
-            if self._at_now and self.state == "editing":  # nobody has chosen another: the slider stays at "now"
+            if self._at_now and self.state in {
+                "editing",
+                "done",
+                "failed",
+            }:  # nobody has chosen another: the slider stays at "now"
                 self._said_at = change.after
                 self._bound(change.after, self._look.most)
         if self.state == "unknown" and change.status != "unknown":
@@ -319,6 +335,7 @@ class LeveragePanel(ipywidgets.VBox):
                 self._heard[event.symbol] = event  # what is being read this moment may be older
                 news = event.symbol == self.symbol and event.leverage != self._look.setting.leverage
                 if news and self.state not in _BUSY and not _older(event.at, self._look.setting.as_of):
+                    self.view.undo = ""  # somebody else has changed it
                     self._show_leverage(event.leverage, None, event.at)
         elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE" and self.symbol in event.symbols:
             with suppress(LeverageError):  # Reload shows it

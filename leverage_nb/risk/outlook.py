@@ -80,7 +80,7 @@ class Judgement:
         verdict: "unchanged" (it is there already), "ok", "refused" or "cannot predict".
         code: The code expected; None where none is.
         certainty: How that is known.
-        reason: Why, in words; what would make it pass. Of what passes: what to mind.
+        reason: Why, in words; what would make it pass.
     """
 
     verdict: Verdict
@@ -93,9 +93,7 @@ class Judgement:
         """The verdict in words; "" for what is there already."""
         if self.verdict == "refused":
             return f"would be refused ({self.code}): {self.reason}" if self.code else f"stopped: {self.reason}"
-        if self.verdict == "ok":
-            return f"expected to pass; {self.reason}" if self.reason else "expected to pass"
-        return f"cannot be predicted: {self.reason}" if self.verdict == "cannot predict" else ""
+        return {"ok": "expected to pass", "cannot predict": f"cannot be predicted: {self.reason}"}.get(self.verdict, "")
 
 
 class Outlook:
@@ -158,6 +156,13 @@ class Outlook:
             self._fitting = np.array(passing, np.int64)
         return self._fitting
 
+    def caution(self, leverage: int) -> str:
+        """What to mind, whatever is expected: that this leverage could not be taken back; "" where it could."""
+        if not (self._isolated and self._open and leverage > self.current):
+            return ""
+        known = " [inferred]" if self._state.hedge_mode else ""
+        return f"it cannot be taken back while the isolated position is open ({ISOLATED_OPEN}){known}"
+
     def highest(self, notional: float = 0.0, at_most: int | None = None, because: str = "out of bounds") -> int:
         """The highest leverage that allows a position of a size, and that no refusal is expected of.
 
@@ -195,10 +200,6 @@ class Outlook:
             judgement = rule(leverage, lowering)
             if judgement is not None:
                 return judgement
-        if self._isolated and self._open and not lowering:
-            return Judgement(
-                "ok", None, "documented", "it cannot be taken back while the isolated position is open (-4161)"
-            )
         return Judgement("ok", None, "documented", "")
 
     def to_frame(self) -> pd.DataFrame:
@@ -218,7 +219,10 @@ class Outlook:
                 "verdict": [judgement.verdict for judgement in judgements],
                 "code": pd.array(codes, dtype="Int64"),
                 "certainty": [judgement.certainty for judgement in judgements],
-                "reason": [judgement.reason for judgement in judgements],
+                "reason": [
+                    judgement.reason or self.caution(x)
+                    for x, judgement in zip(self.leverage.tolist(), judgements, strict=True)
+                ],
             },
             index=pd.RangeIndex(1, len(judgements) + 1, name="leverage"),
         )

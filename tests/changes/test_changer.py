@@ -76,13 +76,34 @@ def test_what_cannot_be_taken_back_blocks_nothing_before_it(account: Account) ->
     account.set_leverage("ETHUSDT", 20)
     preview = account.preview_undo()
     assert preview.headline.startswith("SOLUSDT 10x → 20x")
-    assert "Passed over: ETHUSDT 10x → 20x: an isolated position is open" in preview.warnings[-1]
+    assert preview.passed_over.startswith("ETHUSDT 10x → 20x: an isolated position is open")
     with pytest.raises(LeverageRefused, match="-4161"):
         account.undo(force=True)
-    account.undo()
+    assert ("passed over", preview.passed_over) in account.undo().effects
     assert (leverage(account, "SOLUSDT"), leverage(account, "ETHUSDT")) == (20, 20)
     with pytest.raises(Mistake, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
         account.undo()
+
+
+def test_two_raises_of_one_symbol_block_nothing_before_them(account: Account) -> None:
+    """Where the last of two cannot be taken back, the one before it cannot either."""
+    account.set_leverage("SOLUSDT", 10)
+    account.set_leverage("ETHUSDT", 11)
+    account.set_leverage("ETHUSDT", 12)
+    assert account.undo().symbol == "SOLUSDT"
+    account.set_leverage("XRPUSDT", 10)
+    account.plan({"ETHUSDT": 13}).apply()
+    undone = account.undo()
+    assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
+
+
+def test_a_plan_that_somebody_changed_is_not_passed_over(account: Account, simulator: Simulator) -> None:
+    """Only what can never be taken back is passed over: a plan that was changed since is told of, and none before it goes."""
+    account.plan({"XRPUSDT": 10}).apply()
+    account.plan({"SOLUSDT": 5}).apply()
+    simulator.exchange.change_elsewhere("SOLUSDT", 7)
+    assert "SOLUSDT was changed since, and is at 7x" in str(account.undo())
+    assert leverage(account, "XRPUSDT") == 10
 
 
 def test_a_plan_that_is_taken_back_in_part_blocks_nothing_before_it(account: Account) -> None:

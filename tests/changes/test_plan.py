@@ -381,3 +381,16 @@ def test_all_that_is_wrong_is_told_at_once(account: Account) -> None:
         account.plan(read_lines("BTCUSDT 20\nfoo\nXYZUSDT 5\nADAUSDT 10.5\nBTCUSDT 30"))
     for place in ("line 2: “foo”", "line 3: XYZUSDT is not", "line 4: 10.5 is not", "line 5: BTCUSDT is wanted twice"):
         assert place in str(caught.value)
+
+
+def test_a_row_that_is_held_back_frees_no_margin(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not sent does not count: rows after it are judged by what there is."""
+    monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "20")
+    account = connect_to(simulator)
+    plan = account.plan({"BTCUSDT": 75, "SOLUSDT": 1})
+    assert [row.symbol for row in plan.to_send] == ["SOLUSDT"]
+    simulator.exchange.account.wallets["USDT"] -= 60_000  # 12,000 is left: 75x would free 15,842, SOLUSDT takes 12,350
+    monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "100")
+    done = {row.symbol: row for row in plan.apply().rows}
+    assert (done["BTCUSDT"].status, done["SOLUSDT"].status) == ("not_sent", "not_sent")
+    assert done["SOLUSDT"].code == -2028

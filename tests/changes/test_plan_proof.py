@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from leverage_nb import connecting
 from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import LeverageError, Mistake
@@ -110,9 +111,10 @@ class Desk(RuleBasedStateMachine):
         assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
 
     def teardown(self) -> None:
-        """Stop the exchange."""
+        """Stop the exchange, and forget its journal: another one may be given the same port."""
         self.account.close()
         self.simulator.close()
+        connecting._journals.clear()
 
 
 def run_desks(examples: int, steps: int, *, alike: bool) -> None:

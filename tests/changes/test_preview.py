@@ -242,3 +242,14 @@ def test_prices_keep_their_digits(account: Account) -> None:
     preview = account.preview("BTCUSDT", 10)
     held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
     assert "liquidation 2.13579, unchanged" in str(replace(preview, held=held))
+
+
+def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
+    """What could not be taken back is said where a refusal is expected, too: --force may prove that wrong."""
+    account = connect_to(simulator)
+    preview = account.preview("ETHUSDT", 150)
+    assert preview.verdict == "ok"
+    assert "cannot be taken back" in preview.caution
+    simulator.exchange.account.positions[1].amount *= 3
+    assert account.preview("ETHUSDT", 150).verdict == "refused"
+    assert "cannot be taken back" in account.preview("ETHUSDT", 150).caution

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -95,7 +97,8 @@ def _words(value: Any) -> str:
     return str(value)
 
 
-REPORT = Path(__file__).parent / "report.md"
+REPORT = Path(os.environ.get("LEVERAGE_NB_CONTRACT_REPORT") or Path(__file__).parent / "report.md")
+ADDRESS = os.environ.get("LEVERAGE_NB_TESTNET_REST_URL") or "Binance's testnet"
 
 
 def tell_contract(terminalreporter: Any) -> None:
@@ -107,7 +110,8 @@ def tell_contract(terminalreporter: Any) -> None:
         if getattr(report, "when", "") == "call" and "contract" in dict(getattr(report, "user_properties", ()))
     ]
     if lines:
-        table = ["| rule | certainty | found |", "|---|---|---|", *lines]
+        title = f"Held against {ADDRESS} on {datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
+        table = [title, "", "| rule | certainty | found |", "|---|---|---|", *lines]
         REPORT.write_text("\n".join(table) + "\n", encoding="utf-8")
         terminalreporter.write_sep("=", f"contract with the testnet, kept in {REPORT.name}")
         terminalreporter.write_line("\n".join(table))

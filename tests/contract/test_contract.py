@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,7 +107,9 @@ def test_the_testnet_keeps_the_contract(
         said = f"broke off: {type(exc).__name__}"
         raise
     finally:
-        said = "; ".join(["DIFFERS: " + "; ".join(found.mismatches[:5]) if found.mismatches else said, *found.notes])
+        parts = [f"DIFFERS: {'; '.join(found.mismatches[:5])}"] if found.mismatches else []
+        parts += [said] if said != "holds" or not parts else []
+        said = "; ".join([*parts, *found.notes])
         record_property("contract", f"| {scenario.rule} | {scenario.certainty} | {said} |")
     assert not found.mismatches, f"{scenario.certainty}: {scenario.rule} ({scenario.source})\n{found.report()}"
     if said.startswith("not tried"):
@@ -153,28 +156,31 @@ def test_what_cannot_be_put_back_is_said(simulators: Callable[[str], ExchangeUnd
         exchange.set_leverage("ETHUSDT", 20)
 
 
-def test_a_failed_run_prints_no_key() -> None:
+def test_a_failed_run_prints_no_key(tmp_path: Path) -> None:
     """Whatever breaks, and however much pytest is told to print: neither key nor signature is in it."""
     with Simulator() as simulator:
-        for asked in ("GET /fapi/v1/accountConfig", "POST /fapi/v1/listenKey"):
-            simulator.inject("reset_before", on=asked, times=None)
+        simulator.inject("reset_before", on="GET /fapi/v1/accountConfig", times=None)
+        simulator.inject("reset_before", on="PUT /fapi/v1/listenKey", times=None)
         environment = {
             **os.environ,
             "LEVERAGE_NB_TESTNET_REST_URL": simulator.rest_url,
-            "LEVERAGE_NB_TESTNET_STREAM_URL": simulator.stream_url,
+            "LEVERAGE_NB_TESTNET_STREAM_URL": "ws://127.0.0.1:1",  # nobody listens there
             "LEVERAGE_NB_TESTNET_API_KEY": simulator.api_key,
             "LEVERAGE_NB_TESTNET_API_SECRET": simulator.api_secret,
+            "LEVERAGE_NB_CONTRACT_REPORT": str(tmp_path / "report.md"),
         }
-        chosen = "test_the_testnet and (listen_key or wrong_signature or account_config)"
+        chosen = "test_the_testnet and (listen_key or wrong_signature or account_config or a_change_is_told)"
         command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "testnet", "tests/contract", "-k", chosen]
         done = subprocess.run(
             [*command, "--showlocals", "--tb=long", "-p", "no:cacheprovider"],
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-    assert "3 failed" in done.stdout, done.stdout[-2000:]
+        listen_key = simulator.exchange.listen_key
+    assert "4 failed" in done.stdout, done.stdout[-2000:]
     printed = done.stdout + done.stderr
     assert simulator.api_key not in printed
     assert simulator.api_secret not in printed
+    assert listen_key not in printed
     assert not re.search("signature=[0-9a-f]{8}", printed)
 
 

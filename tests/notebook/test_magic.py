@@ -406,6 +406,7 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
         ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE a line"),
         ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE a line"),
         ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
+        ("BTCUSDT max 50000", "%leverage BTCUSDT max --notional 50000"),
         ("--undo 3", "it goes alone. Repeat it for more."),
         ("BTCUSDT --notional 2m", "goes with max"),
         ("--venue mainet", "Did you mean mainnet?"),
@@ -418,6 +419,15 @@ def test_hints_name_what_was_meant(shell: InteractiveShell, line: str, hint: str
     with pytest.raises(Mistake) as caught:
         run(shell, line)
     assert hint in str(caught.value)
+
+
+def test_a_venue_in_capitals_keeps_its_profile(shell: InteractiveShell, simulator: Simulator) -> None:
+    """%config may name the venue in any letters: the profile beside it stays the one in use."""
+    sub = connect_to(simulator, "mainnet", profile="sub1")
+    connect_to(simulator, "mainnet")
+    shell.run_cell("%config LeverageMagics.venue = 'Mainnet'")
+    shell.run_cell("%config LeverageMagics.profile = 'sub1'")
+    assert run(shell, "XRPUSDT 10 -n").account == sub.label
 
 
 def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

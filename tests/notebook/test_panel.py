@@ -582,3 +582,15 @@ def test_reload_reads_the_tiers_again(panel: LeveragePanel, simulator: Simulator
     symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=(replace(first, initial_leverage=140), *others))
     click(panel, "reload", 20)
     assert (panel.view.table["most"], panel.slider.max) == (140, 140)
+
+
+def test_undo_stays_when_nothing_was_sent_and_goes_when_others_change(
+    panel: LeveragePanel, simulator: Simulator
+) -> None:
+    """A step that was stopped leaves the Undo of what was made; what somebody else changes takes it away."""
+    wait_until_live(panel)
+    click(panel, "apply", 25)
+    click(panel, "apply", 150)
+    assert (panel.state, panel.view.undo) == ("failed", "Undo: BTCUSDT 25x → 20x")
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    until(lambda: panel.view.undo == "")
