@@ -98,7 +98,7 @@ def test_two_raises_of_one_symbol_block_nothing_before_them(account: Account) ->
 
 
 def test_a_plan_that_somebody_changed_is_not_passed_over(account: Account, simulator: Simulator) -> None:
-    """Only what can never be taken back is passed over: a plan that was changed since is told of, and none before it goes."""
+    """Only what can never be taken back is passed over: a plan that was changed since is told of instead."""
     account.plan({"XRPUSDT": 10}).apply()
     account.plan({"SOLUSDT": 5}).apply()
     simulator.exchange.change_elsewhere("SOLUSDT", 7)
