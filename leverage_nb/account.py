@@ -29,9 +29,9 @@ from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.exchange.watching import Watch, Watching
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.leverage import parse_notional
 from leverage_nb.risk.misfits import find_misfits
 from leverage_nb.risk.outlook import Outlook
+from leverage_nb.risk.parsing import parse_notional
 from leverage_nb.risk.state import AccountState, LeverageSetting
 from leverage_nb.risk.tables import positions_table, settings_table
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake
 from leverage_nb.exchange.refusals import read_lift_time
-from leverage_nb.risk.leverage import parse_leverage
 from leverage_nb.risk.outlook import AccountLimit
+from leverage_nb.risk.parsing import parse_leverage
 
 VARIABLE = "LEVERAGE_NB_MAX_LEVERAGE"
 MAINNET_DEFAULT = 20

@@ -22,7 +22,7 @@ from leverage_nb.errors import ChangeNotSent, InvalidLeverage, JournalUnusable, 
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_state
 from leverage_nb.exchange.tier_cache import TierCache
-from leverage_nb.risk.leverage import parse_leverage
+from leverage_nb.risk.parsing import parse_leverage
 from leverage_nb.risk.state import AccountState, LeverageSetting
 
 # A minute's rate limit is waited for; a ban is told.

@@ -20,8 +20,8 @@ from leverage_nb.exchange.snapshot import read_state
 from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.leverage import parse_leverage, parse_notional
 from leverage_nb.risk.outlook import Outlook
+from leverage_nb.risk.parsing import parse_leverage, parse_notional
 from leverage_nb.risk.state import AccountState, LeverageSetting
 
 # A preview younger than this many seconds is what the account is like now.

@@ -31,7 +31,7 @@ from leverage_nb.errors import (
 )
 from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
-from leverage_nb.risk.leverage import parse_notional
+from leverage_nb.risk.parsing import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
@@ -174,14 +174,8 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.reviewed = preview.after
         step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
         question = f"{self.account.venue.upper()}, {self.account.label}: {step} {preview.headline}."
-        notes = " ".join(
-            [
-                *filter(None, [_sentence(preview.caution)]),
-                *preview.warnings,
-                "Confirm to send, or choose another leverage.",
-            ]
-        )
-        self._say("reviewing", cards.message(question, notes, "warn"))
+        notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
+        self._say("reviewing", cards.message(question, " ".join(filter(None, notes)), "warn"))
 
     def _confirm(self, content: dict[str, Any]) -> None:
         shown = self._as_rendered(content)
@@ -194,8 +188,8 @@ class LeveragePanel(ipywidgets.VBox):
         """Take back the change that was just reported, if it is still the last one."""
         symbol, _ = self._as_rendered(content)
         preview = self.account.preview_undo()
-        same = not isinstance(preview, Plan) and preview.symbol == symbol
-        if isinstance(preview, Plan) or not same or _undo_label(preview) != content.get("label"):
+        on_screen = symbol, content.get("label")
+        if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
             self.view.undo = ""
             raise Mistake("Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it.")
         self.account.check_guard(symbol, preview.after)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leverage_nb.errors import InvalidLeverage
-from leverage_nb.risk.leverage import parse_leverage
+from leverage_nb.risk.parsing import parse_leverage
 
 
 @pytest.mark.parametrize("value", [10, "10", "10x", " 10X ", "+10", 10.0, np.int64(10), np.float64(10), Decimal(10)])
