@@ -256,7 +256,7 @@ from leverage_nb.simulator import Simulator
 import leverage_nb as lev
 with Simulator() as s:
     keys = {"api_key": s.api_key, "api_secret": s.api_secret}
-    account = lev.connect(rest_url=s.rest_url, journal=sys.argv[1], recv_window=50, **keys)
+    account = lev.connect(rest_url=s.rest_url, journal=sys.argv[1], recv_window=5000, **keys)
     account.set_leverage("XRPUSDT", 10)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
     try:

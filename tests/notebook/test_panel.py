@@ -435,8 +435,10 @@ def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePane
     """A panel whose requests are past after a moment."""
     monkeypatch.setattr(settle, "GRACE_MS", 50)
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
-    account = connect_to(simulator, timeout=0.3, recv_window=150)
-    return LeveragePanel(account, "BTCUSDT")
+    account = connect_to(simulator, timeout=5.0, recv_window=150)
+    panel = LeveragePanel(account, "BTCUSDT")
+    account._client.timeout = 0.3  # opened without haste, also on a busy machine
+    return panel
 
 
 def lose_every_look(simulator: Simulator) -> None:
