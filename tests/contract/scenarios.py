@@ -350,7 +350,7 @@ def an_unchanged_leverage_is_told(exchange: ExchangeUnderTest, found: Comparison
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before, _listening(exchange) as next_event:
         exchange.set_leverage(symbol, before)
-        event = next_event("ACCOUNT_CONFIG_UPDATE", 2.0)
+        event = next_event("ACCOUNT_CONFIG_UPDATE", 1.0)
         found.notes.append(f"for an unchanged leverage {'an' if event else 'no'} event comes")
 
 

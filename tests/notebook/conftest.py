@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,13 +42,18 @@ def lab_page(chromium: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_notebook(lab: Lab, lab_page: Any, request: pytest.FixtureRequest) -> Callable[[list[str]], NotebookPage]:
-    """Write a notebook of the given cells, and open it: ``open_notebook(["%load_ext leverage_nb"])``."""
+def open_notebook(
+    lab: Lab, lab_page: Any, request: pytest.FixtureRequest
+) -> Callable[[list[str] | Path], NotebookPage]:
+    """Open a notebook of the given cells, or a copy of a file: ``open_notebook(["%load_ext leverage_nb"])``."""
     name = f"{request.node.name.replace('[', '-').replace(']', '')}.ipynb"
 
-    def opened(cells: list[str]) -> NotebookPage:
+    def opened(source: list[str] | Path) -> NotebookPage:
         lab_page.set_viewport_size({"width": 1100, "height": 1000})
-        lab.write(name, cells)
+        if isinstance(source, Path):
+            lab.copy(source, name)
+        else:
+            lab.write(name, source)
         return NotebookPage(lab, lab_page, name)
 
     return opened

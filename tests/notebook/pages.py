@@ -98,6 +98,14 @@ class JupyterServer:
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, self.root / name)
 
+    def copy(self, source: Path, name: str) -> None:
+        """Put a notebook into its folder as it was before it was run."""
+        notebook = nbformat.read(source, 4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, self.root / name)
+
     def stop(self) -> None:
         """End the server and its kernels."""
         self._process.terminate()

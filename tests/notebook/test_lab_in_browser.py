@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,11 +56,9 @@ def focused(page: Any) -> str:
     return str(said).removeprefix("- ").strip("'")
 
 
-def test_the_quickstart_from_top_to_bottom(open_notebook: Any, lab: Any) -> None:
+def test_the_quickstart_from_top_to_bottom(open_notebook: Any) -> None:
     """The quickstart runs through in JupyterLab, its panel is alive, and Tab offers symbols and tier edges."""
-    notebook = open_notebook([LOAD])
-    shutil.copy(ROOT / "notebooks" / "01_quickstart.ipynb", lab.root / "quickstart.ipynb")
-    notebook.open("quickstart.ipynb")
+    notebook = open_notebook(ROOT / "notebooks" / "01_quickstart.ipynb")
     notebook.run_all()
     page = notebook.page
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
