@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import CredentialsMissing, JournalUnusable, LeverageError, Mistake, UnknownSymbol
+from leverage_nb.errors import JournalUnusable, LeverageError, Mistake, UnknownSymbol
+from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_asking
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.record import LeverageChange
-    from leverage_nb.exchange.credentials import Credentials
 
 # What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
 _NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
@@ -199,7 +196,7 @@ class LeverageMagics(Magics):
         venue = find_venue(options.venue or self.venue).name
         in_use = venue == self.venue.strip().lower()
         profile = options.profile or (self.profile or None if in_use else None)
-        account = _ask_for_key(venue, profile, current)
+        account = connect_asking(venue, profile, current)
         if not (options.venue or options.profile):
             self._use(account)
         return account
@@ -214,12 +211,12 @@ class LeverageMagics(Magics):
         if venue.name == "simulator":
             raise Mistake("The simulator needs no key.")
         check_keyring()
-        credentials = _typed_credentials(venue.name, profile)
+        credentials = ask_for_key(venue.name, profile)
         if credentials is None:
             raise Mistake(
                 "No key was given: nothing was stored.", hint="It is asked for at the notebook's prompt, unseen."
             )
-        _check_key(venue.name, profile, credentials)
+        check_key(venue.name, profile, credentials)
         credentials.keep(venue, profile)
         account = connect(venue.name, profile=profile, credentials=credentials)
         display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
@@ -232,11 +229,10 @@ class LeverageMagics(Magics):
         from leverage_nb.notebook.plots import plot_brackets
 
         settings = account.settings(symbols)
-        for symbol, text in account.misfits(account.state()):
-            if symbol in symbols:
-                _say(f"{symbol}: {text}")
-        placed = settings[settings["leverage"] <= settings["symbol_max"]]["leverage"]
-        now = {str(name): int(value) for name, value in placed.items()}
+        fits = settings["leverage"] <= settings["symbol_max"]
+        for symbol, row in settings[~fits].iterrows():
+            _say(f"{symbol}: {row['leverage']}x is above its maximum of {row['symbol_max']}x")
+        now = {str(name): int(value) for name, value in settings[fits]["leverage"].items()}
         if len(symbols) == 1:
             return plot_brackets(account.brackets(symbols[0]), now.get(symbols[0]))
         return plot_brackets(account.brackets(symbols), now)
@@ -280,7 +276,7 @@ class LeverageMagics(Magics):
         display(plan)
         if account.asks_first and not options.yes:
             step = f"send {count} change{'s' if count > 1 else ''}"
-            if _answer(f"{account.venue.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
+            if answer(f"{account.venue.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
                 display({"text/plain": "The plan was not applied: nothing was sent."}, raw=True)
                 return None
         from tqdm.auto import tqdm
@@ -301,7 +297,7 @@ class LeverageMagics(Magics):
         if asks:
             display(preview)
             step = f"change {symbol} from {preview.before}x to {wanted}x"
-            if not _confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
+            if not confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
         # After a question what was shown may have moved; right after the reads it has not.
@@ -365,76 +361,6 @@ def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
     raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
-def _ask_for_key(venue: str, profile: str | None, connected: Callable[[str, str | None], Account]) -> Account:
-    """Connect; where no key is to be had, ask for one at the notebook's prompt, hidden, for this session."""
-    missing: CredentialsMissing
-    try:
-        return connected(venue, profile)
-    except CredentialsMissing as exc:
-        missing = exc
-    credentials = _typed_credentials(venue, profile)
-    if credentials is None:
-        raise missing
-    _check_key(venue, profile, credentials)
-    from leverage_nb.connecting import connect
-
-    connect(venue, profile=profile, credentials=credentials)
-    return connected(venue, profile)
-
-
-def _check_key(venue: str, profile: str | None, credentials: Credentials) -> None:
-    """Try a key that was typed, before it is kept in any way: a slip must not be what the next call uses.
-
-    Raises:
-        LeverageError: The exchange does not take it, or could not be asked.
-    """
-    from leverage_nb.connecting import open_account
-
-    with open_account(venue, profile=profile, credentials=credentials) as tried:
-        tried.state()
-
-
-def _typed_credentials(venue: str, profile: str | None) -> Credentials | None:
-    """A key as typed at the notebook's prompt; None where nobody can answer unseen, or nothing was typed.
-
-    Raises:
-        Mistake: What was typed is no key.
-    """
-    from leverage_nb.exchange.credentials import Credentials
-
-    whose = f"{venue}, {profile}" if profile else venue
-    credentials = None
-    with warnings.catch_warnings(), suppress(StdinNotImplementedError, EOFError, OSError, getpass.GetPassWarning):
-        warnings.simplefilter("error", getpass.GetPassWarning)  # it would show what is typed
-        # Looked up now: the kernel puts its own prompt there. The answer has no name: verbose tracebacks print names.
-        credentials = Credentials(getpass.getpass(f"API key ({whose}; Enter for none): ") or None, None)
-        if credentials.parts:
-            credentials = credentials.with_secret(getpass.getpass(f"API secret ({whose}): ") or None)
-    return credentials.checked() if credentials is not None and credentials.parts == 2 else None
-
-
 def _say(text: str) -> None:
     """A line under the cell, while it runs."""
     display({"text/plain": f"{text[:1].upper()}{text[1:]}."}, raw=True)
-
-
-def _confirmed(question: str) -> bool:
-    """Ask at the notebook's prompt.
-
-    Raises:
-        Mistake: Nobody can answer there.
-    """
-    return _answer(question).lower() in {"y", "yes"}
-
-
-def _answer(question: str) -> str:
-    """What is typed at the notebook's prompt.
-
-    Raises:
-        Mistake: Nobody can answer there.
-    """
-    try:
-        return input(question).strip()
-    except (StdinNotImplementedError, EOFError):
-        pass
-    raise Mistake("Nobody can answer a question here: nothing was sent.", hint="-y changes without asking.")

@@ -197,13 +197,14 @@ class LeveragePanel(ipywidgets.VBox):
             raise Mistake(
                 f"{preview.headline}. Nothing was sent.", hint="%leverage --undo --force sends it all the same."
             )
-        self._read(symbol, preview.after)
+        if not self.account.asks_first:
+            self._bound(preview.after, self._look.most)
+            self._change(preview)
+            return
+        self._read(symbol, preview.after)  # nobody is asked about what has moved meanwhile, or cannot be chosen
         if self.slider.value != preview.after:
             raise Mistake(f"{preview.after}x cannot be chosen now: nothing was sent.", hint=self._look.because)
-        if self.account.asks_first:
-            self._ask(preview)
-        else:
-            self._change(preview)
+        self._ask(preview)
 
     def _previewed(self, leverage: int) -> Preview:
         """The preview of what is on the screen."""
