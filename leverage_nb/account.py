@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leverage_nb.cards import mark
-from leverage_nb.changes.attempt import ChangeRequest
-from leverage_nb.changes.changer import Changer
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.history import History
-from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Bound, Guard
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.previewer import Previewer
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
 from leverage_nb.changes.targets import Target, read_targets
 from leverage_nb.changes.tier_history import TierHistory
@@ -28,6 +24,7 @@ from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.exchange.watching import Watch, Watching
+from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.misfits import find_misfits
 from leverage_nb.risk.outlook import Outlook
@@ -60,14 +57,12 @@ class Account:
 
     def __init__(self, client: RestClient, journal: Journal, max_leverage: int | None = None) -> None:
         self._client = client
-        self._tier_history = TierHistory(journal, client.venue.rest_url, client.identity)
+        self._tier_history = TierHistory(journal, client.identity)
         self._tiers = TierCache(client, self._tier_history.note)
-        self._changer = Changer(client, journal, Guard(client.venue.name, max_leverage))
-        self._previewer = Previewer(client, self._tiers, self._changer)
-        self._planner = Planner(client, self._tiers, self._changer)
-        self._history = History(client, self._changer, self._previewer, self._planner)
+        self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.name, max_leverage))
+        self._planner = Planner(client, self._tiers, self._service)
+        self._history = History(client, self._service, self._planner)
         self._watching = Watching(client)
-        self._watching.add(self._changer.hear)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -269,7 +264,7 @@ class Account:
             UnknownSymbol, InvalidLeverage: As :meth:`set_leverage`.
             ChangeNotSent: The account could not be read.
         """
-        return self._previewer.preview(symbol, leverage)
+        return self._service.preview(symbol, leverage)
 
     def check_leverage(self, symbol: str, leverage: Any) -> int:
         """Read a leverage written as ``10``, ``"10"`` or ``"10x"`` and hold it against the symbol's tiers.
@@ -277,7 +272,7 @@ class Account:
         Raises:
             InvalidLeverage: Not a whole number from 1 to the symbol's maximum.
         """
-        return self._previewer.check_leverage(symbol, leverage)
+        return self._service.check_leverage(symbol, leverage)
 
     def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
         """The highest leverage that allows a position of this notional, and what is held, and the guard.
@@ -289,7 +284,7 @@ class Account:
         Raises:
             Mistake: There is none; the error says what stands in the way.
         """
-        return self._previewer.highest(symbol, notional)
+        return self._service.highest(symbol, notional)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -312,8 +307,7 @@ class Account:
             ChangeNotApplied, ChangeSuperseded: It was sent, and not confirmed; ``.change`` says what is there.
             OutcomeUnknown: It was sent, no definite answer came back, and it could not be looked up.
         """
-        name, wanted = self._previewer.check(symbol, leverage)
-        return self._changer.change(ChangeRequest(name, wanted, self.margin_asset(name)), progress=progress)
+        return self._service.set_leverage(symbol, leverage, progress)
 
     def plan(self, wanted: Any) -> Plan:
         """Many changes as one, shown before they are made; nothing is sent before ``.apply()``.
@@ -393,7 +387,7 @@ class Account:
         preview = self.preview_undo(force=force)
         if isinstance(preview, Plan):
             return preview.apply(force=force)
-        return self.apply_now(preview, force=force, progress=progress)
+        return preview.apply(force=force, progress=progress)
 
     # -- as it happens --------------------------------------------------------------------------------------
 
@@ -432,19 +426,19 @@ class Account:
 
     def look_ahead(self, symbol: str, *, anew: bool = False) -> tuple[Outlook, AccountState]:
         """The outlook of a symbol as a value, and the state it was made from; ``anew`` reads the tiers again too."""
-        return self._previewer.look_ahead(symbol, anew=anew)
+        return self._service.read_outlook(symbol, anew=anew)
 
     def outlook_from(self, state: AccountState, tiers: Brackets) -> Outlook:
         """The outlook of a state that was read before, with the limits that were met."""
-        return self._previewer.outlook(state, tiers)
+        return self._service.outlook(state, tiers)
 
-    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int, as_of: datetime) -> Preview:
-        """A preview from an outlook that was read before, as of then."""
-        return self._previewer.preview_from(outlook, state, leverage, as_of)
+    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int) -> Preview:
+        """A preview from an outlook that was read before."""
+        return self._service.preview_from(outlook, state, leverage)
 
     def leverage_bound(self, symbol: str) -> Bound:
         """The most that can be chosen, and why not more: the symbol's maximum, a limit that was met, the guard."""
-        return self._previewer.bound(symbol)
+        return self._service.bound(symbol)
 
     def check_guard(self, symbol: str, leverage: int) -> None:
         """Stop what the guard stops.
@@ -452,17 +446,7 @@ class Account:
         Raises:
             ChangeNotSent: The leverage is above it.
         """
-        self._changer.check_guard(symbol, leverage)
-
-    def apply_now(self, preview: Preview, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
-        """Make a change whose preview has been read this moment: another look would only see the same.
-
-        A preview more than a few seconds old, or of a leverage that has been changed since, is looked at again.
-
-        Raises:
-            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
-        """
-        return self._previewer.apply_now(preview, force=force, progress=progress)
+        self._service.check_guard(symbol, leverage)
 
     def open_changes(self) -> list[LeverageChange]:
         """The changes of which it is not known yet what became of them. Asks nobody.
@@ -482,7 +466,7 @@ class Account:
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
         """Call a method with every change of which it is known what became of it, for as long as its object lives."""
-        self._changer.tell_changes_to(listener)
+        self._service.add_listener(listener)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         return mark(frame, self.venue, self.label)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leverage_nb.account import Account
-from leverage_nb.changes.journal import MEMORY, Journal
 from leverage_nb.errors import Mistake
 from leverage_nb.exchange.credentials import Credentials, check_profile, find_credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import Venue, find_venue
+from leverage_nb.journal.database import MEMORY
+from leverage_nb.journal.journal import Journal
 
 if TYPE_CHECKING:
     from leverage_nb.simulator import Simulator
@@ -53,6 +54,7 @@ def connect(
     timeout: float = 10.0,
     recv_window: int = 5000,
     weight_share: float = 0.5,
+    grace: float = 1.0,
 ) -> Account:
     """Open an account. ``%leverage`` uses the account connected last on its venue and profile.
 
@@ -79,6 +81,8 @@ def connect(
         recv_window: Milliseconds for which the exchange may still act on a request.
         weight_share: The part of the exchange's rate limit that all accounts of this process at one address may use
             together; the strictest that is open holds. The rest is for your other programs.
+        grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request, and by which a read of
+            the setting may be behind. Binance documents neither; both are assumed.
 
     Returns:
         The account.
@@ -103,6 +107,7 @@ def connect(
         timeout=timeout,
         recv_window=recv_window,
         weight_share=weight_share,
+        grace=grace,
     )
     with _registry_lock:
         _accounts[account.venue, account.profile] = account
@@ -121,6 +126,7 @@ def open_account(
     timeout: float = 10.0,
     recv_window: int = 5000,
     weight_share: float = 0.5,
+    grace: float = 1.0,
 ) -> Account:
     """Open an account as :func:`connect` does, without making it the one that ``%leverage`` uses."""
     given, chosen = credentials, find_venue(venue)
@@ -136,7 +142,13 @@ def open_account(
     name = check_profile(profile)
     found = find_credentials(chosen, given, name)
     client = RestClient(
-        chosen, found, timeout=timeout, recv_window=recv_window, weight_share=weight_share, profile=name
+        chosen,
+        found,
+        timeout=timeout,
+        recv_window=recv_window,
+        weight_share=weight_share,
+        profile=name,
+        grace=grace,
     )
     return Account(client, _open_journal(chosen, journal), max_leverage)
 

@@ -35,7 +35,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leverage_nb.changes.record import LeverageChange
+    from leverage_nb.change import LeverageChange
 
 
 class LeverageError(Exception):

@@ -46,7 +46,7 @@ _SUPPORT = "Only Binance can lift this: see the account's notices or ask its sup
 
 CODES: dict[int, Refusal] = {
     -1000: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
-    -1001: Refusal("An internal error; the request was not carried out.", "Try again in a moment."),
+    -1001: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
     -1002: Refusal("The key may not do this.", _KEYS),
     -1003: Refusal("Too many requests from this address.", "Wait; other programs here count too."),
     -1006: Refusal("The request may have been carried out.", _LOOK, "unknown"),
@@ -56,7 +56,7 @@ CODES: dict[int, Refusal] = {
     -1011: Refusal("This address may not use this route.", _KEYS),
     -1013: Refusal("", _REPORT),
     -1015: Refusal("Too many orders.", "Wait a moment."),
-    -1016: Refusal("The service is shutting down.", "Try again later."),
+    -1016: Refusal("The service is shutting down; the request may have been carried out.", _LOOK, "unknown"),
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
         "The request's time differs from the exchange's by more than recvWindow allows.",
@@ -130,7 +130,7 @@ CODES: dict[int, Refusal] = {
     -5000: Refusal("The endpoint is not known at this address.", "Check rest_url; the API may have moved."),
 }
 
-# Answers that turn a request away for certain though they carry no negative code.
+# What statuses mean where no code comes with them. They say nothing about whether the request was executed.
 STATUSES: dict[int, Refusal] = {
     401: Refusal("The API key was turned away.", _KEYS),
     403: Refusal("A firewall at the exchange turned the request away.", "Slow down, and try again later."),
@@ -191,17 +191,30 @@ def find_refusal(answer: Answer) -> Refusal | None:
 
 
 def is_definite(answer: Answer) -> bool:
-    """Whether an answer other than a success says for certain that the request was not carried out."""
+    """Whether an answer other than a success says for certain that the exchange did not execute the request.
+
+    Only Binance's own words count: its JSON error with a 4xx status and a code that is listed as not executed, or one
+    of the two 503 bodies that it documents. A status alone may come from a proxy or a firewall after the exchange has
+    executed the request, and so may a 5xx with a code.
+    """
     error = read_error(answer)
-    if 300 <= answer.status < 400:
-        return False  # whoever redirects is not the exchange
+    if error is None:
+        return False
     if answer.status == 503:
-        words = error.msg if error else answer.body.decode("utf-8", "replace")
-        return words.strip().lower() in _DEFINITE_503 or (error is not None and error.code == -1008)
-    if error is not None and error.code == -4028 and "already exist" in error.msg:
-        return False  # says that the leverage is there already: only a look can tell
-    refusal = find_refusal(answer)
-    return refusal is not None and refusal.executed == "no" and answer.status != 408
+        return error.code == 0 and error.msg.strip().lower() in _DEFINITE_503
+    if not 400 <= answer.status < 500 or answer.status == 408:
+        return False
+    if error.code == -4028 and "already exist" in error.msg:
+        return False  # says that the leverage is there already: only a read can tell
+    refusal = CODES.get(error.code) if error.code < 0 else None
+    return refusal is not None and refusal.executed == "no"
+
+
+def may_be_repeated(answer: Answer) -> bool:
+    """Whether a definite refusal passes by itself: a clock that differs, or an overload."""
+    error = read_error(answer)
+    passing = answer.status == 503 or (error is not None and error.code in {-1008, -1021})
+    return passing and is_definite(answer)
 
 
 def explain(answer: Answer, venue: Venue, asked: str, refusal: Refusal | None = None) -> LeverageError:

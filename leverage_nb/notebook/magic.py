@@ -19,9 +19,9 @@ from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirm
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
+    from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
-    from leverage_nb.changes.record import LeverageChange
 
 # What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
 _NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
@@ -300,10 +300,7 @@ class LeverageMagics(Magics):
             if not confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
-        # After a question what was shown may have moved; right after the reads it has not.
-        if asks:
-            return preview.apply(force=options.force, progress=_say)
-        return account.apply_now(preview, force=options.force, progress=_say)
+        return preview.apply(force=options.force, progress=_say)
 
     def _tell_earlier(self, account: Account) -> None:
         """Once an account: what became of changes that an earlier session left without a definite answer."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from leverage_nb.account import Account
 from leverage_nb.cards import Card, Shown, amount, moment, percent, price
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.risk.state import AccountState, Balance, Position
 

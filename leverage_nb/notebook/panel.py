@@ -16,9 +16,9 @@ from IPython.display import display
 
 from leverage_nb import cards
 from leverage_nb.account import Account
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeInterrupted,
@@ -208,9 +208,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _previewed(self, leverage: int) -> Preview:
         """The preview of what is on the screen."""
-        look = self._look
-        as_of = look.setting.as_of or datetime.now().astimezone()
-        return self.account.preview_from(look.outlook, look.state, leverage, as_of)
+        return self.account.preview_from(self._look.outlook, self._look.state, leverage)
 
     def _as_rendered(self, content: dict[str, Any]) -> tuple[str, int]:
         """The symbol and leverage on the screen when the button was clicked, if it still shows that table."""

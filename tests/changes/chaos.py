@@ -12,7 +12,7 @@ from pathlib import Path
 
 from leverage_nb.account import Account
 from leverage_nb.changes.entries import Attempt
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import Truth, contradiction, contradictions_of_journal

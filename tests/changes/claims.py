@@ -1,6 +1,6 @@
 """What a report claims, held against what the simulator did.
 
-The claims are those of :class:`leverage_nb.changes.record.LeverageChange`, one by one:
+The claims are those of :class:`leverage_nb.change.LeverageChange`, one by one:
 
 * ``applied`` by "answer": the simulator carried out the request with this attempt's timestamp, to this leverage.
 * ``applied`` by "symbolConfig": at some instant between ``as_of`` and the report the symbol was at ``requested``.
@@ -24,7 +24,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from leverage_nb.changes.entries import Attempt
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.simulator.exchange import Execution
 
 # The journal keeps microseconds, the simulator's clock is a float.

@@ -14,7 +14,7 @@ import responses
 from leverage_nb.changes import attempt, settle
 from leverage_nb.changes.attempt import ChangeRequest, change_leverage
 from leverage_nb.changes.journal import MEMORY, Journal
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotApplied,
