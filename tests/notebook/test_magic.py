@@ -102,7 +102,7 @@ def test_a_change(shell: InteractiveShell, line: str, symbol: str, after: int) -
 
 
 def test_the_result_can_be_kept(shell: InteractiveShell) -> None:
-    """``change = %leverage BTCUSDT 10`` keeps the record, and $ and {} expand."""
+    """``change = %leverage BTCUSDT 10`` keeps the record, and fields are filled in."""
     shell.user_ns["symbols"] = ["XRPUSDT"]
     shell.run_cell("change = %leverage {symbols[0]} 9").raise_error()
     assert shell.user_ns["change"].symbol == "XRPUSDT"
@@ -147,7 +147,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("--venue mars", Mistake, "no venue 'mars'"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
-        ("BTCUSDT 'x", Mistake, "closing quotation"),
+        ("BTCUSDT 'x", Mistake, "quotation mark (') outside of braces"),
         ("BTCUSDT 125", ChangeNotSent, "expected to refuse it (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
@@ -600,3 +600,73 @@ def test_a_login_that_fails_leaves_the_account_in_use(
     assert current("testnet") is working
     with pytest.raises(Mistake, match="goes alone"):
         run(shell, "--login testnet BTCUSDT 10")
+
+
+ATTACK = "BTCUSDT 20 -y --venue mainnet #"
+
+
+def test_a_function_that_loops_over_rows(shell: InteractiveShell) -> None:
+    """Fields see the variables of the function that they are in, before those of the notebook."""
+    shell.user_ns["symbol"] = "SOLUSDT"
+    shell.run_cell(
+        """
+        import pandas as pd
+        def set_all(table):
+            done = []
+            for index, row in table.iterrows():
+                symbol, wanted = row["the symbol"], row["leverage"]
+                change = %leverage {symbol} {wanted}
+                done.append(change)
+                %leverage {row['the symbol']} $wanted
+            return done
+        done = set_all(pd.DataFrame({"the symbol": ["BTCUSDT", "XRPUSDT"], "leverage": [10.0, 9.0]}))
+        """
+    ).raise_error()
+    assert [(change.symbol, change.after) for change in shell.user_ns["done"]] == [("BTCUSDT", 10), ("XRPUSDT", 9)]
+    assert run(shell, "{symbol} --brackets").attrs["symbol"] == "SOLUSDT"
+
+
+def test_fields_beside_other_magics(shell: InteractiveShell) -> None:
+    """Fields are filled in under %time and %%capture too, and through get_ipython()."""
+    shell.user_ns["s"] = "BTCUSDT"
+    shell.run_cell("%time r = %leverage {s} 10").raise_error()
+    shell.run_cell("%%capture\n%leverage {s} 11").raise_error()
+    assert current().setting("BTCUSDT").leverage == 11
+    shell.run_cell("def f(t):\n    return get_ipython().run_line_magic('leverage', '{t} 12')\nf(s)").raise_error()
+    assert current().setting("BTCUSDT").leverage == 12
+
+
+SLOTS = (
+    "{s}", "$s", "{s} 10", "BTCUSDT {s}", "BTCUSDT $s", "BTCUSDT 10 {s}", "{s} --brackets", "{s} --plot", "--undo {s}",
+    "{s} --history", "{s} --changes", "BTCUSDT max --notional {s}", "BTCUSDT 10 --profile {s}", "--login {s}",
+    "BTCUSDT 10 --venue {s}", "BTCUSDT 10 --venue={s}", "BTCUSDT 1{s}", "BTCUSDT 10 -{s}", "BTCUSDT 10 --{s}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [ATTACK, "-y", "--yes", "-ny", "--venue=mainnet", "#", "max", "*", "BTCUSDT,ETHUSDT"])
+def test_data_never_become_options(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A value that looks like more than one value is refused in every place, and nothing is sent to any venue."""
+    main = connect_to(simulator, "mainnet")
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail("a value reached a question"))
+    shell.user_ns["s"] = value
+    for line in SLOTS:
+        for magic in (f"%leverage {line}", f"%%leverage {line}\nBTCUSDT 10"):
+            with pytest.raises(Mistake):
+                shell.run_cell(magic).raise_error()
+    assert main.setting("BTCUSDT").leverage == 20 == current().setting("BTCUSDT").leverage
+    assert current().venue == "simulator"
+    assert current().history().empty
+    assert main.history().empty
+
+
+def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell) -> None:
+    """The fields of a %%leverage line come from the notebook; its body is taken as it is written."""
+    shell.user_ns.update(v="simulator", s="XRPUSDT")
+    assert {row.symbol for row in run_cell_magic(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
+    with pytest.raises(Mistake, match=r"\{S\} is not a symbol"):
+        run_cell_magic(shell, "-n", "{s} 10")
+    shell.user_ns["v"] = "simulator -y"
+    with pytest.raises(Mistake, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
+        run_cell_magic(shell, "--venue {v}", "XRPUSDT 10")
