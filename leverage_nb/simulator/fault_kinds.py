@@ -174,15 +174,16 @@ KINDS: dict[str, Kind] = {
     "code_beside_target": Kind(
         "200 that names symbol and leverage beside code -4161", None, alter="code", meets_read=False
     ),
-    "gzip_bomb": _lost("the true answer among many blanks, compressed", True, "gzip"),
-    "gzip_twice": _lost("the same, compressed twice", True, "gzip_twice"),
-    "oversized": _lost("the same, not compressed, of no stated length", True, "endless"),
+    "gzip_bomb": _lost("the true answer behind 64 MB of blanks, compressed", True, "gzip"),
+    "gzip_twice": _lost("the true answer behind 64 MB of blanks, compressed twice", True, "gzip_twice"),
+    "oversized": _lost("the true answer behind 64 MB of blanks, of no stated length", True, "endless"),
     "echo": Kind("502 with a page that repeats key, signature and body", None, alter="echo_page"),
-    "echo_json": Kind("500 with -1000 and a text that repeats them", None, alter="echo_json"),
+    "echo_json": Kind("500 with -1000 and a text that repeats key, signature and body", None, alter="echo_json"),
     # -- clocks ------------------------------------------------------------------------------------------
     "clock_skew": Kind(
         "timestamps are checked by a clock that is SECONDS ahead", effect="skew", seconds=60.0, limits=_CLOCK
     ),
+    # On every request by default: times=None is "from now on", times=3 "for three requests".
     "clock_jump": Kind(
         "the exchange's clock is SECONDS ahead in every respect", on=ANY, effect="jump", seconds=3600.0, limits=_CLOCK
     ),

@@ -82,7 +82,8 @@ def test_the_books_tell_what_was_chosen(simulator: Simulator, name: str, execute
     simulator.inject(name, on=CHANGE, seconds=SECONDS.get(name), executed=executed, leverage=33)
     send_and_forget(simulator)
     exchange = simulator.exchange
-    assert wait_for(lambda: any(run.timestamp for run in exchange.executed)) if executed else True
+    if executed:
+        assert wait_for(lambda: any(run.timestamp for run in exchange.executed))
     ours = [run for run in exchange.executed if run.timestamp is not None]
     assert [(run.symbol, run.timestamp) for run in ours] == (exchange.received if executed else [])
     assert len(exchange.received) == 1
@@ -92,7 +93,7 @@ def test_the_books_tell_what_was_chosen(simulator: Simulator, name: str, execute
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.because])
 def test_what_leaves_no_choice_says_why(name: str) -> None:
-    """A definite refusal cannot be injected as executed, nor reset_after as not executed; the error gives the reason."""
+    """A definite refusal cannot be injected as executed, nor reset_after as not executed; the error says why."""
     kind = KINDS[name]
     assert kind.choices == (kind.executed,)
     with pytest.raises(ValueError, match=kind.because):
@@ -214,7 +215,7 @@ def test_a_refusal_of_the_exchange_is_not_made_a_success(simulator: Simulator) -
 
 
 def test_a_stale_read_shows_the_values_of_a_while_ago(simulator: Simulator) -> None:
-    """A stale read shows what the setting was SECONDS ago, however often it has changed since; the next one is fresh."""
+    """A stale read shows the setting of SECONDS ago, however often it has changed since; the next one is fresh."""
     for target in (20, 30):
         simulator.exchange.change_elsewhere("XRPUSDT", target)
     simulator.inject("stale_read", seconds=60)
