@@ -152,7 +152,7 @@ def _read_configs(
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, as_of: datetime) -> LeverageSetting:
     return LeverageSetting(
-        venue=client.venue.name,
+        venue=client.venue.label,
         account=client.account,
         symbol=row.symbol,
         leverage=row.leverage,

@@ -99,6 +99,13 @@ def test_events_of_every_kind(ear: Ear, account: Account, simulator: Simulator) 
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1}', type(None)), (b"\xff", type(None)),
         ('{"result":null,"id":1}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1e30,"T":1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000001,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":-1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000000,"ac":{"s":"B","l":5}}', LeverageEvent),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":100001}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"' + "B" * 65 + '","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"' + "x" * 65 + '"}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":5}}' + " " * 1_000_000, type(None)),
     ],
 )  # fmt: skip
 def test_messages_of_the_documents(message: Any, kind: type[Any]) -> None:

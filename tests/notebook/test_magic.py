@@ -144,7 +144,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("$nope", Mistake, "$nope was not filled in"),
         ("--nope", Mistake, "Unrecognized arguments: --nope"),
         ("--venue", Mistake, "expected one argument"),
-        ("--venue mars", Mistake, "no venue 'mars'"),
+        ("--venue mars", Mistake, "mars is not a venue"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
         ("BTCUSDT 'x", Mistake, "closing quotation"),
