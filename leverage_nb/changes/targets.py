@@ -124,7 +124,7 @@ def _read_csv(path: Path) -> list[Target]:
         else:
             targets.append(_target(f"line {number}", cells[0], cells[1]))
     if bad:
-        raise Mistake(f"{path}: {_some(bad)}. Nothing was sent.")
+        raise Mistake(f"{as_typed(path.name, 60)}: {_some(bad)}. Nothing was sent.")
     return targets
 
 

@@ -23,10 +23,11 @@ from leverage_nb.exchange.events import (
     StreamEvent,
     read_event,
 )
-from leverage_nb.exchange.stream import Pace
+from leverage_nb.exchange.stream import Pace, Stream
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.exchange.wire import serving
 
 
 def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -261,6 +262,32 @@ def test_addresses_of_streams() -> None:
     for wrong in ("https://x.example", "ws://x.example", "wss://fstream.binance.com", 5):
         with pytest.raises(Mistake):
             VENUES["testnet"].with_stream(wrong)  # type: ignore[arg-type]  # on purpose
+
+
+class Gateway:
+    """A client whose REST goes through a gateway, and whose streams are on this machine."""
+
+    timeout = 1.0
+    clock_offset_ms = 0
+
+    def __init__(self, stream_url: str) -> None:
+        self.venue = VENUES["testnet"].at("https://gateway.example").with_stream(stream_url)
+
+    def open_listen_key(self) -> str:
+        return "a-listen-key"
+
+
+def test_a_stream_on_this_machine_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where REST goes to does not matter: the listen key of a plain loopback stream never passes a proxy."""
+    ear = Ear()
+    with serving(b"") as proxy, serving(b"") as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        client = Gateway(server.url.replace("http", "ws"))
+        stream = Stream(client, client.venue.stream_url, ear.hear)  # type: ignore[arg-type]  # as much as it uses
+        until(lambda: bool(server.received))
+        stream.close()
+        assert proxy.received == []
 
 
 def test_without_an_address_it_says_so() -> None:
