@@ -46,7 +46,9 @@ class Account:
     ``RateLimited``, ``RequestRefused`` or ``UnexpectedAnswer``; all are ``LeverageError``.
 
     Attributes:
-        venue: "simulator", "testnet" or "mainnet".
+        venue: "simulator", "testnet" or "mainnet": what it was connected as.
+        venue_label: The venue as cards and tables show it: its name, or "testnet at gateway.example" where the address
+            is not known to be its own.
         label: Whose key it is: "key 1a2b3c4d", its fingerprint, after the profile's name where it has one.
         profile: What the user calls the account, in small letters; None for the one without a name.
         asks_first: Whether magic and panel ask before a change on this venue.
@@ -59,19 +61,20 @@ class Account:
         self._client = client
         self._tier_history = TierHistory(journal, client.identity)
         self._tiers = TierCache(client, self._tier_history.note)
-        self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.name, max_leverage))
+        self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.asks_first, max_leverage))
         self._planner = Planner(client, self._tiers, self._service)
         self._history = History(client, self._service, self._planner)
         self._watching = Watching(client)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
+        self.venue_label = client.venue.label
         self.label = client.account
         self.profile = client.profile
         self.asks_first = client.venue.asks_first
 
     def __repr__(self) -> str:
-        return f"<Account {self.venue} {self.label}>"
+        return f"<Account {self.venue_label} {self.label}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an Account is not pickled: connect() again where it is needed")
@@ -194,7 +197,7 @@ class Account:
         state = self.state()
         for name in names or ():
             if name not in state.settings or name not in table:
-                raise UnexpectedAnswer(f"The {self.venue} has tiers of {name}, but no setting, or the reverse.")
+                raise UnexpectedAnswer(f"The {self.venue_label} has tiers of {name}, but no setting, or the reverse.")
         listed = [name for name in state.settings if name in table] if names is None else names
         return self._marked(settings_table(state, table, listed))
 
@@ -469,4 +472,4 @@ class Account:
         self._service.add_listener(listener)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return mark(frame, self.venue, self.label)
+        return mark(frame, self.venue_label, self.label)

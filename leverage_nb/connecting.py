@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leverage_nb.account import Account
 from leverage_nb.errors import Mistake
 from leverage_nb.exchange.credentials import Credentials, check_profile, find_credentials
+from leverage_nb.exchange.proof import is_our_simulator
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import Venue, find_venue
 from leverage_nb.journal.database import MEMORY
@@ -58,7 +60,8 @@ def connect(
 ) -> Account:
     """Open an account. ``%leverage`` uses the account connected last on its venue and profile.
 
-    Nothing is asked of the exchange until the account is used.
+    Nothing is asked of the exchange until the account is used; only an address on this machine is asked, for at most a
+    second, to prove that it is a simulator of this package.
 
     Args:
         venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
@@ -71,8 +74,9 @@ def connect(
         private_key: The private key of an RSA or Ed25519 key: PEM, or the path of a file that holds it.
         private_key_password: Of an encrypted private key.
         credentials: A key that has been read already, in place of the above.
-        rest_url: Another address for the same venue: https, or http on this machine only.
-        stream_url: Another address for its event streams: wss, or ws on this machine only.
+        rest_url: Another address for the same venue: https, or http on this machine only. One that is neither the
+            venue's own nor a simulator of this package is treated as mainnet: red, a guard of 20x, a question first.
+        stream_url: Another address for its event streams: wss, or ws on this machine only; the same holds for it.
         max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
             ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
         journal: The file in which every change is written down before it leaves; ``":memory:"`` keeps it in this
@@ -132,7 +136,7 @@ def open_account(
     given, chosen = credentials, find_venue(venue)
     if chosen.name == "simulator" and rest_url is None:
         simulator = default_simulator()
-        chosen = chosen.at(simulator.rest_url)
+        chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
         if not given.parts:
             given = Credentials(simulator.api_key, simulator.api_secret)
     elif rest_url is not None:
@@ -141,6 +145,8 @@ def open_account(
         chosen = chosen.with_stream(stream_url)
     name = check_profile(profile)
     found = find_credentials(chosen, given, name)
+    if chosen.is_local and not chosen.proved:
+        chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
     client = RestClient(
         chosen,
         found,
@@ -157,7 +163,7 @@ def _open_journal(venue: Venue, path: str | Path | None) -> Journal:
     """The journal for an account: one object a file, so that the threads of this process wait for each other."""
     if path is not None and (not isinstance(path, (str, Path)) or not str(path).strip()):
         raise Mistake(f"journal is the path of a file, or {MEMORY!r}; got {path!r}.")
-    if str(path) == MEMORY or (path is None and venue.name == "simulator"):
+    if str(path) == MEMORY or (path is None and venue.name == "simulator" and venue.verified):
         with _registry_lock:  # one for all accounts at an address: two must not change one symbol at once
             return _journals.setdefault(f"{MEMORY} {venue.rest_url}", Journal(MEMORY))
     chosen = str((default_journal() if path is None else Path(path)).expanduser().absolute())

@@ -98,7 +98,7 @@ class Planner:
 
     def _plan(self, rows: tuple[PlanRow, ...], as_of: datetime) -> Plan:
         client = self._client
-        return Plan(client.venue.name, client.account, rows, as_of, _new_name(), self.carry_out)
+        return Plan(client.venue.label, client.account, rows, as_of, _new_name(), self.carry_out)
 
     def _state(self) -> AccountState:
         return read_state(self._client, self._tiers.margin_assets())

@@ -142,7 +142,7 @@ def changed_elsewhere(symbol: str, before: int, now: int) -> Mistake:
 def draft_change(client: RestClient, request: ChangeRequest) -> LeverageChange:
     """The record of a change of which nothing has left yet."""
     return LeverageChange(
-        venue=client.venue.name,
+        venue=client.venue.label,
         account=client.account,
         symbol=request.symbol,
         before=request.setting.leverage if request.setting is not None else None,
@@ -378,7 +378,7 @@ def _attempt(
 def draft_attempt(client: RestClient, request: ChangeRequest, before: int) -> Attempt:
     """An attempt as it is handed to the journal."""
     return Attempt(
-        venue=client.venue.name,
+        venue=client.venue.label,
         address=client.venue.rest_url,
         account=client.identity,
         symbol=request.symbol,

@@ -8,6 +8,7 @@ away, "unknown" where Binance says or its wording implies that it may have been 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -152,14 +153,20 @@ PORTFOLIO_MARGIN = Refusal(
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
 
 
-_LIFTS = re.compile(r"by (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) \(UTC\)")
-_ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]+)")
+_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}) \(UTC\)")
+_ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]{1,45})")
 
 
 def read_lift_time(words: str) -> datetime | None:
-    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)"."""
+    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)".
+
+    None where they name none, and where it is no time, as "2026-13-01 00:00": words of others never raise.
+    """
     named = _LIFTS.search(words)
-    return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone() if named else None
+    if named is not None:
+        with suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar a local time may not exist
+            return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone()
+    return None
 
 
 def _advice(refusal: Refusal | None, words: str) -> str:
@@ -179,7 +186,9 @@ def read_error(answer: Answer) -> ErrorBody | None:
         error = msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return error if abs(error.code) < 1_000_000 else ErrorBody(msg=error.msg)  # Binance's have up to five digits
+    if abs(error.code) >= 1_000_000:
+        error = ErrorBody(msg=error.msg)  # Binance's codes have up to five digits
+    return error if error.msg or error.code else None  # an object with neither is no error
 
 
 def find_refusal(answer: Answer) -> Refusal | None:

@@ -151,7 +151,7 @@ def _read_configs(
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:
     return LeverageSetting(
-        venue=client.venue.name,
+        venue=client.venue.label,
         account=client.account,
         symbol=row.symbol,
         leverage=row.leverage,

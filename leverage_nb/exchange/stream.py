@@ -19,6 +19,7 @@ from leverage_nb.errors import LeverageError
 from leverage_nb.exchange.events import Event, KeyExpiredEvent, LeverageEvent, StreamEvent, read_event
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_settings
+from leverage_nb.exchange.venues import is_loopback
 
 # Binance: a listen key lives 60 minutes and a connection 24 hours; it pings every 3 minutes.
 KEEP_ALIVE_EVERY = 30 * 60.0
@@ -116,7 +117,7 @@ class Stream:
                 ping_interval=max(1.0, self._pace.real(PING_EVERY)),
                 ping_timeout=max(1.0, self._pace.real(PING_EVERY)),
                 logger=_logger(),
-                **({"proxy": None} if self._client.venue.is_local else {}),
+                **({"proxy": None} if is_loopback(self._url) else {}),
             ) as connection:
                 key = ""  # a verbose traceback prints what a frame still holds
                 self._client.compare_clocks()

@@ -259,7 +259,7 @@ class LeverageMagics(Magics):
         display(plan)
         if account.asks_first and not options.yes:
             step = f"send {count} change{'s' if count > 1 else ''}"
-            if answer(f"{account.venue.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
+            if answer(f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
                 display({"text/plain": "The plan was not applied: nothing was sent."}, raw=True)
                 return None
         from tqdm.auto import tqdm
@@ -280,7 +280,7 @@ class LeverageMagics(Magics):
         if asks:
             display(preview)
             step = f"change {symbol} from {preview.before}x to {wanted}x"
-            if not confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
+            if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
         return preview.apply(force=options.force, progress=_say)

@@ -173,7 +173,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._reviewed = preview
         self.view.reviewed = preview.after
         step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
-        question = f"{self.account.venue.upper()}, {self.account.label}: {step} {preview.headline}."
+        question = f"{self.account.venue_label.upper()}, {self.account.label}: {step} {preview.headline}."
         notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
         self._say("reviewing", cards.message(question, " ".join(filter(None, notes)), "warn"))
 

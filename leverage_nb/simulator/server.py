@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import logging
+import re
+import secrets
 import socket
 import struct
 import threading
@@ -29,10 +32,6 @@ from leverage_nb.simulator.exchange import STREAM_LIFE, Answer, Exchange
 from leverage_nb.simulator.fault_kinds import BAD_GATEWAY
 from leverage_nb.simulator.faults import Course, Fault, Faults, Foreign, parse_faults
 from leverage_nb.simulator.market import load_market
-
-# Not secrets: they open nothing but this simulator, and the same start gives the same answers.
-API_KEY = hashlib.sha256(b"leverage_nb simulator key").hexdigest()
-API_SECRET = hashlib.sha256(b"leverage_nb simulator secret").hexdigest()
 
 
 class _SignatureScrubber(logging.Filter):
@@ -60,6 +59,8 @@ class Simulator:
         seed: Of the faults that come by chance.
         portfolio_margin: Whether the account is one of Portfolio Margin, which ``/fapi`` does not serve.
         public_key: PEM of an RSA or Ed25519 key whose signatures it takes, in the HMAC secret's place.
+        api_key: 64 letters and digits; random when None.
+        api_secret: The same.
 
     Attributes:
         port: Where it listens, on loopback.
@@ -71,6 +72,7 @@ class Simulator:
 
     Raises:
         OSError: The port is taken.
+        ValueError: ``api_key`` or ``api_secret`` is something else.
         ImportError: ``public_key`` needs cryptography, of the extra ``keys``.
     """
 
@@ -84,9 +86,11 @@ class Simulator:
         seed: int = 0,
         portfolio_margin: bool = False,
         public_key: str | None = None,
+        api_key: str | None = None,
+        api_secret: str | None = None,
     ) -> None:
         market = load_market()
-        self.api_key, self.api_secret = API_KEY, API_SECRET
+        self.api_key, self.api_secret = _chosen(api_key), _chosen(api_secret)
         self.exchange = Exchange(
             market,
             Account(market, account or market.account),
@@ -122,6 +126,7 @@ class Simulator:
                     _UserData,
                     {"exchange": self.exchange, "streams": self._streams},
                 ),
+                (r"/leverage_nb/simulator", _Proof, {"api_key": self.api_key}),
                 (r".*", _Rest, rest),
             ],
             log_function=lambda handler: None,  # its access log would hold signed URLs
@@ -216,6 +221,34 @@ class Simulator:
 
     def __repr__(self) -> str:
         return f"<Simulator {self.rest_url}>"
+
+
+def _chosen(text: str | None) -> str:
+    if text is None:
+        return secrets.token_hex(32)
+    if not re.fullmatch("[A-Za-z0-9]{64}", text):
+        raise ValueError("a simulator's api_key and api_secret are 64 letters and digits each")
+    return text
+
+
+class _Proof(RequestHandler):
+    """``GET /leverage_nb/simulator?nonce=...``: the HMAC of a nonce, which shows that this is a simulator.
+
+    Binance has no such endpoint, so it counts for nothing here: no weight, no fault, no arrival. It is keyed with the
+    API key alone and takes nothing but hex digits, so that it never signs a request.
+    """
+
+    def initialize(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def get(self) -> None:
+        nonce = self.get_query_argument("nonce", "")
+        if not re.fullmatch("[0-9a-f]{16,64}", nonce):
+            self.set_status(400)
+            self.finish({"code": -1102, "msg": "The nonce is 16 to 64 hex digits."})
+            return
+        proof = hmac.new(self._api_key.encode(), nonce.encode(), hashlib.sha256).hexdigest()
+        self.finish({"simulator": "leverage_nb", "proof": proof})
 
 
 class _Rest(RequestHandler):

@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leverage_nb.errors import ChangeNotSent, RequestRefused
-from leverage_nb.exchange.refusals import CODES, STATUSES, explain, is_definite
+from leverage_nb.exchange.refusals import CODES, STATUSES, explain, is_definite, read_error, read_lift_time
 from leverage_nb.exchange.transport import Answer
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
@@ -123,6 +125,56 @@ def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.undo()
     time.tzset()
     assert "It lifts on 2026-10-29 10:34:00+09:00, local time." in error.hint
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-13-01 00:00", "2026-02-30 00:00", "0000-01-01 00:00", "2026-10-29 25:00", "2026-10-29 00:60",
+        "9" * 5000, "\u0662\u0660\u0662\u0666-10-29 01:34",
+    ],
+)  # fmt: skip
+def test_a_time_that_is_none_is_passed_over(moment: str) -> None:
+    """Words that name an impossible time raise nothing: the refusal is told without it."""
+    words = f"You can start trading with more than 20x leverage by {moment} (UTC), because ..."
+    assert read_lift_time(words) is None
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    assert error.code == -4300
+    assert "It lifts on" not in error.hint
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00", "9999-12-31 23:59", "2026-10-29 24:00"])
+def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone: str, moment: str) -> None:
+    """A time that may or may not exist in local time raises nothing either."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    found = read_lift_time(f"by {moment} (UTC)")
+    monkeypatch.undo()
+    time.tzset()
+    assert found is None or found.tzinfo is not None
+
+
+@given(st.text(), st.from_regex(r"by [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} \(UTC\)"))
+def test_words_of_others_never_raise(words: str, moment: str) -> None:
+    """Whatever the words of a refusal are, they are explained."""
+    for text in (words, moment, words + moment):
+        told = answer(400, {"code": -4300, "msg": text})
+        assert explain(told, VENUES["testnet"], "POST /fapi/v1/leverage").code == -4300
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"code": -4161}', -4161), ('{"code": "-4161", "symbol": "BTCUSDT", "leverage": 10}', -4161),
+        ('{"code": -99999999999}', None), ('{"msg": "words"}', 0), ('{"symbol": "BTCUSDT", "leverage": 10}', None),
+        ("{}", None), ("[]", None), ("<html>", None), ("[" * 100_000, None), ('{"code": 1e999}', None),
+    ],
+)  # fmt: skip
+def test_an_error_needs_no_words(body: str, code: int | None) -> None:
+    """A code without words is an error all the same; an object with neither is none."""
+    error = read_error(answer(400, body))
+    assert (error.code if error else None) == code
 
 
 def test_a_key_that_is_turned_away(simulator: Simulator) -> None:

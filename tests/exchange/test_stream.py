@@ -23,10 +23,11 @@ from leverage_nb.exchange.events import (
     StreamEvent,
     read_event,
 )
-from leverage_nb.exchange.stream import Pace
+from leverage_nb.exchange.stream import Pace, Stream
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.exchange.wire import serving
 
 
 def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -99,6 +100,13 @@ def test_events_of_every_kind(ear: Ear, account: Account, simulator: Simulator) 
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1}', type(None)), (b"\xff", type(None)),
         ('{"result":null,"id":1}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1e30,"T":1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000001,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":-1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000000,"ac":{"s":"B","l":5}}', LeverageEvent),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":100001}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"' + "B" * 65 + '","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"' + "x" * 65 + '"}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":5}}' + " " * 1_000_000, type(None)),
     ],
 )  # fmt: skip
 def test_messages_of_the_documents(message: Any, kind: type[Any]) -> None:
@@ -254,6 +262,32 @@ def test_addresses_of_streams() -> None:
     for wrong in ("https://x.example", "ws://x.example", "wss://fstream.binance.com", 5):
         with pytest.raises(Mistake):
             VENUES["testnet"].with_stream(wrong)  # type: ignore[arg-type]  # on purpose
+
+
+class Gateway:
+    """A client whose REST goes through a gateway, and whose streams are on this machine."""
+
+    timeout = 1.0
+    clock_offset_ms = 0
+
+    def __init__(self, stream_url: str) -> None:
+        self.venue = VENUES["testnet"].at("https://gateway.example").with_stream(stream_url)
+
+    def open_listen_key(self) -> str:
+        return "a-listen-key"
+
+
+def test_a_stream_on_this_machine_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where REST goes to does not matter: the listen key of a plain loopback stream never passes a proxy."""
+    ear = Ear()
+    with serving(b"") as proxy, serving(b"") as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        client = Gateway(server.url.replace("http", "ws"))
+        stream = Stream(client, client.venue.stream_url, ear.hear)  # type: ignore[arg-type]  # as much as it uses
+        until(lambda: bool(server.received))
+        stream.close()
+        assert proxy.received == []
 
 
 def test_without_an_address_it_says_so() -> None:
