@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 _registry_lock = threading.RLock()
 
 
-def _forget_locks() -> None:
-    """A forked process may have inherited the lock as another thread held it."""
-    global _registry_lock
-    _registry_lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
-
 _accounts: dict[tuple[str, str | None], Account] = {}  # by venue and profile
 _current_venue = "simulator"
 _current_profile: str | None = None
 _simulator: Simulator | None = None
 _journals: dict[str, Journal] = {}
+
+
+def _start_anew() -> None:
+    """In a forked process: nothing of the parent's can be used, neither locks nor connections nor the simulator."""
+    global _registry_lock, _accounts, _simulator, _journals
+    _registry_lock, _accounts, _simulator, _journals = threading.RLock(), {}, None, {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def connect(

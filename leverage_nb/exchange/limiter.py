@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+from leverage_nb import interrupts
 from leverage_nb.cards import clock_time
 from leverage_nb.errors import RateLimited
 from leverage_nb.exchange.venues import back_end
@@ -53,7 +54,7 @@ class Limiter:
         *,
         wall: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = interrupts.pause,
     ) -> None:
         self.limit = limit
         self._shortest_ban = shortest_ban
@@ -155,11 +156,6 @@ class Limiter:
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._ticks() + seconds)
 
-    def start_anew_after_fork(self) -> None:
-        """In a forked process: another thread may have held the lock, and what was pending is the parent's."""
-        self._lock = threading.Lock()
-        self._pending = 0
-
     def _held_back(self, weight: int) -> tuple[float, str]:
         """For how many seconds a weight must wait, and what holds it back."""
         now = self._ticks()
@@ -211,12 +207,12 @@ def use_limiter(address: str, limiter: Limiter) -> Limiter:
     return limiter
 
 
-def _start_anew_after_fork() -> None:
+def _start_anew() -> None:
+    """In a forked process: another thread may have held the locks."""
     global _lock
     _lock = threading.Lock()
-    for limiter in _limiters.values():
-        limiter.start_anew_after_fork()
+    _limiters.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew_after_fork)
+    os.register_at_fork(after_in_child=_start_anew)

@@ -11,8 +11,8 @@ from typing import Literal
 
 from leverage_nb.change import LeverageChange, Status
 
-# Tells this process from every other that writes to the same file, also after process numbers start anew.
-_PROCESS = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:8]}"
+# Drawn once, so that processes differ also after their numbers have started anew.
+_RUN = uuid.uuid4().hex[:8]
 
 Source = Literal["answer", "no answer", "symbolConfig", "not sent"]
 
@@ -53,6 +53,11 @@ def _new_token() -> str:
     return uuid.uuid4().hex
 
 
+def _this_process() -> str:
+    """A name for this process that no other process has, a forked one included."""
+    return f"{socket.gethostname()} {os.getpid()} {_RUN}"
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One signed POST, recorded before it is sent, with what was found out since.
@@ -91,7 +96,7 @@ class Attempt:
     token: str = field(default_factory=_new_token)
     begun_at: datetime = _NEVER
     timestamp_ms: int = 0
-    process: str = _PROCESS
+    process: str = field(default_factory=_this_process)
     number: int = 0
     findings: tuple[Finding, ...] = ()
 
@@ -103,7 +108,7 @@ class Attempt:
     @property
     def is_ours(self) -> bool:
         """Whether this very process sent it."""
-        return self.process == _PROCESS
+        return self.process == _this_process()
 
     @property
     def status(self) -> Status:

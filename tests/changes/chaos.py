@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from leverage_nb.account import Account
 from leverage_nb.changes.entries import Attempt
+
+from leverage_nb.account import Account
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator

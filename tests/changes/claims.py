@@ -24,6 +24,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from leverage_nb.changes.entries import Attempt
+
 from leverage_nb.change import LeverageChange
 from leverage_nb.simulator.exchange import Execution
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from leverage_nb.changes import settle
 from leverage_nb.changes.entries import Attempt
+
+from leverage_nb.changes import settle
 from leverage_nb.connecting import connect
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator

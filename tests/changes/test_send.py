@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 import responses
-
-from leverage_nb.changes import attempt, settle
 from leverage_nb.changes.attempt import ChangeRequest, change_leverage
 from leverage_nb.changes.journal import MEMORY, Journal
+
 from leverage_nb.change import LeverageChange
+from leverage_nb.changes import attempt, settle
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotApplied,

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leverage_nb.changes.entries import Attempt
+from leverage_nb.changes.journal import MEMORY
 
 from leverage_nb.account import Account
 from leverage_nb.changes import settle
-from leverage_nb.changes.entries import Attempt
-from leverage_nb.changes.journal import MEMORY
 from leverage_nb.errors import LeverageError, LeverageRefused, Mistake
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to

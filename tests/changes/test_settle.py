@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from leverage_nb.changes.entries import Attempt, Finding
 
 from leverage_nb.account import Account
 from leverage_nb.changes import settle as settling
-from leverage_nb.changes.entries import Attempt, Finding
 from leverage_nb.changes.settle import look_again, settle
 from leverage_nb.errors import (
     ChangeInterrupted,

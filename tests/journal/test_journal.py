@@ -16,13 +16,13 @@ from typing import Any
 
 import psutil
 import pytest
+from leverage_nb.changes.entries import Attempt, Finding, StillOpenError
+from leverage_nb.changes.journal import MEMORY, Journal
+from leverage_nb.changes.schema import APPLICATION_ID, MIGRATIONS
 
 from leverage_nb.account import Account
 from leverage_nb.changes import entries
 from leverage_nb.changes import journal as journal_module
-from leverage_nb.changes.entries import Attempt, Finding, StillOpenError
-from leverage_nb.changes.journal import MEMORY, Journal
-from leverage_nb.changes.schema import APPLICATION_ID, MIGRATIONS
 from leverage_nb.errors import ChangeNotSent, JournalUnusable
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to

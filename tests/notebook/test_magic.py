@@ -14,10 +14,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from leverage_nb import connecting
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.change import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeNotApplied,
