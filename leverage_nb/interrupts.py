@@ -209,6 +209,8 @@ class Task(Generic[T]):
             self._ended.get(timeout=seconds)
         assert self._outcome is not None  # noqa: S101 - set before the queue is filled
         value, failure = self._outcome
+        if isinstance(failure, WorkCancelled):
+            raise KeyboardInterrupt
         if failure is not None:
             raise failure
         return value  # type: ignore[return-value]  # without a failure it is the result
