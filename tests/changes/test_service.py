@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.change import LeverageChange
+from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.preview import Preview
 from leverage_nb.errors import ChangeInterrupted, ChangeNotSent, LeverageError, LeverageRefused, Mistake
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.database import MEMORY
@@ -22,6 +25,27 @@ from tests.interrupting import interrupt, interrupt_on, interruptible
 def leverage(account: Account, symbol: str = "BTCUSDT") -> int:
     """Where a symbol is now."""
     return account.setting(symbol).leverage
+
+
+def undo(account: Account, *, force: bool = False) -> LeverageChange:
+    """Take back a change that was made alone."""
+    undone = account.undo(force=force)
+    assert isinstance(undone, LeverageChange)
+    return undone
+
+
+def undo_plan(account: Account) -> Plan:
+    """Take back a plan."""
+    undone = account.undo()
+    assert isinstance(undone, Plan)
+    return undone
+
+
+def preview_undo(account: Account) -> Preview:
+    """What it would do to take back a change that was made alone."""
+    preview = account.preview_undo()
+    assert isinstance(preview, Preview)
+    return preview
 
 
 def begin(account: Account, simulator: Simulator, symbol: str, before: int, requested: int) -> None:
@@ -60,7 +84,7 @@ def test_undo_goes_back_one_by_one(account: Account) -> None:
     account.set_leverage("BTCUSDT", 10)
     account.set_leverage("XRPUSDT", 20)
     account.set_leverage("BTCUSDT", 15)
-    undone = [account.undo() for _ in range(3)]
+    undone = [undo(account) for _ in range(3)]
     assert [(change.symbol, change.before, change.after) for change in undone] == [
         ("BTCUSDT", 15, 10), ("XRPUSDT", 20, 50), ("BTCUSDT", 10, 20),
     ]  # fmt: skip
@@ -68,7 +92,7 @@ def test_undo_goes_back_one_by_one(account: Account) -> None:
     with pytest.raises(Mistake, match="no change to undo"):
         account.undo()
     account.set_leverage("BTCUSDT", 33)
-    assert account.undo().after == 20
+    assert undo(account).after == 20
 
 
 def test_undo_refuses_what_was_changed_since(account: Account, simulator: Simulator) -> None:
@@ -85,12 +109,12 @@ def test_what_cannot_be_taken_back_blocks_nothing_before_it(account: Account) ->
     """A raise on an isolated position is passed over while it is open, and named; what came before can be undone."""
     account.set_leverage("SOLUSDT", 10)
     account.set_leverage("ETHUSDT", 20)
-    preview = account.preview_undo()
+    preview = preview_undo(account)
     assert preview.headline.startswith("SOLUSDT 10x → 20x")
     assert preview.passed_over.startswith("ETHUSDT 10x → 20x: an isolated position is open")
     with pytest.raises(LeverageRefused, match="-4161"):
         account.undo(force=True)
-    assert ("passed over", preview.passed_over) in account.undo().effects
+    assert ("passed over", preview.passed_over) in undo(account).effects
     assert (leverage(account, "SOLUSDT"), leverage(account, "ETHUSDT")) == (20, 20)
     with pytest.raises(Mistake, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
         account.undo()
@@ -101,10 +125,10 @@ def test_two_raises_of_one_symbol_block_nothing_before_them(account: Account) ->
     account.set_leverage("SOLUSDT", 10)
     account.set_leverage("ETHUSDT", 11)
     account.set_leverage("ETHUSDT", 12)
-    assert account.undo().symbol == "SOLUSDT"
+    assert undo(account).symbol == "SOLUSDT"
     account.set_leverage("XRPUSDT", 10)
     account.plan({"ETHUSDT": 13}).apply()
-    undone = account.undo()
+    undone = undo(account)
     assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
 
 
@@ -121,14 +145,14 @@ def test_a_plan_that_is_taken_back_in_part_blocks_nothing_before_it(account: Acc
     """What is left of a plan, and cannot be taken back, is passed over too."""
     account.set_leverage("SOLUSDT", 10)
     account.plan({"ADAUSDT": 10, "ETHUSDT": 20}).apply()
-    assert {row.symbol: row.status for row in account.undo().rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
-    assert account.undo().symbol == "SOLUSDT"
+    assert {row.symbol: row.status for row in undo_plan(account).rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
+    assert undo(account).symbol == "SOLUSDT"
 
 
 def test_undo_is_a_change_with_a_preview_and_a_record(account: Account) -> None:
     """The preview of an undo applies like any other, and is recorded as an undo."""
     account.set_leverage("BTCUSDT", 10)
-    preview = account.preview_undo()
+    preview = preview_undo(account)
     assert preview.headline.startswith("BTCUSDT 10x → 20x")
     change = preview.apply()
     assert (change.status, change.after) == ("applied", 20)
@@ -148,7 +172,7 @@ def test_undo_waits_for_what_is_not_known(simulator: Simulator) -> None:
 def test_an_undo_that_somebody_overtook_sends_nothing(account: Account, simulator: Simulator) -> None:
     """The preview of an undo leaves only from the leverage that it showed."""
     account.set_leverage("BTCUSDT", 10)
-    preview = account.preview_undo()
+    preview = preview_undo(account)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     preview = replace(preview, setting=replace(preview.setting, read_at=-math.inf))  # of more than a second ago
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
@@ -163,7 +187,7 @@ def test_undo_is_of_this_account_alone(simulator: Simulator, tmp_path: Path) -> 
         here, there = connect_to(simulator, journal=path), connect_to(other, journal=path)
         here.set_leverage("BTCUSDT", 10)
         there.set_leverage("XRPUSDT", 10)
-        assert here.undo().symbol == "BTCUSDT"
+        assert undo(here).symbol == "BTCUSDT"
         assert len(there.history()) == 1
         with pytest.raises(Mistake, match="no change to undo"):
             here.undo()
@@ -259,14 +283,14 @@ def interrupted(account: Account) -> ChangeInterrupted:
 @pytest.fixture
 def quick(simulator: Simulator) -> Account:
     """An account whose requests are past after 0.4 s."""
-    account = connect_to(simulator, timeout=2.0, recv_window=300, grace=0.1)
+    account = connect_to(simulator, timeout=0.5, recv_window=300, grace=0.1)
     account.margin_asset("BTCUSDT")
     return account
 
 
 def test_ctrl_c_before_sending_sends_nothing(quick: Account, simulator: Simulator) -> None:
     """An interrupt during the read before says that nothing was sent, and nothing is sent after it."""
-    simulator.inject("late_answer", on="GET /fapi/v1/symbolConfig", seconds=0.5)
+    simulator.inject("late_answer", on="GET /fapi/v1/symbolConfig", seconds=0.2)
     interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
     error = interrupted(quick)
     assert (error.change.status, "nothing was sent" in error.message) == ("not_sent", True)
