@@ -67,7 +67,6 @@ class Account:
         self._planner = Planner(client, self._tiers, self._changer)
         self._history = History(client, self._changer, self._previewer, self._planner)
         self._watching = Watching(client)
-        self._watching.add(self._changer.hear)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
