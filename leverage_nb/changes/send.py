@@ -254,7 +254,7 @@ def _send_until_definite(
     progress: Progress | None,
 ) -> LeverageChange:
     """Attempt it; again after a definite refusal that passes, on a fresh read; then find the outcome."""
-    pauses = iter((0.0, *OVERLOAD_PAUSES))
+    pauses = iter(OVERLOAD_PAUSES)
     for attempt, failure, passing in _attempts(client, journal, request, shown, setting):
         pause = next(pauses, None) if passing else None
         if pause is not None and _passes(client, failure, pause):
@@ -272,7 +272,7 @@ def _passes(client: RestClient, failure: LeverageError | None, pause: float) -> 
             client.compare_clocks()
         except LeverageError:
             return False
-    interrupts.pause(pause or OVERLOAD_PAUSES[0])
+    interrupts.pause(pause)
     return True
 
 
