@@ -17,7 +17,7 @@ import re
 import threading
 import time
 import zlib
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ MAX_ANSWER = 16 * 1024 * 1024
 _PIECE = 64 * 1024
 # Larger answers are data, never shown in a message.
 _SCRUBBED_IN_FULL = 256 * 1024
-_SIGNATURES_REMEMBERED = 1024
+_REMEMBERED = 1024
 # A secret is recognised by so many characters at its start.
 _RECOGNISED_BY = 10
 
@@ -95,17 +95,17 @@ class Scrubber:
     """Removes keys and signatures from answers: a page in between may repeat what it was sent, in any spelling."""
 
     def __init__(self) -> None:
-        self._secrets: deque[str] = deque(maxlen=_SIGNATURES_REMEMBERED)
-        self._known: set[str] = set()
+        self._secrets: OrderedDict[str, str] = OrderedDict()  # by the characters that each is recognised by
+        self._lock = threading.Lock()
 
     def remember(self, secrets: list[str]) -> None:
-        """Recognise these from now on."""
-        for secret in secrets:
-            if secret not in self._known:
-                if len(self._secrets) == self._secrets.maxlen:
-                    self._known.discard(self._secrets[0])
-                self._secrets.append(secret)
-                self._known.add(secret)
+        """Recognise these from now on, and the last thousand before them."""
+        with self._lock:
+            for secret in secrets:
+                self._secrets[secret[:_RECOGNISED_BY].lower()] = secret
+                self._secrets.move_to_end(secret[:_RECOGNISED_BY].lower())
+            while len(self._secrets) > _REMEMBERED:
+                self._secrets.popitem(last=False)
 
     def scrub(self, body: bytes, sent: list[str]) -> bytes:
         """Return an answer without them; without its text, where one is spelled in another way than it was sent.
@@ -114,22 +114,40 @@ class Scrubber:
             body: The answer.
             sent: The secrets of the request that it answers.
         """
-        small = len(body) <= _SCRUBBED_IN_FULL
-        secrets = tuple(self._secrets) if small else tuple(sent)
-        for secret in secrets:
-            if secret.encode() in body:
-                body = body.replace(secret.encode(), b"***")
-        if not small:
+        if len(body) > _SCRUBBED_IN_FULL:
+            return _without(body, sent)
+        found = self._find(body)
+        if not found:
             return body
-        plain = _plain(body.decode("utf-8", "replace"))
-        if any(secret[:_RECOGNISED_BY].lower() in plain for secret in secrets):
-            code = re.search(rb'"code"\s*:\s*(-?\d{1,6})\b', body)
-            removed = b'"msg": "(text removed: it repeated an API key or a signature)"'
-            return b'{"code": ' + (code[1] if code else b"0") + b", " + removed + b"}"
-        return body
+        body = _without(body, found)
+        if not self._find(body):
+            return body
+        code = re.search(rb'"code"\s*:\s*(-?\d{1,6})\b', body)
+        removed = b'"msg": "(text removed: it repeated an API key or a signature)"'
+        return b'{"code": ' + (code[1] if code else b"0") + b", " + removed + b"}"
+
+    def _find(self, body: bytes) -> list[str]:
+        """The secrets that an answer repeats, in any spelling, wholly or from their start."""
+        found = []
+        for run in _RUN.findall(_plain(body.decode("utf-8", "replace"))):
+            for place in range(len(run) - _RECOGNISED_BY + 1):
+                secret = self._secrets.get(run[place : place + _RECOGNISED_BY])
+                if secret is not None:
+                    found.append(secret)
+        return found
 
     def __repr__(self) -> str:
         return "<Scrubber>"
+
+
+# What keys and signatures are made of, once it is in small letters.
+_RUN = re.compile(rf"[a-z0-9+/=_-]{{{_RECOGNISED_BY},}}")
+
+
+def _without(body: bytes, secrets: list[str]) -> bytes:
+    for secret in secrets:
+        body = body.replace(secret.encode(), b"***")
+    return body
 
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")

@@ -17,11 +17,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from leverage_nb import interrupts
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.journal.schema import APPLICATION_ID, STATEMENTS, VERSION
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 T = TypeVar("T")
 
@@ -30,7 +33,7 @@ MEMORY = ":memory:"
 # Seconds to wait for another process's access.
 BUSY_TIMEOUT = 5.0
 
-_checked_whole: set[tuple[int, int]] = set()  # device and inode of files whose content was checked in this process
+_checked: set[tuple[int, int]] = set()  # device and inode of the files that this process has found to be journals
 
 
 class Database:
@@ -44,6 +47,7 @@ class Database:
         # Folders may be links; the file must not be one. Two names of one folder lead to one lock.
         self.path = str(path) if str(path) == MEMORY else str(Path(path).parent.resolve() / Path(path).name)
         self._lock = threading.RLock()
+        self._lock_file: BaseFileLock | None = None
         self._memory: sqlite3.Connection | None = None
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -120,23 +124,31 @@ class Database:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock file, which belongs to one access of one process at a time."""
-        from filelock import FileLock
+        if self._lock_file is None:
+            from filelock import FileLock
 
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(f"{self.path}.lock", timeout=BUSY_TIMEOUT, mode=0o600, poll_interval=0.005):
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock_file = FileLock(f"{self.path}.lock", mode=0o600, thread_local=False)
+        with self._lock_file.acquire(timeout=BUSY_TIMEOUT, poll_interval=0.005):
             yield
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        self._check_file()
+        info = self._check_file()
         connection = _connect(self.path)
         try:
-            self._check_content(connection)
+            # Truncating the rollback journal commits, and with FULL that is on the disk before COMMIT returns.
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            if (info.st_dev, info.st_ino) not in _checked:
+                _prepare(connection)
+                if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                    raise sqlite3.DatabaseError("it is damaged")
+                _checked.add((info.st_dev, info.st_ino))
             yield connection
         finally:
             connection.close()
 
-    def _check_file(self) -> None:
+    def _check_file(self) -> os.stat_result:
         """Make the file where there is none; refuse one that is a link or another user's.
 
         The file is examined without opening it: closing that descriptor would drop SQLite's locks.
@@ -146,7 +158,8 @@ class Database:
         except FileNotFoundError:
             # Nobody can have it open yet: this one descriptor is harmless.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            return
+            info = os.lstat(self.path)
+            _checked.discard((info.st_dev, info.st_ino))  # the number of a file that was deleted
         if stat.S_ISLNK(info.st_mode) or (stat.S_ISREG(info.st_mode) and info.st_nlink > 1):
             raise sqlite3.DatabaseError("it is a link, and the same file under two names cannot be locked")
         if not stat.S_ISREG(info.st_mode):
@@ -155,16 +168,7 @@ class Database:
             raise sqlite3.DatabaseError("it belongs to another user")
         if os.name == "posix" and info.st_mode & 0o077:
             os.chmod(self.path, 0o600)
-
-    def _check_content(self, connection: sqlite3.Connection) -> None:
-        info = os.lstat(self.path)
-        file = info.st_dev, info.st_ino
-        if file not in _checked_whole:
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise sqlite3.DatabaseError("it is damaged")
-        _prepare(connection)
-        _checked_whole.add(file)
+        return info
 
     def _unusable(self, exc: Exception) -> JournalUnusable:
         name = getattr(exc, "sqlite_errorname", "") or type(exc).__name__
@@ -180,7 +184,6 @@ class Database:
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
@@ -195,8 +198,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("it was written by a newer leverage_nb")
     if not is_new and version < VERSION:
         raise sqlite3.DatabaseError("it was written by a leverage_nb from before its first release: move it away")
-    # Truncating the rollback journal commits, and with FULL that is on the disk before COMMIT returns.
-    connection.execute("PRAGMA journal_mode = TRUNCATE")
     if not is_new:
         return
     connection.execute("BEGIN IMMEDIATE")

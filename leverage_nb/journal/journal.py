@@ -248,6 +248,8 @@ def _select(
     names = {"account": account, "symbol": symbol, "token": token, "number": number, "last": last}
     # The conditions are the constants above; what was typed goes in as parameters.
     rows = connection.execute(f"SELECT * FROM attempts {wanted} ORDER BY id", names).fetchall()  # noqa: S608
+    if not rows:
+        return []
     found: dict[int, list[Finding]] = {row["id"]: [] for row in rows}
     query = f"SELECT * FROM findings WHERE attempt IN (SELECT id FROM attempts {wanted}) ORDER BY id"  # noqa: S608
     for row in connection.execute(query, names):
