@@ -12,10 +12,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# After so many seconds the waiting main thread wakes up. The system may hand SIGINT to another thread, as to one that
+# is being started just then; Python raises KeyboardInterrupt only once the main thread runs again.
+_WAKES_EVERY = 0.05
 
 
 class WorkCancelled(BaseException):
@@ -205,8 +209,13 @@ class Task(Generic[T]):
             raise KeyboardInterrupt from None
 
     def _wait(self, seconds: float | None = None) -> T:
-        if self._outcome is None:
-            self._ended.get(timeout=seconds)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self._outcome is None:
+            left = _WAKES_EVERY if deadline is None else min(_WAKES_EVERY, deadline - time.monotonic())
+            if left <= 0:
+                raise queue.Empty
+            with suppress(queue.Empty):
+                self._ended.get(timeout=left)
         assert self._outcome is not None  # noqa: S101 - set before the queue is filled
         value, failure = self._outcome
         if isinstance(failure, WorkCancelled):
