@@ -47,7 +47,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
     for attempt in (
         lambda: account.set_leverage("SOLUSDT", 25),
         lambda: account.preview("SOLUSDT", 25).apply(),
-        lambda: account.apply_now(account.preview("SOLUSDT", 25), force=True),
+        lambda: account.preview("SOLUSDT", 25).apply(force=True),
     ):
         with pytest.raises(ChangeNotSent, match="guard stops above 20x") as caught:
             attempt()

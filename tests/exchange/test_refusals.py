@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leverage_nb.errors import ChangeNotSent, RequestRefused
-from leverage_nb.exchange.refusals import CODES, STATUSES, explain, is_definite, read_error, read_lift_time
+from leverage_nb.exchange.refusals import (
+    CODES,
+    STATUSES,
+    explain,
+    is_definite,
+    may_be_repeated,
+    read_error,
+    read_lift_time,
+)
 from leverage_nb.exchange.transport import Answer
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
@@ -35,18 +43,15 @@ def answer(status: int, body: Any) -> Answer:
         (400, {"code": -4300, "msg": "x"}),
         (400, {"code": -1021, "msg": "x"}),
         (401, {"code": -2015, "msg": "x"}),
-        (401, ""),
-        (403, "<html>"),
         (418, {"code": -1003, "msg": "x"}),
-        (429, ""),
-        (451, {"code": 0, "msg": "x"}),
-        (503, "Service Unavailable."),
+        (429, {"code": -1003, "msg": "x"}),
+        (429, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"msg": "Service Unavailable."}),
         (503, {"msg": "Internal error; unable to process your request. Please try again."}),
-        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
     ],
 )
 def test_definite_refusals(status: int, body: Any) -> None:
-    """These answers say for certain that the request was not carried out."""
+    """Binance's own error with a 4xx, or one of its two documented 503 bodies: the request was not executed."""
     assert is_definite(answer(status, body))
 
 
@@ -65,13 +70,43 @@ def test_definite_refusals(status: int, body: Any) -> None:
         (503, {"timestamp": 1, "path": "/fapi/v1/leverage", "msg": UNKNOWN_503}),
         (503, {"code": -1000, "msg": "Request occur unknown error."}),
         (504, ""),
+        (401, ""),
+        (403, "<html>"),
+        (418, ""),
+        (429, ""),
+        (429, "<html>"),
+        (451, {"code": 0, "msg": "x"}),
+        (451, "<html>"),
+        (500, {"code": -1001, "msg": "x"}),
+        (500, {"code": -1016, "msg": "x"}),
+        (500, {"code": -2027, "msg": "x"}),
+        (502, {"code": -1008, "msg": "x"}),
+        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"code": -2027, "msg": "Service Unavailable."}),
+        (503, "Service Unavailable."),
+        (200, {"code": -1001, "msg": "x"}),
+        (200, {"code": -4161}),
         (200, "<html>"),
         (302, ""),
     ],
 )  # fmt: skip
 def test_everything_else_leaves_the_outcome_open(status: int, body: Any) -> None:
-    """These answers do not say that the request was not carried out, whatever they look like."""
+    """A status alone, a 5xx with a code and a 200 with a code may come after execution, whatever they look like."""
     assert not is_definite(answer(status, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {"code": -1021, "msg": "x"}, True), (429, {"code": -1008, "msg": "x"}, True),
+        (503, {"msg": "Service Unavailable."}, True), (503, {"code": -1008, "msg": "x"}, False),
+        (502, {"code": -1008, "msg": "x"}, False), (400, {"code": -2027, "msg": "x"}, False),
+        (503, {"msg": UNKNOWN_503}, False), (200, {"code": -1021, "msg": "x"}, False),
+    ],
+)  # fmt: skip
+def test_what_may_be_attempted_again(status: int, body: Any, expected: bool) -> None:
+    """Another attempt follows only a refusal that is definite and passes by itself."""
+    assert may_be_repeated(answer(status, body)) == expected
 
 
 def test_every_entry_says_what_to_do() -> None:
