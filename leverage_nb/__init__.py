@@ -58,7 +58,7 @@ _HOMES = {
     "CredentialsMissing": "errors",
     "InvalidLeverage": "errors",
     "JournalUnusable": "errors",
-    "LeverageChange": "changes.record",
+    "LeverageChange": "change",
     "LeverageError": "errors",
     "LeveragePanel": "notebook.panel",
     "LeverageRefused": "errors",

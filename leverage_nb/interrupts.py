@@ -7,6 +7,7 @@ waits. An interrupt cancels the work: from that moment no request leaves, and th
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import queue
 import threading
@@ -180,11 +181,11 @@ class Task(Generic[T]):
             KeyboardInterrupt: While waiting; the work goes on until :meth:`cancel`.
             BaseException: What the work raised.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != threading.main_thread().ident:
             return self._work()
-        # The context carries the cell that output belongs to.
-        context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._run,), name="leverage_nb work", daemon=True).start()
+        # The context carries the cell that output belongs to. Thread.start() waits in Python code, where an interrupt
+        # ends as a RuntimeError; this is one step.
+        _thread.start_new_thread(contextvars.copy_context().run, (self._run,))
         return self._wait()
 
     def cancel(self) -> None:

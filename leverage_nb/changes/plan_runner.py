@@ -24,9 +24,9 @@ from leverage_nb.changes.send import (
     FRESH_FOR,
     OVERLOAD_PAUSES,
     PATH,
+    SECOND_READ_AFTER,
     ChangeRequest,
     Delivered,
-    agrees,
     changed_elsewhere,
     deliver,
     draft_attempt,
@@ -206,16 +206,13 @@ class PlanRun:
 
     def _read_settings(self, batch: Sequence[_Sending]) -> dict[str, LeverageSetting]:
         """All settings, read after every earlier attempt has been settled; again where a read may be behind."""
-        symbols = [sending.row.symbol for sending in batch]
-        latest = self.service.journal.latest(self.client.identity, symbols)
-        still = [known.open for known in latest.values() if known.open is not None]
-        if still:
-            settle(self.client, self.service.journal, still, until_closed=True)
-            latest = self.service.journal.latest(self.client.identity, symbols)
         assets = {sending.row.symbol: sending.row.margin_asset for sending in batch}
+        latest = self.service.journal.latest(self.client.identity, list(assets))
+        if still := [known.open for known in latest.values() if known.open is not None]:
+            settle(self.client, self.service.journal, still, until_closed=True)
         settings = read_settings(self.client, assets)
-        if not all(symbol in settings and agrees(settings[symbol], latest[symbol].applied) for symbol in symbols):
-            interrupts.pause(max(1.0, self.client.grace))
+        if not self.service.agree(settings, list(assets)):
+            interrupts.pause(max(SECOND_READ_AFTER, self.client.grace))
             settings = read_settings(self.client, assets)
         return settings
 

@@ -13,7 +13,6 @@ from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.targets import Target, check_targets
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_state
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.state import AccountState
@@ -41,7 +40,7 @@ class Planner:
         """
         wanted = check_targets(targets, self._check)
         as_of = datetime.now().astimezone()
-        state = self._state()
+        state = self._service.read_state(list(wanted))
         for symbol in wanted:
             if symbol not in state.settings:
                 raise UnexpectedAnswer(f"{self._client.venue.speaker} has tiers of {symbol}, but no setting.")
@@ -55,7 +54,7 @@ class Planner:
             attempts: Its changes that were applied and still stand, oldest first.
         """
         as_of = datetime.now().astimezone()
-        state = self._state()
+        state = self._service.read_state([attempt.symbol for attempt in attempts])
         last = {attempt.symbol: attempt for attempt in attempts}
         at = {symbol: state.settings[symbol].leverage for symbol in last if symbol in state.settings}
         moved = [symbol for symbol in last if at.get(symbol) != last[symbol].requested]
@@ -67,7 +66,7 @@ class Planner:
         """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
         as_of = datetime.now().astimezone()
         self._tiers.load()
-        state = self._state()
+        state = self._service.read_state([row.symbol for row in plan.rows if row.status not in DONE])
         todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
         first = all(row.status == "planned" for row in plan.rows)
         held: dict[str, PlanRow] = {}
@@ -99,9 +98,6 @@ class Planner:
     def _plan(self, rows: tuple[PlanRow, ...], as_of: datetime) -> Plan:
         client = self._client
         return Plan(client.venue.label, client.account, rows, as_of, _new_name(), self.carry_out)
-
-    def _state(self) -> AccountState:
-        return read_state(self._client, self._tiers.margin_assets())
 
     def _rows(self, wanted: Mapping[str, int | None], state: AccountState) -> tuple[PlanRow, ...]:
         limit_of, guard = self._service.met_limits.of, self._service.guard.limit()

@@ -56,7 +56,10 @@ OVERLOAD_PAUSES = (0.2, 0.4, 0.8)
 
 # A read that differs from the exchange's own answer of so long ago or less is repeated, after so many seconds.
 _DOUBTED_FOR = timedelta(seconds=60)
-_SECOND_READ_AFTER = 1.0
+SECOND_READ_AFTER = 1.0
+
+# So often the setting is read at most before a change is sent, while other programs change it too.
+_MOST_READS = 8
 
 
 @dataclass(frozen=True)
@@ -177,34 +180,38 @@ def _unchanged(shown: LeverageChange, setting: LeverageSetting, applied: Applied
 def _ready_setting(
     client: RestClient, journal: Journal, request: ChangeRequest, progress: Progress | None
 ) -> tuple[LeverageSetting, Applied | None]:
-    """Wait until no earlier attempt is open, and read the setting, unless the given one may still be used."""
-    latest = journal.latest(client.identity, [request.symbol])[request.symbol]
-    setting = request.setting
-    if latest.open is not None:
-        wait_for(client, journal, latest.open, progress)
+    """The setting to send from: read while no earlier attempt is open, and not older than the exchange's answers.
+
+    The journal is read after the setting: another process may have changed it meanwhile.
+    """
+    setting, asked_twice = request.setting, False
+    for _ in range(_MOST_READS):
+        if setting is None or not is_fresh(setting):
+            setting = read_setting(client, request.symbol, request.margin_asset)
         latest = journal.latest(client.identity, [request.symbol])[request.symbol]
-        setting = None  # it was read before the wait
-    if setting is None or not is_fresh(setting) or not agrees(setting, latest.applied):
-        setting = read_surely(client, request.symbol, request.margin_asset, latest.applied)
-    return setting, latest.applied
+        if latest.open is not None:
+            wait_for(client, journal, latest.open, progress)
+        elif (asked_twice and not is_outdated(setting, latest.applied)) or agrees(setting, latest.applied):
+            return setting, latest.applied
+        elif not is_outdated(setting, latest.applied):
+            asked_twice = True
+            interrupts.pause(max(SECOND_READ_AFTER, client.grace))
+        setting = None
+    raise NoAnswer(f"{request.symbol} is being changed by other programs all the time.", hint="Try again later.")
+
+
+def is_outdated(setting: LeverageSetting, applied: Applied | None) -> bool:
+    """Whether a read was sent before the exchange's latest answer; a clock that was set back since says nothing."""
+    if applied is None or setting.as_of is None:
+        return False
+    return setting.as_of <= applied.at <= _now()
 
 
 def agrees(setting: LeverageSetting, applied: Applied | None) -> bool:
     """Whether a read is newer than the exchange's latest answer, and shows the same or is much later."""
-    if applied is None or setting.as_of is None:
-        return True
-    if setting.as_of <= applied.at:
-        return False
-    return setting.leverage == applied.leverage or setting.as_of > applied.at + _DOUBTED_FOR
-
-
-def read_surely(client: RestClient, symbol: str, margin_asset: str, applied: Applied | None) -> LeverageSetting:
-    """Read a setting; once more where it differs from the exchange's own latest answer, for a read may be behind."""
-    setting = read_setting(client, symbol, margin_asset)
-    if not agrees(setting, applied):
-        interrupts.pause(max(_SECOND_READ_AFTER, client.grace))
-        setting = read_setting(client, symbol, margin_asset)
-    return setting
+    if applied is None or setting.as_of is None or setting.leverage == applied.leverage:
+        return not is_outdated(setting, applied)
+    return setting.as_of > applied.at + _DOUBTED_FOR
 
 
 def wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: Progress | None = None) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from weakref import WeakMethod
 
+from leverage_nb import interrupts
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.limits import Bound, Guard, MetLimits
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.send import (
+    SECOND_READ_AFTER,
     ChangeRequest,
+    agrees,
     draft_change,
     how_to_verify,
     is_fresh,
@@ -34,13 +37,12 @@ from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_alias, read_state
 from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
-from leverage_nb.interrupts import Task
-from leverage_nb.journal.attempts import Attempt
+from leverage_nb.journal.attempts import Attempt, Latest
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.parsing import parse_leverage, parse_notional
-from leverage_nb.risk.state import AccountState
+from leverage_nb.risk.state import AccountState, LeverageSetting
 
 # Seconds for an interrupted change to record its end.
 _TO_RECORD = 1.0
@@ -137,10 +139,31 @@ class ChangeService:
         if anew:
             self._tiers.load()
         name, table = self._tiers.find(symbol)
-        state = read_state(self._client, self._tiers.margin_assets())
+        state = self.read_state([name])
         if name not in state.settings:
             raise UnexpectedAnswer(f"{self._client.venue.speaker} has tiers of {name}, but no setting.")
         return self.outlook(state, table[name]), state
+
+    def read_state(self, symbols: Sequence[str]) -> AccountState:
+        """Read the account; once more where a symbol's setting differs from the exchange's own latest answer.
+
+        A read may be behind by the grace. What differs on the second read was changed elsewhere.
+        """
+        state = read_state(self._client, self._tiers.margin_assets())
+        if not self.agree(state.settings, symbols):
+            interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self._client.grace)))
+            state = read_state(self._client, self._tiers.margin_assets())
+        return state
+
+    def agree(self, settings: Mapping[str, LeverageSetting], symbols: Sequence[str]) -> bool:
+        """Whether settings have all of some symbols, each as the exchange's latest answer to a change has it."""
+        latest: Mapping[str, Latest] = {}
+        with suppress(JournalUnusable):  # it stops a change, and no read
+            latest = self.journal.latest(self._client.identity, symbols)
+        return all(
+            symbol in settings and agrees(settings[symbol], latest[symbol].applied if symbol in latest else None)
+            for symbol in symbols
+        )
 
     def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
         """The outlook of a state that was read before, with the account limits."""
@@ -219,7 +242,7 @@ class ChangeService:
             ChangeInterrupted: Ctrl-C. The record says what the journal has of it; nothing more is sent.
         """
         self.check_guard(request.symbol, request.leverage)
-        task = Task(lambda: self._change(request, progress))
+        task = interrupts.Task(lambda: self._change(request, progress))
         try:
             return task.result()
         except KeyboardInterrupt:

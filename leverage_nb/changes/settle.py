@@ -56,7 +56,7 @@ def counts(setting: LeverageSetting, applied: Applied | None, grace: float) -> b
     """
     if applied is None or setting.as_of is None:
         return True
-    if setting.as_of <= applied.at:
+    if setting.as_of <= applied.at <= datetime.now().astimezone():  # not where a clock was set back since
         return False
     return setting.leverage == applied.leverage or setting.as_of > applied.at + timedelta(seconds=grace)
 

@@ -29,8 +29,10 @@ DEFAULT_LIMIT = 2400
 # The shortest and the longest ban that Binance documents for HTTP 418.
 SHORTEST_BAN, LONGEST_BAN = 120.0, 3 * 86_400.0
 
-# The shortest wait after a 429, and the largest limit that is believed.
-_SHORTEST_WAIT, _LARGEST_LIMIT = 1.0, 10**9
+# The shortest wait after a 429.
+_SHORTEST_WAIT = 1.0
+# Limits outside of these bounds are not believed: Binance's are 2,400 and 6,000.
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 100, 10**9
 
 # In milliseconds since the epoch.
 _BANNED_UNTIL = re.compile(r"(?i)banned until ([0-9]{13})(?![0-9])")
@@ -79,7 +81,7 @@ class Limiter:
 
     def learn(self, limit: int) -> None:
         """Take the limit that the exchange itself names."""
-        if 0 < limit <= _LARGEST_LIMIT:
+        if _SMALLEST_LIMIT <= limit <= _LARGEST_LIMIT:
             self.limit = limit
 
     @property

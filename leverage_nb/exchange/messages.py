@@ -212,21 +212,36 @@ def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dic
         UnexpectedAnswer: The answer is neither a list nor an object of that kind.
     """
     try:
-        answer = msgspec.json.decode(body, type=list[SymbolBrackets] | SymbolBrackets, strict=False)
-        return (answer if isinstance(answer, list) else [answer]), {}
+        return [msgspec.json.decode(body, type=SymbolBrackets, strict=False)], {}
     except (msgspec.DecodeError, ValueError, RecursionError):
-        pass  # look at the rows one by one
-    rows = decode(list[msgspec.Raw], body, source)
-    good: list[SymbolBrackets] = []
-    skipped: dict[str, str] = {}
-    for place, row in enumerate(rows, start=1):
-        try:
-            good.append(msgspec.json.decode(row, type=SymbolBrackets, strict=False))
-        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
+        pass  # the usual case: a list
+    good, skipped = decode_rows(SymbolBrackets, body, source)
     if skipped and not good:
         name, reason = next(iter(skipped.items()))
         raise UnexpectedAnswer(f"{source} holds no usable tiers: {name}: {reason}.")
+    return good, skipped
+
+
+def decode_rows(kind: type[T], body: bytes, source: str) -> tuple[list[T], dict[str, str]]:
+    """Decode a list; a bad row is skipped and named, so that it does not make the others unreadable.
+
+    Returns:
+        The rows that decode, and the symbols of those that do not with the reason.
+
+    Raises:
+        UnexpectedAnswer: The answer is no list.
+    """
+    try:
+        return msgspec.json.decode(body, type=list[kind], strict=False), {}  # type: ignore[valid-type]  # a type variable
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # examine the rows one by one
+    good: list[T] = []
+    skipped: dict[str, str] = {}
+    for place, row in enumerate(decode(list[msgspec.Raw], body, source), start=1):
+        try:
+            good.append(msgspec.json.decode(row, type=kind, strict=False))
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
     return good, skipped
 
 

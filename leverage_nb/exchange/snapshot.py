@@ -146,7 +146,10 @@ def _read_configs(
 ) -> tuple[list[messages.SymbolConfig], Reply]:
     path = "/fapi/v1/symbolConfig"
     reply = client.read_reply(path, [("symbol", symbol)] if symbol else [], within=within)
-    return messages.decode(list[messages.SymbolConfig], reply.body, client.source(path)), reply
+    rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, client.source(path))
+    if symbol in skipped:
+        raise UnexpectedAnswer(f"{client.source(path)} has no usable setting of {symbol}: {skipped[symbol]}.")
+    return rows, reply
 
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:

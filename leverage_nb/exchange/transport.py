@@ -350,9 +350,8 @@ def _kinds(exc: BaseException) -> set[str]:
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds that ``Retry-After`` names, as a number or as a date; None where it names none."""
     text = response.headers.get("Retry-After", "").strip()
-    seconds = _number(text)
-    if seconds is not None:
-        return float(seconds)
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
     with suppress(ValueError, TypeError, OverflowError, OSError):
         return max(0.0, parsedate_to_datetime(text[:100]).timestamp() - time.time())
     return None
