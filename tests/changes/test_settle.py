@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -441,15 +441,18 @@ def test_rule_7_changed_elsewhere_since(account: Account, simulator: Simulator) 
 
 @pytest.mark.parametrize(
     ("seconds", "leverage", "expected"),
-    [(0.0, 20, False), (-1.0, 20, False), (0.05, 20, True), (0.05, 10, False), (0.2, 10, True)],
+    [(0.0, 20, False), (-1.0, 20, False), (0.05, 20, True), (0.05, 10, False), (0.2, 10, True), (-60.0, 20, True)],
 )
 def test_rule_7_a_read_before_the_latest_answer_does_not_count(
     account: Account, seconds: float, leverage: int, expected: bool
 ) -> None:
-    """A read sent before the exchange's latest answer is old; one that differs from it may be behind by the grace."""
-    setting = account.setting("BTCUSDT")
-    assert setting.as_of is not None
-    applied = Applied(leverage, setting.as_of - timedelta(seconds=seconds))
+    """A read sent before the exchange's latest answer is old; one that differs from it may be behind by the grace.
+
+    An answer that is dated ahead of now, because the clock was set back since, says nothing.
+    """
+    sent = datetime.now().astimezone() - timedelta(seconds=10)
+    setting = replace(account.setting("BTCUSDT"), as_of=sent)
+    applied = Applied(leverage, sent - timedelta(seconds=seconds))
     assert counts(setting, applied, GRACE) == expected
     assert counts(setting, None, GRACE)
 
