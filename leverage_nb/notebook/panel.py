@@ -583,7 +583,7 @@ class LeveragePanel(ipywidgets.VBox):
         with self._drawing:
             self._reads += 1
             number = self._reads
-        # No lock is held here: others may read and draw while this waits for the network.
+        # No lock is taken here: others may read and draw while this waits for the network.
         outlook, state = self.account.look_ahead(symbol, anew=anew)
         mark = self.account.mark_price(symbol)
         most, because = self.account.leverage_bound(symbol)

@@ -500,7 +500,7 @@ def test_no_listen_key_of_a_loopback_stream_goes_through_a_proxy(monkeypatch: py
         monkeypatch.setenv(name, proxy.url)
     with foreign_stream() as stream:
         following = Stream(gateway, stream.url, ear.hear)  # type: ignore[arg-type]  # what a stream asks of a client
-        until(lambda: bool(ear.events))
+        until(lambda: bool(ear.events and (stream.paths or proxy.received)))
         following.close()
         assert (stream.paths, proxy.received) == (["/private/ws/a-listen-key"], [])
         assert ear.of(StreamEvent)[0].live

@@ -807,7 +807,7 @@ def test_an_older_read_is_not_drawn_over_a_newer(
     thread = threading.Thread(target=panel.reload)
     thread.start()
     assert reads.begun.wait(10)
-    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # told by no event
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # no event shows it
     panel.reload()
     reads.go_on.set()
     thread.join(10)
