@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 
 from leverage_nb import connecting
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.connecting import current
@@ -354,13 +353,12 @@ def test_what_an_earlier_session_left_is_shown_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The first %leverage after a restart shows what became of open changes; the second does not repeat it."""
-    monkeypatch.setattr(settle, "GRACE_MS", 0)
-    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50)
+    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
     with pytest.raises(LeverageError):
-        before.apply_now(preview)
+        preview.apply()
     simulator.clear_faults()
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     capsys.readouterr()
@@ -368,19 +366,18 @@ def test_what_an_earlier_session_left_is_shown_once(
     assert "BTCUSDT 20x → 10x" in capsys.readouterr().out
     capsys.readouterr()
     run(shell, "--history")
-    assert "a look at the setting" not in capsys.readouterr().out
+    assert "a read of the setting" not in capsys.readouterr().out
 
 
 def test_while_the_exchange_is_asked_it_says_until_when(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a definite answer a line under the cell tells what is awaited, and until when."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
-    connect_to(simulator, timeout=0.3, recv_window=100)
+    connect_to(simulator, timeout=0.3, recv_window=100, grace=0.05)
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
         run(shell, "BTCUSDT 10")
-    assert "No definite answer about BTCUSDT 10x; asking the exchange, settled by" in capsys.readouterr().out
+    assert "No definite answer about BTCUSDT 10x; verifying with the exchange, final by" in capsys.readouterr().out
 
 
 def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator: Simulator, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.cards import amount
-from leverage_nb.changes import settle
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.notebook import ladder_view
 from leverage_nb.notebook import panel as panel_module
@@ -363,7 +362,7 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
     assert "The guard stops above 30x" in panel.view.message
-    account._changer.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    account._service.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
 
@@ -445,9 +444,8 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
 @pytest.fixture
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
     """A panel whose requests are past after a moment."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
-    account = connect_to(simulator, timeout=5.0, recv_window=150)
+    account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
     account._client.timeout = 0.3  # opened without haste, also on a busy machine
     return panel
