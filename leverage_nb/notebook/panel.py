@@ -351,7 +351,7 @@ class LeveragePanel(ipywidgets.VBox):
             raise Mistake(
                 "The confirmation came before the question could be read. Nothing was sent.", hint="Press Apply again."
             )
-        self._change(reviewed)
+        self._change(reviewed.confirmed())
 
     def _undo(self, content: dict[str, Any]) -> None:
         """Take back the change that was just reported, if it is still the last one."""

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -494,7 +495,7 @@ def test_no_listen_key_of_a_loopback_stream_goes_through_a_proxy(monkeypatch: py
         clock_offset_ms=0,
         open_listen_key=lambda: "a-listen-key",
         compare_clocks=lambda: 0,
-        read_reply=lambda *_, **__: Reply(b"[]", datetime.now().astimezone(), 0.0),
+        read_reply=lambda *_, **__: Reply(b"[]", datetime.now(tz=UTC), 0.0),
         source=lambda path: path,
     )
     for name in ("NO_PROXY", "no_proxy"):

@@ -151,7 +151,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
         ("BTCUSDT 'x", Mistake, "quotation mark (') outside of braces"),
-        ("BTCUSDT 125", ChangeNotSent, "expected to refuse it (-2027)"),
+        ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
         ("BTCUSDT max --notional much", Mistake, "much is not a notional"),
@@ -297,7 +297,7 @@ def test_mainnet_shows_the_preview_above_the_question(
 
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", reply)
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+    with pytest.raises(ChangeNotSent, match="has changed since the preview"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 18
     with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):

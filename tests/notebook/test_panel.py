@@ -283,9 +283,9 @@ def test_an_open_panel_costs_a_change_no_request(
     wait_until_live(panel)  # the stream begins with a look of its own
     asked: list[str] = []
     client = account._client
-    read, post = client.read, client.post
+    read, post = client.read_reply, client.post
 
-    def reading(path: str, *rest: Any, **more: Any) -> bytes:
+    def reading(path: str, *rest: Any, **more: Any) -> Any:
         asked.append(path)
         return read(path, *rest, **more)
 
@@ -293,7 +293,7 @@ def test_an_open_panel_costs_a_change_no_request(
         asked.append(path)
         return post(path, *rest)
 
-    monkeypatch.setattr(client, "read", reading)
+    monkeypatch.setattr(client, "read_reply", reading)
     monkeypatch.setattr(client, "post", posting)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
@@ -313,7 +313,7 @@ def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) ->
     simulator.exchange.account.positions[0].amount += 1
     click(panel, "confirm", 10)
     assert panel.state == "failed"
-    assert "has moved meanwhile" in panel.view.message
+    assert "has changed since the preview" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 33
 
 
@@ -504,7 +504,7 @@ def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulato
     simulator.inject("reset_after")
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
-    assert any("No definite answer about BTCUSDT 75x; asking the exchange, settled by" in text for text in said)
+    assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
     assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
     assert quick.view.table["current"] == 75
 
