@@ -46,6 +46,7 @@ class Database:
     def __init__(self, path: str | Path) -> None:
         # Folders may be links; the file must not be one. Two names of one folder lead to one lock.
         self.path = str(path) if str(path) == MEMORY else str(Path(path).parent.resolve() / Path(path).name)
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._lock_file: BaseFileLock | None = None
         self._memory: sqlite3.Connection | None = None
@@ -105,6 +106,8 @@ class Database:
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with a connection; what SQLite and the file system complain of becomes JournalUnusable."""
         failure: JournalUnusable
+        if self._process != os.getpid():  # a forked process: another thread may have held the locks
+            self._process, self._lock, self._lock_file = os.getpid(), threading.RLock(), None
         try:
             with self._lock:
                 if self.path == MEMORY:
@@ -139,7 +142,8 @@ class Database:
         try:
             # Truncating the rollback journal commits, and with FULL that is on the disk before COMMIT returns.
             connection.execute("PRAGMA journal_mode = TRUNCATE")
-            if (info.st_dev, info.st_ino) not in _checked:
+            # The version every time: a newer leverage_nb may have changed the tables meanwhile.
+            if (info.st_dev, info.st_ino) not in _checked or _pragma(connection, "user_version") != VERSION:
                 _prepare(connection)
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                     raise sqlite3.DatabaseError("it is damaged")

@@ -164,8 +164,11 @@ def test_attempts_of_a_forked_process_are_not_ours(journal: Journal) -> None:
     begin(journal, draft())
     child = os.fork()
     if not child:
-        [attempt] = begin(journal, draft("ETHUSDT"))
-        os._exit(0 if attempt.is_ours and not journal.attempts("key 1")[0].is_ours else 1)
+        try:
+            [attempt] = begin(journal, draft("ETHUSDT"))
+            os._exit(0 if attempt.is_ours and not journal.attempts("key 1")[0].is_ours else 1)
+        finally:
+            os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert [attempt.is_ours for attempt in journal.attempts("key 1")] == [True, False]
 
