@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from leverage_nb.cards import Card, Shown, Tone, amount, moment, price, short
@@ -74,6 +74,10 @@ class Preview(Shown):
     undoes: int | None = None
     caution: str = ""
     passed_over: str = ""
+
+    def confirmed(self) -> Preview:
+        """Return it as confirmed by a person, who took time to answer: it is read again before anything is sent."""
+        return replace(self, setting=replace(self.setting, read_at=-math.inf))
 
     @property
     def as_of(self) -> datetime:

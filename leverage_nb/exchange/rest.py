@@ -333,13 +333,23 @@ class RestClient:
             query = encode(parameters)
             headers = self._credentials.headers() if security == "key" else {}
             return Outgoing(method, path, f"{address}?{query}" if query else address, None, headers)
-        timed = (*parameters, ("recvWindow", self.recv_window), ("timestamp", moment))
-        headers = self._credentials.headers()
+        # No name holds the key while the signature is made: a verbose traceback prints what frames hold.
+        signed = self._sign((*parameters, ("recvWindow", self.recv_window), ("timestamp", moment)))
         if method == "GET":
-            return Outgoing(method, path, f"{address}?{self._credentials.sign(encode(timed))}", None, headers)
+            return Outgoing(method, path, f"{address}?{signed}", None, self._credentials.headers())
         # In the body, so that no proxy or server writes the signature into an access log.
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return Outgoing(method, path, address, self._credentials.sign(encode(timed)), headers)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return Outgoing(method, path, address, signed, self._credentials.headers() | form)
+
+    def _sign(self, parameters: Parameters) -> str:
+        """Sign parameters; whatever goes wrong is raised out here, away from the frames that hold the secret."""
+        failure: BaseException
+        try:
+            return self._credentials.sign(encode(parameters))
+        except BaseException as exc:  # noqa: BLE001 - see above
+            failure = exc.with_traceback(None)
+            failure.__context__ = failure.__cause__ = None
+        raise failure
 
     def _is_portfolio_margin(self) -> bool:
         """Whether the key opens Binance's API for Portfolio Margin, which is the only way to tell such an account."""

@@ -283,7 +283,7 @@ class LeverageMagics(Magics):
             if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
-        return preview.apply(force=options.force, progress=_say)
+        return (preview.confirmed() if asks else preview).apply(force=options.force, progress=_say)
 
     def _tell_earlier(self, account: Account) -> None:
         """Once an account: what became of changes that an earlier session left without a definite answer."""

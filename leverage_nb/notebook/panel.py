@@ -351,7 +351,7 @@ class LeveragePanel(ipywidgets.VBox):
             raise Mistake(
                 "The confirmation came before the question could be read. Nothing was sent.", hint="Press Apply again."
             )
-        self._change(reviewed)
+        self._change(reviewed.confirmed())
 
     def _undo(self, content: dict[str, Any]) -> None:
         """Take back the change that was just reported, if it is still the last one."""
@@ -583,7 +583,7 @@ class LeveragePanel(ipywidgets.VBox):
         with self._drawing:
             self._reads += 1
             number = self._reads
-        # No lock is held here: others may read and draw while this waits for the network.
+        # No lock is taken here: others may read and draw while this waits for the network.
         outlook, state = self.account.look_ahead(symbol, anew=anew)
         mark = self.account.mark_price(symbol)
         most, because = self.account.leverage_bound(symbol)

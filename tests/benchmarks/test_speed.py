@@ -161,7 +161,7 @@ def test_what_the_journal_adds(remote: dict[str, str], tmp_path: Path) -> None:
         rest_url=remote["rest_url"], api_key=remote["key"], api_secret=remote["secret"], journal=tmp_path / "j.sqlite"
     )
     account.set_leverage("XRPUSDT", 10)
-    journal, [attempt] = account._changer.journal, account._changer.attempts()
+    journal, [attempt] = account._service.journal, account._service.attempts()
     found = attempt.findings[-1]
 
     def record() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from leverage_nb.changes.preview import make_preview
 from leverage_nb.errors import LeverageError
 from leverage_nb.exchange import snapshot
+from leverage_nb.exchange.rest import Reply
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.risk.misfits import find_misfits
@@ -106,6 +107,9 @@ class Recorded:
     def read(self, path: str, *_: Any, **__: Any) -> bytes:
         return json.dumps(self._prepared[path]).encode()
 
+    def read_reply(self, path: str, *_: Any, **__: Any) -> Reply:
+        return Reply(self.read(path), NOW, 0.0)
+
     def source(self, path: str) -> str:
         return path
 
@@ -125,7 +129,7 @@ def show(client: Any, leverage: int) -> None:
         outlook = Outlook(state, table[symbol])
         outlook.to_frame().to_html()
         chosen = min(leverage, table[symbol].symbol_max_leverage)
-        preview = make_preview(outlook, state, chosen, NOW, lambda *_: None)  # type: ignore[arg-type,return-value]  # nothing is sent
+        preview = make_preview(outlook, state, chosen, lambda *_: None)  # type: ignore[arg-type,return-value]  # nothing is sent
         preview.card().html()
         repr(preview)
         outlook.caution(chosen)

@@ -6,11 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeNotSent, LeverageRefused, NoAnswer, NotConnected, RateLimited
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, Mistake, NoAnswer, NotConnected, RateLimited
 from leverage_nb.exchange import limiter as limiter_module
 from leverage_nb.exchange import rest
 from leverage_nb.exchange.limiter import Limiter, limiter_of, use_limiter
@@ -206,7 +207,7 @@ def test_reads_are_tried_again_with_pauses(
 ) -> None:
     """A read that fails in passing is tried again, at most four times in all, with pauses that differ."""
     pauses: list[float] = []
-    monkeypatch.setattr(rest.time, "sleep", pauses.append)
+    monkeypatch.setattr(rest.interrupts, "pause", pauses.append)
     simulator.inject("reset_before", on="GET /fapi/v1/symbolConfig", times=2)
     account.symbols()
     account.margin_asset("BTCUSDT")
@@ -294,13 +295,31 @@ def test_a_clock_that_is_set_changes_nothing(clock: Clock) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-def test_a_forked_process_does_not_wait_for_a_lost_lock(account: Account) -> None:
-    """A child of a process whose other thread held the limiter's lock goes on."""
+def test_a_forked_process_does_not_wait_for_a_lost_lock(simulator: Simulator) -> None:
+    """In a child of a process whose other thread held the limiter's lock, an account that is opened there works."""
+    account = connect_to(simulator)
     account.symbols()
     with account._client.limiter._lock:
         child = os.fork()
         if not child:
-            os._exit(0 if account.setting("BTCUSDT").leverage == 20 else 1)
+            with suppress(BaseException):
+                os._exit(0 if connect_to(simulator).setting("BTCUSDT").leverage == 20 else 1)
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_an_account_does_not_survive_a_fork(account: Account) -> None:
+    """A forked child that uses its parent's account gets an error that says so, and neither waits nor sends."""
+    account.symbols()
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            try:
+                account.setting("BTCUSDT")
+            except Mistake as error:
+                os._exit(0 if "another process" in error.message else 1)
+        os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
 
 

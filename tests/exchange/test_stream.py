@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from leverage_nb.account import Account
 from leverage_nb.errors import Mistake
+from leverage_nb.exchange import rest
 from leverage_nb.exchange.events import (
     AccountEvent,
     Event,
@@ -30,6 +32,7 @@ from leverage_nb.exchange.events import (
     StreamEvent,
     read_event,
 )
+from leverage_nb.exchange.rest import Reply
 from leverage_nb.exchange.stream import MAX_MESSAGE, Pace, Stream
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
@@ -186,8 +189,9 @@ class Day:
         self.account._watching.pace = Pace(speed)
 
 
-def test_a_day_of_stream_life() -> None:
+def test_a_day_of_stream_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through expiries, renewals, broken connections, dropped and repeated events no change of a day is missed."""
+    monkeypatch.setattr(rest, "MAX_CLOCK_DIFFERENCE_MS", 10**9)  # a day passes in seconds
     day = Day(speed=86_400 / 4)
     simulator, ear = day.simulator, Ear()
     emit, told = simulator.exchange._emit, [0]
@@ -491,7 +495,7 @@ def test_no_listen_key_of_a_loopback_stream_goes_through_a_proxy(monkeypatch: py
         clock_offset_ms=0,
         open_listen_key=lambda: "a-listen-key",
         compare_clocks=lambda: 0,
-        read=lambda *_, **__: b"[]",
+        read_reply=lambda *_, **__: Reply(b"[]", datetime.now(tz=UTC), 0.0),
         source=lambda path: path,
     )
     for name in ("NO_PROXY", "no_proxy"):
@@ -500,7 +504,7 @@ def test_no_listen_key_of_a_loopback_stream_goes_through_a_proxy(monkeypatch: py
         monkeypatch.setenv(name, proxy.url)
     with foreign_stream() as stream:
         following = Stream(gateway, stream.url, ear.hear)  # type: ignore[arg-type]  # what a stream asks of a client
-        until(lambda: bool(ear.events))
+        until(lambda: bool(ear.events and (stream.paths or proxy.received)))
         following.close()
         assert (stream.paths, proxy.received) == (["/private/ws/a-listen-key"], [])
         assert ear.of(StreamEvent)[0].live

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 
 from leverage_nb import connecting
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.connecting import current
@@ -152,7 +151,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
         ("BTCUSDT 'x", Mistake, "quotation mark (') outside of braces"),
-        ("BTCUSDT 125", ChangeNotSent, "expected to refuse it (-2027)"),
+        ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
         ("BTCUSDT max --notional much", Mistake, "much is not a notional"),
@@ -298,7 +297,7 @@ def test_mainnet_shows_the_preview_above_the_question(
 
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", reply)
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+    with pytest.raises(ChangeNotSent, match="has changed since the preview"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 18
     with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):
@@ -354,13 +353,12 @@ def test_what_an_earlier_session_left_is_shown_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The first %leverage after a restart shows what became of open changes; the second does not repeat it."""
-    monkeypatch.setattr(settle, "GRACE_MS", 0)
-    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50)
+    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
     with pytest.raises(LeverageError):
-        before.apply_now(preview)
+        preview.apply()
     simulator.clear_faults()
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     capsys.readouterr()
@@ -368,19 +366,18 @@ def test_what_an_earlier_session_left_is_shown_once(
     assert "BTCUSDT 20x → 10x" in capsys.readouterr().out
     capsys.readouterr()
     run(shell, "--history")
-    assert "a look at the setting" not in capsys.readouterr().out
+    assert "a read of the setting" not in capsys.readouterr().out
 
 
 def test_while_the_exchange_is_asked_it_says_until_when(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a definite answer a line under the cell tells what is awaited, and until when."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
-    connect_to(simulator, timeout=0.3, recv_window=100)
+    connect_to(simulator, timeout=0.3, recv_window=100, grace=0.05)
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
         run(shell, "BTCUSDT 10")
-    assert "No definite answer about BTCUSDT 10x; asking the exchange, settled by" in capsys.readouterr().out
+    assert "No definite answer about BTCUSDT 10x; verifying with the exchange, final by" in capsys.readouterr().out
 
 
 def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator: Simulator, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.cards import amount
-from leverage_nb.changes import settle
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.notebook import ladder_view
 from leverage_nb.notebook import panel as panel_module
@@ -284,9 +283,9 @@ def test_an_open_panel_costs_a_change_no_request(
     wait_until_live(panel)  # the stream begins with a look of its own
     asked: list[str] = []
     client = account._client
-    read, post = client.read, client.post
+    read, post = client.read_reply, client.post
 
-    def reading(path: str, *rest: Any, **more: Any) -> bytes:
+    def reading(path: str, *rest: Any, **more: Any) -> Any:
         asked.append(path)
         return read(path, *rest, **more)
 
@@ -294,7 +293,7 @@ def test_an_open_panel_costs_a_change_no_request(
         asked.append(path)
         return post(path, *rest)
 
-    monkeypatch.setattr(client, "read", reading)
+    monkeypatch.setattr(client, "read_reply", reading)
     monkeypatch.setattr(client, "post", posting)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
@@ -314,7 +313,7 @@ def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) ->
     simulator.exchange.account.positions[0].amount += 1
     click(panel, "confirm", 10)
     assert panel.state == "failed"
-    assert "has moved meanwhile" in panel.view.message
+    assert "has changed since the preview" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 33
 
 
@@ -363,7 +362,7 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
     assert "The guard stops above 30x" in panel.view.message
-    account._changer.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    account._service.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
 
@@ -445,9 +444,8 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
 @pytest.fixture
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
     """A panel whose requests are past after a moment."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
-    account = connect_to(simulator, timeout=5.0, recv_window=150)
+    account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
     account._client.timeout = 0.3  # opened without haste, also on a busy machine
     return panel
@@ -506,7 +504,7 @@ def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulato
     simulator.inject("reset_after")
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
-    assert any("No definite answer about BTCUSDT 75x; asking the exchange, settled by" in text for text in said)
+    assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
     assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
     assert quick.view.table["current"] == 75
 
@@ -807,7 +805,7 @@ def test_an_older_read_is_not_drawn_over_a_newer(
     thread = threading.Thread(target=panel.reload)
     thread.start()
     assert reads.begun.wait(10)
-    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # told by no event
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # no event shows it
     panel.reload()
     reads.go_on.set()
     thread.join(10)

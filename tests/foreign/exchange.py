@@ -1,0 +1,317 @@
+"""An exchange that knows nothing of this project: sockets, threads and the standard library.
+
+It keeps a leverage for every symbol, answers the endpoints that a client of Binance's USDⓈ-M Futures needs, and records
+every request that arrives. A test scripts it with :class:`Play`: whether a request is executed, what is answered, and
+what happens in between are separate choices, so that no assumption of the client is built in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from time import monotonic, sleep, time_ns  # as names: a test may replace the clock of the module
+from typing import Any
+from urllib.parse import unquote
+
+from tests.foreign.wire import LATE_CLOCK, Arrived, Reply, read_request, send_reply
+
+CHANGE, CONFIG, TIERS = "POST /fapi/v1/leverage", "GET /fapi/v1/symbolConfig", "GET /fapi/v1/leverageBracket"
+TIME, BALANCE, LISTEN = "GET /fapi/v1/time", "GET /fapi/v3/balance", "POST /fapi/v1/listenKey"
+
+# Highest leverage, cap and maintenance rate of each tier.
+BTC_TIERS = ((150, 300_000, 0.004), (100, 3_000_000, 0.005), (50, 30_000_000, 0.01), (20, 10**9, 0.05))
+ALT_TIERS = ((125, 100_000, 0.004), (50, 1_000_000, 0.01), (20, 10_000_000, 0.05))
+
+
+@dataclass
+class Play:
+    """What happens to some requests.
+
+    Attributes:
+        execute: Whether the exchange executes (or reads) it; False leaves everything as it is.
+        execute_after: Seconds until it is executed, after the answer has left.
+        answer: What is sent in place of the exchange's own answer; also a function of the request.
+        edit: Changes the exchange's own answer, as decoded JSON.
+        first: Called when the request has arrived, before it is executed or read.
+        then: Called once it is executed or read, before it is answered.
+        delay: Seconds before it is answered.
+        when: Which requests it is for; all by default.
+        times: How many of them; None for all.
+    """
+
+    execute: bool = True
+    execute_after: float = 0.0
+    answer: Reply | Callable[[Arrived], Reply] | None = None
+    edit: Callable[[Any], Any] | None = None
+    first: Callable[[], object] | None = None
+    then: Callable[[], object] | None = None
+    delay: float = 0.0
+    when: Callable[[Arrived], bool] = field(default=lambda arrived: True)
+    times: int | None = 1
+
+
+class ForeignExchange:
+    """One account, served at two addresses of one back end, and its events over a WebSocket.
+
+    Attributes:
+        leverages: By symbol; 0 is a setting that was never made.
+        tiers: By symbol: highest leverage, cap and rate of each tier.
+        requests: All that arrived.
+        executed: When which symbol was set to what: nanoseconds since the epoch, symbol, leverage.
+        clock_shift: Milliseconds by which its clock is ahead of this machine's.
+        latency: Seconds there and back.
+        balance: What the balance endpoint answers.
+    """
+
+    api_key = "K3yOfTheForeignExchange0123456789abcdefghijKLMNOPqrstuvwxyzABCDE"
+    api_secret = "S3cretOfTheForeignExchange9876543210zyxwvutsRQPONmlkjihgfedcbaZY"
+    listen_key = "L1stenKeyOfTheForeignExchange5678901234ponmlkJIHGFEdcbaqrstuvwxy"
+
+    def __init__(self, extra: int = 0, *, checks_signature: bool = True, tls: ssl.SSLContext | None = None) -> None:
+        names = ["BTCUSDT", "ETHUSDT", "SOLUSDT", *(f"S{number:03}USDT" for number in range(extra))]
+        self.leverages = dict.fromkeys(names, 10)
+        self.tiers: dict[str, Sequence[tuple[int, float, float]]] = {
+            name: BTC_TIERS if name in {"BTCUSDT", "ETHUSDT"} else ALT_TIERS for name in names
+        }
+        self.requests: list[Arrived] = []
+        self.executed: list[tuple[int, str, int]] = []
+        self.clock_shift, self.latency = 0, 0.0
+        self.balance: list[dict[str, Any]] = [{"accountAlias": "SgsR", "asset": "USDT", "balance": "100000.0"}]
+        self._checks_signature, self._tls = checks_signature, tls
+        self._plays: dict[str, list[Play]] = {}
+        self._changed, self._start = threading.Condition(), time_ns() / 1e6 - monotonic() * 1000
+        self._stopped = threading.Event()
+        self._listeners = [socket.create_server(("127.0.0.1", 0), backlog=128) for _ in range(2)]
+        self._connections: list[socket.socket] = []
+        scheme = "https" if tls else "http"
+        self.url, self.other_url = (f"{scheme}://127.0.0.1:{one.getsockname()[1]}" for one in self._listeners)
+        for listener in self._listeners:
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        self._followers: list[Any] = []
+        self._stream: Any = None
+
+    # -- what a test says and asks ----------------------------------------------------------------------------
+
+    def play(self, endpoint: str, **how: Any) -> Play:
+        """Script what happens to the next requests of an endpoint: see :class:`Play`."""
+        play = Play(**how)
+        self._plays.setdefault(endpoint, []).append(play)
+        return play
+
+    def clear(self) -> None:
+        """Forget what was scripted and has not happened."""
+        self._plays.clear()
+
+    def change(self, symbol: str, leverage: int) -> None:
+        """Another client of the account changes a leverage."""
+        self.leverages[symbol] = leverage
+        self.executed.append((time_ns(), symbol, leverage))
+
+    def arrived(self, endpoint: str, symbol: str = "") -> list[Arrived]:
+        """The requests of an endpoint, in the order they arrived."""
+        return [one for one in list(self.requests) if one.endpoint == endpoint and symbol in {"", one.symbol}]
+
+    def changes_sent(self, symbol: str = "") -> list[tuple[str, int]]:
+        """Symbol and leverage of every POST that arrived, executed or not."""
+        return [(one.symbol, one.leverage) for one in self.arrived(CHANGE, symbol)]
+
+    def wait_for(self, endpoint: str, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until so many requests of an endpoint have arrived."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.arrived(endpoint)) >= count, timeout), f"no {endpoint}"
+
+    def now_ms(self) -> int:
+        """Its clock."""
+        return int(self._start + monotonic() * 1000) + self.clock_shift
+
+    def stop(self) -> None:
+        """Stop serving, and break what is open."""
+        self._stopped.set()
+        for one in (*self._listeners, *self._connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        if self._stream is not None:
+            self._stream.shutdown()
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def stream_url(self) -> str:
+        """The address of the events, served from the first call on."""
+        from websockets.sync.server import serve
+
+        def follow(connection: Any) -> None:
+            with self._changed:
+                self._followers.append(connection)
+                self._changed.notify_all()
+            with suppress(Exception):  # whatever ends it
+                for _ in connection:
+                    pass
+
+        if self._stream is None:
+            self._stream = serve(follow, "127.0.0.1", 0)
+            threading.Thread(target=self._stream.serve_forever, daemon=True).start()
+        return f"ws://127.0.0.1:{self._stream.socket.getsockname()[1]}"
+
+    def send_event(self, symbol: str, leverage: int, at_ms: int) -> None:
+        """Tell all followers that a leverage is another, as of a time; waits for a first follower."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
+        body = {"s": symbol, "l": leverage}
+        for follower in self._followers:
+            follower.send(json.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": body}))
+
+    # -- the wire ---------------------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                self._connections.append(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError, ValueError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            port = connection.getsockname()[1]
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with connection, connection.makefile("rb") as incoming:
+                while (request := read_request(incoming, port)) is not None:
+                    if not send_reply(connection, self._answer(request)):
+                        return
+
+    def _answer(self, request: Arrived) -> Reply:
+        sleep(self.latency / 2)
+        with self._changed:
+            self.requests.append(request := replace(request, at=monotonic()))
+            self._changed.notify_all()
+            play = self._next_play(request)
+        if play.first:
+            play.first()
+        if play.execute_after:  # it was accepted in time, and is executed later
+            threading.Timer(play.execute_after, _HANDLERS[request.endpoint], (self, request)).start()
+        reply = self._handle(request) if play.execute and not play.execute_after else Reply.of({})
+        if play.then:
+            play.then()
+        if play.edit:
+            reply = Reply.of(play.edit(json.loads(b"".join(reply.pieces))), reply.status)
+        sleep(play.delay + self.latency / 2)
+        answer = play.answer(request) if callable(play.answer) else play.answer
+        return answer or reply
+
+    def _next_play(self, request: Arrived) -> Play:
+        plays = self._plays.get(request.endpoint, [])
+        for play in plays:
+            if play.when(request):
+                if play.times is not None:
+                    play.times -= 1
+                    if play.times <= 0:
+                        plays.remove(play)
+                return play
+        return Play()
+
+    # -- its own behaviour ------------------------------------------------------------------------------------
+
+    def _handle(self, request: Arrived) -> Reply:
+        """Execute or read a request, and answer it as the exchange would."""
+        handler = _HANDLERS.get(request.endpoint)
+        if handler is None:
+            return Reply.error(404, -5000, "Path not found.")
+        if "timestamp" in request.parameters or request.endpoint == CHANGE:
+            refusal = self._turn_away(request)
+            if refusal is not None:
+                return refusal
+        if request.symbol and request.symbol not in self.leverages:
+            return Reply.error(400, -1121, "Invalid symbol.")
+        return handler(self, request)
+
+    def _turn_away(self, request: Arrived) -> Reply | None:
+        window, now = int(request.parameters.get("recvWindow", 5000)), self.now_ms()
+        if not request.timestamp < now + 1000 or now - request.timestamp > window:
+            return LATE_CLOCK
+        payload, _, signature = request.signed_text.rpartition("&signature=")
+        right = hmac.new(self.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        if self._checks_signature and unquote(signature).lower() != right:
+            return Reply.error(400, -1022, "Signature for this request is not valid.")
+        return None if request.key == self.api_key else Reply.error(401, -2015, "Invalid API-key.")
+
+    def _set_leverage(self, request: Arrived) -> Reply:
+        if not 1 <= request.leverage <= self.tiers[request.symbol][0][0]:
+            return Reply.error(400, -4028, f"Leverage {request.leverage} is not valid")
+        self.change(request.symbol, request.leverage)
+        cap = str(self._max_notional(request.symbol))
+        return Reply.of({"symbol": request.symbol, "leverage": request.leverage, "maxNotionalValue": cap})
+
+    def _max_notional(self, symbol: str) -> float:
+        return max((cap for most, cap, _ in self.tiers[symbol] if most >= self.leverages[symbol]), default=0)
+
+    def _configs(self, request: Arrived) -> Reply:
+        names = [request.symbol] if request.symbol else list(self.leverages)
+        return Reply.of([self._config(name) for name in names])
+
+    def _config(self, name: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"symbol": name, "marginType": "CROSSED", "isAutoAddMargin": False}
+        return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
+
+    def _brackets(self, request: Arrived) -> Reply:
+        names = [request.symbol] if request.symbol else list(self.tiers)
+        return Reply.of([{"symbol": name, "brackets": list(_brackets(self.tiers[name]))} for name in names])
+
+    def _info(self, request: Arrived) -> Reply:
+        limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 24_000}
+        rows = [{"symbol": name, "status": "TRADING", "marginAsset": "USDT"} for name in self.tiers]
+        return Reply.of({"symbols": rows, "rateLimits": [limit], "serverTime": 0})
+
+    def _account(self, request: Arrived) -> Reply:
+        names = ["walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"]
+        zeros = ["unrealizedProfit", "maintMargin", "initialMargin", "crossUnPnl", "positionInitialMargin"]
+        asset = {"asset": "USDT"} | dict.fromkeys(names, "100000.0") | dict.fromkeys(zeros, "0.0")
+        return Reply.of({"availableBalance": "100000.0", "assets": [asset], "positions": []})
+
+    def _mark_price(self, request: Arrived) -> Reply:
+        return Reply.of({"symbol": request.symbol, "markPrice": "60000.0", "time": self.now_ms()})
+
+
+def _brackets(tiers: Sequence[tuple[int, float, float]]) -> Iterator[dict[str, float]]:
+    floor, rate, cum = 0.0, tiers[0][2], 0.0
+    for number, (most, cap, ratio) in enumerate(tiers, start=1):
+        cum += floor * (ratio - rate)
+        yield {"bracket": number, "initialLeverage": most, "notionalFloor": floor, "notionalCap": cap,
+               "maintMarginRatio": ratio, "cum": cum}  # fmt: skip
+        floor, rate = float(cap), ratio
+
+
+_CONFIG = {"canTrade": True, "dualSidePosition": False, "multiAssetsMargin": False}
+_HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
+    CHANGE: ForeignExchange._set_leverage,
+    CONFIG: ForeignExchange._configs,
+    TIERS: ForeignExchange._brackets,
+    TIME: lambda exchange, _: Reply.of({"serverTime": exchange.now_ms()}),
+    BALANCE: lambda exchange, _: Reply.of(exchange.balance),
+    LISTEN: lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
+    "PUT /fapi/v1/listenKey": lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
+    "DELETE /fapi/v1/listenKey": lambda exchange, _: Reply.of({}),
+    "GET /fapi/v1/exchangeInfo": ForeignExchange._info,
+    "GET /fapi/v1/accountConfig": lambda exchange, _: Reply.of(_CONFIG),
+    "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of([]),
+    "GET /fapi/v3/account": ForeignExchange._account,
+    "GET /fapi/v1/premiumIndex": ForeignExchange._mark_price,
+}
+
+
+@contextmanager
+def serving(extra: int = 0, **how: Any) -> Iterator[ForeignExchange]:
+    """A :class:`ForeignExchange` for the length of a block."""
+    exchange = ForeignExchange(extra, **how)
+    try:
+        yield exchange
+    finally:
+        exchange.stop()

@@ -1,0 +1,110 @@
+"""Applied rests on the exchange's answer to this request, or on a read made after it; never on an event."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from leverage_nb import Account
+from leverage_nb.errors import LeverageError
+from tests.foreign.conftest import outcome
+from tests.foreign.exchange import CHANGE, ForeignExchange
+from tests.foreign.wire import RESET, Reply
+
+
+class Follower:
+    """Watches an account, and keeps the leverages of BTCUSDT that its events have named."""
+
+    def __init__(self, account: Account) -> None:
+        self._came = threading.Condition()
+        self.leverages: list[int] = []
+        account.watch(self._note)
+
+    def _note(self, event: Any) -> None:
+        if getattr(event, "symbol", "") == "BTCUSDT":
+            with self._came:
+                self.leverages.append(event.leverage)
+                self._came.notify_all()
+
+    def wait_for(self, leverage: int) -> None:
+        """Wait until an event has named a leverage."""
+        with self._came:
+            assert self._came.wait_for(lambda: leverage in self.leverages, 10)
+
+
+@pytest.mark.parametrize("ahead", [200, 2000], ids=["200 ms ahead", "2 s ahead"])
+def test_an_event_before_the_attempt_decides_nothing(
+    exchange: ForeignExchange, connect: Callable[..., Account], ahead: int
+) -> None:
+    """An event of the target that is older than the attempt does not make a lost request an applied one."""
+    account = connect(stream_url=exchange.stream_url())
+    follower = Follower(account)
+    # Another client has set 20x and, at once, 10x again; the clock of the stream is ahead.
+    exchange.send_event("BTCUSDT", 20, exchange.now_ms() + ahead)
+    follower.wait_for(20)
+    exchange.play(CHANGE, execute=False, answer=RESET)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 20))
+    assert (change.status, change.after, change.confirmed_by) == ("not_applied", 10, "symbolConfig")
+    assert account.history()["status"].tolist() == ["not_applied"]
+
+
+def test_an_event_during_the_attempt_decides_nothing(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """10x to 20x to 10x, and the last request is lost: another client's 10x and 20x in between do not confirm it."""
+    account = connect(stream_url=exchange.stream_url())
+    follower = Follower(account)
+    account.set_leverage("BTCUSDT", 20)
+    exchange.send_event("BTCUSDT", 20, exchange.now_ms())
+    follower.wait_for(20)
+
+    def flicker() -> None:
+        for leverage in (10, 20):
+            exchange.change("BTCUSDT", leverage)
+        exchange.send_event("BTCUSDT", 10, exchange.now_ms())  # the stream loses the second event
+        follower.wait_for(10)
+
+    exchange.play(CHANGE, execute=False, answer=RESET, first=flicker)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 10))
+    assert (change.status, change.after, change.confirmed_by) == ("not_applied", 20, "symbolConfig")
+
+
+@pytest.mark.parametrize(
+    ("body", "executed"),
+    [
+        ({"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "1000", "code": -4161}, False),
+        ({"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "1000", "code": "-4161"}, False),
+        ({"symbol": "ETHUSDT", "leverage": 12, "maxNotionalValue": "1000"}, False),
+        ({"symbol": "BTCUSDT", "leverage": 13, "maxNotionalValue": "1000"}, True),
+        ({"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "inf"}, True),
+    ],
+    ids=["a code and no text", "a code as text", "another symbol", "another leverage", "no finite notional"],
+)
+def test_a_200_that_is_no_confirmation(
+    exchange: ForeignExchange, connect: Callable[..., Account], body: dict[str, object], executed: bool
+) -> None:
+    """A 200 confirms a change only if it names symbol and leverage and carries no negative code."""
+    account = connect()
+    exchange.play(CHANGE, execute=executed, answer=Reply.of(body))
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert (change.status, change.after) == (("applied", 12) if executed else ("not_applied", 10))
+
+
+def test_an_open_attempt_blocks_until_its_time_is_over(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """A read may show the target early; the next change of the symbol waits until the request can act no more."""
+    account = connect(recv_window=600)
+    exchange.play(CHANGE, answer=RESET)
+    assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
+    first = exchange.arrived(CHANGE)[0]
+    try:
+        account.set_leverage("BTCUSDT", 13)
+    except LeverageError:
+        assert len(exchange.arrived(CHANGE)) == 1
+        return
+    second = exchange.arrived(CHANGE)[1]
+    assert second.at - first.at >= 1.55  # recvWindow and a second more, less the way there

@@ -1,0 +1,122 @@
+"""Clocks that jump and server times that cannot be: nothing hangs, nothing false is signed, every error is ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from leverage_nb import Account, LeverageError
+from tests.foreign.conftest import outcome
+from tests.foreign.exchange import CHANGE, CONFIG, TIME, ForeignExchange
+from tests.foreign.kernels import Kernel
+from tests.foreign.wire import LATE_CLOCK, RESET, SILENCE, Reply
+
+FALSE_TIMES = {
+    "1e17": 10**17,
+    "-1e17": -(10**17),
+    "1e30": 10**30,
+    "0": 0,
+    "in 20 minutes": time.time_ns() // 1_000_000 + 20 * 60_000,
+    "next year": time.time_ns() // 1_000_000 + 400 * 86_400_000,
+}
+
+
+@pytest.mark.parametrize("false_time", FALSE_TIMES)
+def test_a_false_server_time(exchange: ForeignExchange, connect: Callable[..., Account], false_time: str) -> None:
+    """A server time that cannot be is refused with an error of ours, and no request is ever signed with it."""
+    account = connect()
+    exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
+    exchange.play(CHANGE, execute=False, answer=LATE_CLOCK)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        change = outcome(partial(account.set_leverage, symbol, 12))
+        assert change.status in {"applied", "refused", "not_sent"}
+        assert (change.status == "applied") == (exchange.leverages[symbol] == 12)
+    assert_no_false_timestamp(exchange)
+
+
+@pytest.mark.parametrize("false_time", ["1e17", "-1e17", "next year"])
+def test_a_false_server_time_while_an_attempt_is_open(
+    exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
+) -> None:
+    """A server time that cannot be neither hangs the settling of a change nor breaks the next one."""
+    account = connect()
+    exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
+    exchange.play(CHANGE, execute=False, answer=RESET)
+    started = time.monotonic()
+    assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status in {"not_applied", "unknown"}
+    next_change = outcome(lambda: account.set_leverage("BTCUSDT", 13))
+    assert time.monotonic() - started < 8
+    assert next_change.status in {"applied", "not_sent"}
+    exchange.clear()
+    account.settle()
+    assert account.history()["status"].iloc[0] == "not_applied"
+    assert_no_false_timestamp(exchange)
+
+
+def assert_no_false_timestamp(exchange: ForeignExchange) -> None:
+    """Every signed request names a time within a quarter of an hour of the system's."""
+    now = time.time() * 1000
+    assert [one for one in exchange.requests if one.timestamp and abs(one.timestamp - now) > 15 * 60_000] == []
+
+
+STEPPED = """
+import time
+from functools import partial
+from pathlib import Path
+flag, seconds, wall, wall_ns = Path({flag!r}), {seconds}, time.time, time.time_ns
+time.time = lambda: wall() + (seconds if flag.exists() else 0)
+time.time_ns = lambda: wall_ns() + (seconds * 10**9 if flag.exists() else 0)
+"""
+
+
+def in_trouble(exchange: ForeignExchange) -> None:
+    """No read is answered any more."""
+    for endpoint in (CONFIG, TIME):
+        exchange.play(endpoint, answer=Reply.html(502), times=None)
+
+
+@pytest.mark.parametrize("case", ["executed", "lost", "no read is answered"])
+def test_the_system_clock_is_set_back_while_a_change_settles(
+    exchange: ForeignExchange, start_kernel: Callable[..., Kernel], tmp_path: Path, case: str
+) -> None:
+    """A system clock that is set back by ten minutes neither prolongs the settling of a change nor falsifies it."""
+    flag, executed = tmp_path / "stepped", case == "executed"
+    kernel = start_kernel(recv_window=300)
+    kernel.run(STEPPED.format(flag=str(flag), seconds=-600))
+
+    def step() -> None:
+        flag.touch()
+        if case == "no read is answered":
+            in_trouble(exchange)
+
+    exchange.play(CHANGE, execute=executed, execute_after=0.8 * executed, answer=RESET, first=step)
+    kernel.start("account.set_leverage('BTCUSDT', 12)")
+    status = outcome(lambda: kernel.result(timeout=6)).status
+    assert status in {"applied" if executed else "not_applied", "unknown"}
+
+
+@pytest.mark.parametrize("cell", ["account.settle()", "account.set_leverage('BTCUSDT', 13)"])
+def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
+    exchange: ForeignExchange, start_kernel: Callable[..., Kernel], tmp_path: Path, cell: str
+) -> None:
+    """Waiting for an open attempt ends soon after its time is over, also while the exchange answers no read."""
+    flag = tmp_path / "stepped"
+    exchange.play(CHANGE, execute=False, answer=SILENCE)
+    first = start_kernel(timeout=5)
+    first.start("account.set_leverage('BTCUSDT', 12)")
+    exchange.wait_for(CHANGE)
+    first.kill()
+    kernel = start_kernel()
+    kernel.run(STEPPED.format(flag=str(flag), seconds=-600) + "account.symbols()")
+    flag.touch()
+    in_trouble(exchange)
+    kernel.start(cell)
+    with suppress(LeverageError):
+        kernel.result(timeout=7)
+    exchange.clear()
+    assert kernel.run("account.history()['status'].tolist()", timeout=7) in (["not_applied"], ["unknown"])

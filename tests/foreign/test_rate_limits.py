@@ -1,0 +1,85 @@
+"""The exchange is left alone for as long as it asks, by whichever of its words asks for most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+import leverage_nb as lev
+from leverage_nb import Account, RateLimited
+from tests.foreign.exchange import CHANGE, CONFIG, TIERS, ForeignExchange, serving
+from tests.foreign.kernels import options_for
+from tests.foreign.wire import Reply
+
+
+def banned(seconds: float) -> str:
+    """The exchange's words for a ban that ends in so many seconds."""
+    return f"Way too many requests; IP(1.2.3.4) banned until {int((time.time() + seconds) * 1000)}."
+
+
+IN_15_MINUTES = formatdate(time.time() + 900, usegmt=True)
+
+# Status, words, headers, and for how many seconds at least nothing may be sent.
+CASES: dict[str, tuple[int, str, tuple[str, ...], float]] = {
+    "an hour in words, 5 s in the header": (418, banned(3600), ("Retry-After: 5",), 3500),
+    "5 s in words, an hour in the header": (418, banned(5), ("Retry-After: 3600",), 3500),
+    "an hour in words, with 429": (429, banned(3600), ("Retry-After: 1",), 3500),
+    "a ban for 0 s": (418, "Way too many requests.", ("Retry-After: 0",), 1),
+    "a ban for -5 s": (418, "Way too many requests.", ("Retry-After: -5",), 1),
+    "a limit for 0 s": (429, "Too many requests.", ("Retry-After: 0",), 0.5),
+    "a ban that is over": (418, banned(-60), (), 1),
+    "a date in the header": (429, "Too many requests.", (f"Retry-After: {IN_15_MINUTES}",), 800),
+    "a date that is over": (418, "Way too many requests.", ("Retry-After: Thu, 01 Jan 1970 00:00:00 GMT",), 1),
+    "an impossible date": (418, "Way too many requests.", ("Retry-After: Thu, 99 Foo 2026 99:99:99 GMT",), 1),
+    "seconds with a fraction": (429, "Too many requests.", ("Retry-After: 700.5",), 600),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_how_long_nothing_is_sent(exchange: ForeignExchange, connect: Callable[..., Account], case: str) -> None:
+    """Nothing is sent before the latest time that header and words name, and never at once."""
+    status, words, headers, least = CASES[case]
+    account = connect(timeout=0.3)
+    account.symbols()
+    exchange.play(TIERS, answer=Reply.error(status, -1003, words, *headers))
+    with pytest.raises(RateLimited):
+        account.brackets()
+    arrived = len(exchange.requests)
+    with pytest.raises(RateLimited) as raised:
+        account.setting("BTCUSDT")
+    assert len(exchange.requests) == arrived
+    assert raised.value.retry_after is not None
+    assert raised.value.retry_after >= least - 0.4
+
+
+def test_a_ban_is_not_for_ever(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """A ban that is named for years is not believed: the exchange documents three days at most."""
+    account = connect(timeout=0.3)
+    account.symbols()
+    exchange.play(TIERS, answer=Reply.error(418, -1003, banned(10 * 365 * 86_400), "Retry-After: 999999999"))
+    with pytest.raises(RateLimited):
+        account.brackets()
+    with pytest.raises(RateLimited) as raised:
+        account.setting("BTCUSDT")
+    assert raised.value.retry_after is not None
+    assert 3600 < raised.value.retry_after <= 7 * 86_400
+
+
+@pytest.mark.parametrize("ending", ["silence", "reset"])
+def test_a_plan_stops_when_nothing_is_answered(journal: Path, ending: str) -> None:
+    """A plan whose requests go unanswered stops after a few rows, and says which were sent."""
+    with serving(150) as exchange, lev.connect("testnet", **options_for(exchange, journal, timeout=0.3)) as account:
+        plan = account.plan({f"S{number:03}USDT": 20 for number in range(150)})
+        dead = Reply(ending=ending)
+        exchange.play(CHANGE, execute=False, answer=dead, times=None)
+        exchange.play(CONFIG, answer=dead, times=None, when=lambda read: bool(exchange.arrived(CHANGE)))
+        started = time.monotonic()
+        rows = {row.symbol: row.status for row in plan.apply().rows}
+        assert time.monotonic() - started < 10
+        sent = {symbol for symbol, _ in exchange.changes_sent()}
+        assert 1 <= len(sent) <= 40
+        assert {symbol for symbol, status in rows.items() if status == "not_sent"} == rows.keys() - sent

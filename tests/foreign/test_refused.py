@@ -1,0 +1,104 @@
+"""Refused is said only on the exchange's own word; whatever else answers, the setting is read first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from leverage_nb import Account, LeverageRefused
+from tests.foreign.conftest import outcome
+from tests.foreign.exchange import CHANGE, ForeignExchange
+from tests.foreign.wire import Reply
+
+# What something between the client and the exchange, or an exchange in trouble, answers.
+INDEFINITE: dict[str, Reply] = {
+    "401 HTML": Reply.html(401),
+    "403 HTML": Reply.html(403),
+    "451 HTML": Reply.html(451),
+    "500 -1001": Reply.error(500, -1001, "Internal error; unable to process your request. Please try again."),
+    "504 -1001": Reply.error(504, -1001, "Internal error; unable to process your request. Please try again."),
+    "502 -1008": Reply.error(502, -1008, "Request throttled by system-level protection."),
+    "500 -1016": Reply.error(500, -1016, "This service is no longer available."),
+    "200 -1001": Reply.error(200, -1001, "Internal error; unable to process your request. Please try again."),
+    "403 JSON without a code": Reply.of({"message": "Forbidden"}, 403),
+    "503 with another text": Reply.of({"msg": "Unknown error, please check your request or try again later."}, 503),
+}
+
+# Answers after which the client may send nothing for a while, not even a read.
+HALTING: dict[str, Reply] = {"418 without a body": Reply(418), "429 HTML": Reply.html(429, "Retry-After: 60")}
+
+
+@pytest.mark.parametrize("answer", INDEFINITE)
+def test_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
+    """A change that the exchange executed is reported as applied, whatever answered in its place; it is sent once."""
+    account = connect()
+    exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert (change.status, change.after, change.confirmed_by) == ("applied", 12, "symbolConfig")
+    assert exchange.changes_sent() == [("BTCUSDT", 12)]
+    assert account.history()["status"].tolist() == ["applied"]
+
+
+@pytest.mark.parametrize("answer", ["401 HTML", "500 -1016", "200 -1001"])
+def test_not_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
+    """The same answers without execution end as not applied, by a read made after the request's time."""
+    account = connect()
+    exchange.play(CHANGE, execute=False, answer=INDEFINITE[answer], times=None)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert (change.status, change.after, change.confirmed_by) == ("not_applied", 10, "symbolConfig")
+    assert exchange.changes_sent() == [("BTCUSDT", 12)]
+
+
+@pytest.mark.parametrize("answer", HALTING)
+def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
+    """A change that was executed behind a 418 or 429 of who knows whom is never reported or recorded as refused."""
+    account = connect(timeout=0.5)
+    exchange.play(CHANGE, answer=HALTING[answer], times=None)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert change.status in {"applied", "unknown"}
+    assert account.history()["status"].tolist() == [change.status]
+    assert len(exchange.changes_sent()) == 1
+    if change.status == "unknown":
+        assert [open_change.symbol for open_change in account.open_changes()] == ["BTCUSDT"]
+
+
+def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """An overload is followed by a read of the setting: what was executed all the same is not sent a second time."""
+    account = connect()
+    exchange.play(CHANGE, answer=Reply.error(503, -1008, "Server is currently overloaded."), times=None)
+    shown = ""
+    try:
+        assert account.set_leverage("BTCUSDT", 12).status == "applied"
+    except LeverageRefused as refused:
+        shown = str(refused)
+    assert not shown or "12x" in shown  # what is there now
+    assert exchange.changes_sent() == [("BTCUSDT", 12)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply.error(400, -2027, "Exceeded the maximum allowable position at current leverage."),
+        Reply.error(400, -4028, "Leverage 12 is not valid"),
+        Reply.error(401, -2015, "Invalid API-key, IP, or permissions for action."),
+    ],
+    ids=["-2027", "-4028", "-2015"],
+)
+def test_the_exchanges_own_refusal(exchange: ForeignExchange, connect: Callable[..., Account], answer: Reply) -> None:
+    """The exchange's own error with a status of 4xx is a refusal at once."""
+    account = connect()
+    exchange.play(CHANGE, execute=False, answer=answer)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert change.status == "refused"
+    assert account.history()["status"].tolist() == ["refused"]
+
+
+@pytest.mark.parametrize("answer", ["403 HTML", "500 -1001", "502 -1008"])
+def test_executed_rows_of_a_plan(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
+    """The same holds for the rows of a plan."""
+    account = connect()
+    exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
+    plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 12}).apply()
+    assert [row.status for row in plan.rows] == ["applied", "applied"]
+    assert sorted(exchange.changes_sent()) == [("BTCUSDT", 12), ("ETHUSDT", 12)]

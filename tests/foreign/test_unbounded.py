@@ -1,0 +1,172 @@
+"""What comes in is bounded: in bytes, in time, and in the size of its numbers; beyond it is an error of ours."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from leverage_nb import Account, LeverageError
+from tests.foreign.conftest import outcome
+from tests.foreign.exchange import CHANGE, CONFIG, TIERS, ForeignExchange
+from tests.foreign.kernels import Kernel
+from tests.foreign.wire import RESET, Reply
+
+MEGABYTE = 1 << 20
+MOST_GROWTH = 80 * MEGABYTE  # in the kernel's memory, for an answer that is refused
+
+
+def packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A gzip stream of pieces."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
+
+
+def blank(megabytes: int = 150) -> Iterator[bytes]:
+    """Blanks: JSON allows any number of them."""
+    return (b" " * MEGABYTE for _ in range(megabytes))
+
+
+# By encoding: the body, and the header that goes with it.
+HUGE: dict[str, tuple[Callable[[], Iterator[bytes]], tuple[str, ...]]] = {
+    "plain": (blank, ()),
+    "gzip": (lambda: packed(blank()), ("Content-Encoding: gzip",)),
+    "gzip twice": (lambda: packed(packed(blank())), ("Content-Encoding: gzip, gzip",)),
+}
+
+
+def peak(kernel: Kernel) -> int:
+    """The most memory that a kernel has used so far, in bytes."""
+    return 1024 * int(kernel.run("__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"))
+
+
+@pytest.mark.parametrize(
+    ("request_of", "encoding"),
+    [("a read", "plain"), ("a read", "gzip"), ("a read", "gzip twice"), ("a change", "gzip twice")],
+)
+def test_a_huge_answer(
+    exchange: ForeignExchange, start_kernel: Callable[..., Kernel], request_of: str, encoding: str
+) -> None:
+    """An answer of hundreds of megabytes is given up early; a change behind it is verified."""
+    body, headers = HUGE[encoding]
+    kernel = start_kernel(timeout=5)
+    kernel.run("account.set_leverage('BTCUSDT', 11)")
+    before = peak(kernel)
+    huge = Reply(200, body(), headers, ending="close")
+    if request_of == "a read":
+        exchange.play(TIERS, answer=huge)
+        with pytest.raises(LeverageError):
+            kernel.run("account.brackets('BTCUSDT')", timeout=20)
+    else:
+        exchange.play(CHANGE, answer=huge)
+        assert kernel.run("account.set_leverage('BTCUSDT', 12)", timeout=20).status == "applied"
+    assert peak(kernel) - before < MOST_GROWTH
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip"])
+def test_another_encoding(exchange: ForeignExchange, connect: Callable[..., Account], encoding: str) -> None:
+    """An answer in an encoding that was not asked for is an error of ours, and decides nothing about a change."""
+    account = connect()
+    account.symbols()
+    odd = Reply(200, (b"\x1f\x8b not what it says",), (f"Content-Encoding: {encoding}",))
+    exchange.play(TIERS, answer=odd)
+    with pytest.raises(LeverageError):
+        account.brackets("BTCUSDT")
+    exchange.play(CHANGE, answer=odd)
+    assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "account.ladder('BTCUSDT', '1' * 32000 + 'x')",
+        "account.ladder('BTCUSDT', '9' * 5000)",
+        "account.set_leverage('BTCUSDT', '1' * 100000)",
+        "account.setting('B' * 10**6)",
+    ],
+)
+def test_a_long_text(start_kernel: Callable[..., Kernel], cell: str) -> None:
+    """Text that was typed or pasted by mistake is refused at once, however long it is, and is not repeated whole."""
+    kernel = start_kernel()
+    kernel.run("account.symbols()")
+    with pytest.raises(LeverageError) as raised:
+        kernel.run(cell, timeout=5)
+    assert len(str(raised.value)) < 1000
+
+
+# -- numbers that cannot be -------------------------------------------------------------------------------------------
+
+NUMBERS = [10**30, -1, 1.5]
+
+
+def with_leverage(leverage: float) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Rows of settings in which BTCUSDT has a leverage that cannot be."""
+    return lambda rows: [{**row, "leverage": leverage} if row["symbol"] == "BTCUSDT" else row for row in rows]
+
+
+@pytest.mark.parametrize("leverage", NUMBERS)
+def test_a_setting_that_cannot_be(exchange: ForeignExchange, connect: Callable[..., Account], leverage: float) -> None:
+    """A leverage that cannot be raises errors of ours alone, and makes no other symbol unreadable."""
+    account = connect()
+    account.set_leverage("ETHUSDT", 11)
+    exchange.play(CONFIG, edit=with_leverage(leverage), times=None)
+    calls: list[Callable[[], object]] = [
+        lambda: account.setting("BTCUSDT"),
+        lambda: account.settings(),
+        lambda: account.outlook("BTCUSDT"),
+        lambda: account.preview("BTCUSDT", 12),
+        lambda: account.preview("BTCUSDT", 12).apply(),
+        lambda: account.plan({"BTCUSDT": 12, "ETHUSDT": 13}),
+        lambda: account.plan({"BTCUSDT": "max"}).to_frame(),
+        lambda: account.set_leverage("BTCUSDT", 12),
+        lambda: str(account.preview("BTCUSDT", 12)),
+    ]
+    for call in calls:
+        with suppress(LeverageError):  # an error of ours, and no other
+            call()
+    assert account.setting("ETHUSDT").leverage == exchange.leverages["ETHUSDT"]
+    assert account.settings(["ETHUSDT"])["leverage"].tolist() == [exchange.leverages["ETHUSDT"]]
+
+
+@pytest.mark.parametrize("leverage", NUMBERS)
+def test_settling_by_a_setting_that_cannot_be(
+    exchange: ForeignExchange, connect: Callable[..., Account], leverage: float
+) -> None:
+    """A read with a leverage that cannot be does not settle a change; the next sound one does."""
+    account = connect()
+    exchange.play(CHANGE, answer=RESET)
+    exchange.play(CONFIG, edit=with_leverage(leverage), times=None, when=lambda read: bool(exchange.arrived(CHANGE)))
+    assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "unknown"
+    exchange.clear()
+    account.settle()
+    assert account.history()["status"].tolist() == ["applied"]
+
+
+@pytest.mark.parametrize("leverage", [10**30, 10**9])
+def test_tiers_that_cannot_be(exchange: ForeignExchange, start_kernel: Callable[..., Kernel], leverage: int) -> None:
+    """Tiers with a leverage that cannot be are refused by name, without taking the memory for so many rows."""
+    kernel = start_kernel()
+    kernel.run("import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))")
+    exchange.tiers["BTCUSDT"] = ((leverage, 10**6, 0.01),)
+    for cell in ("account.brackets('BTCUSDT')", "account.outlook('BTCUSDT')", "account.preview('BTCUSDT', 9)"):
+        with pytest.raises(LeverageError):
+            kernel.run(cell, timeout=10)
+    assert kernel.run("account.set_leverage('ETHUSDT', 12).status") == "applied"
+
+
+def test_weights_that_cannot_be(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """A used weight, a wait and a limit that cannot be stop neither this request nor the next one."""
+    row = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 10**30}
+    exchange.play("GET /fapi/v1/exchangeInfo", edit=lambda info: {**info, "rateLimits": [row]}, times=None)
+    sound = {"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "1000000"}
+    odd = "9" * 5000
+    exchange.play(CHANGE, answer=Reply.of(sound, 200, f"X-MBX-USED-WEIGHT-1M: {odd}", f"Retry-After: {odd}"))
+    account = connect()
+    assert account.set_leverage("BTCUSDT", 12).status == "applied"
+    assert account.set_leverage("ETHUSDT", 13).status == "applied"
+    assert account.history()["status"].tolist() == ["applied", "applied"]

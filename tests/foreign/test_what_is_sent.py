@@ -1,0 +1,243 @@
+"""What is sent is what was previewed or confirmed: from this leverage, to that one; anything else sends nothing."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from leverage_nb import Account, LeverageError, LeverageRefused
+from tests.foreign.conftest import outcome
+from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange
+from tests.foreign.kernels import Kernel
+from tests.foreign.wire import LATE_CLOCK, SILENCE, Reply
+
+UNAVAILABLE = Reply.of({"msg": "Service Unavailable."}, 503)
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """An IPython with the extension loaded."""
+    shell = InteractiveShell.instance()
+    shell.extension_manager.load_extension("leverage_nb")
+    yield shell
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+
+
+def start_change_of_another(exchange: ForeignExchange, kernel: Kernel, leverage: int) -> None:
+    """Another kernel's change of BTCUSDT is under way: it has arrived, and is neither executed nor answered yet."""
+    exchange.play(CHANGE, execute=False, answer=SILENCE)
+    kernel.start(f"account.set_leverage('BTCUSDT', {leverage})")
+    exchange.wait_for(CHANGE, len(exchange.arrived(CHANGE)) + 1)
+
+
+def land_after_the_next_read(exchange: ForeignExchange, leverage: int, within: float = 0.5) -> threading.Timer:
+    """The change of another takes effect right after the next read of the setting, or after ``within`` seconds.
+
+    Returns:
+        What to join: it has taken effect then.
+    """
+    landed = threading.Lock()
+
+    def land() -> None:
+        if landed.acquire(blocking=False):
+            exchange.change("BTCUSDT", leverage)
+
+    exchange.play(CONFIG, then=land)
+    timer = threading.Timer(within, land)
+    timer.start()
+    return timer
+
+
+def run_magic(shell: InteractiveShell, line: str) -> str:
+    """What ``%leverage line`` showed and raised."""
+    done = shell.run_cell(f"%leverage {line}")
+    return f"{done.result} {done.error_in_exec}"
+
+
+# -- a change of another kernel lands during the wait ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("leverage", [10, 12], ids=["previewed as unchanged", "previewed as a change"])
+def test_magic_while_another_kernel_changes(
+    exchange: ForeignExchange,
+    connect: Callable[..., Account],
+    start_kernel: Callable[..., Kernel],
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+    leverage: int,
+) -> None:
+    """The step that was shown is not sent once another kernel's change has landed during the wait."""
+    connect("mainnet").symbols()
+    questions: list[str] = []
+    landing: list[threading.Timer] = []
+
+    def answer(question: str = "") -> str:
+        """Confirm a step from 10x, and no other."""
+        questions.append(question)
+        landing.append(land_after_the_next_read(exchange, 20))
+        return "yes" if "10x" in question and "20x" not in question else "no"
+
+    monkeypatch.setattr(builtins, "input", answer)
+    shell.run_cell("%config LeverageMagics.max_leverage = 150")
+    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600), 20)
+    if leverage == 10:
+        landing.append(land_after_the_next_read(exchange, 20))
+    shown = run_magic(shell, f"BTCUSDT {leverage} --venue mainnet")
+    for timer in landing:
+        timer.join()
+    assert exchange.changes_sent() == [("BTCUSDT", 20)], f"{questions} {shown}"
+    assert exchange.leverages["BTCUSDT"] == 20
+    assert "applied" not in shown
+
+
+STEPS: dict[str, Callable[[Account], Callable[[], Any]]] = {
+    "preview": lambda account: account.preview("BTCUSDT", 12).apply,
+    "unchanged preview": lambda account: account.preview("BTCUSDT", 10).apply,
+    "plan": lambda account: account.plan({"BTCUSDT": 12}).apply,
+    "undo": lambda account: account.preview_undo().apply,
+}
+
+
+def make_step(account: Account, step: str) -> Callable[[], Any]:
+    """A previewed step of BTCUSDT from 10x; ``undo`` takes back one that led there."""
+    if step == "undo":
+        account.set_leverage("BTCUSDT", 9)
+        account.set_leverage("BTCUSDT", 10)
+    return STEPS[step](account)
+
+
+def assert_not_sent(result: Any) -> None:
+    """A change or the only row of a plan ended as not sent, or as unchanged where that was the preview."""
+    status = result.rows[0].status if hasattr(result, "rows") else result.status
+    assert status in {"not_sent", "unchanged"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_python_while_another_kernel_changes(
+    exchange: ForeignExchange, connect: Callable[..., Account], start_kernel: Callable[..., Kernel], step: str
+) -> None:
+    """A previewed step, a plan's row and an undo send nothing once another kernel's change has landed in the wait."""
+    apply = make_step(connect(), step)
+    sent = exchange.changes_sent()
+    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600), 20)
+    landing = land_after_the_next_read(exchange, 20)
+    assert_not_sent(outcome(apply))
+    landing.join()
+    assert exchange.changes_sent() == [*sent, ("BTCUSDT", 20)]
+    assert exchange.leverages["BTCUSDT"] == 20
+
+
+# -- a read that is too old -------------------------------------------------------------------------------------
+
+
+def slow_read_then_foreign_change(exchange: ForeignExchange) -> None:
+    """The next read of the setting takes 1.2 s; another client sets 20x right after the exchange has read it."""
+    exchange.play(CONFIG, then=lambda: exchange.change("BTCUSDT", 20), delay=1.2)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "unchanged preview"])
+def test_a_read_older_than_a_second_does_not_count(
+    exchange: ForeignExchange, connect: Callable[..., Account], step: str
+) -> None:
+    """A setting whose read was sent more than 1 s ago is read again before a step from it is sent."""
+    apply = make_step(connect(timeout=3), step)
+    sent = exchange.changes_sent()
+    slow_read_then_foreign_change(exchange)
+    assert_not_sent(outcome(apply))
+    assert exchange.changes_sent() == sent
+    assert exchange.leverages["BTCUSDT"] == 20
+
+
+def test_set_leverage_names_the_leverage_that_was_there(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """``set_leverage`` reports the step from the leverage that the exchange had, not from an old read."""
+    account = connect(timeout=3)
+    account.symbols()
+    slow_read_then_foreign_change(exchange)
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    if change.status == "applied":
+        assert (change.before, change.after) == (20, 12)
+    else:
+        assert change.status == "not_sent"
+        assert exchange.changes_sent() == []
+
+
+# -- a new attempt after a passing refusal ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [LATE_CLOCK, UNAVAILABLE], ids=["-1021", "503"])
+def test_no_new_attempt_over_a_foreign_change(
+    exchange: ForeignExchange, connect: Callable[..., Account], refusal: Reply
+) -> None:
+    """A request refused in passing is not followed by another one once somebody else has changed the leverage."""
+    account = connect()
+    exchange.play(CHANGE, first=lambda: exchange.change("BTCUSDT", 15), execute=False, answer=refusal, times=None)
+    with pytest.raises(LeverageRefused, match="15x"):
+        account.set_leverage("BTCUSDT", 12)
+    assert exchange.changes_sent() == [("BTCUSDT", 12)]
+    assert exchange.leverages["BTCUSDT"] == 15
+
+
+@pytest.mark.parametrize("refusal", [LATE_CLOCK, UNAVAILABLE], ids=["-1021", "503"])
+def test_a_new_attempt_follows_a_fresh_read(
+    exchange: ForeignExchange, connect: Callable[..., Account], refusal: Reply
+) -> None:
+    """Between a request that was refused in passing and the next one lies a read of the setting."""
+    exchange.play(CHANGE, execute=False, answer=refusal)
+    change = outcome(lambda: connect().set_leverage("BTCUSDT", 12))
+    assert change.status in {"applied", "refused"}
+    assert exchange.leverages["BTCUSDT"] == (12 if change.status == "applied" else 10)
+    reads = [read.at for read in exchange.arrived(CONFIG)]
+    for refused, again in pairwise(exchange.arrived(CHANGE)):
+        assert any(refused.at < read < again.at for read in reads)
+
+
+# -- plans --------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_reads_again_before_each_batch(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """A row that somebody else changes while a long plan runs is left alone, and undo leaves it alone too."""
+    for number in range(60):
+        exchange.leverages[f"P{number:02}USDT"] = 10
+        exchange.tiers[f"P{number:02}USDT"] = exchange.tiers["SOLUSDT"]
+    account = connect(timeout=5, recv_window=5000)
+    plan = account.plan({f"P{number:02}USDT": 12 for number in range(60)})
+    last = plan.rows[-1].symbol
+    exchange.play(CHANGE, first=lambda: exchange.change(last, 33))
+    exchange.play(CHANGE, delay=0.5, times=None)
+    rows = {row.symbol: row.status for row in plan.apply().rows}
+    begun = exchange.arrived(CHANGE)[0].at
+    if any(post.at - begun <= 1.3 for post in exchange.arrived(CHANGE, last)):
+        return  # it was sent within a second of a read made before the foreign change: the stated limit
+    assert rows.pop(last) == "not_sent"
+    assert set(rows.values()) == {"applied"}
+    assert exchange.leverages[last] == 33
+    exchange.clear()
+    account.undo()
+    assert exchange.leverages[last] == 33
+    assert all(exchange.leverages[symbol] == 10 for symbol in rows)
+
+
+# -- not set ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [7, 20])
+def test_a_leverage_that_was_never_set(exchange: ForeignExchange, connect: Callable[..., Account], target: int) -> None:
+    """A setting of 0 is no leverage: the change from it names none, and undo cannot put it back."""
+    exchange.leverages["SOLUSDT"] = 0
+    account = connect()
+    change = account.set_leverage("SOLUSDT", target)
+    assert (change.status, change.before, change.after) == ("applied", None, target)
+    assert pd.isna(account.history()["before"].iloc[0])
+    with pytest.raises(LeverageError):
+        account.undo()
+    assert exchange.changes_sent() == [("SOLUSDT", target)]
