@@ -288,3 +288,13 @@ def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
     simulator.exchange.account.positions[1].amount *= 3
     assert account.preview("ETHUSDT", 150).verdict == "refused"
     assert "cannot be taken back" in account.preview("ETHUSDT", 150).caution
+
+
+def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:
+    """A read that shows what was there before the exchange's own latest answer is repeated, in a plan too."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.inject("stale_read", seconds=0.5)
+    assert account.preview("BTCUSDT", 20).before == 10
+    account.set_leverage("SOLUSDT", 30)
+    simulator.inject("stale_read", seconds=0.5)
+    assert account.plan({"SOLUSDT": 20}).rows[0].before == 30
