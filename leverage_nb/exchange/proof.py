@@ -7,6 +7,7 @@ endpoint.
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 import time
@@ -57,8 +58,12 @@ def _fetch(host: str, port: int, target: str) -> bytes:
         while len(whole) <= _LARGEST and (left := deadline - time.monotonic()) > 0:
             connection.settimeout(left)
             piece = connection.recv(_LARGEST)
-            if not piece:
-                head, _, body = whole.partition(b"\r\n\r\n")
-                return body if head.startswith((b"HTTP/1.0 200 ", b"HTTP/1.1 200 ")) else b""
             whole += piece
+            head, blank, body = whole.partition(b"\r\n\r\n")
+            if blank and not head.startswith((b"HTTP/1.0 200 ", b"HTTP/1.1 200 ")):
+                return b""
+            # Not every server closes the connection after an answer.
+            length = re.search(rb"(?i)\r\ncontent-length: *([0-9]{1,4})\r\n", head + b"\r\n")
+            if not piece or (blank and length and len(body) >= int(length[1])):
+                return body
     return b""

@@ -131,7 +131,7 @@ class Database:
             from filelock import FileLock
 
             Path(self.path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock_file = FileLock(f"{self.path}.lock", mode=0o600, thread_local=False)
+            self._lock_file = FileLock(f"{self.path}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
         with self._lock_file.acquire(timeout=BUSY_TIMEOUT, poll_interval=0.005):
             yield
 

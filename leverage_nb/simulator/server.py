@@ -378,7 +378,8 @@ class _Rest(RequestHandler):
                 whole = _head(answer, length=len(body)) + body
                 await stream.write(whole[: len(whole) - len(body) // 2 - 1])
         # With nothing left to linger for, closing sends a reset.
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if stream.socket is not None:  # the client may have closed it meanwhile
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()
 
     def _change_elsewhere(self, asked: str, foreign: Foreign) -> None:
