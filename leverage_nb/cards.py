@@ -40,6 +40,11 @@ def badge(venue: str) -> str:
     )
 
 
+def is_real_money(venue: str) -> bool:
+    """Whether real money may be at stake: on mainnet, and at every address that is not known."""
+    return venue not in _BADGES
+
+
 def label(venue: str) -> str:
     """The venue's name in capitals, as every card and table shows it."""
     return venue.upper()
@@ -81,7 +86,7 @@ class Card:
                 '<div style="margin-top:6px;white-space:pre;overflow-x:auto;'
                 f'font-family:var(--jp-code-font-family, monospace)">{examples}</div>'
             )
-        frame = _LINE if self.venue in _BADGES else _RED
+        frame = _RED if is_real_money(self.venue) else _LINE
         return (
             f'<div class="leverage-card" style="font-family:{_FONT};font-size:13px;line-height:1.5;color:{_TEXT};'
             f"border:1px solid {frame};border-left:4px solid {_TONES[self.tone]};border-radius:4px;"

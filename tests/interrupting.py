@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from leverage_nb.simulator import Simulator
@@ -20,8 +20,14 @@ def interruptible() -> Iterator[None]:
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt as exc:
+        if type(exc) is not KeyboardInterrupt:
+            raise
+        raise AssertionError("the interrupt was not reported as a change's") from exc
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        while signal.getsignal(signal.SIGINT) is not earlier:
+            with suppress(KeyboardInterrupt):  # one that comes late is no one's
+                signal.signal(signal.SIGINT, earlier)
 
 
 def interrupt() -> None:

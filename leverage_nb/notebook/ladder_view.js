@@ -117,6 +117,7 @@ function render({ model, el }) {
     });
     field.max = table.most;
     root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
+    root.classList.toggle("leverage-real-money", table.real_money);
     field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
     nameSlider();
     field.value = "";

@@ -134,6 +134,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "symbol": setting.symbol,
         "venue": cards.label(setting.venue),
         "badge": cards.badge(setting.venue),
+        "real_money": cards.is_real_money(setting.venue),
         "account": setting.account,
         "current": setting.leverage,
         "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",

@@ -133,15 +133,21 @@ def keep_quick(simulator: Simulator) -> None:
     use_limiter(simulator.rest_url, Limiter(10**9, shortest_ban=1.0, ticks=lambda: time.monotonic() * 60))
 
 
-def act_once(account: Account, chance: random.Random) -> list[LeverageChange]:
-    """Do one random thing, and return every outcome that is reported."""
+def act_once(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:
+    """Do one random thing, and return every outcome that is reported.
+
+    Args:
+        account: On which account.
+        chance: Decides.
+        most: The highest leverage of each symbol.
+    """
     symbol = chance.choice(SYMBOLS)
-    leverage = chance.randint(1, account.tiers(symbol).symbol_max_leverage)
+    leverage = chance.randint(1, most[symbol])
     actions: list[Callable[[], list[LeverageChange]]] = [
         lambda: [account.set_leverage(symbol, leverage)],
         lambda: [account.set_leverage(symbol, leverage)],
         lambda: [_previewed(account, symbol, leverage)],
-        lambda: _planned(account, chance),
+        lambda: _planned(account, chance, most),
         lambda: _undone(account),
     ]
     try:
@@ -157,9 +163,8 @@ def _previewed(account: Account, symbol: str, leverage: int) -> LeverageChange:
     return change
 
 
-def _planned(account: Account, chance: random.Random) -> list[LeverageChange]:
-    most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in chance.sample(SYMBOLS, k=3)}
-    plan = account.plan({symbol: chance.randint(1, top) for symbol, top in most.items()})
+def _planned(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:
+    plan = account.plan({symbol: chance.randint(1, most[symbol]) for symbol in chance.sample(SYMBOLS, k=3)})
     rows = plan.apply(force=True).rows
     return [row.change for row in rows if row.change is not None]
 
@@ -180,13 +185,14 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
         opening = {symbol: simulator.exchange.account.leverage(symbol) for symbol in SYMBOLS}
         options = {"timeout": TIMEOUT, "recv_window": RECV_WINDOW, "grace": GRACE}
         with connect_to(simulator, journal=journal, **options) as account:
+            most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
             account.margin_asset("BTCUSDT")
             with other_clients(simulator, random.Random(seed)):
                 while sum(result.reports.values()) < changes:
                     simulator.clear_faults()
                     inject_at_random(simulator, chance)
                     started = time.monotonic()
-                    outcomes = act_once(account, chance)
+                    outcomes = act_once(account, chance, most)
                     result.slowest = max(result.slowest, time.monotonic() - started)
                     recorded = {
                         attempt.number: attempt for attempt in Journal(journal).attempts(account.label, last=30)
