@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from leverage_nb.account import Account
+    from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
-    from leverage_nb.changes.record import LeverageChange
     from leverage_nb.connecting import connect, current
     from leverage_nb.errors import (
         ChangeInterrupted,
@@ -58,7 +58,7 @@ _HOMES = {
     "CredentialsMissing": "errors",
     "InvalidLeverage": "errors",
     "JournalUnusable": "errors",
-    "LeverageChange": "changes.record",
+    "LeverageChange": "change",
     "LeverageError": "errors",
     "LeveragePanel": "notebook.panel",
     "LeverageRefused": "errors",

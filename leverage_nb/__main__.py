@@ -8,11 +8,11 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from leverage_nb import __version__
-from leverage_nb.changes.journal import Journal
 from leverage_nb.connecting import connect, default_journal
 from leverage_nb.errors import CredentialsMissing, JournalUnusable, LeverageError
 from leverage_nb.exchange.credentials import name_source
 from leverage_nb.exchange.venues import VENUES
+from leverage_nb.journal.journal import Journal
 
 PACKAGES = (
     "anywidget", "ipykernel", "ipython", "ipywidgets", "jupyterlab", "matplotlib", "msgspec", "numpy", "pandas",
@@ -52,7 +52,7 @@ def _journal() -> str:
     if not path.exists():
         return f"{path} (none yet)"
     try:
-        Journal(path).check()
+        Journal(path).attempts("")
     except JournalUnusable as exc:
         return exc.message
     return f"{path}, {path.stat().st_size:,} bytes, usable"

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leverage_nb.cards import mark
-from leverage_nb.changes.attempt import ChangeRequest
-from leverage_nb.changes.changer import Changer
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.history import History
-from leverage_nb.changes.journal import Journal
 from leverage_nb.changes.limits import Bound, Guard
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.previewer import Previewer
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
 from leverage_nb.changes.targets import Target, read_targets
 from leverage_nb.changes.tier_history import TierHistory
@@ -28,6 +24,7 @@ from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize
 from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.exchange.watching import Watch, Watching
+from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.misfits import find_misfits
 from leverage_nb.risk.outlook import Outlook
@@ -49,7 +46,9 @@ class Account:
     ``RateLimited``, ``RequestRefused`` or ``UnexpectedAnswer``; all are ``LeverageError``.
 
     Attributes:
-        venue: "simulator", "testnet" or "mainnet".
+        venue: "simulator", "testnet" or "mainnet": what it was connected as.
+        venue_label: The venue as cards and tables show it: its name, or "testnet at gateway.example" where the address
+            is not known to be its own.
         label: Whose key it is: "key 1a2b3c4d", its fingerprint, after the profile's name where it has one.
         profile: What the user calls the account, in small letters; None for the one without a name.
         asks_first: Whether magic and panel ask before a change on this venue.
@@ -60,23 +59,22 @@ class Account:
 
     def __init__(self, client: RestClient, journal: Journal, max_leverage: int | None = None) -> None:
         self._client = client
-        self._tier_history = TierHistory(journal, client.venue.rest_url, client.identity)
+        self._tier_history = TierHistory(journal, client.identity)
         self._tiers = TierCache(client, self._tier_history.note)
-        self._changer = Changer(client, journal, Guard(client.venue.name, max_leverage))
-        self._previewer = Previewer(client, self._tiers, self._changer)
-        self._planner = Planner(client, self._tiers, self._changer)
-        self._history = History(client, self._changer, self._previewer, self._planner)
+        self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.asks_first, max_leverage))
+        self._planner = Planner(client, self._tiers, self._service)
+        self._history = History(client, self._service, self._planner)
         self._watching = Watching(client)
-        self._watching.add(self._changer.hear)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
+        self.venue_label = client.venue.label
         self.label = client.account
         self.profile = client.profile
         self.asks_first = client.venue.asks_first
 
     def __repr__(self) -> str:
-        return f"<Account {self.venue} {self.label}>"
+        return f"<Account {self.venue_label} {self.label}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an Account is not pickled: connect() again where it is needed")
@@ -199,7 +197,7 @@ class Account:
         state = self.state()
         for name in names or ():
             if name not in state.settings or name not in table:
-                raise UnexpectedAnswer(f"The {self.venue} has tiers of {name}, but no setting, or the reverse.")
+                raise UnexpectedAnswer(f"The {self.venue_label} has tiers of {name}, but no setting, or the reverse.")
         listed = [name for name in state.settings if name in table] if names is None else names
         return self._marked(settings_table(state, table, listed))
 
@@ -269,7 +267,7 @@ class Account:
             UnknownSymbol, InvalidLeverage: As :meth:`set_leverage`.
             ChangeNotSent: The account could not be read.
         """
-        return self._previewer.preview(symbol, leverage)
+        return self._service.preview(symbol, leverage)
 
     def check_leverage(self, symbol: str, leverage: Any) -> int:
         """Read a leverage written as ``10``, ``"10"`` or ``"10x"`` and hold it against the symbol's tiers.
@@ -277,7 +275,7 @@ class Account:
         Raises:
             InvalidLeverage: Not a whole number from 1 to the symbol's maximum.
         """
-        return self._previewer.check_leverage(symbol, leverage)
+        return self._service.check_leverage(symbol, leverage)
 
     def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
         """The highest leverage that allows a position of this notional, and what is held, and the guard.
@@ -289,7 +287,7 @@ class Account:
         Raises:
             Mistake: There is none; the error says what stands in the way.
         """
-        return self._previewer.highest(symbol, notional)
+        return self._service.highest(symbol, notional)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -312,8 +310,7 @@ class Account:
             ChangeNotApplied, ChangeSuperseded: It was sent, and not confirmed; ``.change`` says what is there.
             OutcomeUnknown: It was sent, no definite answer came back, and it could not be looked up.
         """
-        name, wanted = self._previewer.check(symbol, leverage)
-        return self._changer.change(ChangeRequest(name, wanted, self.margin_asset(name)), progress=progress)
+        return self._service.set_leverage(symbol, leverage, progress)
 
     def plan(self, wanted: Any) -> Plan:
         """Many changes as one, shown before they are made; nothing is sent before ``.apply()``.
@@ -393,7 +390,7 @@ class Account:
         preview = self.preview_undo(force=force)
         if isinstance(preview, Plan):
             return preview.apply(force=force)
-        return self.apply_now(preview, force=force, progress=progress)
+        return preview.apply(force=force, progress=progress)
 
     # -- as it happens --------------------------------------------------------------------------------------
 
@@ -432,19 +429,19 @@ class Account:
 
     def look_ahead(self, symbol: str, *, anew: bool = False) -> tuple[Outlook, AccountState]:
         """The outlook of a symbol as a value, and the state it was made from; ``anew`` reads the tiers again too."""
-        return self._previewer.look_ahead(symbol, anew=anew)
+        return self._service.read_outlook(symbol, anew=anew)
 
     def outlook_from(self, state: AccountState, tiers: Brackets) -> Outlook:
         """The outlook of a state that was read before, with the limits that were met."""
-        return self._previewer.outlook(state, tiers)
+        return self._service.outlook(state, tiers)
 
-    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int, as_of: datetime) -> Preview:
-        """A preview from an outlook that was read before, as of then."""
-        return self._previewer.preview_from(outlook, state, leverage, as_of)
+    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int) -> Preview:
+        """A preview from an outlook that was read before."""
+        return self._service.preview_from(outlook, state, leverage)
 
     def leverage_bound(self, symbol: str) -> Bound:
         """The most that can be chosen, and why not more: the symbol's maximum, a limit that was met, the guard."""
-        return self._previewer.bound(symbol)
+        return self._service.bound(symbol)
 
     def check_guard(self, symbol: str, leverage: int) -> None:
         """Stop what the guard stops.
@@ -452,17 +449,7 @@ class Account:
         Raises:
             ChangeNotSent: The leverage is above it.
         """
-        self._changer.check_guard(symbol, leverage)
-
-    def apply_now(self, preview: Preview, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
-        """Make a change whose preview has been read this moment: another look would only see the same.
-
-        A preview more than a few seconds old, or of a leverage that has been changed since, is looked at again.
-
-        Raises:
-            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
-        """
-        return self._previewer.apply_now(preview, force=force, progress=progress)
+        self._service.check_guard(symbol, leverage)
 
     def open_changes(self) -> list[LeverageChange]:
         """The changes of which it is not known yet what became of them. Asks nobody.
@@ -482,7 +469,7 @@ class Account:
 
     def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
         """Call a method with every change of which it is known what became of it, for as long as its object lives."""
-        self._changer.tell_changes_to(listener)
+        self._service.add_listener(listener)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return mark(frame, self.venue, self.label)
+        return mark(frame, self.venue_label, self.label)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame", bound="pd.DataFrame")
 Tone = Literal["plain", "good", "warn", "bad"]
 
-VENUE_LABELS = {"simulator": "SIMULATOR", "testnet": "TESTNET", "mainnet": "MAINNET"}
-
 # JupyterLab's theme variables, each with a fallback for exported pages; no literal text colours.
 _FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
 _TEXT = "var(--jp-ui-font-color1, CanvasText)"
@@ -27,22 +25,29 @@ _TONES: Mapping[Tone, str] = {
     "warn": "var(--jp-warn-color1, #b26a00)",
     "bad": "var(--jp-error-color1, #c62828)",
 }
-# Background and text of each venue's badge, fixed so that mainnet is red in every theme (contrast >= 4.5:1).
-_BADGES = {"simulator": "#37618e", "testnet": "#6b4fa0", "mainnet": "#c62828"}
+# Backgrounds of the badges' white text, fixed so that mainnet is red in every theme (contrast >= 4.5:1).
+_BADGES = {"simulator": "#37618e", "testnet": "#6b4fa0"}
+# Mainnet's, and that of every venue whose address is not known: real money may be at stake there.
+_RED = "#c62828"
 
 
 def badge(venue: str) -> str:
-    """The venue's name as a coloured HTML label."""
-    colour = _BADGES.get(venue, "#555555")
+    """The venue's name as a coloured HTML label; red for all but the simulator and the testnet."""
+    colour = _BADGES.get(venue, _RED)
     return (
         f'<span class="leverage-badge" style="background:{colour};color:#fff;border-radius:3px;padding:1px 7px;'
         f'font-size:11px;font-weight:600;letter-spacing:.04em">{escape(label(venue))}</span>'
     )
 
 
+def is_real_money(venue: str) -> bool:
+    """Whether real money may be at stake: on mainnet, and at every address that is not known."""
+    return venue not in _BADGES
+
+
 def label(venue: str) -> str:
     """The venue's name in capitals, as every card and table shows it."""
-    return VENUE_LABELS.get(venue, venue.upper())
+    return venue.upper()
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Card:
     """One answer to the user: a badge, a headline, labelled rows, a closing note.
 
     Attributes:
-        venue: Whose badge it wears.
+        venue: Whose badge it wears; a red frame too where real money may be at stake.
         title: The headline.
         rows: Label and value of each line.
         note: A closing sentence.
@@ -81,9 +86,10 @@ class Card:
                 '<div style="margin-top:6px;white-space:pre;overflow-x:auto;'
                 f'font-family:var(--jp-code-font-family, monospace)">{examples}</div>'
             )
+        frame = _RED if is_real_money(self.venue) else _LINE
         return (
             f'<div class="leverage-card" style="font-family:{_FONT};font-size:13px;line-height:1.5;color:{_TEXT};'
-            f"border:1px solid {_LINE};border-left:4px solid {_TONES[self.tone]};border-radius:4px;"
+            f"border:1px solid {frame};border-left:4px solid {_TONES[self.tone]};border-radius:4px;"
             f'padding:7px 12px;max-width:46em;margin:2px 0">'
             f'<div>{badge(self.venue)} <b style="margin-left:4px">{escape(self.title)}</b></div>'
             f"{table}{note}{examples}</div>"

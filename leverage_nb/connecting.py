@@ -5,15 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leverage_nb.account import Account
-from leverage_nb.changes.journal import MEMORY, Journal
 from leverage_nb.errors import Mistake
 from leverage_nb.exchange.credentials import Credentials, check_profile, find_credentials
+from leverage_nb.exchange.proof import is_our_simulator
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import Venue, find_venue
+from leverage_nb.journal.database import MEMORY
+from leverage_nb.journal.journal import Journal
 
 if TYPE_CHECKING:
     from leverage_nb.simulator import Simulator
@@ -21,20 +24,21 @@ if TYPE_CHECKING:
 _registry_lock = threading.RLock()
 
 
-def _forget_locks() -> None:
-    """A forked process may have inherited the lock as another thread held it."""
-    global _registry_lock
-    _registry_lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
-
 _accounts: dict[tuple[str, str | None], Account] = {}  # by venue and profile
 _current_venue = "simulator"
 _current_profile: str | None = None
 _simulator: Simulator | None = None
 _journals: dict[str, Journal] = {}
+
+
+def _start_anew() -> None:
+    """In a forked process: nothing of the parent's can be used, neither locks nor connections nor the simulator."""
+    global _registry_lock, _accounts, _simulator, _journals
+    _registry_lock, _accounts, _simulator, _journals = threading.RLock(), {}, None, {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def connect(
@@ -53,10 +57,12 @@ def connect(
     timeout: float = 10.0,
     recv_window: int = 5000,
     weight_share: float = 0.5,
+    grace: float = 1.0,
 ) -> Account:
     """Open an account. ``%leverage`` uses the account connected last on its venue and profile.
 
-    Nothing is asked of the exchange until the account is used.
+    Nothing is asked of the exchange until the account is used; only an address on this machine is asked, for at most a
+    second, to prove that it is a simulator of this package.
 
     Args:
         venue: "simulator" (in this process, no key, no network), "testnet" or "mainnet".
@@ -69,8 +75,9 @@ def connect(
         private_key: The private key of an RSA or Ed25519 key: PEM, or the path of a file that holds it.
         private_key_password: Of an encrypted private key.
         credentials: A key that has been read already, in place of the above.
-        rest_url: Another address for the same venue: https, or http on this machine only.
-        stream_url: Another address for its event streams: wss, or ws on this machine only.
+        rest_url: Another address for the same venue: https, or http on this machine only. One that is neither the
+            venue's own nor a simulator of this package is treated as mainnet: red, a guard of 20x, a question first.
+        stream_url: Another address for its event streams: wss, or ws on this machine only; the same holds for it.
         max_leverage: The guard: nothing above it is sent. The strictest of this, ``LEVERAGE_NB_MAX_LEVERAGE`` and
             ``%config LeverageMagics.max_leverage`` wins; on mainnet it is 20 when none is set.
         journal: The file in which every change is written down before it leaves; ``":memory:"`` keeps it in this
@@ -79,6 +86,8 @@ def connect(
         recv_window: Milliseconds for which the exchange may still act on a request.
         weight_share: The part of the exchange's rate limit that all accounts of this process at one address may use
             together; the strictest that is open holds. The rest is for your other programs.
+        grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request, and by which a read of
+            the setting may be behind. Binance documents neither; both are assumed.
 
     Returns:
         The account.
@@ -103,6 +112,7 @@ def connect(
         timeout=timeout,
         recv_window=recv_window,
         weight_share=weight_share,
+        grace=grace,
     )
     with _registry_lock:
         _accounts[account.venue, account.profile] = account
@@ -121,12 +131,13 @@ def open_account(
     timeout: float = 10.0,
     recv_window: int = 5000,
     weight_share: float = 0.5,
+    grace: float = 1.0,
 ) -> Account:
     """Open an account as :func:`connect` does, without making it the one that ``%leverage`` uses."""
     given, chosen = credentials, find_venue(venue)
     if chosen.name == "simulator" and rest_url is None:
         simulator = default_simulator()
-        chosen = chosen.at(simulator.rest_url)
+        chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
         if not given.parts:
             given = Credentials(simulator.api_key, simulator.api_secret)
     elif rest_url is not None:
@@ -135,8 +146,16 @@ def open_account(
         chosen = chosen.with_stream(stream_url)
     name = check_profile(profile)
     found = find_credentials(chosen, given, name)
+    if chosen.is_local and not chosen.proved:
+        chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
     client = RestClient(
-        chosen, found, timeout=timeout, recv_window=recv_window, weight_share=weight_share, profile=name
+        chosen,
+        found,
+        timeout=timeout,
+        recv_window=recv_window,
+        weight_share=weight_share,
+        profile=name,
+        grace=grace,
     )
     return Account(client, _open_journal(chosen, journal), max_leverage)
 
@@ -145,7 +164,7 @@ def _open_journal(venue: Venue, path: str | Path | None) -> Journal:
     """The journal for an account: one object a file, so that the threads of this process wait for each other."""
     if path is not None and (not isinstance(path, (str, Path)) or not str(path).strip()):
         raise Mistake(f"journal is the path of a file, or {MEMORY!r}; got {path!r}.")
-    if str(path) == MEMORY or (path is None and venue.name == "simulator"):
+    if str(path) == MEMORY or (path is None and venue.name == "simulator" and venue.verified):
         with _registry_lock:  # one for all accounts at an address: two must not change one symbol at once
             return _journals.setdefault(f"{MEMORY} {venue.rest_url}", Journal(MEMORY))
     chosen = str((default_journal() if path is None else Path(path)).expanduser().absolute())

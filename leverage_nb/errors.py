@@ -30,12 +30,13 @@ full traceback.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leverage_nb.changes.record import LeverageChange
+    from leverage_nb.change import LeverageChange
 
 
 class LeverageError(Exception):
@@ -126,6 +127,31 @@ def _wrap(text: str, start: str = "", hang: int | None = None) -> list[str]:
     return lines or ([start.rstrip()] if start else [])
 
 
+# Letters with digits, or characters of base64, in a row: symbols and names are shorter, keys and secrets are not.
+_LIKE_A_KEY = re.compile(r"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{16}|[A-Za-z0-9+/=]{21}")
+
+
+def as_typed(value: object, most: int = 20, quotes: str = "") -> str:
+    """What a user typed, as a message repeats it.
+
+    Args:
+        value: The text, or a value of any other type.
+        most: How many characters a message repeats.
+        quotes: The two characters to put around it.
+
+    Returns:
+        The text; "That text" for one that is longer, or that could be a key put in the wrong place.
+    """
+    if isinstance(value, int) and abs(value) >= 10**12:
+        return "That number"
+    text = str(value)
+    if len(text) > most or _LIKE_A_KEY.search(text):
+        return "That text"
+    if quotes:
+        return f"{quotes[0]}{text}{quotes[1]}"
+    return text if text and text.isprintable() and text == text.strip() else repr(text)
+
+
 class Mistake(LeverageError, ValueError):
     """What was asked for cannot be asked: nothing was sent."""
 
@@ -140,7 +166,7 @@ class UnknownSymbol(Mistake):
 
     def __init__(self, symbol: str, venue: str, suggestions: Sequence[str] = ()) -> None:
         hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "lev.current().symbols() lists them."
-        super().__init__(f"{symbol} is not a symbol on the {venue}.", hint=hint)
+        super().__init__(f"{as_typed(symbol)} is not a symbol on the {venue}.", hint=hint)
         self.symbol = symbol
         self.suggestions = tuple(suggestions)
 
@@ -156,9 +182,9 @@ class InvalidLeverage(Mistake):
     def __init__(self, leverage: object, symbol: str = "", max_leverage: int | None = None) -> None:
         whose = f" for {symbol}" if symbol else ""
         limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
-        too_long = isinstance(leverage, int) and abs(leverage) >= 10**12
-        shown = "That" if too_long else str(leverage)[:40]
-        super().__init__(f"{shown} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x.")
+        super().__init__(
+            f"{as_typed(leverage)} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x."
+        )
         self.leverage = leverage
         self.max_leverage = max_leverage
 

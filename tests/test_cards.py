@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from leverage_nb import cards
+
+RED = "#c62828"
 
 
 @pytest.mark.parametrize(
@@ -41,10 +45,23 @@ def test_a_card_escapes_what_it_shows() -> None:
     assert "[TESTNET] <script>" in card.text()
 
 
+@pytest.mark.parametrize("venue", ["mainnet", "testnet at gateway.example", "simulator at 127.0.0.1:5", "Testnet", ""])
+def test_whatever_may_be_mainnet_is_red(venue: str) -> None:
+    """Every venue that is not exactly the simulator or the testnet has mainnet's red badge and frame, in capitals."""
+    card = cards.Card(venue, "A title")
+    assert f"background:{RED}" in cards.badge(venue)
+    assert f"border:1px solid {RED}" in card.html()
+    assert f"[{venue.upper()}] A title" in card.text()
+    for known in ("simulator", "testnet"):
+        assert RED not in cards.Card(known, "A title").html()
+
+
 @pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
 def test_badges_can_be_read(venue: str) -> None:
     """White on each venue's badge has a contrast of at least 4.5:1, by the WCAG formula."""
-    colour = cards._BADGES[venue]
+    found = re.search("background:(#[0-9a-f]{6})", cards.badge(venue))
+    assert found is not None
+    colour = found[1]
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -8,18 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from leverage_nb import interrupts
 from leverage_nb.cards import moment
-from leverage_nb.changes.changer import Changer
-from leverage_nb.changes.entries import Attempt
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.previewer import Previewer
-from leverage_nb.changes.record import LeverageChange
-from leverage_nb.changes.settle import LATE, Progress, deadline_ms, look_again, settle
+from leverage_nb.changes.service import ChangeService
+from leverage_nb.changes.settle import Progress, seconds_left, settle
 from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_setting, read_settings
+from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.outlook import ISOLATED_OPEN
 
 if TYPE_CHECKING:
@@ -27,69 +26,60 @@ if TYPE_CHECKING:
 
 
 class History:
-    """Looks back for one account.
+    """Past changes of one account: their outcome, and how to undo them.
 
     Args:
         client: Where, and with whose key.
-        changer: Has made its changes.
-        previewer: Says what taking one back would do.
-        planner: The same for a plan.
+        service: Makes its changes.
+        planner: Makes its plans.
     """
 
-    def __init__(self, client: RestClient, changer: Changer, previewer: Previewer, planner: Planner) -> None:
+    def __init__(self, client: RestClient, service: ChangeService, planner: Planner) -> None:
         self._client = client
-        self._changer = changer
-        self._journal = changer.journal
-        self._previewer = previewer
+        self._service = service
         self._planner = planner
 
     def settle(self, progress: Progress | None = None, *, wait: bool) -> list[LeverageChange]:
-        """Look up what an earlier session, or this one, left open; and once more what had ended as not applied.
+        """Find the outcome of the changes that an earlier session, or this one, left open.
 
         Args:
-            progress: Told what is awaited, and until when.
-            wait: Wait for attempts whose time is not past yet; else they are left as they are.
+            progress: Called with what is being verified, and until when.
+            wait: Wait for attempts that the exchange may still execute; else they are left as they are.
 
         Returns:
-            The changes of which something was found.
+            The changes with a final outcome.
 
         Raises:
             JournalUnusable: The journal cannot be read or written.
         """
-        attempts = self._changer.attempts()
-        awaited = [attempt for attempt in attempts if attempt.is_open]
-        if any(self._client.time_ms() <= deadline_ms(attempt) for attempt in awaited):
+        awaited = self._service.attempts(open_only=True)
+        if any(seconds_left(self._client, attempt) for attempt in awaited):
             with suppress(LeverageError):  # before this machine's clock is believed
                 self._client.compare_clocks()
         if not wait:
-            awaited = [attempt for attempt in awaited if self._client.time_ms() > deadline_ms(attempt)]
-        found = settle(self._client, self._journal, awaited, progress=progress, until_closed=True)
-        changes = [self._changer.record(attempt) for attempt in found if not attempt.is_open]
-        last = {attempt.symbol: attempt for attempt in attempts}
-        doubtful = [attempt for attempt in last.values() if attempt.wants_another_look]
-        if doubtful:
-            with suppress(LeverageError):  # there will be another contact
-                assets = {attempt.symbol: attempt.margin_asset for attempt in doubtful}
-                settings = read_settings(self._client, assets)
-                changes += [self._changer.record(attempt) for attempt in look_again(self._journal, attempts, settings)]
+            awaited = [attempt for attempt in awaited if not seconds_left(self._client, attempt)]
+        found = interrupts.run(
+            lambda: settle(self._client, self._service.journal, awaited, progress=progress, until_closed=True)
+        )
+        changes = [self._service.record(attempt) for attempt in found if not attempt.is_open]
         for change in changes:
-            self._changer.tell(change)
+            self._service.notify(change)
         return changes
 
     def table(self) -> pd.DataFrame:
         """Every attempt as a table: see :func:`history_table`. What is open and past is looked up first."""
         self.settle(wait=False)
-        return history_table(self._changer.attempts())
+        return history_table(self._service.attempts())
 
     def open_changes(self) -> list[LeverageChange]:
-        """The changes of which it is not known yet what became of them. Asks nobody."""
-        return [self._changer.record(attempt) for attempt in self._changer.attempts(open_only=True)]
+        """The changes without a final outcome. Reads only the journal; sends no request."""
+        return [self._service.record(attempt) for attempt in self._service.attempts(open_only=True)]
 
     def last_changes(self, count: int) -> list[LeverageChange]:
-        """The last changes that were sent, newest first, and every one that is not settled. Asks nobody."""
-        wanted = [*self._changer.attempts(last=count), *self._changer.attempts(open_only=True)]
+        """The last changes, newest first, and all that are open. Reads only the journal; sends no request."""
+        wanted = [*self._service.attempts(last=count), *self._service.attempts(open_only=True)]
         newest_first = sorted({attempt.number: attempt for attempt in wanted}.items(), reverse=True)
-        return [self._changer.record(attempt) for _, attempt in newest_first]
+        return [self._service.record(attempt) for _, attempt in newest_first]
 
     def preview_undo(self, *, force: bool = False) -> Preview | Plan:
         """What it would do to take back the last change that can be taken back: see ``Account.preview_undo``."""
@@ -104,15 +94,15 @@ class History:
                 stuck |= {row.symbol: row.reason for row in plan.rows if row.code == ISOLATED_OPEN}
                 if force or any(row.symbol not in stuck for row in plan.rows):
                     return replace(plan, passed_over="; ".join(passed.values()))
-                passed |= {change.number: f"{_step(change)}: {stuck[change.symbol]}" for change in changes}
+                passed |= {change.number: f"{change.step}: {stuck[change.symbol]}" for change in changes}
             elif last.symbol in stuck and not force:
-                passed[last.number] = f"{_step(last)}: {stuck[last.symbol]}"
+                passed[last.number] = f"{last.step}: {stuck[last.symbol]}"
             else:
                 preview = self._preview_back(last)
                 if preview.code != ISOLATED_OPEN or force:
                     return replace(preview, passed_over="; ".join(passed.values()))
                 stuck[last.symbol] = preview.reason
-                passed[last.number] = f"{_step(last)}: {preview.reason}"
+                passed[last.number] = f"{last.step}: {preview.reason}"
 
     def _preview_back(self, last: Attempt) -> Preview:
         """What it would do to take one change back.
@@ -120,18 +110,15 @@ class History:
         Raises:
             Mistake: It was changed since.
         """
-        setting = read_setting(self._client, last.symbol, last.margin_asset)
-        step = f"{_step(last)} of {moment(last.begun_at)}"
-        if setting.leverage != last.requested:
+        step = f"{last.step} of {moment(last.begun_at)}"
+        preview = self._service.preview(last.symbol, last.before or 0)
+        if preview.before != last.requested:
             raise Mistake(
                 f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at "
-                f"{setting.leverage}x. Nothing was sent.",
+                f"{preview.before}x. Nothing was sent.",
                 hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
             )
-        preview = self._previewer.preview(last.symbol, last.before)
-        doubt = LATE if last.change.note == LATE else ""
-        takes_back = f"Takes back {step}. {doubt}".strip()
-        return replace(preview, undoes=last.number, warnings=(takes_back, *preview.warnings))
+        return replace(preview, undoes=last.number, warnings=(f"Takes back {step}.", *preview.warnings))
 
     def _last_to_undo(self, passed: Mapping[int, str]) -> list[Attempt]:
         """The last change that was applied, not taken back and not passed over; all of its plan's, oldest first.
@@ -140,7 +127,7 @@ class History:
             Mistake: There is none, or a later one is not settled.
             JournalUnusable: The journal cannot be read.
         """
-        attempts = self._changer.attempts()
+        attempts = self._service.attempts()
         undone = set(passed) | {
             attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"
         }
@@ -153,7 +140,7 @@ class History:
             for other in same:
                 if other.status == "unknown" and other.is_open:
                     raise Mistake(
-                        f"What became of the last change, {_step(other)}, is not known yet: nothing was undone.",
+                        f"What became of the last change, {other.step}, is not known yet: nothing was undone.",
                         hint="%leverage --history, or account.history(), looks it up.",
                     )
             if attempt.undoes is None:
@@ -162,10 +149,6 @@ class History:
             reasons = ". ".join(passed.values())
             raise Mistake(f"Nothing can be taken back now. {reasons}.", hint="--force sends the last one all the same.")
         raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
-
-
-def _step(attempt: Attempt) -> str:
-    return f"{attempt.symbol} {attempt.before}x → {attempt.requested}x"
 
 
 def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
@@ -189,7 +172,7 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
     columns = {
         "sent_at": _moments([change.sent_at for change in changes]),
         "symbol": pd.array([change.symbol for change in changes], dtype="object"),
-        "before": pd.array([attempt.before for attempt in rows], dtype="int64"),
+        "before": pd.array([attempt.before or 0 for attempt in rows], dtype="int64"),
         "requested": pd.array([change.requested for change in changes], dtype="int64"),
         "after": pd.array([change.after for change in changes], dtype="Int64"),
         "status": pd.array([change.status for change in changes], dtype="object"),

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake
+from leverage_nb.errors import InvalidLeverage, LeverageError, Mistake, as_typed
 from leverage_nb.exchange.refusals import read_lift_time
 from leverage_nb.risk.outlook import AccountLimit
 from leverage_nb.risk.parsing import parse_leverage
@@ -20,7 +20,7 @@ UNNAMED_LIMIT = 20
 # Which refusals name a limit of the account, and which of them hold for one symbol alone.
 _LIMIT_CODES = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
 _OF_ONE_SYMBOL = {-4208, -4209}
-_NAMED = re.compile(r"(?:leverage (?:limit is|of)|only up to|exceed|than) (\d{1,3})x?\b")
+_NAMED = re.compile(r"(?:leverage (?:limit is|of)|only up to|exceed|than) ([0-9]{1,3})x?\b")
 
 
 _CONFIG = "%config LeverageMagics.max_leverage"
@@ -50,15 +50,15 @@ class Guard:
     The strictest of the sources that are set wins, looked up anew each time; on mainnet it is 20 when none is.
 
     Args:
-        venue: Where it guards.
+        mainnet: Whether mainnet's rules apply: on mainnet, and at every address that is not known to be another's.
         argument: ``connect(max_leverage=...)``.
 
     Raises:
         Mistake: A source holds what is no leverage.
     """
 
-    def __init__(self, venue: str, argument: Any = None) -> None:
-        self._venue = venue
+    def __init__(self, mainnet: bool, argument: Any = None) -> None:
+        self._mainnet = mainnet
         self._argument = argument
         self.limit()
 
@@ -80,7 +80,7 @@ class Guard:
             for name, value in sources
             if value not in unset and not (name == _CONFIG and value == 0)
         ]
-        if not found and self._venue == "mainnet":
+        if not found and self._mainnet:
             return Bound(MAINNET_DEFAULT, "the default on mainnet")
         return min(found, default=None)
 
@@ -90,7 +90,7 @@ def _read(name: str, value: Any) -> int:
         return parse_leverage(value)
     except InvalidLeverage:
         pass
-    raise Mistake(f"{name} is a whole number of 1 or more; got {value!r}.")
+    raise Mistake(f"{name} is a whole number of 1 or more. {as_typed(value)} is not.")
 
 
 class MetLimits:
@@ -106,7 +106,7 @@ class MetLimits:
             return
         named = _NAMED.search(words)
         limit = AccountLimit(
-            max_leverage=int(named[1]) if named else UNNAMED_LIMIT,
+            max_leverage=(int(named[1]) if named else 0) or UNNAMED_LIMIT,
             code=error.code,
             words=words,
             symbol=symbol if error.code in _OF_ONE_SYMBOL else None,

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from leverage_nb.cards import Card, Shown, Tone, amount, mark, moment
+from leverage_nb.change import LeverageChange, Status
 from leverage_nb.changes.limits import Bound
-from leverage_nb.changes.record import LeverageChange, Status
 from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.outlook import AccountLimit, Certainty, Judgement, Outlook, Verdict
@@ -305,8 +305,8 @@ def unlisted_row(symbol: str, leverage: int) -> PlanRow:
     return PlanRow(symbol, 0, leverage, "refused", None, "documented", why, unknown, unknown, math.nan, "")
 
 
-def ended(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:
-    """A row with what became of it."""
+def ended_row(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:
+    """A row with its outcome."""
     if isinstance(outcome, LeverageChange):
         return replace(row, status=outcome.status, change=outcome)
     status: RowStatus = outcome.change.status if outcome.change is not None else "not_sent"

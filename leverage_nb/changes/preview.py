@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from leverage_nb.cards import Card, Shown, Tone, amount, moment, price, short
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.settle import Progress
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
-from leverage_nb.risk.state import AccountState, Position
+from leverage_nb.risk.state import AccountState, LeverageSetting, Position
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
 
@@ -41,7 +41,7 @@ class Preview(Shown):
         effective_leverage: Of each of them, as ``AccountState.effective_leverage`` defines it.
         margin_type: "cross" or "isolated".
         margin_asset: USDT, USDC, BTC and so on.
-        as_of: When the account was read.
+        setting: The setting that was read, with the time of its read: a change is sent from this leverage only.
         wallet: The cross wallet behind it; 0 where it is not known.
         modes: Hedge mode, multi-assets mode.
         undoes: The number of the change in the journal that it takes back; None where it takes none back.
@@ -67,7 +67,7 @@ class Preview(Shown):
     effective_leverage: tuple[float | None, ...]
     margin_type: str
     margin_asset: str
-    as_of: datetime
+    setting: LeverageSetting = field(repr=False)
     wallet: float
     modes: tuple[bool, bool]
     _send: Callable[[Preview, bool, Progress | None], LeverageChange] = field(repr=False, compare=False)
@@ -75,18 +75,28 @@ class Preview(Shown):
     caution: str = ""
     passed_over: str = ""
 
-    def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
-        """Make the change, after a second look at the account.
+    def confirmed(self) -> Preview:
+        """Return it as confirmed by a person, who took time to answer: it is read again before anything is sent."""
+        return replace(self, setting=replace(self.setting, read_at=-math.inf))
 
-        It stops if what was shown has moved: leverage, margin type, tiers, positions, orders, modes, wallet or verdict.
-        Prices always move, and do not count.
+    @property
+    def as_of(self) -> datetime:
+        """When the account was read."""
+        return self.setting.as_of or datetime.now().astimezone()
+
+    def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
+        """Make the change.
+
+        A preview older than a second is made again first, and nothing is sent if anything that it shows has changed:
+        leverage, margin type, tiers, positions, orders, modes, wallet or verdict. Prices always move, and do not count.
+        Nothing is ever sent from another leverage than ``before``.
 
         Args:
             force: Send although a refusal is expected. It does not pass the guard.
             progress: As ``Account.set_leverage``.
 
         Raises:
-            ChangeNotSent: It has moved, or a refusal is expected and ``force`` is not given.
+            ChangeNotSent: The account has changed, or a refusal is expected and ``force`` is not given.
             LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As ``Account.set_leverage``.
         """
         return self._send(self, force, progress)
@@ -99,7 +109,7 @@ class Preview(Shown):
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What must not have moved between the look and the change."""
+        """What must not have changed between the preview and the change."""
         holding = tuple(
             (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
         )
@@ -162,7 +172,6 @@ def make_preview(
     outlook: Outlook,
     state: AccountState,
     leverage: int,
-    as_of: datetime,
     send: Callable[[Preview, bool, Progress | None], LeverageChange],
     warning: str = "",
 ) -> Preview:
@@ -196,7 +205,7 @@ def make_preview(
         effective_leverage=tuple(state.effective_leverage(position) for position in held),
         margin_type=setting.margin_type,
         margin_asset=setting.margin_asset,
-        as_of=as_of,
+        setting=setting,
         wallet=balance.cross_wallet if balance is not None else 0.0,
         modes=(state.hedge_mode, state.multi_assets),
         _send=send,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import Mistake, as_typed
+from leverage_nb.exchange.symbols import LONGEST as LONGEST_SYMBOL
+from leverage_nb.risk.parsing import LONGEST as LONGEST_LEVERAGE
+
+# Bounds of what is read: there are about 700 symbols.
+LARGEST_FILE, MOST_ROWS, LONGEST_LINE = 1_000_000, 5_000, 200
 
 # A colon is part of BTC/USDT:USDT: between symbol and leverage a space follows it.
 _BETWEEN = re.compile(r"[\s,=]+|:\s+")
@@ -46,14 +50,16 @@ def read_targets(wanted: Any) -> list[Target]:
     """
     if isinstance(wanted, (str, Path)):
         return _read_csv(Path(wanted))
+    if hasattr(wanted, "columns") or hasattr(wanted, "items"):
+        _check_count(len(wanted))
     if hasattr(wanted, "columns"):
         if "leverage" not in wanted.columns:
             raise Mistake("A plan's DataFrame has a column leverage, and the symbols in a column symbol or its index.")
         symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
         pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
-        return [Target(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
-    if isinstance(wanted, Mapping) or hasattr(wanted, "items"):
-        return [Target(str(symbol), symbol, leverage) for symbol, leverage in wanted.items()]
+        return [_target(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
+    if hasattr(wanted, "items"):
+        return [_target(as_typed(symbol, 40), symbol, leverage) for symbol, leverage in wanted.items()]
     raise Mistake(
         f"A plan is made from a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
         hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
@@ -64,38 +70,86 @@ def read_lines(text: str) -> list[Target]:
     """Read ``SYMBOL LEVERAGE`` a line, also with ``,`` ``=`` or ``:`` between; blank lines and remarks are passed over.
 
     A line that is anything else is a target with a problem, so that all that is wrong can be told at once.
+
+    Raises:
+        Mistake: There are more than 5,000 lines.
     """
     targets = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
+    for number, line in enumerate(_lines_of(text), start=1):
         place = f"line {number}"
+        if len(line) > LONGEST_LINE:
+            targets.append(Target(place, "", None, f"it is longer than {LONGEST_LINE} characters"))
+            continue
+        words = [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
         if len(words) == 2:
-            targets.append(Target(place, words[0], words[1]))
+            targets.append(_target(place, words[0], words[1]))
         elif words:
-            targets.append(Target(place, "", None, f"“{line.strip()[:60]}” is not SYMBOL LEVERAGE"))
+            targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
     return targets
+
+
+def _lines_of(text: str) -> list[str]:
+    if len(text) > LARGEST_FILE:
+        raise Mistake(f"That is more than {LARGEST_FILE:,} characters.", hint="A line is SYMBOL LEVERAGE.")
+    lines = text.splitlines()
+    _check_count(len(lines), "lines")
+    return lines
+
+
+def _check_count(count: int, of_what: str = "rows") -> None:
+    if count > MOST_ROWS:
+        raise Mistake(f"A plan has at most {MOST_ROWS:,} {of_what}; these are {count:,}.")
+
+
+def _target(where: str, symbol: Any, leverage: Any) -> Target:
+    """A target; one with a problem where a text is longer than any symbol or leverage."""
+    for text, longest, kind in ((symbol, LONGEST_SYMBOL, "symbol"), (leverage, LONGEST_LEVERAGE, "leverage")):
+        if isinstance(text, str) and len(text) > longest:
+            return Target(where, "", None, f"a {kind} has at most {longest} characters")
+    return Target(where, symbol, leverage)
 
 
 def _read_csv(path: Path) -> list[Target]:
-    problem = ""
-    try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        problem = getattr(exc, "strerror", None) or "it is not text in UTF-8"
-    if problem:
-        raise Mistake(f"{path} cannot be read: {problem}.")
+    lines = _lines_of(_read_text(path))
     targets, bad = [], []
-    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
-        cells = [cell.strip() for cell in row]
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            bad.append(f"line {number}: it is longer than {LONGEST_LINE} characters")
+            continue
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
         if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["symbol", "leverage"]):
             continue
         if len(cells) < 2 or not all(cells[:2]):
-            bad.append(f"line {number}: “{','.join(row)[:60]}” is not symbol,leverage")
+            bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not symbol,leverage")
         else:
-            targets.append(Target(f"line {number}", cells[0], cells[1]))
+            targets.append(_target(f"line {number}", cells[0], cells[1]))
     if bad:
-        raise Mistake(f"{path}: {_some(bad)}. Nothing was sent.")
+        raise Mistake(f"{as_typed(path.name, 60)}: {_some(bad)}. Nothing was sent.")
     return targets
+
+
+def _read_text(path: Path) -> str:
+    """A file's text.
+
+    Raises:
+        Mistake: It cannot be read, is no text or no file, or is larger than 1 MB.
+    """
+    problem = ""
+    try:
+        path = path.expanduser()
+        if path.exists() and not path.is_file():
+            problem = "it is not a file"  # opening a named pipe would wait for its other end
+        else:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+            if len(content) <= LARGEST_FILE:
+                return content.decode("utf-8-sig")
+            problem = f"it is larger than {LARGEST_FILE // 1_000_000} MB"
+    except UnicodeDecodeError:
+        problem = "it is not text in UTF-8"
+    except (OSError, ValueError, RuntimeError) as exc:  # also a path with a NUL, and "~" of nobody
+        problem = getattr(exc, "strerror", None) or "it is not the path of a file"
+    raise Mistake(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
 
 
 def check_targets(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leverage_nb.cards import amount, short
-from leverage_nb.changes.journal import Journal
 from leverage_nb.errors import JournalUnusable
+from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.flaws import COLUMNS
 from leverage_nb.risk.state import AccountState
@@ -94,21 +94,20 @@ class TierHistory:
 
     Args:
         journal: Where they are kept.
-        address: The venue's.
         account: Whose key, as a fingerprint: tiers may differ from account to account.
 
     Attributes:
         news: What has changed since the tiers were loaded before, as far as nobody was told of it yet.
     """
 
-    def __init__(self, journal: Journal, address: str, account: str) -> None:
-        self._journal, self._address, self._account = journal, address, account
+    def __init__(self, journal: Journal, account: str) -> None:
+        self._journal, self._account = journal, account
         self.news: list[TierChange] = []
 
     def note(self, table: BracketTable) -> None:
         """Compare what was loaded with what was seen last; an unusable journal stands in no one's way here."""
         with suppress(JournalUnusable):
-            self.news += note_tiers(self._journal, self._address, self._account, table)
+            self.news += note_tiers(self._journal, self._account, table)
 
     def take_news(self, symbol: str | None) -> list[TierChange]:
         """The news of one symbol, or all; each is told once."""
@@ -122,10 +121,10 @@ class TierHistory:
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        return tier_changes_table(read_tier_changes(self._journal, self._address, self._account))
+        return tier_changes_table(read_tier_changes(self._journal, self._account))
 
 
-def note_tiers(journal: Journal, address: str, account: str, table: BracketTable) -> list[TierChange]:
+def note_tiers(journal: Journal, account: str, table: BracketTable) -> list[TierChange]:
     """Compare tiers just loaded with what the account saw last, and store them where they are new.
 
     Symbols whose rows could not be used this time are compared with nothing.
@@ -134,27 +133,27 @@ def note_tiers(journal: Journal, address: str, account: str, table: BracketTable
         JournalUnusable: The journal cannot be used.
     """
     content = _content(table)
-    if table.skipped and (seen := journal.seen_tiers(address, account)):
+    if table.skipped and (seen := journal.seen_tiers(account)):
         # What could not be used this time is taken to be as it was.
         earlier = json.loads(journal.tiers(seen[-1].digest))
         content |= {symbol: earlier[symbol] for symbol in table.skipped if symbol in earlier}
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    last = journal.see_tiers(address, account, digest, lambda: text)
+    last = journal.see_tiers(account, digest, lambda: text)
     if last is None:
         return []
     now = datetime.now().astimezone()
     return list(_compare(json.loads(journal.tiers(last.digest)), content, table.skipped, now, last.last_seen_at))
 
 
-def read_tier_changes(journal: Journal, address: str, account: str) -> list[TierChange]:
+def read_tier_changes(journal: Journal, account: str) -> list[TierChange]:
     """All that has changed between what an account saw, oldest first.
 
     Raises:
         JournalUnusable: The journal cannot be used.
     """
     changes: list[TierChange] = []
-    for earlier, later in pairwise(journal.seen_tiers(address, account)):
+    for earlier, later in pairwise(journal.seen_tiers(account)):
         before, after = (json.loads(journal.tiers(seen.digest)) for seen in (earlier, later))
         changes += _compare(before, after, {}, later.first_seen_at, earlier.last_seen_at)
     return changes

@@ -14,8 +14,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-# Whether any byte of the request that this thread is sending has been handed to a socket.
-departure = threading.local()
+from leverage_nb.interrupts import Departure
+
+_sending = threading.local()
+
+
+def set_departure(departure: Departure) -> None:
+    """Name the departure of the request that this thread sends next."""
+    _sending.departure = departure
+
+
+def get_departure() -> Departure:
+    """The departure of the request that this thread is sending."""
+    departure: Departure = _sending.departure
+    return departure
 
 
 class _BudgetedReader(io.RawIOBase):
@@ -54,6 +66,9 @@ class _BudgetedResponse(http.client.HTTPResponse):
 class _Departing:
     """Notes when a request's first byte leaves. The CONNECT to a proxy, made while connecting, is none."""
 
+    # http.client prints requests, key and signature included, where somebody has switched its debugging on.
+    debuglevel = 0
+
     _connecting = False
     # urllib3's, which the classes below mix in:
     sock: Any
@@ -76,7 +91,7 @@ class _Departing:
             found = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         except OSError:
-            addresses = [host]  # urllib3 meets the same and words it
+            addresses = [host]  # urllib3 fails in the same way and words it
         failure: Exception | None = None
         try:
             for address in addresses:
@@ -91,11 +106,17 @@ class _Departing:
             self._dns_host, self.timeout = host, whole
         raise failure or AssertionError("there is always an address to try")
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]  # mixed into urllib3's below
+        finally:
+            get_departure().written()
+
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         if not self._connecting:
-            departure.left = True
+            get_departure().leave()
         super().send(data)  # type: ignore[misc]  # as above
 
 

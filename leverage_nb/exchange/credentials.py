@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import re
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from leverage_nb.errors import CredentialsMissing, Mistake
+from leverage_nb.errors import CredentialsMissing, Mistake, as_typed
 from leverage_nb.exchange import signing
 from leverage_nb.exchange.venues import Venue
 
@@ -25,6 +26,9 @@ _WITHOUT_KEYRING = "pip install keyring, or set the environment variables instea
 class Credentials:
     """An API key, with its HMAC secret or its private key. No frame that can fail holds them bare.
 
+    Attributes:
+        fingerprint: Eight hex digits that tell keys apart and give nothing away.
+
     Args:
         api_key: As Binance issued it.
         api_secret: The secret of an HMAC key.
@@ -32,7 +36,7 @@ class Credentials:
         password: Of an encrypted private key.
     """
 
-    __slots__ = ("_key", "_password", "_private", "_secret", "_signer")
+    __slots__ = ("_key", "_password", "_private", "_secret", "_signer", "fingerprint")
 
     def __init__(
         self,
@@ -45,6 +49,9 @@ class Credentials:
         self._private = None if private_key is None else str(private_key)
         self._password = password
         self._signer: signing.Signer | None = None
+        # Once: whatever reads the key later could be interrupted, and its frames would show the key.
+        readable = str(self._key).encode("utf-8", "backslashreplace")
+        self.fingerprint = hashlib.sha256(readable).hexdigest()[:8]
 
     @property
     def parts(self) -> int:
@@ -82,11 +89,6 @@ class Credentials:
         self._signer = found
         return "", ""
 
-    @property
-    def fingerprint(self) -> str:
-        """Eight hex digits that tell keys apart and give nothing away."""
-        return hashlib.sha256(str(self._key).encode()).hexdigest()[:8]
-
     def headers(self) -> dict[str, str]:
         """The header that names the key."""
         return {"X-MBX-APIKEY": str(self._key)}
@@ -96,6 +98,16 @@ class Credentials:
         if self._signer is not None:
             return self._signer(payload)
         return signing.append_hmac(payload, str(self._secret))
+
+    def confirm(self, nonce: str, proof: str) -> bool:
+        """Whether a proof is the HMAC-SHA256 of the nonce in hex, keyed with this API key."""
+        interrupt: BaseException
+        try:
+            expected = hmac.digest(str(self._key).encode(), nonce.encode(), "sha256").hex()
+            return hmac.compare_digest(expected.encode(), proof.encode("utf-8", "replace"))
+        except BaseException as exc:  # noqa: BLE001 - raised again below, without the frames that hold the key
+            interrupt = exc.with_traceback(None)
+        raise interrupt
 
     def keep(self, venue: Venue, profile: str | None) -> None:
         """Store them in the system's keyring.
@@ -164,7 +176,10 @@ def check_profile(profile: str | None) -> str | None:
         return None
     if isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_]{1,40}", profile):
         return profile.lower()  # environment variables know no case
-    raise Mistake(f"A profile's name is made of letters, digits and underscores; got {profile!r}.")
+    raise Mistake(
+        f"{as_typed(profile)} is not a profile's name.",
+        hint="It is made of letters, digits and underscores, at most 40 of them.",
+    )
 
 
 def find_credentials(venue: Venue, given: Credentials, profile: str | None = None) -> Credentials:

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
+
+from leverage_nb.exchange.messages import EventTime, Leverage
+
+# Characters or bytes of a message; Binance's are a few kilobytes.
+LARGEST = 1_000_000
+_Name = Annotated[str, Meta(max_length=64)]
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,8 @@ Event = LeverageEvent | ModeEvent | AccountEvent | MarginCallEvent | StreamEvent
 
 
 class _Leverage(msgspec.Struct):
-    s: str
-    l: int  # noqa: E741 - Binance's name
+    s: _Name
+    l: Leverage  # noqa: E741 - Binance's name
 
 
 class _Mode(msgspec.Struct):
@@ -107,23 +114,23 @@ class _Mode(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    s: str
+    s: _Name
 
 
 class _Asset(msgspec.Struct):
-    a: str
+    a: _Name
 
 
 class _Account(msgspec.Struct):
-    m: str = ""
+    m: _Name = ""
     B: list[_Asset] = []
     P: list[_Row] = []
 
 
 class _Message(msgspec.Struct):
-    e: str = ""
-    E: int = 0
-    T: int = 0
+    e: _Name = ""
+    E: EventTime = 0
+    T: EventTime = 0
     ac: _Leverage | None = None
     ai: _Mode | None = None
     a: _Account | None = None
@@ -135,7 +142,9 @@ class _Wrapped(msgspec.Struct):
 
 
 def read_event(message: str | bytes) -> Event | None:
-    """The event in a message; None for kinds that are not used here, and for what is no event."""
+    """The event in a message; None for kinds that are not used here, and for what is no event, or larger than any."""
+    if len(message) > LARGEST:
+        return None
     content: Any = message
     try:
         told = msgspec.json.decode(content, type=_Message, strict=False)

@@ -9,6 +9,7 @@ answer tells the count (``X-MBX-USED-WEIGHT-1M``); two rules follow from it:
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -18,15 +19,23 @@ from collections.abc import Callable
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+from leverage_nb import interrupts
 from leverage_nb.cards import clock_time
 from leverage_nb.errors import RateLimited
+from leverage_nb.exchange.venues import back_end
 
 # Until exchangeInfo tells: Binance's production limit (the testnet's is higher).
 DEFAULT_LIMIT = 2400
 # The shortest and the longest ban that Binance documents for HTTP 418.
 SHORTEST_BAN, LONGEST_BAN = 120.0, 3 * 86_400.0
 
-_BANNED_UNTIL = re.compile(r"banned until (\d{13})")
+# The shortest wait after a 429.
+_SHORTEST_WAIT = 1.0
+# Limits outside of these bounds are not believed: Binance's are 2,400 and 6,000.
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 100, 10**9
+
+# In milliseconds since the epoch.
+_BANNED_UNTIL = re.compile(r"(?i)banned until ([0-9]{13})(?![0-9])")
 
 
 class Limiter:
@@ -34,6 +43,7 @@ class Limiter:
 
     Args:
         limit: Request weight a minute, as the exchange grants it.
+        shortest_ban: Seconds that a 418 lasts at least, whatever it names.
         wall: Seconds since the epoch: which minute it is, and what time of day.
         ticks: Seconds that pass whatever is done to the machine's clock.
         sleep: How to wait.
@@ -42,11 +52,14 @@ class Limiter:
     def __init__(
         self,
         limit: int = DEFAULT_LIMIT,
+        shortest_ban: float = SHORTEST_BAN,
+        *,
         wall: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = interrupts.pause,
     ) -> None:
         self.limit = limit
+        self._shortest_ban = shortest_ban
         self._wall, self._ticks, self._sleep = wall, ticks, sleep
         self._lock = threading.Lock()
         self._shares: WeakKeyDictionary[object, float] = WeakKeyDictionary()
@@ -68,7 +81,7 @@ class Limiter:
 
     def learn(self, limit: int) -> None:
         """Take the limit that the exchange itself names."""
-        if limit > 0:
+        if _SMALLEST_LIMIT <= limit <= _LARGEST_LIMIT:
             self.limit = limit
 
     @property
@@ -129,23 +142,21 @@ class Limiter:
                 self._used, self._used_minute = used, minute
 
     def block(self, limited: RateLimited) -> None:
-        """Hold everything back after a 429 or 418, for as long as that answer names or implies."""
-        named = _BANNED_UNTIL.search(limited.words)
-        if limited.retry_after is not None:
-            seconds = limited.retry_after
-        elif named is not None:
-            seconds = int(named[1]) / 1000 - self._wall()
-        elif limited.http_status == 418:
-            seconds = SHORTEST_BAN
-        else:
-            seconds = self._to_next_minute()
-        with self._lock:
-            self._blocked_until = max(self._blocked_until, self._ticks() + min(seconds, LONGEST_BAN))
+        """Hold everything back after a 429 or 418.
 
-    def start_anew_after_fork(self) -> None:
-        """In a forked process: another thread may have held the lock, and what was pending is the parent's."""
-        self._lock = threading.Lock()
-        self._pending = 0
+        Until the latest time that header and words name, but for a ban's shortest time at least after a 418, and for a
+        second after a 429; to the next minute after a 429 that names no time.
+        """
+        named = [int(match[1]) / 1000 - self._wall() for match in _BANNED_UNTIL.finditer(limited.words)]
+        if limited.retry_after is not None and not math.isnan(limited.retry_after):
+            named.append(limited.retry_after)
+        if limited.http_status == 418:
+            named.append(self._shortest_ban)
+        else:
+            named.append(_SHORTEST_WAIT if named else self._to_next_minute())
+        seconds = min(max(named), LONGEST_BAN)
+        with self._lock:
+            self._blocked_until = max(self._blocked_until, self._ticks() + seconds)
 
     def _held_back(self, weight: int) -> tuple[float, str]:
         """For how many seconds a weight must wait, and what holds it back."""
@@ -186,17 +197,24 @@ _lock = threading.Lock()
 
 
 def limiter_of(address: str) -> Limiter:
-    """The one limiter of this process for an address."""
+    """The one limiter of this process for an address; one for all host names of the same exchange."""
     with _lock:
-        return _limiters.setdefault(address, Limiter())
+        return _limiters.setdefault(back_end(address), Limiter())
 
 
-def _start_anew_after_fork() -> None:
+def use_limiter(address: str, limiter: Limiter) -> Limiter:
+    """Use a limiter of one's own for an address, for accounts connected after it: shorter bans for tests, say."""
+    with _lock:
+        _limiters[back_end(address)] = limiter
+    return limiter
+
+
+def _start_anew() -> None:
+    """In a forked process: another thread may have held the locks."""
     global _lock
     _lock = threading.Lock()
-    for limiter in _limiters.values():
-        limiter.start_anew_after_fork()
+    _limiters.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew_after_fork)
+    os.register_at_fork(after_in_child=_start_anew)

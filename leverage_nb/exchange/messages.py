@@ -1,42 +1,47 @@
 """The JSON Binance sends, as msgspec structs: typed, checked, fast.
 
 Decoding is lax where Binance is: numbers may arrive as strings, unknown fields are allowed, enumerations
-are plain ``str``. It is strict where a slip would become a false figure: every number must be finite.
+are plain ``str``. It is strict where a slip would become a false figure: every number must be finite and lie within
+bounds far beyond any that Binance sends, so that nothing computed from them overflows.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from leverage_nb.errors import UnexpectedAnswer
 
 T = TypeVar("T")
 
 
-class _Message(msgspec.Struct, frozen=True, rename="camel"):
-    """A message whose numbers must be finite."""
+Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # NaN and infinity lie outside
+# 0 stands for a leverage that is not set.
+Leverage = Annotated[int, Meta(ge=0, le=100_000)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+# Of an event, in milliseconds since the epoch: up to the year 5138, which any datetime can hold.
+EventTime = Annotated[int, Meta(ge=0, le=100_000_000_000_000)]
+# A server's time may be false, and is judged elsewhere: it only has to be a number that can be computed with.
+ClockTime = Annotated[int, Meta(ge=-(10**16), le=10**16)]
 
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name} is not finite")
+
+class _Message(msgspec.Struct, frozen=True, rename="camel"):
+    """A message of the exchange."""
 
 
 class ErrorBody(_Message, frozen=True):
-    """``{"code": -4028, "msg": "..."}``; ``code`` is missing from some 503 answers."""
+    """``{"code": -4028, "msg": "..."}``; ``code`` is missing from some 503 answers, and ``msg`` may be."""
 
-    msg: str
+    msg: str = ""
     code: int = 0
 
 
 class ServerTime(_Message, frozen=True):
     """``GET /fapi/v1/time``, in milliseconds."""
 
-    server_time: int
+    server_time: ClockTime
 
 
 class ListenKey(_Message, frozen=True):
@@ -49,13 +54,13 @@ class ListenKey(_Message, frozen=True):
 
 
 class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """One tier of ``leverageBracket``. Its figures are checked for a whole table at once, elsewhere."""
+    """One tier of ``leverageBracket``. How its figures go together is checked for a whole table at once, elsewhere."""
 
-    initial_leverage: int
-    notional_floor: float
-    notional_cap: float
-    maint_margin_ratio: float
-    cum: float
+    initial_leverage: Leverage
+    notional_floor: Figure
+    notional_cap: Figure
+    maint_margin_ratio: Figure
+    cum: Figure
 
 
 class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
@@ -63,7 +68,7 @@ class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
 
     symbol: str
     brackets: list[Bracket]
-    notional_coef: float | None = None
+    notional_coef: Figure | None = None
 
 
 class ListedSymbol(_Message, frozen=True):
@@ -78,8 +83,8 @@ class RateLimit(_Message, frozen=True):
 
     rate_limit_type: str = ""
     interval: str = ""
-    interval_num: int = 0
-    limit: int = 0
+    interval_num: Count = 0
+    limit: Count = 0
 
 
 class ExchangeInfo(_Message, frozen=True):
@@ -103,7 +108,7 @@ class PremiumIndex(_Message, frozen=True):
     """What we use of ``premiumIndex``."""
 
     symbol: str
-    mark_price: float
+    mark_price: Figure
 
 
 class SymbolConfig(_Message, frozen=True):
@@ -111,8 +116,8 @@ class SymbolConfig(_Message, frozen=True):
 
     symbol: str
     margin_type: str
-    leverage: int
-    max_notional_value: float | None = None
+    leverage: Leverage
+    max_notional_value: Figure | None = None
 
 
 class AccountConfig(_Message, frozen=True):
@@ -127,32 +132,32 @@ class PositionRisk(_Message, frozen=True):
 
     symbol: str
     position_side: str
-    position_amt: float
-    entry_price: float
-    mark_price: float
-    profit: float = msgspec.field(name="unRealizedProfit")
-    liquidation_price: float
-    notional: float
-    isolated_wallet: float
+    position_amt: Figure
+    entry_price: Figure
+    mark_price: Figure
+    profit: Figure = msgspec.field(name="unRealizedProfit")
+    liquidation_price: Figure
+    notional: Figure
+    isolated_wallet: Figure
     margin_asset: str
-    bid_notional: float = 0.0
-    ask_notional: float = 0.0
-    position_initial_margin: float = 0.0
-    open_order_initial_margin: float = 0.0
-    maint_margin: float = 0.0
+    bid_notional: Figure = 0.0
+    ask_notional: Figure = 0.0
+    position_initial_margin: Figure = 0.0
+    open_order_initial_margin: Figure = 0.0
+    maint_margin: Figure = 0.0
 
 
 class AccountAsset(_Message, frozen=True):
     """One asset of ``account`` v3."""
 
     asset: str
-    wallet_balance: float
-    unrealized_profit: float
-    cross_wallet_balance: float
-    cross_un_pnl: float
-    initial_margin: float
-    maint_margin: float
-    available_balance: float
+    wallet_balance: Figure
+    unrealized_profit: Figure
+    cross_wallet_balance: Figure
+    cross_un_pnl: Figure
+    initial_margin: Figure
+    maint_margin: Figure
+    available_balance: Figure
 
 
 class AssetBalance(_Message, frozen=True):
@@ -171,8 +176,8 @@ class ChangedLeverage(_Message, frozen=True):
     """The answer to ``POST /fapi/v1/leverage``."""
 
     symbol: str
-    leverage: int
-    max_notional_value: float | None = None
+    leverage: Leverage
+    max_notional_value: Figure | None = None
 
 
 def decode(kind: type[T], body: bytes, source: str) -> T:
@@ -207,21 +212,36 @@ def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dic
         UnexpectedAnswer: The answer is neither a list nor an object of that kind.
     """
     try:
-        answer = msgspec.json.decode(body, type=list[SymbolBrackets] | SymbolBrackets, strict=False)
-        return (answer if isinstance(answer, list) else [answer]), {}
+        return [msgspec.json.decode(body, type=SymbolBrackets, strict=False)], {}
     except (msgspec.DecodeError, ValueError, RecursionError):
-        pass  # look at the rows one by one
-    rows = decode(list[msgspec.Raw], body, source)
-    good: list[SymbolBrackets] = []
-    skipped: dict[str, str] = {}
-    for place, row in enumerate(rows, start=1):
-        try:
-            good.append(msgspec.json.decode(row, type=SymbolBrackets, strict=False))
-        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
+        pass  # the usual case: a list
+    good, skipped = decode_rows(SymbolBrackets, body, source)
     if skipped and not good:
         name, reason = next(iter(skipped.items()))
         raise UnexpectedAnswer(f"{source} holds no usable tiers: {name}: {reason}.")
+    return good, skipped
+
+
+def decode_rows(kind: type[T], body: bytes, source: str) -> tuple[list[T], dict[str, str]]:
+    """Decode a list; a bad row is skipped and named, so that it does not make the others unreadable.
+
+    Returns:
+        The rows that decode, and the symbols of those that do not with the reason.
+
+    Raises:
+        UnexpectedAnswer: The answer is no list.
+    """
+    try:
+        return msgspec.json.decode(body, type=list[kind], strict=False), {}  # type: ignore[valid-type]  # a type variable
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # examine the rows one by one
+    good: list[T] = []
+    skipped: dict[str, str] = {}
+    for place, row in enumerate(decode(list[msgspec.Raw], body, source), start=1):
+        try:
+            good.append(msgspec.json.decode(row, type=kind, strict=False))
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
     return good, skipped
 
 

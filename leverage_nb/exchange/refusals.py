@@ -8,6 +8,7 @@ away, "unknown" where Binance says or its wording implies that it may have been 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -46,7 +47,7 @@ _SUPPORT = "Only Binance can lift this: see the account's notices or ask its sup
 
 CODES: dict[int, Refusal] = {
     -1000: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
-    -1001: Refusal("An internal error; the request was not carried out.", "Try again in a moment."),
+    -1001: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
     -1002: Refusal("The key may not do this.", _KEYS),
     -1003: Refusal("Too many requests from this address.", "Wait; other programs here count too."),
     -1006: Refusal("The request may have been carried out.", _LOOK, "unknown"),
@@ -56,7 +57,7 @@ CODES: dict[int, Refusal] = {
     -1011: Refusal("This address may not use this route.", _KEYS),
     -1013: Refusal("", _REPORT),
     -1015: Refusal("Too many orders.", "Wait a moment."),
-    -1016: Refusal("The service is shutting down.", "Try again later."),
+    -1016: Refusal("The service is shutting down; the request may have been carried out.", _LOOK, "unknown"),
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
         "The request's time differs from the exchange's by more than recvWindow allows.",
@@ -130,7 +131,7 @@ CODES: dict[int, Refusal] = {
     -5000: Refusal("The endpoint is not known at this address.", "Check rest_url; the API may have moved."),
 }
 
-# Answers that turn a request away for certain though they carry no negative code.
+# What statuses mean where no code comes with them. They say nothing about whether the request was executed.
 STATUSES: dict[int, Refusal] = {
     401: Refusal("The API key was turned away.", _KEYS),
     403: Refusal("A firewall at the exchange turned the request away.", "Slow down, and try again later."),
@@ -152,14 +153,20 @@ PORTFOLIO_MARGIN = Refusal(
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
 
 
-_LIFTS = re.compile(r"by (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) \(UTC\)")
-_ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]+)")
+_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}) \(UTC\)")
+_ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]{1,45})")
 
 
 def read_lift_time(words: str) -> datetime | None:
-    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)"."""
+    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)".
+
+    None where they name none, and where it is no time, as "2026-13-01 00:00": words of others never raise.
+    """
     named = _LIFTS.search(words)
-    return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone() if named else None
+    if named is not None:
+        with suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar a local time may not exist
+            return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone()
+    return None
 
 
 def _advice(refusal: Refusal | None, words: str) -> str:
@@ -179,7 +186,9 @@ def read_error(answer: Answer) -> ErrorBody | None:
         error = msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return error if abs(error.code) < 1_000_000 else ErrorBody(msg=error.msg)  # Binance's have up to five digits
+    if abs(error.code) >= 1_000_000:
+        error = ErrorBody(msg=error.msg)  # Binance's codes have up to five digits
+    return error if error.msg or error.code else None  # an object with neither is no error
 
 
 def find_refusal(answer: Answer) -> Refusal | None:
@@ -191,17 +200,30 @@ def find_refusal(answer: Answer) -> Refusal | None:
 
 
 def is_definite(answer: Answer) -> bool:
-    """Whether an answer other than a success says for certain that the request was not carried out."""
+    """Whether an answer other than a success says for certain that the exchange did not execute the request.
+
+    Only Binance's own words count: its JSON error with a 4xx status and a code that is listed as not executed, or one
+    of the two 503 bodies that it documents. A status alone may come from a proxy or a firewall after the exchange has
+    executed the request, and so may a 5xx with a code.
+    """
     error = read_error(answer)
-    if 300 <= answer.status < 400:
-        return False  # whoever redirects is not the exchange
+    if error is None:
+        return False
     if answer.status == 503:
-        words = error.msg if error else answer.body.decode("utf-8", "replace")
-        return words.strip().lower() in _DEFINITE_503 or (error is not None and error.code == -1008)
-    if error is not None and error.code == -4028 and "already exist" in error.msg:
-        return False  # says that the leverage is there already: only a look can tell
-    refusal = find_refusal(answer)
-    return refusal is not None and refusal.executed == "no" and answer.status != 408
+        return error.code == 0 and error.msg.strip().lower() in _DEFINITE_503
+    if not 400 <= answer.status < 500 or answer.status == 408:
+        return False
+    if error.code == -4028 and "already exist" in error.msg:
+        return False  # says that the leverage is there already: only a read can tell
+    refusal = CODES.get(error.code) if error.code < 0 else None
+    return refusal is not None and refusal.executed == "no"
+
+
+def may_be_repeated(answer: Answer) -> bool:
+    """Whether a definite refusal passes by itself: a clock that differs, or an overload."""
+    error = read_error(answer)
+    passing = answer.status == 503 or (error is not None and error.code in {-1008, -1021})
+    return passing and is_definite(answer)
 
 
 def explain(answer: Answer, venue: Venue, asked: str, refusal: Refusal | None = None) -> LeverageError:

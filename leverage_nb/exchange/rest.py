@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from leverage_nb import interrupts
 from leverage_nb.cards import clock_time
-from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, RateLimited
+from leverage_nb.errors import LeverageError, Mistake, NoAnswer, NotConnected, RateLimited, UnexpectedAnswer
 from leverage_nb.exchange import refusals
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.limiter import limiter_of
@@ -34,12 +38,30 @@ _WEIGHTS = {
     "/fapi/v3/balance": 5,
 }
 
+# Further apart than this one of the two clocks is wrong by so much that nothing may be signed with it.
+MAX_CLOCK_DIFFERENCE_MS = 15 * 60 * 1000
+
 # A read that fails in passing is tried again after about these seconds, within its time budget.
 _PAUSES = (0.1, 0.3, 0.6)
 _PASSING_CODES = {-1000, -1001, -1006, -1007, -1008}
 
 _LISTEN_KEY = "/fapi/v1/listenKey"
 _PORTFOLIO_MARGIN_PATH = "/papi/v1/um/leverageBracket"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a read, and when the request for it was sent.
+
+    Attributes:
+        body: As it came.
+        sent_at: In local time. The answer is not older than this, unless the exchange itself is behind.
+        sent: The same by ``time.monotonic()``.
+    """
+
+    body: bytes
+    sent_at: datetime
+    sent: float
 
 
 class RestClient:
@@ -52,12 +74,17 @@ class RestClient:
         recv_window: Milliseconds for which the exchange may still act on a signed request.
         weight_share: The part of the address's rate limit that all accounts of this process together may use.
         profile: What the user calls the account.
+        grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request that it accepted in
+            time, and by which a read may be behind. Binance documents neither; both are assumed.
 
     Attributes:
         venue: Where.
         profile: As given.
         timeout: As given.
         recv_window: As given.
+        grace: As given.
+        identity: Whose key it is, as a fingerprint: the journal identifies the account by it.
+        account: The same with the profile, as it is shown.
         limiter: The rate limit that all accounts at this address share.
 
     Raises:
@@ -73,6 +100,7 @@ class RestClient:
         recv_window: int = 5000,
         weight_share: float = 0.5,
         profile: str | None = None,
+        grace: float = 1.0,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
             raise Mistake(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
@@ -84,6 +112,10 @@ class RestClient:
         self.profile = profile
         self.timeout = float(timeout)
         self.recv_window = recv_window
+        self.grace = float(grace)
+        self.identity = f"key {credentials.fingerprint}"
+        self.account = f"{profile}, {self.identity}" if profile else self.identity
+        self._process = os.getpid()
         self._credentials = credentials
         self._transport = Transport(venue.rest_url, venue.speaker, timeout)
         self._clock_offset_ms = 0
@@ -92,19 +124,15 @@ class RestClient:
         self.limiter = limiter_of(venue.rest_url)
         self.limiter.join(self, self._weight_share)
 
-    @property
-    def identity(self) -> str:
-        """Whose key it is, as a fingerprint: what the journal goes by."""
-        return f"key {self._credentials.fingerprint}"
-
-    @property
-    def account(self) -> str:
-        """The same with the profile, as it is shown."""
-        return f"{self.profile}, {self.identity}" if self.profile else self.identity
-
     def read(
         self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None
     ) -> bytes:
+        """``GET`` a resource: see :meth:`read_reply`."""
+        return self.read_reply(path, parameters, signed=signed, within=within).body
+
+    def read_reply(
+        self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None
+    ) -> Reply:
         """``GET`` a resource. What fails in passing is tried again; on -1021 the clock is compared first, once.
 
         Args:
@@ -116,6 +144,9 @@ class RestClient:
         Raises:
             NotConnected, NoAnswer, UnexpectedAnswer, RequestRefused: As they say.
         """
+        return interrupts.run(lambda: self._read(path, parameters, signed=signed, within=within))
+
+    def _read(self, path: str, parameters: Parameters, *, signed: bool, within: float | None) -> Reply:
         deadline = time.monotonic() + min(within or self.timeout, self.timeout)
         pauses = iter(_PAUSES)
         clocks_compared = False
@@ -123,13 +154,19 @@ class RestClient:
             failure: LeverageError
             try:
                 security: Security = "signed" if signed else "none"
-                answer = self._exchange("GET", path, parameters, security=security, deadline=deadline)
+                sent: list[tuple[datetime, float]] = []
+
+                def stamp(sent: list[tuple[datetime, float]] = sent) -> int:
+                    sent.append((datetime.now().astimezone(), time.monotonic()))
+                    return self.time_ms()
+
+                answer = self._exchange("GET", path, parameters, security=security, deadline=deadline, stamp=stamp)
             except (NotConnected, NoAnswer) as exc:
                 failure, passing = exc, True
             else:
                 code = _code(answer)
                 if answer.status == 200 and code >= 0:
-                    return answer.body
+                    return Reply(answer.body, *sent[0])
                 if signed and code == -1021 and not clocks_compared:
                     clocks_compared = True
                     self.compare_clocks(within=_left(deadline))
@@ -139,27 +176,33 @@ class RestClient:
             pause = next(pauses, None) if passing else None
             if pause is None or time.monotonic() + pause >= deadline:
                 raise failure
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - keeps programs apart, hides nothing
+            interrupts.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - keeps programs apart, hides nothing
 
-    def post(self, path: str, parameters: Parameters, stamp: Callable[[], int] | None = None) -> Answer:
-        """``POST`` a signed form, once, and hand back whatever was answered.
+    def post(
+        self,
+        path: str,
+        parameters: Parameters,
+        stamp: Callable[[], int] | None = None,
+        expires: Callable[[], float] | None = None,
+    ) -> Answer:
+        """``POST`` a signed form, once, and return whatever was answered.
 
         Args:
             path: The endpoint.
             parameters: In the order they are sent.
             stamp: Called as the last thing before the request is signed and leaves; returns its timestamp. What it
                 raises stops the request.
+            expires: Called after ``stamp``; returns when the request must not leave any more, by ``time.monotonic()``.
 
         Raises:
             RateLimited: It was held back; nothing left.
-            NotConnected: Nothing left.
+            NotConnected: Nothing left; ``SentTooLate`` where it expired before.
             NoAnswer: It left, and no complete answer came.
+            UnexpectedAnswer: It left, and the answer cannot be read.
         """
-        answer = self._exchange("POST", path, parameters, security="signed", stamp=stamp)
-        if _code(answer) == -1021:
-            with suppress(LeverageError):  # whatever becomes of it, what was answered to the POST stands
-                self.compare_clocks()
-        return answer
+        return interrupts.run(
+            lambda: self._exchange("POST", path, parameters, security="signed", stamp=stamp, expires=expires)
+        )
 
     def open_listen_key(self) -> str:
         """The account's listen key, new or extended by an hour (``POST /fapi/v1/listenKey``).
@@ -167,9 +210,10 @@ class RestClient:
         Raises:
             LeverageError: It could not be had.
         """
-        return decode(
-            ListenKey, self._with_key("POST"), f"{self.venue.speaker}'s answer to POST {_LISTEN_KEY}"
-        ).listen_key
+        body = self._with_key("POST")
+        key = decode(ListenKey, body, f"{self.venue.speaker}'s answer to POST {_LISTEN_KEY}").listen_key
+        self._transport.conceal(key)
+        return key
 
     def keep_listen_key(self) -> None:
         """Extend the listen key by an hour (``PUT /fapi/v1/listenKey``).
@@ -181,7 +225,7 @@ class RestClient:
 
     def _with_key(self, method: str) -> bytes:
         """A request for the listen key, which names the key and is not signed."""
-        answer = self._exchange(method, _LISTEN_KEY, (), security="key")
+        answer = interrupts.run(lambda: self._exchange(method, _LISTEN_KEY, (), security="key"))
         if answer.status == 200 and _code(answer) >= 0:
             return answer.body
         raise self.explain(answer, f"{method} {_LISTEN_KEY}")
@@ -199,14 +243,22 @@ class RestClient:
         """Ask the exchange for its time (``GET /fapi/v1/time``), and learn the difference as of mid-way.
 
         Returns:
-            The exchange's time in milliseconds, as it said.
+            The exchange's time in milliseconds, as of when it answered.
+
+        Raises:
+            UnexpectedAnswer: It is more than 15 minutes from this machine's; nothing is signed with such a time.
         """
-        before = _now_ms()
-        body = self.read("/fapi/v1/time", signed=False, within=within)
-        after = _now_ms()
-        told = decode(ServerTime, body, self.source("/fapi/v1/time")).server_time
-        self._clock_offset_ms = told - (before + after) // 2
-        return told
+        reply = self.read_reply("/fapi/v1/time", signed=False, within=within)
+        took_ms = int((time.monotonic() - reply.sent) * 1000)
+        server_time = decode(ServerTime, reply.body, self.source("/fapi/v1/time")).server_time
+        offset = server_time - (_now_ms() - took_ms // 2)
+        if abs(offset) > MAX_CLOCK_DIFFERENCE_MS:
+            raise UnexpectedAnswer(
+                f"{self.venue.speaker}'s clock and this machine's clock are more than 15 minutes apart.",
+                hint="Set this machine's clock. If it is right, something between here and the exchange is not.",
+            )
+        self._clock_offset_ms = offset
+        return server_time
 
     def explain(self, answer: Answer, asked: str) -> LeverageError:
         """The typed error for an answer that is not what was asked for, with all that is known of its cause."""
@@ -235,7 +287,14 @@ class RestClient:
         security: Security,
         deadline: float | None = None,
         stamp: Callable[[], int] | None = None,
+        expires: Callable[[], float] | None = None,
     ) -> Answer:
+        if self._process != os.getpid():
+            raise Mistake(
+                "This account was opened in another process: a forked process cannot use its connections.",
+                hint="Call connect() in this process.",
+            )
+
         def left() -> float:
             return self.timeout if deadline is None else _left(deadline)
 
@@ -248,7 +307,7 @@ class RestClient:
             with self._transport.slot(left()):
                 moment = stamp() if stamp else self.time_ms()
                 outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment, security)
-                answer = self._transport.deliver(outgoing, left())
+                answer = self._transport.deliver(outgoing, left(), expires() if expires else None)
                 used = answer.used_weight
         except NotConnected:
             has_left = False
@@ -268,27 +327,29 @@ class RestClient:
     def _outgoing(
         self, base: str, method: str, path: str, parameters: Parameters, moment: int, security: Security = "signed"
     ) -> Outgoing:
-        """A request ready to leave; signed as of ``moment`` where it is to be signed."""
-        with suppress(KeyboardInterrupt):
-            return self._prepared(base, method, path, parameters, moment, security)
-        # Raised out here: the frames of an interrupt in there hold the key and the secret bare.
-        raise KeyboardInterrupt
-
-    def _prepared(
-        self, base: str, method: str, path: str, parameters: Parameters, moment: int, security: Security
-    ) -> Outgoing:
+        """Return a request ready to leave; signed as of ``moment`` where it is to be signed."""
         address = base + path
         if security != "signed":
             query = encode(parameters)
             headers = self._credentials.headers() if security == "key" else {}
             return Outgoing(method, path, f"{address}?{query}" if query else address, None, headers)
-        timed = (*parameters, ("recvWindow", self.recv_window), ("timestamp", moment))
-        headers = self._credentials.headers()
+        # No name holds the key while the signature is made: a verbose traceback prints what frames hold.
+        signed = self._sign((*parameters, ("recvWindow", self.recv_window), ("timestamp", moment)))
         if method == "GET":
-            return Outgoing(method, path, f"{address}?{self._credentials.sign(encode(timed))}", None, headers)
+            return Outgoing(method, path, f"{address}?{signed}", None, self._credentials.headers())
         # In the body, so that no proxy or server writes the signature into an access log.
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return Outgoing(method, path, address, self._credentials.sign(encode(timed)), headers)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return Outgoing(method, path, address, signed, self._credentials.headers() | form)
+
+    def _sign(self, parameters: Parameters) -> str:
+        """Sign parameters; whatever goes wrong is raised out here, away from the frames that hold the secret."""
+        failure: BaseException
+        try:
+            return self._credentials.sign(encode(parameters))
+        except BaseException as exc:  # noqa: BLE001 - see above
+            failure = exc.with_traceback(None)
+            failure.__context__ = failure.__cause__ = None
+        raise failure
 
     def _is_portfolio_margin(self) -> bool:
         """Whether the key opens Binance's API for Portfolio Margin, which is the only way to tell such an account."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from leverage_nb import interrupts
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.exchange import messages
-from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.rest import Reply, RestClient
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.flaws import COLUMNS, find_flawed_symbols
 from leverage_nb.risk.state import AccountState, Balance, LeverageSetting, Position
@@ -96,10 +96,10 @@ def read_setting(
     client: RestClient, symbol: str, margin_asset: str = "", *, within: float | None = None
 ) -> LeverageSetting:
     """Read one symbol's leverage setting, within the given seconds where they are less than the client's time-out."""
-    as_of = datetime.now().astimezone()  # before the read: it may be older than its answer, never newer
-    for row in _read_configs(client, symbol, within):
+    rows, reply = _read_configs(client, symbol, within)
+    for row in rows:
         if row.symbol == symbol:
-            return _setting(client, row, margin_asset, as_of)
+            return _setting(client, row, margin_asset, reply)
     raise UnexpectedAnswer(f"{client.source('/fapi/v1/symbolConfig')} does not name {symbol}.")
 
 
@@ -107,14 +107,13 @@ def read_settings(
     client: RestClient, margin_assets: Mapping[str, str], *, within: float | None = None
 ) -> dict[str, LeverageSetting]:
     """Read every symbol's leverage setting, in one request."""
-    as_of = datetime.now().astimezone()
-    rows = _read_configs(client, within=within)
-    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), as_of) for row in rows}
+    rows, reply = _read_configs(client, within=within)
+    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows}
 
 
 def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountState:
-    """Read what the account holds: four requests at the same time."""
-    settings, positions, information, config = _together(
+    """Read settings, positions, balances and modes: four requests at the same time."""
+    settings, positions, information, config = read_together(
         lambda: read_settings(client, margin_assets),
         lambda: _read_positions(client),
         lambda: _read(client, messages.AccountInformation, "/fapi/v3/account"),
@@ -144,22 +143,26 @@ def _read(client: RestClient, kind: type[messages.T], path: str) -> messages.T:
 
 def _read_configs(
     client: RestClient, symbol: str | None = None, within: float | None = None
-) -> list[messages.SymbolConfig]:
+) -> tuple[list[messages.SymbolConfig], Reply]:
     path = "/fapi/v1/symbolConfig"
-    body = client.read(path, [("symbol", symbol)] if symbol else [], within=within)
-    return messages.decode(list[messages.SymbolConfig], body, client.source(path))
+    reply = client.read_reply(path, [("symbol", symbol)] if symbol else [], within=within)
+    rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, client.source(path))
+    if symbol in skipped:
+        raise UnexpectedAnswer(f"{client.source(path)} has no usable setting of {symbol}: {skipped[symbol]}.")
+    return rows, reply
 
 
-def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, as_of: datetime) -> LeverageSetting:
+def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:
     return LeverageSetting(
-        venue=client.venue.name,
+        venue=client.venue.label,
         account=client.account,
         symbol=row.symbol,
         leverage=row.leverage,
         margin_type=_MARGIN_TYPES.get(row.margin_type.upper(), row.margin_type.lower()),
         max_notional=row.max_notional_value,
         margin_asset=margin_asset,
-        as_of=as_of,
+        as_of=reply.sent_at,
+        read_at=reply.sent,
     )
 
 
@@ -200,23 +203,30 @@ def _balance(row: messages.AccountAsset) -> Balance:
     )
 
 
-def _together(*reads: Callable[[], Any]) -> list[Any]:
+def read_together(*reads: Callable[[], Any]) -> list[Any]:
     """Run reads at the same time; the first failure, in their order, is raised once all have ended.
 
     Daemon threads, not an executor: an executor delays the interpreter's exit until its jobs end.
     """
+    return interrupts.run(lambda: _together(reads))
+
+
+def _together(reads: tuple[Callable[[], Any], ...]) -> list[Any]:
     results: list[Any] = [None] * len(reads)
     failures: list[BaseException | None] = [None] * len(reads)
+    cancellation = interrupts.current()
 
     def run(place: int) -> None:
-        try:
-            results[place] = reads[place]()
-        except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread below
-            failures[place] = exc
+        with cancellation.adopted():
+            try:
+                results[place] = reads[place]()
+            except BaseException as exc:  # noqa: BLE001 - raised in the calling thread below
+                failures[place] = exc
 
-    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(reads))]
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(1, len(reads))]
     for thread in threads:
         thread.start()
+    run(0)
     for thread in threads:
         thread.join()
     for failure in failures:

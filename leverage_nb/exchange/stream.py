@@ -1,7 +1,10 @@
 """The user-data stream: events as they happen, over a connection that is kept, renewed and made up for.
 
-A thread of its own holds the connection, so that events come while a cell runs. After every connect, and every ten
-minutes, one read of all settings tells what no event has told.
+A thread of its own keeps the connection, so that events come while a cell runs. After every connect, and every ten
+minutes, one read of all settings shows what no event has reported.
+
+Events only refresh what is shown; no outcome of a change rests on one. Whoever can write to the stream can give an
+event any date, so a date is never taken to be later than its arrival, and a message is at most 1 MiB long.
 """
 
 from __future__ import annotations
@@ -19,12 +22,15 @@ from leverage_nb.errors import LeverageError
 from leverage_nb.exchange.events import Event, KeyExpiredEvent, LeverageEvent, StreamEvent, read_event
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.snapshot import read_settings
+from leverage_nb.exchange.venues import is_loopback
 
 # Binance: a listen key lives 60 minutes and a connection 24 hours; it pings every 3 minutes.
 KEEP_ALIVE_EVERY = 30 * 60.0
 RENEW_AFTER = 23.5 * 3600.0
 LOOK_EVERY = 10 * 60.0
 PING_EVERY = 20.0
+# An event takes about 200 bytes for each position: this is enough for thousands. A longer message ends the connection.
+MAX_MESSAGE = 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -87,7 +93,7 @@ class Stream:
             try:
                 reason = self._follow()
             except Exception as exc:  # noqa: BLE001 - a stream that dies unseen would leave panels wrongly live
-                reason = f"the stream broke ({type(exc).__name__})"
+                reason = _broke(exc)
             if self._pace.now() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE  # it held for a while
             if self._stop.is_set():
@@ -100,7 +106,8 @@ class Stream:
 
     def _follow(self) -> str:
         """Connect and hand on events until the connection ends; returns why, or "" for a renewal."""
-        from websockets.exceptions import WebSocketException
+        from websockets.exceptions import ConnectionClosed, WebSocketException
+        from websockets.frames import CloseCode
         from websockets.sync.client import connect
 
         try:
@@ -116,15 +123,20 @@ class Stream:
                 ping_interval=max(1.0, self._pace.real(PING_EVERY)),
                 ping_timeout=max(1.0, self._pace.real(PING_EVERY)),
                 logger=_logger(),
-                **({"proxy": None} if self._client.venue.is_local else {}),
+                max_size=MAX_MESSAGE,
+                # REST may be elsewhere: the stream's own address says whether the listen key stays on this machine.
+                **({"proxy": None} if is_loopback(self._url) else {}),
             ) as connection:
                 key = ""  # a verbose traceback prints what a frame still holds
                 self._client.compare_clocks()
                 self._look()
                 self._say(live=True, reason="")
                 return self._hand_on(connection)
+        except ConnectionClosed as exc:
+            too_long = exc.sent is not None and exc.sent.code == CloseCode.MESSAGE_TOO_BIG
+            reason = "the exchange sent a message of more than 1 MiB" if too_long else _broke(exc)
         except (WebSocketException, OSError, EOFError) as exc:
-            reason = f"the stream broke ({type(exc).__name__})"
+            reason = _broke(exc)
         except LeverageError as exc:
             reason = exc.message
         return reason
@@ -147,20 +159,22 @@ class Stream:
                 message = connection.recv(timeout=min(0.25, self._pace.real(due - now)))  # type: ignore[attr-defined]
             except TimeoutError:
                 continue
-            event = self._on_this_clock(read_event(message))
+            event = read_event(message)
             if isinstance(event, KeyExpiredEvent):
                 return "" if self._pace.now() - started > _LONGEST_PAUSE else "the listen key expired at once"
-            if isinstance(event, LeverageEvent):
-                self._note(event)
-            elif event is not None:
-                self._tell_safely(event)
+            if event is not None:
+                self._receive(event)
         return "closed"
 
-    def _on_this_clock(self, event: Event | None) -> Event | None:
-        """An event with its time as this machine's clock had it: looks and records go by that one."""
-        if event is None:
-            return None
-        return replace(event, at=event.at - timedelta(milliseconds=self._client.clock_offset_ms))
+    def _receive(self, event: Event) -> None:
+        """Pass an event on with its time by this machine's clock, never later than now; leave out what is no news."""
+        now = datetime.now().astimezone()
+        dated = now
+        with suppress(OverflowError):  # of a date at the end of the calendar
+            dated = event.at - timedelta(milliseconds=self._client.clock_offset_ms)
+        event = replace(event, at=min(dated, now))
+        if not isinstance(event, LeverageEvent) or self._is_news(event, dated, now):
+            self._tell_safely(event)
 
     def _look(self) -> None:
         """Read all settings, and tell what is another than was known."""
@@ -172,16 +186,19 @@ class Stream:
             if not first and (known is None or known[0] != setting.leverage):
                 self._tell_safely(LeverageEvent(symbol, setting.leverage, as_of, "look"))
 
-    def _note(self, event: LeverageEvent) -> None:
-        """Tell of a leverage that is news: a repetition, or what a later look has shown already, is none."""
+    def _is_news(self, event: LeverageEvent, dated: datetime, now: datetime) -> bool:
+        """Whether an event shows another leverage: a repetition, or what a later read has shown already, does not.
+
+        A date ahead of this clock orders nothing: one foreign date must not silence the events that follow.
+        """
         known, last = self._known.get(event.symbol), self._last.get(event.symbol)
-        if last is not None and event.at < last:
-            return
-        self._last[event.symbol] = event.at
-        if known is not None and (known[0] == event.leverage or event.at < known[1] - _SLACK):
-            return
+        if last is not None and dated < last <= now:
+            return False
+        self._last[event.symbol] = dated
+        if known is not None and (known[0] == event.leverage or event.at < min(known[1], now) - _SLACK):
+            return False
         self._known[event.symbol] = (event.leverage, event.at)
-        self._tell_safely(event)
+        return True
 
     def _say(self, *, live: bool, reason: str) -> None:
         if live != self.live or reason:
@@ -195,6 +212,10 @@ class Stream:
 
 # Clocks are compared to within a round trip: an event this little older than a look may still be news.
 _SLACK = timedelta(seconds=1)
+
+
+def _broke(exc: Exception) -> str:
+    return f"the stream broke ({type(exc).__name__})"
 
 
 def _logger() -> logging.Logger:

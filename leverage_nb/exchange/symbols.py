@@ -10,10 +10,14 @@ from difflib import SequenceMatcher
 _CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+)(?::(?P=quote)(?:-(?P<delivery>\d{6}))?)?")
 
 
+# Far longer than any symbol, in any spelling.
+LONGEST = 64
+
+
 def normalize(text: str) -> str:
     """Binance's spelling of a symbol: ``btcusdt``, ``BTC/USDT`` and ``BTC/USDT:USDT`` are ``BTCUSDT``."""
     symbol = text.strip().upper()
-    match = _CCXT.fullmatch(symbol)
+    match = _CCXT.fullmatch(symbol) if len(symbol) <= LONGEST else None
     if match:
         symbol = match["base"] + match["quote"] + (f"_{match['delivery']}" if match["delivery"] else "")
     return symbol
@@ -21,6 +25,8 @@ def normalize(text: str) -> str:
 
 def suggest(symbol: str, listed: Iterable[str]) -> tuple[str, ...]:
     """Up to three listed symbols that look like ``symbol``, best first; a bare base asset counts as one."""
+    if len(symbol) > LONGEST:
+        return ()
     scores = {
         name: 2.0 if name in {f"{symbol}USDT", f"{symbol}USDC"} else SequenceMatcher(None, symbol, name).ratio()
         for name in listed

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from leverage_nb.errors import LeverageError, Mistake, UnknownSymbol
+from leverage_nb.errors import LeverageError, Mistake, UnknownSymbol, as_typed
 from leverage_nb.exchange import snapshot
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.symbols import normalize, suggest
@@ -61,8 +61,8 @@ class TierCache:
             Mistake: The exchange's tiers for it could not be used.
         """
         if not isinstance(text, str):
-            raise Mistake(f"A symbol is written as text, like BTCUSDT; got {text!r}.")
-        symbol, venue = normalize(text), self._client.venue.name
+            raise Mistake(f"A symbol is written as text, like BTCUSDT; got {as_typed(text)}.")
+        symbol, venue = normalize(text), self._client.venue.label
         table = self.table()
         if symbol not in table and self.may_be_behind():
             table = self.load()

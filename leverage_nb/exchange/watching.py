@@ -55,7 +55,6 @@ class Watching:
         self.pace = pace
         self._lock = threading.RLock()
         self._watches: list[Watch] = []
-        self._first: list[WeakMethod[Callable[[Event], object]]] = []
         self._stream: Stream | None = None
         self._turn = 0  # which stream it is
 
@@ -63,10 +62,6 @@ class Watching:
     def live(self) -> bool:
         """Whether events are coming now."""
         return self._stream is not None and self._stream.live
-
-    def add(self, method: Callable[[Event], object]) -> None:
-        """Let a method hear events before all others, while anybody follows; it starts nothing by itself."""
-        self._first.append(WeakMethod(method))
 
     def watch(self, callback: Callable[[Event], object]) -> Watch:
         """Tell a callback every event from now on."""
@@ -110,9 +105,6 @@ class Watching:
     def _tell(self, turn: int, event: Event) -> None:
         if turn != self._turn or self._stream is None:
             return  # what a stream that was closed still has to say is old
-        for reference in self._first:
-            if (method := reference()) is not None:
-                method(event)
         with self._lock:
             watches = list(self._watches)
         for watch in watches:

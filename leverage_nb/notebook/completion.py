@@ -16,6 +16,8 @@ from IPython.core.completer import (
     context_matcher,
 )
 
+from leverage_nb.notebook.command_line import words_so_far
+
 if TYPE_CHECKING:
     from leverage_nb.account import Account
 
@@ -32,10 +34,10 @@ _LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
 def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
     """What can follow at the cursor; nothing on any other line."""
     found = _LINE.match(context.text_until_cursor.rpartition("\n")[2])
-    if found is None:
+    typed = words_so_far(found["words"]) if found is not None else None
+    if typed is None:
         return SimpleMatcherResult(completions=[], suppress=False)
-    *before, fragment = found["words"].split(" ")
-    words = [word for word in before if word]
+    words, fragment = typed
     offered = [SimpleCompletion(text=text, type="leverage") for text in _offer(words, fragment)]
     return SimpleMatcherResult(completions=offered, suppress=True, matched_fragment=fragment, ordered=True)
 

@@ -117,6 +117,7 @@ function render({ model, el }) {
     });
     field.max = table.most;
     root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
+    root.classList.toggle("leverage-real-money", table.real_money);
     field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
     nameSlider();
     field.value = "";
@@ -235,7 +236,7 @@ function render({ model, el }) {
     return performance.now() - reviewingSince > READING_MS;
   }
 
-  function changeState() {
+  function beginReading() {
     reviewingSince = performance.now();
     setTimeout(buttons, READING_MS + 20);
     buttons();
@@ -301,7 +302,10 @@ function render({ model, el }) {
   apply.addEventListener("click", () => {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;
-    if (reviewing && !readable()) return;
+    if (reviewing && !readable()) {
+      beginReading();  // whoever goes on clicking is not reading
+      return;
+    }
     click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
   });
   cancel.addEventListener("click", () => click("cancel", "cancel"));
@@ -312,8 +316,8 @@ function render({ model, el }) {
   const listeners = {
     "change:table": drawTable,
     "change:leverage": follow,
-    "change:state": changeState,
-    "change:reviewed change:answered change:undo": buttons,
+    "change:state change:reviewed": beginReading,
+    "change:answered change:undo": buttons,
     "change:message": say,
     "change:live change:live_reason": showLive,
     "comm_live_update": checkKernel,

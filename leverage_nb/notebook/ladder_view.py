@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +44,17 @@ _THEME = {
 }
 
 
+# What the browser may change: see :meth:`LadderView.set_state`.
+_BROWSERS_OWN = {"leverage"}
+_drawing = threading.Lock()  # matplotlib's settings belong to all threads
+
+
 class LadderView(anywidget.AnyWidget):
     """Chart, figures and buttons of one symbol."""
 
-    _esm = _HERE / "ladder_view.js"
-    _css = _HERE / "ladder_view.css"
+    # As text: of a path anywidget keeps every view that was ever made.
+    _esm = (_HERE / "ladder_view.js").read_text(encoding="utf-8")
+    _css = (_HERE / "ladder_view.css").read_text(encoding="utf-8")
 
     table = traitlets.Dict().tag(sync=True)
     """What there is to show of one symbol, whole: see :func:`make_table`. Replaced, never edited."""
@@ -72,6 +82,11 @@ class LadderView(anywidget.AnyWidget):
 
     answered = traitlets.Int(0).tag(sync=True)
     """Number of the last click that the kernel has dealt with."""
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take from the browser the leverage under the slider, and undo whatever else it has changed."""
+        super().set_state({name: value for name, value in sync_data.items() if name in _BROWSERS_OWN})
+        self.send_state([name for name in sync_data if name in self.keys and name not in _BROWSERS_OWN])
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,7 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "symbol": setting.symbol,
         "venue": cards.label(setting.venue),
         "badge": cards.badge(setting.venue),
+        "real_money": cards.is_real_money(setting.venue),
         "account": setting.account,
         "current": setting.leverage,
         "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
@@ -227,18 +243,23 @@ class Chart:
 
 def draw_chart(look: Look) -> Chart:
     """Draw a symbol's staircase with its current leverage marked and what does not fit shaded."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
-
     setting, tiers = look.setting, look.tiers
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
-    axes = figure.add_axes(_AXES)
     # Tiers may have fallen below the leverage in force: then it has no place on the staircase.
     now = setting.leverage if setting.leverage <= tiers.symbol_max_leverage else None
-    draw_brackets(axes, {tiers.symbol: tiers}, now, setting.margin_asset)
+    with _drawing:
+        return _draw(tiers, now, setting.margin_asset, _refused(look))
+
+
+@lru_cache(maxsize=16)  # panels of one symbol show the same chart, and drawing one takes longer than all else
+def _draw(tiers: Brackets, now: int | None, margin_asset: str, refused: tuple[int, ...]) -> Chart:
+    from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
+
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
+    axes = figure.add_axes(_AXES)
+    draw_brackets(axes, {tiers.symbol: tiers}, now, margin_asset)
     _paint(axes)
-    _shade(axes, look)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "leverage_nb"}):
+    _shade(axes, refused)
+    with _svg_settings():
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
@@ -251,6 +272,19 @@ def draw_chart(look: Look) -> Chart:
     points = axes.transData.transform(spots)
     pixels = [[round(float(x), 2), round(_HEIGHT * 72 - float(y), 2)] for x, y in points]
     return Chart(svg, pixels, round(_HEIGHT * 72 - float(axes.bbox.y0), 2))
+
+
+@contextmanager
+def _svg_settings() -> Iterator[None]:
+    """Set what ``savefig`` takes as no argument, and put back just that: ``rc_context`` would undo user settings."""
+    from matplotlib import rcParams
+
+    before = rcParams["svg.fonttype"], rcParams["svg.hashsalt"]
+    rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "leverage_nb"
+    try:
+        yield
+    finally:
+        rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = before
 
 
 def _paint(axes: Axes) -> None:
@@ -267,24 +301,32 @@ def _paint(axes: Axes) -> None:
             line.set_markerfacecolor(_LINE)
 
 
-def _shade(axes: Axes, look: Look) -> None:
-    """Shade the leverages at which what is held does not fit, or which would be refused otherwise."""
+def _refused(look: Look) -> tuple[int, ...]:
+    """The leverages at which the position does not fit, or which would be refused for another reason."""
     passing = set(look.outlook.fitting().tolist())
-    start = None
-    for leverage in range(1, look.tiers.symbol_max_leverage + 2):
-        refused = leverage <= look.tiers.symbol_max_leverage and leverage not in passing
-        refused = refused and look.outlook.judge(leverage).verdict == "refused"
-        if refused and start is None:
-            start = leverage
-        elif not refused and start is not None:
-            # A leverage is a whole number: the band reaches half a step to both sides, on a logarithmic axis.
-            left, right = start - 0.5 if start > 1 else axes.get_xlim()[0], leverage - 0.5
-            axes.axvspan(left, right, facecolor=_SHADE, edgecolor="none", alpha=0.13, zorder=0)
-            start = None
+    leverages = range(1, look.tiers.symbol_max_leverage + 1)
+    return tuple(x for x in leverages if x not in passing and look.outlook.judge(x).verdict == "refused")
 
 
-def make_twin(look: Look, chart: Chart) -> tuple[str, str]:
-    """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers."""
+def _shade(axes: Axes, refused: tuple[int, ...]) -> None:
+    """Shade the leverages that would be refused, a band for each run of them."""
+    for first in (x for x in refused if x - 1 not in refused):
+        last = first
+        while last + 1 in refused:
+            last += 1
+        # A leverage is a whole number: the band reaches half a step to both sides, on a logarithmic axis.
+        left, right = first - 0.5 if first > 1 else axes.get_xlim()[0], last + 0.5
+        axes.axvspan(left, right, facecolor=_SHADE, edgecolor="none", alpha=0.13, zorder=0)
+
+
+def make_twin(look: Look, chart: Chart, ended: str = "The live panel ended with its kernel") -> tuple[str, str]:
+    """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers.
+
+    Args:
+        look: What was read.
+        chart: Its chart.
+        ended: Why the live panel is gone where this is read.
+    """
     setting, tiers = look.setting, look.tiers
     asset = setting.margin_asset
     header = ["max leverage", "notional above", "up to", "maintenance rate"]
@@ -300,7 +342,7 @@ def make_twin(look: Look, chart: Chart) -> tuple[str, str]:
     ]
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
-    saved = "The live panel ended with its kernel: run this cell again. What it showed last:"
+    saved = f"{ended}: run this cell again. What it showed last:"
     picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'
     html = f'<div class="leverage-twin">{cards.message(saved)}{card.html()}{picture}{table}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]

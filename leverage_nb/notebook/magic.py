@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import JournalUnusable, LeverageError, Mistake, UnknownSymbol
+from leverage_nb.notebook.command_line import Once, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_asking
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
     from leverage_nb.account import Account
+    from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
-    from leverage_nb.changes.record import LeverageChange
 
-# What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
-_NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
 # Options that say what is wanted by themselves.
 _TABLES = ("brackets", "plot", "history", "changes", "undo")
-_COMMENT = re.compile(r"\s#.*$")
 _UNDO_ALONE = (
     "--undo takes back the last change of this account, whatever its symbol: it goes alone. Repeat it for more."
 )
-_MANY = "Several symbols at once: %%leverage, with one SYMBOL LEVERAGE a line."
-
-
-class _Once(argparse.Action):
-    """An option that may be given once: argparse would let the last one win without a word."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
-        if getattr(namespace, self.dest):
-            raise Mistake(f"{option} is given twice.")
-        setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
 @magics_class
@@ -61,27 +49,30 @@ class LeverageMagics(Magics):
         super().__init__(*arguments, **named)
         self._told: WeakSet[Account] = WeakSet()
 
+    # IPython would fill in {fields} before the line is split into words: a value could become an option.
+    @no_var_expand
+    @needs_local_scope
     @magic_arguments()
     @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
-    @argument("--brackets", action=_Once, nargs=0, default=False, help="The tiers as a DataFrame.")
-    @argument("--plot", action=_Once, nargs=0, default=False, help="Max notional against leverage.")
-    @argument("--history", action=_Once, nargs=0, default=False, help="Every change that was sent, as a DataFrame.")
-    @argument("--changes", action=_Once, nargs=0, default=False, help="What Binance changed in the tiers.")
-    @argument("--undo", action=_Once, nargs=0, default=False, help="Take back the last change that still stands.")
-    @argument("-n", "--dry-run", action=_Once, nargs=0, default=False, help="Show what it would do; send nothing.")
-    @argument("--force", action=_Once, nargs=0, default=False, help="Send although a refusal is expected.")
-    @argument("--notional", action=_Once, help="With max: the size it must still allow, as 250k, 2m or 2e6.")
-    @argument("-y", "--yes", action=_Once, nargs=0, default=False, help="Ask no question (mainnet asks).")
+    @argument("--brackets", action=Once, nargs=0, default=False, help="The tiers as a DataFrame.")
+    @argument("--plot", action=Once, nargs=0, default=False, help="Max notional against leverage.")
+    @argument("--history", action=Once, nargs=0, default=False, help="Every change that was sent, as a DataFrame.")
+    @argument("--changes", action=Once, nargs=0, default=False, help="What Binance changed in the tiers.")
+    @argument("--undo", action=Once, nargs=0, default=False, help="Take back the last change that still stands.")
+    @argument("-n", "--dry-run", action=Once, nargs=0, default=False, help="Show what it would do; send nothing.")
+    @argument("--force", action=Once, nargs=0, default=False, help="Send although a refusal is expected.")
+    @argument("--notional", action=Once, help="With max: the size it must still allow, as 250k, 2m or 2e6.")
+    @argument("-y", "--yes", action=Once, nargs=0, default=False, help="Ask no question (mainnet asks).")
     @argument(
         "--venue",
-        action=_Once,
+        action=Once,
         help="simulator, testnet or mainnet: alone, for all that follows; beside anything else, this once.",
     )
-    @argument("--profile", action=_Once, help="A sub-account by the name you gave it; goes with --venue's rules.")
-    @argument("--login", action=_Once, metavar="VENUE", help="Ask for a key, check it, and store it in the keyring.")
-    @argument("-h", "--help", action=_Once, nargs=0, default=False, help="This text.")
+    @argument("--profile", action=Once, help="A sub-account by the name you gave it; goes with --venue's rules.")
+    @argument("--login", action=Once, metavar="VENUE", help="Ask for a key, check it, and store it in the keyring.")
+    @argument("-h", "--help", action=Once, nargs=0, default=False, help="This text.")
     @line_cell_magic
-    def leverage(self, line: str, cell: str | None = None) -> Any:
+    def leverage(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """See, understand and change initial leverage on Binance USDⓈ-M Futures.
 
         ::
@@ -101,9 +92,10 @@ class LeverageMagics(Magics):
             %leverage --venue testnet [--profile NAME]   use the testnet from here on
             %leverage --login testnet [--profile NAME]   ask for a key, check it, store it in the keyring
 
-        Every call returns its object: ``change = %leverage BTCUSDT 10``.
+        Every call returns its object: ``change = %leverage BTCUSDT 10``. ``{symbol}``, ``{row['symbol']}`` and
+        ``$symbol`` are filled in from your variables; a value fills one place and cannot become an option.
         """
-        options = self._parse(line)
+        options = self._parse(line, local_ns or {})
         if options.help:
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
@@ -122,7 +114,7 @@ class LeverageMagics(Magics):
             return self._plan(account, cell, options)
         if options.undo and options.words:
             raise Mistake(_UNDO_ALONE)
-        symbols, leverage = _split(options.words, account)
+        symbols, leverage = _find_symbols(options.words, account)
         one_of = [name for name in _TABLES if getattr(options, name)]
         if len(one_of) > 1:
             raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
@@ -174,19 +166,10 @@ class LeverageMagics(Magics):
 
         set_config(self.max_leverage)
 
-    def _parse(self, line: str) -> argparse.Namespace:
-        text = _COMMENT.sub("", f" {line}").strip().rstrip(";")
-        problem = ""
-        try:
-            options: argparse.Namespace = parse_argstring(self.leverage, text)
-            return options
-        except Mistake:
-            raise
-        except (UsageError, ValueError) as exc:
-            problem = str(exc)
-        if re.search(r"unrecognized arguments: [^-]", problem):
-            raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="Options come last.")
-        raise Mistake(f"{problem[:1].upper()}{problem[1:]}.", hint="%leverage? lists what there is.")
+    def _parse(self, line: str, local_ns: Mapping[str, Any]) -> argparse.Namespace:
+        """Parse a line; its fields see the caller's variables before the notebook's."""
+        user_ns = self.shell.user_ns if self.shell is not None else {}
+        return parse_line(self.leverage.parser, line, {**user_ns, **local_ns})
 
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
         from leverage_nb.connecting import current
@@ -276,7 +259,7 @@ class LeverageMagics(Magics):
         display(plan)
         if account.asks_first and not options.yes:
             step = f"send {count} change{'s' if count > 1 else ''}"
-            if answer(f"{account.venue.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
+            if answer(f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to do it: ") != str(count):
                 display({"text/plain": "The plan was not applied: nothing was sent."}, raw=True)
                 return None
         from tqdm.auto import tqdm
@@ -297,13 +280,10 @@ class LeverageMagics(Magics):
         if asks:
             display(preview)
             step = f"change {symbol} from {preview.before}x to {wanted}x"
-            if not confirmed(f"{account.venue.upper()}, {account.label}: {step}? (yes/no) "):
+            if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{symbol} was not changed: nothing was sent."}, raw=True)
                 return None
-        # After a question what was shown may have moved; right after the reads it has not.
-        if asks:
-            return preview.apply(force=options.force, progress=_say)
-        return account.apply_now(preview, force=options.force, progress=_say)
+        return (preview.confirmed() if asks else preview).apply(force=options.force, progress=_say)
 
     def _tell_earlier(self, account: Account) -> None:
         """Once an account: what became of changes that an earlier session left without a definite answer."""
@@ -323,42 +303,20 @@ class LeverageMagics(Magics):
 LeverageMagics.leverage.parser.allow_abbrev = False
 
 
-def _split(words: list[str], account: Account) -> tuple[list[str], str | None]:
-    """Tell symbols from the leverage at the end.
+def _find_symbols(words: list[str], account: Account) -> tuple[list[str], str | None]:
+    """Return the symbols as the exchange spells them, each once, and the leverage as typed.
 
     Raises:
         Mistake: The words make no sense together.
         UnknownSymbol: One of them is no symbol.
     """
-    for word in words:
-        if word.startswith(("{", "$")):
-            raise Mistake(f"{word} was not filled in: there is no such variable in this notebook.")
-    numbers = [word for word in words if _NUMBER.fullmatch(word) or word.lower() == "max"]
-    symbols = [word for word in words if word not in numbers]
-    if len(numbers) == 2 and numbers[0].lower() == "max" and len(symbols) == 1:
-        raise Mistake(
-            f"{numbers[1]} is no second leverage.",
-            hint=f"For a size: %leverage {symbols[0]} max --notional {numbers[1]}",
-        )
-    if len(numbers) > 1:
-        raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_MANY)
-    if numbers and not symbols:
-        raise Mistake(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
-    if numbers and words[-1] != numbers[0]:
-        if numbers[0].lower() == "max" and words[words.index(numbers[0]) - 1 : -1] == [symbols[0], numbers[0]]:
-            hint = f"For a size: %leverage {symbols[0]} max --notional {words[-1]}"
-            raise Mistake(f"{words[-1]} is no leverage.", hint=hint)
-        raise Mistake("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
-    if numbers and len(symbols) > 1:
-        raise Mistake("One symbol at a time when changing leverage.", hint=_MANY)
+    symbols, leverage = split_symbols(words)
     try:
-        found = dict.fromkeys(account.find_symbol(symbol) for symbol in symbols)
-        return list(found), numbers[0] if numbers else None
+        return list(dict.fromkeys(account.find_symbol(symbol) for symbol in symbols)), leverage
     except UnknownSymbol as exc:
         if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
             raise
-        word = symbols[1]
-    raise Mistake(f"{word} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
+    raise Mistake(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
 def _say(text: str) -> None:

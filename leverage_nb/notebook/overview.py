@@ -7,7 +7,7 @@ from datetime import datetime
 
 from leverage_nb.account import Account
 from leverage_nb.cards import Card, Shown, amount, moment, percent, price
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.risk.state import AccountState, Balance, Position
 
@@ -48,7 +48,7 @@ class Overview(Shown):
         """Read the account."""
         as_of = datetime.now().astimezone()
         state = account.state()
-        overview = cls(account.venue, account.label, state, as_of, misfits=account.misfits(state))
+        overview = cls(account.venue_label, account.label, state, as_of, misfits=account.misfits(state))
         try:
             return replace(overview, changes=tuple(account.last_changes(LAST)))
         except JournalUnusable as exc:
@@ -110,7 +110,7 @@ def _position_text(state: AccountState, position: Position) -> str:
     if effective is not None:
         whose = "effective" if state.is_isolated(position.symbol) else "effective for the whole cross account"
         parts.append(f"{effective:.1f}x {whose}")
-    if position.liquidation_price is not None:
+    if position.liquidation_price is not None and position.mark_price > 0:
         away = abs(position.liquidation_price / position.mark_price - 1)
         parts.append(f"liquidation {price(position.liquidation_price)} ({percent(round(away, 3))} away)")
     return ", ".join(parts)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import ipywidgets
 import traitlets
+from IPython import get_ipython
 from IPython.display import display
 
 from leverage_nb import cards
 from leverage_nb.account import Account
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeInterrupted,
@@ -30,12 +34,17 @@ from leverage_nb.errors import (
     OutcomeUnknown,
 )
 from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
+from leverage_nb.exchange.watching import Watch
 from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.parsing import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
+# So many panels of one account are open at a time, and a panel is updated in so many outputs.
+MOST_OPEN = 8
+
 _BUSY = {"applying", "checking"}
+_TOO_MANY = f"This panel was closed, because {MOST_OPEN} newer panels of the account are open"
 _CHECK = "Check again asks the exchange. Until it is known nothing else is sent."
 
 
@@ -44,12 +53,121 @@ def _undo_label(back: Preview) -> str:
     return f"Undo: {back.symbol} {back.before}x → {back.after}x"
 
 
+def _moved_on(symbol: object) -> Mistake:
+    return Mistake(
+        f"The panel has moved on from {symbol}: nothing was sent.",
+        hint="Look at what it shows now, then press Apply again.",
+    )
+
+
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _older(moment: datetime, than: datetime | None) -> bool:
-    return than is not None and moment < than
+@dataclass(frozen=True)
+class _Latest:
+    """What a change or an event has shown of a symbol.
+
+    Attributes:
+        leverage: What it is at.
+        max_notional: The largest position at it, where it is known.
+        at: When.
+    """
+
+    leverage: int
+    max_notional: float | None
+    at: datetime
+
+    def is_newer(self, look: Look) -> bool:
+        """Whether it was shown after a read of the symbol was sent."""
+        return look.setting.as_of is not None and self.at > look.setting.as_of
+
+
+class _Ear:
+    """Calls a panel for the account, which holds its listeners weakly: the calls end when the panel lets go of this.
+
+    Args:
+        on_change: Called with every change.
+        on_event: Called with every event.
+    """
+
+    def __init__(self, on_change: Callable[[LeverageChange], None], on_event: Callable[[Event], None]) -> None:
+        self._on_change = on_change
+        self._on_event = on_event
+
+    def change(self, change: LeverageChange) -> None:
+        self._on_change(change)
+
+    def event(self, event: Event) -> None:
+        self._on_event(event)
+
+
+class _Painter:
+    """Draws for all panels in one thread, so that no change waits for a panel. The thread ends when all is drawn.
+
+    Python waits for it at its end: a thread that is ended inside matplotlib's C++ aborts the process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+        self._ended = False
+        atexit.register(self._end)
+
+    def draw(self, job: Callable[[], None]) -> None:
+        """Draw soon, and once for all calls until then."""
+        with self._lock:
+            if job not in self._waiting and not self._ended:
+                self._waiting.append(job)
+            alive = self._thread is not None and self._thread.is_alive()  # not where Ctrl-C came before its start
+            if self._waiting and not alive:
+                self._thread = threading.Thread(target=self._run, name="leverage_nb painter", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            with suppress(Exception):  # one panel that cannot be drawn must not keep others from it
+                job()
+            del job  # the panel may be closed before the next
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            return None
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._waiting.clear()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout=5)
+
+
+_painter = _Painter()
+_open: list[LeveragePanel] = []  # the oldest first
+
+
+def _this_cell() -> tuple[str, str]:
+    """The id of the cell that is running, and of this run; ids of their own where the front end sends none."""
+    try:
+        parent = get_ipython().get_parent()
+        return str(parent["metadata"]["cellId"]), str(parent["header"]["msg_id"])
+    except (AttributeError, KeyError, TypeError):  # no kernel, or a front end that does not say
+        return uuid.uuid4().hex, ""
+
+
+def _make_room(newest: LeveragePanel) -> None:
+    """Close the panels that a new one takes the place of: those of its cell's earlier runs, the oldest of too many."""
+    cell, run = _this_cell()
+    for panel in [panel for panel in _open if panel is not newest]:
+        panel._leave(cell, run)
+    whose = newest.account.venue, newest.account.label
+    for panel in [panel for panel in _open if (panel.account.venue, panel.account.label) == whose][:-MOST_OPEN]:
+        panel.close(_TOO_MANY)
 
 
 class LeveragePanel(ipywidgets.VBox):
@@ -58,6 +176,9 @@ class LeveragePanel(ipywidgets.VBox):
     The slider drives the chart inside the browser, so both stay live while a cell runs. Apply sends the symbol
     and leverage that the browser shows, with the version of the table they were shown from; if the panel has
     moved on meanwhile, nothing is sent.
+
+    A panel takes the place of the one that an earlier run of its cell displayed. Of one account at most 8 panels are
+    open: the oldest is closed, and says so.
 
     Args:
         account: Whose leverage; the one ``%leverage`` is using when None.
@@ -70,6 +191,7 @@ class LeveragePanel(ipywidgets.VBox):
         picker: The box for another symbol (ipywidgets Combobox).
         slider: The leverage (ipywidgets IntSlider), from 1 to the most that can be chosen.
         view: Chart, figures and buttons, in the browser.
+        reading_time: Seconds for which a question must have been shown before an answer counts.
 
     Raises:
         UnknownSymbol: There is no such symbol.
@@ -79,6 +201,8 @@ class LeveragePanel(ipywidgets.VBox):
     state = traitlets.Enum(STATES, default_value="editing")
     """"editing", "reviewing" (a venue that asks first awaits a confirmation), "applying", "checking" (no definite
     answer came: the exchange is being asked), "unknown" (nor could it be looked up), "done", "failed"."""
+
+    reading_time = 0.5
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
         self.account = account or current()
@@ -95,33 +219,69 @@ class LeveragePanel(ipywidgets.VBox):
         self.slider.add_class("leverage-slider")
         self._page = f"panel-{uuid.uuid4().hex}"
         self._version = 0
+        # Whoever draws holds the first, and nobody waits for the network with it; a change takes the second alone.
         self._drawing = threading.RLock()
-        self._heard: dict[str, LeverageEvent] = {}
+        self._noting = threading.Lock()
+        self._latest: dict[str, _Latest] = {}
+        self._reads = self._drawn = self._switched = 0  # numbers of reads, by when they began
+        self._symbol = ""
+        self._notional = 0.0
         self._said_at = 0
         self._at_now = True
         self._reviewed: Preview | None = None
-        self._twins: list[Any] = []
+        self._asked_at = 0.0
+        self._twins: list[tuple[str, str, Any]] = []  # where each is: the cell, its run, and the output's handle
         self._show(self.account.find_symbol(symbol))
         self.picker.options = self.account.symbols()
         self._link = ipywidgets.jslink((self.slider, "value"), (self.view, "leverage"))
         self.picker.observe(self._guarded(self._pick), "value")
         self.slider.observe(self._guarded(self._move), "value")
         self.view.on_msg(self._receive)
-        self.account.tell_changes_to(self._changed)
-        self._watch = self.account.watch(self._hear)
         super().__init__([ipywidgets.HBox([self.picker]), self.slider, self.view])
+        self._ear: _Ear | None = _Ear(self._changed, self._hear)
+        self.account.tell_changes_to(self._ear.change)
+        self._watch: Watch | None = self.account.watch(self._ear.event)
+        _open.append(self)
+        _make_room(self)
 
     @property
     def symbol(self) -> str:
         """The symbol on show."""
-        return str(self.view.table["symbol"])
+        return self._symbol
 
-    def close(self) -> None:
-        """Take the panel away, and follow the account no longer."""
-        watch = getattr(self, "_watch", None)  # ipywidgets closes what was never finished, too
-        if watch is not None:
-            watch.close()
+    def close(self, reason: str = "") -> None:
+        """Take the panel away, and follow the account no longer. What it showed last stays below its cell.
+
+        Args:
+            reason: Why, to be shown in its place, with the advice to run the cell again.
+        """
+        if self not in _open:  # ipywidgets closes what was never finished, too
+            super().close()
+            return
+        _open.remove(self)
+        if self._watch is not None:
+            self._watch.close()
+        self._ear = self._watch = None
+        with self._drawing:
+            if reason:
+                self.view.message = cards.message(f"{reason}.", "Run its cell again to use it.", "warn")
+                self._twin = make_twin(self._look, draw_chart(self._look), reason)
+                self._update_twins()
+            self._twins = []
+        # ipywidgets keeps every widget that is open, and through its handlers the panel.
+        for widget in (self._link, *self.children[0].children, *self.children):
+            for part in (widget, getattr(widget, "style", None), getattr(widget, "layout", None)):
+                if part is not None:
+                    part.close()
+        self.layout.close()
         super().close()
+
+    def _leave(self, cell: str, run: str) -> None:
+        """Leave a cell that runs again: what it displayed is gone, and so is the panel if it is nowhere else."""
+        elsewhere = [twin for twin in self._twins if twin[0] != cell or twin[1] == run]
+        if self._twins and not elsewhere:
+            self.close()
+        self._twins = elsewhere
 
     def select(self, symbol: str) -> None:
         """Show another symbol.
@@ -155,14 +315,17 @@ class LeveragePanel(ipywidgets.VBox):
             self.view.answered = max(self.view.answered, int(content.get("click", 0)))
 
     def _apply(self, content: dict[str, Any]) -> None:
-        symbol, leverage = self._as_rendered(content)
-        preview = self._previewed(leverage)
+        look, leverage = self._as_rendered(content)
+        symbol = look.setting.symbol
+        preview = self._previewed(look, leverage)
         if not self.account.asks_first:
             self._change(preview)
             return
         self.account.check_guard(symbol, leverage)
-        self._read(symbol)  # nobody is asked about what has moved meanwhile
-        fresh = self._previewed(leverage)
+        now = self._read(symbol)  # nobody is asked about what has moved meanwhile
+        if now is None:
+            raise _moved_on(symbol)
+        fresh = self._previewed(now, leverage)
         if not preview.still_holds(fresh):
             at = f"is at {fresh.before}x, not {preview.before}x" if fresh.before != preview.before else "does not stand"
             raise Mistake(f"{symbol} {at} as was shown: nothing was sent.", hint=f"Look again: {fresh.headline}.")
@@ -173,20 +336,27 @@ class LeveragePanel(ipywidgets.VBox):
         self._reviewed = preview
         self.view.reviewed = preview.after
         step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
-        question = f"{self.account.venue.upper()}, {self.account.label}: {step} {preview.headline}."
+        question = f"{self.account.venue_label.upper()}, {self.account.label}: {step} {preview.headline}."
         notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
         self._say("reviewing", cards.message(question, " ".join(filter(None, notes)), "warn"))
+        self._asked_at = time.monotonic()
 
     def _confirm(self, content: dict[str, Any]) -> None:
-        shown = self._as_rendered(content)
+        look, leverage = self._as_rendered(content)
         reviewed = self._reviewed
+        shown = look.setting.symbol, leverage
         if self.state != "reviewing" or reviewed is None or (reviewed.symbol, reviewed.after) != shown:
             raise Mistake("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
-        self._change(reviewed)
+        if time.monotonic() - self._asked_at < self.reading_time:
+            raise Mistake(
+                "The confirmation came before the question could be read. Nothing was sent.", hint="Press Apply again."
+            )
+        self._change(reviewed.confirmed())
 
     def _undo(self, content: dict[str, Any]) -> None:
         """Take back the change that was just reported, if it is still the last one."""
-        symbol, _ = self._as_rendered(content)
+        look, _ = self._as_rendered(content)
+        symbol = look.setting.symbol
         preview = self.account.preview_undo()
         on_screen = symbol, content.get("label")
         if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
@@ -201,26 +371,25 @@ class LeveragePanel(ipywidgets.VBox):
             self._bound(preview.after, self._look.most)
             self._change(preview)
             return
-        self._read(symbol, preview.after)  # nobody is asked about what has moved meanwhile, or cannot be chosen
+        if self._read(symbol, preview.after) is None:  # nobody is asked about what has moved, or cannot be chosen
+            raise _moved_on(symbol)
         if self.slider.value != preview.after:
             raise Mistake(f"{preview.after}x cannot be chosen now: nothing was sent.", hint=self._look.because)
         self._ask(preview)
 
-    def _previewed(self, leverage: int) -> Preview:
+    def _previewed(self, look: Look, leverage: int) -> Preview:
         """The preview of what is on the screen."""
-        look = self._look
-        as_of = look.setting.as_of or datetime.now().astimezone()
-        return self.account.preview_from(look.outlook, look.state, leverage, as_of)
+        return self.account.preview_from(look.outlook, look.state, leverage)
 
-    def _as_rendered(self, content: dict[str, Any]) -> tuple[str, int]:
-        """The symbol and leverage on the screen when the button was clicked, if it still shows that table."""
-        table = self.view.table
-        if (content.get("symbol"), content.get("version")) != (table["symbol"], table["version"]):
-            raise Mistake(
-                f"The panel has moved on from {content.get('symbol')}: nothing was sent.",
-                hint="Look at what it shows now, then press Apply again.",
-            )
-        return table["symbol"], int(content["leverage"])
+    def _as_rendered(self, content: dict[str, Any]) -> tuple[Look, int]:
+        """What was on the screen when the button was clicked, and the leverage there, if it is still shown.
+
+        The kernel's own copy decides what is shown: the browser can write to its copy of the table.
+        """
+        with self._drawing:
+            if (content.get("symbol"), content.get("version")) != (self._symbol, self._version):
+                raise _moved_on(content.get("symbol"))
+            return self._look, int(content["leverage"])
 
     def _change(self, preview: Preview) -> None:
         offered, self.view.undo = self.view.undo, ""
@@ -241,7 +410,7 @@ class LeveragePanel(ipywidgets.VBox):
         before = change.before
         if change.status != "applied" or made.undoes is not None or before is None or before > self._look.most:
             return
-        back = self._previewed(before)
+        back = self._previewed(self._look, before)
         if back.verdict in {"ok", "cannot predict"}:
             self.view.undo = _undo_label(back)
 
@@ -276,9 +445,10 @@ class LeveragePanel(ipywidgets.VBox):
         """Another what-if size: the same look, another ladder."""
         if content.get("symbol") != self.symbol:
             return  # it was typed for another symbol, in another asset
-        self._notional = parse_notional(str(content.get("text", "")))
-        ladder = self._look.tiers.ladder(self._notional, self._mark)
-        self._draw(replace(self._look, ladder=ladder, notional=self._notional))
+        with self._drawing:
+            self._notional = parse_notional(str(content.get("text", "")))
+            ladder = self._look.tiers.ladder(self._notional, self._mark)
+            self._draw(replace(self._look, ladder=ladder, notional=self._notional))
         self._say("editing", "")
 
     # -- what the widgets say ---------------------------------------------------------------------------------
@@ -299,25 +469,17 @@ class LeveragePanel(ipywidgets.VBox):
             self._say("editing", "")
 
     def _changed(self, change: LeverageChange) -> None:
-        """A change of the symbol on show, made anywhere through this account: what is called "now" follows.
+        """A change made anywhere through this account: what is called "now" follows.
 
-        Nothing is read for it: in a loop over many symbols an open panel must not use up the rate limit.
+        Nothing is read for it, and nothing is drawn in its time: in a loop over many symbols an open panel must neither
+        use up the rate limit nor slow the loop down.
         """
         if change.status == "applied":
             self.view.undo = ""  # it would take back another
-        if self.state in _BUSY or change.symbol != self.symbol:
-            return
-        outdated = change.as_of is not None and _older(change.as_of, self._look.setting.as_of)
-        if change.status == "applied" and change.after is not None and not outdated:
-            self._show_leverage(change.after, change.max_notional, change.as_of or change.sent_at)
-            if self._at_now and self.state in {
-                "editing",
-                "done",
-                "failed",
-            }:  # nobody has chosen another: the slider stays at "now"
-                self._said_at = change.after
-                self._bound(change.after, self._look.most)
-        if self.state == "unknown" and change.status != "unknown":
+            moment = change.as_of or change.sent_at
+            if change.after is not None and moment is not None:
+                self._note(change.symbol, _Latest(change.after, change.max_notional, moment))
+        if self.state == "unknown" and change.status != "unknown" and change.symbol == self.symbol:
             self._report(change)
 
     def _hear(self, event: Event) -> None:
@@ -326,25 +488,42 @@ class LeveragePanel(ipywidgets.VBox):
             self.view.live = "live" if event.live else "stale"
             self.view.live_reason = event.reason
         elif isinstance(event, LeverageEvent):
-            with self._drawing:
-                self._heard[event.symbol] = event  # what is being read this moment may be older
-                news = event.symbol == self.symbol and event.leverage != self._look.setting.leverage
-                if news and self.state not in _BUSY and not _older(event.at, self._look.setting.as_of):
-                    self.view.undo = ""  # somebody else has changed it
-                    self._show_leverage(event.leverage, None, event.at)
-        elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE" and self.symbol in event.symbols:
-            with suppress(LeverageError):  # Reload shows it
-                self._read(self.symbol)
+            self._note(event.symbol, _Latest(event.leverage, None, event.at))
+        elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE":
+            symbol = self.symbol
+            if symbol in event.symbols:
+                with suppress(LeverageError):  # Reload shows it
+                    self._read(symbol)
 
-    def _show_leverage(self, leverage: int, max_notional: float | None, as_of: datetime | None) -> None:
-        """Draw the look at hand with another leverage; nothing is read for it."""
+    def _note(self, symbol: str, latest: _Latest) -> None:
+        """Remember what is known of a symbol, and have it drawn if the symbol is on show."""
+        with self._noting:
+            known = self._latest.get(symbol)
+            if known is not None and known.at > latest.at:
+                return
+            self._latest[symbol] = latest  # also for a read that began earlier and is not drawn yet
+        if symbol == self._symbol:
+            _painter.draw(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Draw what has been noted of the symbol on show since it was read; in the painter's thread."""
         with self._drawing:
-            self._draw(self._with_leverage(self._look, leverage, max_notional, as_of))
+            latest = self._latest.get(self._symbol)
+            if latest is None or not latest.is_newer(self._look) or self.state in _BUSY or self._ear is None:
+                return
+            if latest.leverage != self._look.setting.leverage:
+                self.view.undo = ""  # somebody else has changed it
+            self._draw(self._look)
+            if self._at_now and self.state in {"editing", "done", "failed"}:
+                # Nobody has chosen another: the slider stays at "now".
+                self._said_at = latest.leverage
+                self._bound(latest.leverage, self._look.most)
 
-    def _with_leverage(self, look: Look, leverage: int, max_notional: float | None, as_of: datetime | None) -> Look:
+    def _with_latest(self, look: Look, latest: _Latest) -> Look:
+        """What was read, with the leverage that was shown since; nothing is read for it."""
         symbol = look.setting.symbol
-        setting = replace(look.setting, leverage=leverage, max_notional=max_notional, as_of=as_of)
-        state = look.state.with_leverage(symbol, leverage)
+        setting = replace(look.setting, leverage=latest.leverage, max_notional=latest.max_notional, as_of=latest.at)
+        state = look.state.with_leverage(symbol, latest.leverage)
         state = replace(state, settings={**state.settings, symbol: setting})
         return replace(look, setting=setting, state=state, outlook=self.account.outlook_from(state, look.tiers))
 
@@ -379,34 +558,51 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
         """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
-        if not self._version or symbol != self.symbol:
-            self._notional = 0.0
-            self.view.undo = ""  # before another symbol is drawn over it
-        self._read(symbol, leverage or 0, anew=anew)
+        if self._read(symbol, leverage or 0, anew=anew, switch=symbol != self.symbol) is None:
+            return
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
             news = self.account.take_tier_news(symbol)
             self._say("editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else "")
 
-    def _read(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
-        """Look at the account and draw what is seen.
+    def _read(
+        self, symbol: str, leverage: int | None = None, *, anew: bool = False, switch: bool = False
+    ) -> Look | None:
+        """Read a symbol and draw it, unless something newer was drawn while it was read.
 
         Args:
-            symbol: What to look at.
+            symbol: What to read.
             leverage: Where to put the slider: 0 for today's leverage, None to leave it where it is.
             anew: Whether to read the tiers again, however young they are.
+            switch: Whether to show the symbol in place of another. Else the read of a symbol that is no longer shown
+                is dropped.
+
+        Returns:
+            What is on show of the symbol; None where another is on show.
         """
+        with self._drawing:
+            self._reads += 1
+            number = self._reads
+        # No lock is taken here: others may read and draw while this waits for the network.
         outlook, state = self.account.look_ahead(symbol, anew=anew)
-        tiers = outlook.brackets
-        self._mark = self.account.mark_price(symbol)
-        # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
-        self._notional = self._notional or float(tiers.notional_cap[0]) / 10
-        ladder = tiers.ladder(self._notional, self._mark)
-        setting = state.settings[symbol]
+        mark = self.account.mark_price(symbol)
         most, because = self.account.leverage_bound(symbol)
-        self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, most, because))
-        wanted = self.slider.value if leverage is None else leverage or setting.leverage
-        self._bound(wanted, most)
+        with self._drawing:
+            shown = symbol == self._symbol
+            if number < (self._drawn if shown else self._switched) or not (shown or switch):
+                return self._look if shown else None
+            if not shown:
+                self._notional = 0.0
+                self.view.undo = ""  # before another symbol is drawn over it
+                self._switched = number
+            self._drawn, self._mark = number, mark
+            tiers = outlook.brackets
+            # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
+            self._notional = self._notional or float(tiers.notional_cap[0]) / 10
+            ladder, setting = tiers.ladder(self._notional, mark), state.settings[symbol]
+            self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, most, because))
+            self._bound(self.slider.value if leverage is None else leverage or setting.leverage, most)
+            return self._look
 
     def _bound(self, leverage: int, most: int) -> None:
         """Put the slider at a leverage, within its bound. The table has been sent before: order matters.
@@ -425,23 +621,28 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _draw(self, look: Look) -> None:
         with self._drawing:  # events come in a thread of their own
-            event = self._heard.get(look.setting.symbol)
-            if event is not None and look.setting.as_of is not None and event.at > look.setting.as_of:
-                look = self._with_leverage(look, event.leverage, None, event.at)
-            self._look = look
-            self._version += 1
+            latest = self._latest.get(look.setting.symbol)
+            if latest is not None and latest.is_newer(look):
+                look = self._with_latest(look, latest)
             chart = draw_chart(look)
+            self._look, self._symbol = look, look.setting.symbol
+            self._version += 1
             self.view.table = make_table(look, chart, self._version, self._page)
             self._twin = make_twin(look, chart)
-            for handle in self._twins:
-                handle.update(self._twin_bundle(), raw=True)
+            self._update_twins()
 
     def _say(self, state: str, message: str) -> None:
-        self._said_at = self.slider.value
-        self.view.message = message
-        self.state = self.view.state = state
-        if state != "reviewing":
-            self.view.reviewed, self._reviewed = 0, None
+        with self._drawing:
+            self._said_at = self.slider.value
+            self.view.message = message
+            self.state = self.view.state = state
+            if state != "reviewing":
+                self.view.reviewed, self._reviewed = 0, None
+
+    def _update_twins(self) -> None:
+        for _, _, handle in self._twins:
+            if handle is not None:  # there is none where nothing is displayed, as in a plain Python program
+                handle.update(self._twin_bundle(), raw=True)
 
     def _twin_bundle(self) -> dict[str, str]:
         html, text = self._twin
@@ -449,9 +650,17 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _ipython_display_(self) -> None:
         """Show the live panel, and after it the twin that stays when the notebook is opened again."""
+        if self not in _open:
+            text, hint = "This panel is closed.", "Make another: lev.LeveragePanel()."
+            display({"text/html": cards.message(text, hint, "warn"), "text/plain": f"{text} {hint}"}, raw=True)
+            return
         if self._twins:  # shown before: what it says may be of a while ago
             self._guarded(lambda _: self.reload())({})
+        cell, run = _this_cell()
+        self._twins = [twin for twin in self._twins if twin[0] != cell or twin[1] == run]  # its earlier output is gone
         display({**self._repr_mimebundle_(), "text/plain": f"Leverage panel of {self.symbol}"}, raw=True)
         handle = display(self._twin_bundle(), raw=True, display_id=True)
-        if handle is not None:
-            self._twins.append(handle)
+        self._twins = [*self._twins, (cell, run, handle)][-MOST_OPEN:]
+        _open.remove(self)
+        _open.append(self)
+        _make_room(self)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import Mistake, as_typed
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.margin import initial_margin, liquidation_price
+from leverage_nb.risk.parsing import LARGEST, SMALLEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,8 @@ def make_ladder(brackets: Brackets, notional: float, mark_price: float) -> pd.Da
         Mistake: Notional or mark price is not a number above 0.
     """
     for name, value in (("notional", notional), ("mark price", mark_price)):
-        if isinstance(value, (str, bool)) or not (math.isfinite(value) and value > 0):
-            raise Mistake(f"The {name} of a new position is a number above 0; got {value}.")
+        if isinstance(value, (str, bool)) or not SMALLEST <= value <= LARGEST:
+            raise Mistake(f"The {name} of a new position is a number above 0; got {as_typed(value)}.")
     from leverage_nb.frames import LeverageFrame
 
     leverage = np.arange(1, brackets.symbol_max_leverage + 1)

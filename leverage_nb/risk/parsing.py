@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from contextlib import suppress
 from decimal import Decimal
@@ -10,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from leverage_nb.errors import InvalidLeverage, Mistake
+from leverage_nb.errors import InvalidLeverage, Mistake, as_typed
 
 # Far above any symbol's maximum; beyond it a number is a slip, and too large for an error message.
 MOST = 10**9
+# Nobody writes a number longer than this.
+LONGEST = 40
 
 
 def parse_leverage(value: Any) -> int:
@@ -24,17 +25,19 @@ def parse_leverage(value: Any) -> int:
     """
     number = 0
     if isinstance(value, str):
-        match = re.fullmatch(r"\+?([0-9]{1,9})[xX]?", value.strip())
+        match = re.fullmatch(r"\+?([0-9]{1,9})[xX]?", value.strip()) if len(value) <= LONGEST else None
         number = int(match[1]) if match else 0
     elif isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool):
-        whole = isinstance(value, (int, np.integer)) or (math.isfinite(value) and value == int(value))
-        number = int(value) if whole else 0
+        with suppress(ArithmeticError):  # a signalling NaN is compared with nothing
+            number = int(value) if 1 <= value <= MOST and value == int(value) else 0
     if not 1 <= number <= MOST:
         raise InvalidLeverage(value)
     return number
 
 
-_NOTIONAL = re.compile(r"(\d[\d_,]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([kmbtKMBT]?)")
+_NOTIONAL = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+)\s?([kmbtKMBT]?)")
+# Far beyond any figure: what is computed from those between never overflows. The wire's are bounded by the larger too.
+SMALLEST, LARGEST = 1e-30, 1e30
 _SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
@@ -46,11 +49,11 @@ def parse_notional(written: Any) -> float:
     """
     value = 0.0
     if isinstance(written, str):
-        match = _NOTIONAL.fullmatch(written.strip())
+        match = _NOTIONAL.fullmatch(written.strip()) if len(written) <= LONGEST else None
         value = float(re.sub("[_,]", "", match[1])) * _SIZES[match[2].lower()] if match else 0.0
     elif isinstance(written, (int, float, np.integer, np.floating, Decimal)) and not isinstance(written, bool):
         with suppress(ValueError, OverflowError):  # a signalling NaN; what no float can hold
             value = float(written)
-    if not 0 < value < math.inf:
-        raise Mistake(f"{written} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
+    if not SMALLEST <= value <= LARGEST:
+        raise Mistake(f"{as_typed(written)} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
     return value

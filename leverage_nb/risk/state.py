@@ -24,7 +24,8 @@ class LeverageSetting(Shown):
         max_notional: The largest position at this leverage as the exchange says, in the margin asset;
             None where it did not say.
         margin_asset: USDT, USDC, BTC and so on; "" where it is not known.
-        as_of: When it was read, in local time; None for a setting that was not read. Not compared.
+        as_of: When the request for it was sent, in local time; None for a setting that was not read. Not compared.
+        read_at: The same by ``time.monotonic()``: how old it is, whatever is done to the clock. Not compared.
     """
 
     venue: str
@@ -35,6 +36,7 @@ class LeverageSetting(Shown):
     max_notional: float | None
     margin_asset: str = ""
     as_of: datetime | None = field(default=None, compare=False)
+    read_at: float = field(default=-math.inf, compare=False)
 
     def card(self) -> Card:
         """The setting as a card."""

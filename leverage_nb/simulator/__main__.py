@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m leverage_nb.simulator",
         description="A Binance USDⓈ-M Futures simulator on loopback. Nothing is sent to Binance.",
-        epilog="Faults:\n" + "\n".join(f"  {name:<20}{kind.about}" for name, kind in KINDS.items()),
+        epilog="Faults:\n" + "\n".join(f"  {name:<28}{kind.about}" for name, kind in KINDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
@@ -25,8 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--faults",
         default="",
         metavar="LIST",
-        help="what goes wrong, by commas: NAME[=SECONDS][@METHOD /path][:CHANCE][xTIMES]; "
-        "on POST /fapi/v1/leverage, always, unless said otherwise",
+        help="what goes wrong, by commas: NAME[+|-][=SECONDS][@METHOD /path][:CHANCE][xTIMES]; "
+        "+: the exchange executes the request, -: it does not; the default is the fault's, for most: by chance. "
+        "On the requests that the fault belongs to (most: POST /fapi/v1/leverage), always, unless stated otherwise",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the faults that come by chance")
     options = parser.parse_args(arguments)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +64,16 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class _Earlier:
+    """A symbol's settings until a moment: what a stale read shows."""
+
+    until: float
+    symbol: str
+    leverage: int
+    is_isolated: bool
+
+
+@dataclass(frozen=True)
 class Route:
     """An endpoint: the method that answers it, what it asks of the caller, what it weighs."""
 
@@ -98,6 +109,7 @@ ROUTES: dict[tuple[str, str], Route] = {
 SUCCESS = {"code": 200, "msg": "success"}
 LISTEN_KEY_LIFE = 3600.0
 STREAM_LIFE = 86_400.0
+HISTORY = 10_000  # changes of settings that stale reads can go back to
 
 
 class Exchange:
@@ -139,7 +151,8 @@ class Exchange:
         self.received: list[tuple[str, int]] = []
         self._portfolio_margin = portfolio_margin
         self._verify = load_verifier(public_key) if public_key else None
-        self._clock_shift = 0.0
+        self._earlier: deque[_Earlier] = deque(maxlen=HISTORY)
+        self._clock_shift = self._clock_jump = self._age = 0.0  # of the request that is being answered
         self._api_key = api_key
         self._api_secret = api_secret
         self._clock = clock
@@ -147,21 +160,23 @@ class Exchange:
         self._listen_key_expiry = 0.0
         self._listeners: list[Listener] = []
 
-    def handle(self, request: Request, clock_shift: float = 0.0) -> Answer:
+    def handle(self, request: Request, clock_shift: float = 0.0, *, jump: float = 0.0, age: float = 0.0) -> Answer:
         """Admit, route and answer one request.
 
         Args:
             request: As it arrived.
-            clock_shift: Seconds by which the clock that its timestamp is held against differs.
+            clock_shift: Seconds by which the clock that its timestamp is checked by differs.
+            jump: Seconds by which the exchange's clock differs in every respect; the books keep the true time.
+            age: How many seconds old the settings are that symbolConfig shows.
         """
-        self._clock_shift = clock_shift
+        self._clock_shift, self._clock_jump, self._age = clock_shift, jump, age
         try:
             body: Any = self._answer(request)
             status = 200
         except Refused as refusal:
             status, body = refusal.status, {"code": refusal.code, "msg": refusal.msg}
         finally:
-            self._clock_shift = 0.0
+            self._clock_shift = self._clock_jump = self._age = 0.0
         headers = {
             "Content-Type": "application/json",
             "X-MBX-USED-WEIGHT-1M": str(self._weight.used),
@@ -189,7 +204,7 @@ class Exchange:
 
     def now_ms(self) -> int:
         """The exchange's time in milliseconds."""
-        return int(self._clock() * 1000)
+        return int((self._clock() + self._clock_jump) * 1000)
 
     # -- market data ------------------------------------------------------------------------------------
 
@@ -219,7 +234,27 @@ class Exchange:
 
     def symbol_config(self, parameters: Parameters) -> Any:
         """``GET /fapi/v1/symbolConfig``: always a list."""
-        return [answers.symbol_config(self.account, symbol) for symbol in self._asked(parameters)]
+        rows = [answers.symbol_config(self.account, symbol) for symbol in self._asked(parameters)]
+        return [row | self._stale(row["symbol"]) for row in rows] if self._age else rows
+
+    def _stale(self, symbol: str) -> dict[str, Any]:
+        """What a row of symbolConfig showed some seconds ago, where it differs."""
+        at, earlier = self._clock() - self._age, None
+        for settings in reversed(self._earlier):
+            if settings.until <= at:
+                break
+            if settings.symbol == symbol:
+                earlier = settings
+        if earlier is None:
+            return {}
+        cap = answers.whole(self.market.symbols[symbol].max_notional(earlier.leverage))
+        margin_type = "ISOLATED" if earlier.is_isolated else "CROSSED"
+        return {"leverage": earlier.leverage, "marginType": margin_type, "maxNotionalValue": str(cap)}
+
+    def _keep_settings(self, symbol: str) -> None:
+        """Remember a symbol's settings just before they change."""
+        now, account = self._clock(), self.account
+        self._earlier.append(_Earlier(now, symbol, account.leverage(symbol), account.is_isolated(symbol)))
 
     def account_config(self, parameters: Parameters) -> Any:
         """``GET /fapi/v1/accountConfig``."""
@@ -269,6 +304,7 @@ class Exchange:
 
     def _set_leverage(self, symbol: str, leverage: int, timestamp: int | None) -> None:
         before = self.account.leverage(symbol)
+        self._keep_settings(symbol)
         moved = self.account.set_leverage(symbol, leverage)
         self.executed.append(Execution(self._clock(), symbol, before, leverage, timestamp))
         if moved:
@@ -278,7 +314,7 @@ class Exchange:
     def note_arrival(self, request: Request) -> None:
         """Take note of a change that has arrived, whatever becomes of it."""
         if (request.method, request.path) == ("POST", "/fapi/v1/leverage"):
-            parameters = dict(parse_qsl(request.body or request.query))
+            parameters = dict(parse_qsl(request.body) + parse_qsl(request.query))
             with suppress(ValueError):
                 self.received.append((parameters.get("symbol", ""), int(parameters.get("timestamp", ""))))
 
@@ -290,6 +326,7 @@ class Exchange:
             raise missing("marginType")
         if wanted not in {"ISOLATED", "CROSSED"}:
             raise Refused(400, -1130, "Data sent for parameter 'marginType' is not valid.")
+        self._keep_settings(symbol.name)
         self.account.set_margin_type(symbol.name, wanted == "ISOLATED")
         changed = {"m": "MARGIN_TYPE_CHANGE", "B": [], "P": answers.stream_positions(self.account, symbol)}
         self._emit("ACCOUNT_UPDATE", a=changed)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import logging
+import re
+import secrets
 import socket
 import struct
 import threading
@@ -13,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -21,15 +25,13 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from leverage_nb.simulator.account import Account
+from leverage_nb.simulator import altered
+from leverage_nb.simulator.account import Account, Refused
 from leverage_nb.simulator.admission import Request, read_parameters
 from leverage_nb.simulator.exchange import STREAM_LIFE, Answer, Exchange
-from leverage_nb.simulator.faults import CHANGE, Course, Fault, Faults, parse_faults
+from leverage_nb.simulator.fault_kinds import BAD_GATEWAY
+from leverage_nb.simulator.faults import Course, Fault, Faults, Foreign, parse_faults
 from leverage_nb.simulator.market import load_market
-
-# Not secrets: they open nothing but this simulator, and the same start gives the same answers.
-API_KEY = hashlib.sha256(b"leverage_nb simulator key").hexdigest()
-API_SECRET = hashlib.sha256(b"leverage_nb simulator secret").hexdigest()
 
 
 class _SignatureScrubber(logging.Filter):
@@ -57,6 +59,8 @@ class Simulator:
         seed: Of the faults that come by chance.
         portfolio_margin: Whether the account is one of Portfolio Margin, which ``/fapi`` does not serve.
         public_key: PEM of an RSA or Ed25519 key whose signatures it takes, in the HMAC secret's place.
+        api_key: 64 letters and digits; random when None.
+        api_secret: The same.
 
     Attributes:
         port: Where it listens, on loopback.
@@ -68,6 +72,7 @@ class Simulator:
 
     Raises:
         OSError: The port is taken.
+        ValueError: ``api_key`` or ``api_secret`` is something else.
         ImportError: ``public_key`` needs cryptography, of the extra ``keys``.
     """
 
@@ -81,9 +86,11 @@ class Simulator:
         seed: int = 0,
         portfolio_margin: bool = False,
         public_key: str | None = None,
+        api_key: str | None = None,
+        api_secret: str | None = None,
     ) -> None:
         market = load_market()
-        self.api_key, self.api_secret = API_KEY, API_SECRET
+        self.api_key, self.api_secret = _chosen(api_key), _chosen(api_secret)
         self.exchange = Exchange(
             market,
             Account(market, account or market.account),
@@ -119,6 +126,7 @@ class Simulator:
                     _UserData,
                     {"exchange": self.exchange, "streams": self._streams},
                 ),
+                (r"/leverage_nb/simulator", _Proof, {"api_key": self.api_key}),
                 (r".*", _Rest, rest),
             ],
             log_function=lambda handler: None,  # its access log would hold signed URLs
@@ -161,28 +169,31 @@ class Simulator:
     def inject(
         self,
         *faults: str,
-        on: str = CHANGE,
+        on: str = "",
         times: int | None = 1,
         chance: float = 1.0,
         seconds: float | None = None,
         leverage: int | None = None,
         executed: bool | None = None,
+        symbol: str = "",
     ) -> None:
         """Let faults meet the requests that come: see ``leverage_nb.simulator.faults.KINDS`` for their names.
 
         Args:
             faults: Names; several in one call meet the same request.
-            on: The requests they meet, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path.
+            on: The requests they meet, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path. When "",
+                the fault's default: the change of a leverage, for most.
             times: How many requests each meets; None for all.
             chance: The probability that it meets a request it could.
             seconds: What the fault's description calls SECONDS.
             leverage: What it calls LEVERAGE; a random one when None.
-            executed: Whether the request is carried out, where the fault leaves it open; by chance when None.
+            executed: Whether the exchange executes the request. The fault's default when None: for most, by chance.
+            symbol: What the description calls SYMBOL. When "", the request's own, else a random one.
 
         Raises:
             ValueError: There is no such fault, or it cannot be so.
         """
-        self._faults.add([Fault(name, on, times, chance, seconds, leverage, executed) for name in faults])
+        self._faults.add([Fault(name, on, times, chance, seconds, leverage, executed, symbol) for name in faults])
 
     def inject_text(self, text: str) -> None:
         """Let faults meet requests, written as the command line takes them.
@@ -210,6 +221,34 @@ class Simulator:
 
     def __repr__(self) -> str:
         return f"<Simulator {self.rest_url}>"
+
+
+def _chosen(text: str | None) -> str:
+    if text is None:
+        return secrets.token_hex(32)
+    if not re.fullmatch("[A-Za-z0-9]{64}", text):
+        raise ValueError("a simulator's api_key and api_secret are 64 letters and digits each")
+    return text
+
+
+class _Proof(RequestHandler):
+    """``GET /leverage_nb/simulator?nonce=...``: the HMAC of a nonce, which shows that this is a simulator.
+
+    Binance has no such endpoint, so it counts for nothing here: no weight, no fault, no arrival. It is keyed with the
+    API key alone and takes nothing but hex digits, so that it never signs a request.
+    """
+
+    def initialize(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def get(self) -> None:
+        nonce = self.get_query_argument("nonce", "")
+        if not re.fullmatch("[0-9a-f]{16,64}", nonce):
+            self.set_status(400)
+            self.finish({"code": -1102, "msg": "The nonce is 16 to 64 hex digits."})
+            return
+        proof = hmac.new(self._api_key.encode(), nonce.encode(), hashlib.sha256).hexdigest()
+        self.finish({"simulator": "leverage_nb", "proof": proof})
 
 
 class _Rest(RequestHandler):
@@ -245,25 +284,18 @@ class _Rest(RequestHandler):
 
     async def _run(self, request: Request, course: Course) -> None:
         """Let a request take its course."""
-        loop, exchange = asyncio.get_running_loop(), self._exchange
-        symbol = read_parameters(request).get("symbol", "")
-        for leverage in course.others_first:
-            self._change_elsewhere(symbol, leverage)
-        answer = Answer(200, "", {"Content-Type": "application/json"})
-        if course.execute_after and course.executed:
-            # It was accepted in time: its timestamp is held against the clock as of now.
-            shift = course.skew - course.execute_after
-            loop.call_later(course.execute_after, exchange.handle, request, shift)
-        elif course.executed:
-            answer = exchange.handle(request, course.skew)
-        for seconds, leverage in course.others_after:
-            loop.call_later(seconds, self._change_elsewhere, symbol, leverage)
-        if course.answer is not None:
-            status, body, headers = course.answer
-            kind = "text/html" if body.startswith("<") else "application/json"
-            answer = Answer(status, body, {**answer.headers, "Content-Type": kind, **headers})
-        if course.twist and answer.status == 200 and course.answer is None and answer.body:
-            answer = replace(answer, body=_twisted(answer.body, course.twist))
+        loop = asyncio.get_running_loop()
+        parameters = _parameters(request)
+        symbol = parameters.get("symbol", "")
+        for foreign in course.foreign_before:
+            self._change_elsewhere(symbol, foreign)
+        answer = self._reach_exchange(request, parameters, course)
+        for foreign in course.foreign_after:
+            if foreign.delay:
+                loop.call_later(foreign.delay, self._change_elsewhere, symbol, foreign)
+            else:
+                self._change_elsewhere(symbol, foreign)
+        answer = self._alter(answer, symbol, course)
         if course.delay:
             await asyncio.sleep(course.delay)
         if course.manner == "whole":
@@ -274,36 +306,91 @@ class _Rest(RequestHandler):
         with suppress(StreamClosedError, OSError):
             await self._mangle(stream, answer, course)
 
+    def _reach_exchange(self, request: Request, parameters: dict[str, str], course: Course) -> Answer:
+        """Hand a request to the exchange, or keep it from it; return what would be answered without more faults."""
+        exchange = self._exchange
+        if course.executed and course.execute_after:
+            # It was accepted in time: its timestamp is checked by the clock as of now.
+            shift = course.skew - course.execute_after
+            later = partial(exchange.handle, request, shift, jump=course.jump, age=course.age)
+            asyncio.get_running_loop().call_later(course.execute_after, later)
+        elif course.executed:
+            return exchange.handle(request, course.skew, jump=course.jump, age=course.age)
+        elif course.alter in {"leverage", "symbol", "code"}:
+            return Answer(200, altered.forge_success(parameters), {"Content-Type": "application/json"})
+        # Something in between answers, unless the fault has an answer of its own.
+        return Answer(502, BAD_GATEWAY, {"Content-Type": "text/html"})
+
+    def _alter(self, answer: Answer, symbol: str, course: Course) -> Answer:
+        """Return what the client is answered in place of an answer."""
+        if course.alter == "echo_page":
+            return Answer(502, altered.echo_page(self._sent()), {"Content-Type": "text/html"})
+        if course.alter == "echo_json":
+            return Answer(500, altered.echo_json(self._sent()), {"Content-Type": "application/json"})
+        if course.answer is not None:
+            status, body, headers = course.answer
+            kind = "text/html" if body.startswith("<") else "application/json"
+            return Answer(status, body, {**answer.headers, "Content-Type": kind, **headers})
+        if answer.status == 200 and course.omit is not None:
+            answer = replace(answer, body=altered.leave_out(answer.body, course.omit or symbol or self._any_symbol()))
+        if answer.status == 200 and course.alter:
+            answer = replace(answer, body=altered.alter_values(answer.body, course.alter))
+        return answer
+
+    def _sent(self) -> str:
+        """The request as text: line, headers and body."""
+        request = self.request
+        lines = [f"{request.method} {request.uri}", *(f"{name}: {text}" for name, text in request.headers.get_all())]
+        return "\n".join([*lines, "", request.body.decode("utf-8", "replace")])
+
     async def _mangle(self, stream: IOStream, answer: Answer, course: Course) -> None:
         """Send an answer back as no server should."""
-        if course.manner == "restart":
-            stream.close()
-            asyncio.ensure_future(self._restart(course.pace))  # noqa: RUF006 - the loop runs for as long as it needs
-            return
-        if course.manner == "never":
-            await stream.read_until_close()
-            return
-        if course.manner != "reset":
-            body = answer.body.encode()
-            head = [f"HTTP/1.1 {answer.status} X", f"Content-Length: {len(body)}"]
-            head += [f"{name}: {value}" for name, value in answer.headers.items()]
-            whole = "\r\n".join([*head, "", ""]).encode() + body
-            if course.manner == "truncated":
-                await stream.write(whole[: len(whole) - len(body) // 2 - 1])
-            else:
+        body = answer.body.encode()
+        match course.manner:
+            case "restart":
+                stream.close()
+                asyncio.ensure_future(self._restart(course.pace))  # noqa: RUF006 - the loop runs as long as it needs
+                return
+            case "never":
+                await stream.read_until_close()
+                return
+            case "dripped":
+                whole = _head(answer, length=len(body)) + body
                 for place in range(len(whole)):
                     await stream.write(whole[place : place + 1])
                     await asyncio.sleep(course.pace)
                 stream.close()
                 return
+            case "gzip" | "gzip_twice":
+                twice = course.manner == "gzip_twice"
+                packed = altered.blow_up(body, twice=twice)
+                coding = "gzip, gzip" if twice else "gzip"
+                await stream.write(_head(answer, length=len(packed), coding=coding) + packed)
+                stream.close()
+                return
+            case "endless":
+                await stream.write(_head(answer))
+                for part in [*altered.blanks(), body]:
+                    await stream.write(part)
+                stream.close()
+                return
+            case "truncated":
+                whole = _head(answer, length=len(body)) + body
+                await stream.write(whole[: len(whole) - len(body) // 2 - 1])
         # With nothing left to linger for, closing sends a reset.
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if stream.socket is not None:  # the client may have closed it meanwhile
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()
 
-    def _change_elsewhere(self, name: str, leverage: int) -> None:
+    def _change_elsewhere(self, asked: str, foreign: Foreign) -> None:
+        name = foreign.symbol or asked or self._any_symbol()
         symbol = self._exchange.market.symbols.get(name)
         if symbol is not None:
-            self._exchange.change_elsewhere(name, leverage or self._faults.any_leverage(symbol.max_leverage))
+            leverage = foreign.leverage or self._faults.any_leverage(symbol.max_leverage)
+            self._exchange.change_elsewhere(name, leverage)
+
+    def _any_symbol(self) -> str:
+        return self._faults.any_symbol(list(self._exchange.market.symbols))
 
     get = post = put = delete = patch = head = options = _handle
 
@@ -311,14 +398,20 @@ class _Rest(RequestHandler):
         return False  # Binance sends no 304
 
 
-def _twisted(body: str, what: str) -> str:
-    """An answer that names another leverage or symbol than the request did."""
-    content = json.loads(body)
-    if what == "leverage" and "leverage" in content:
-        content["leverage"] += 1
-    elif what == "symbol" and "symbol" in content:
-        content["symbol"] = "ETHUSDT" if content["symbol"] != "ETHUSDT" else "BTCUSDT"
-    return json.dumps(content)
+def _parameters(request: Request) -> dict[str, str]:
+    """What a request asks; nothing where it cannot be read, which the exchange refuses itself."""
+    try:
+        return read_parameters(request)
+    except Refused:
+        return {}
+
+
+def _head(answer: Answer, *, length: int | None = None, coding: str = "") -> bytes:
+    """The status line and headers of an answer, without a length where the end of the connection ends it."""
+    lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {text}" for name, text in answer.headers.items())]
+    lines += [f"Content-Length: {length}"] if length is not None else ["Connection: close"]
+    lines += [f"Content-Encoding: {coding}"] if coding else []
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 class _UserData(WebSocketHandler):

@@ -99,8 +99,10 @@ def test_set_leverage_against_bare_requests(remote: dict[str, str], benchmark: A
         return f"{text}&signature={hmac.new(remote['secret'].encode(), text.encode(), hashlib.sha256).hexdigest()}"
 
     def bare(leverage: int) -> None:
-        session.get(f"{remote['rest_url']}/fapi/v1/symbolConfig?{signed('XRPUSDT')}", timeout=10).json()
-        session.post(f"{remote['rest_url']}/fapi/v1/leverage?{signed('XRPUSDT', leverage=leverage)}", timeout=10).json()
+        session.get(f"{remote['rest_url']}/fapi/v1/symbolConfig?{signed('DOGEUSDT')}", timeout=10).json()
+        session.post(
+            f"{remote['rest_url']}/fapi/v1/leverage?{signed('DOGEUSDT', leverage=leverage)}", timeout=10
+        ).json()
 
     for leverage in (30, 31):  # warm both
         bare(leverage)
@@ -159,7 +161,7 @@ def test_what_the_journal_adds(remote: dict[str, str], tmp_path: Path) -> None:
         rest_url=remote["rest_url"], api_key=remote["key"], api_secret=remote["secret"], journal=tmp_path / "j.sqlite"
     )
     account.set_leverage("XRPUSDT", 10)
-    journal, [attempt] = account._changer.journal, account._changer.attempts()
+    journal, [attempt] = account._service.journal, account._service.attempts()
     found = attempt.findings[-1]
 
     def record() -> None:

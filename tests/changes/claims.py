@@ -1,43 +1,57 @@
-"""What a report claims, held against what the simulator did.
+"""What a report claims, compared with what the simulator did.
 
-The claims are those of :class:`leverage_nb.changes.record.LeverageChange`, one by one:
+The claims are those of :class:`leverage_nb.change.LeverageChange`, one by one:
 
-* ``applied`` by "answer": the simulator carried out the request with this attempt's timestamp, to this leverage.
+* ``applied`` by "answer": the simulator executed the request with this attempt's timestamp, to this leverage.
 * ``applied`` by "symbolConfig": at some instant between ``as_of`` and the report the symbol was at ``requested``.
-* ``unchanged``: the same, and no attempt was written down.
-* ``refused``: no request with this attempt's timestamp was carried out, by the end of the run.
+* ``unchanged``: the same, and no attempt was recorded.
+* ``refused``: no request with this attempt's timestamp was executed, by the end of the run.
 * ``not_sent``: no request with this attempt's timestamp arrived.
-* ``not_applied``: the look was taken after the attempt's time window, and at some instant between it and the report
+* ``not_applied``: the read was sent after the attempt's time window, and at some instant between it and the report
   the symbol was at ``before``.
 * ``superseded``: the same with ``after``, which is neither ``before`` nor ``requested``.
 * ``unknown``: the attempt was open in the journal.
 
-Besides, whatever is reported: no request arrives twice; no attempt begins while an earlier one on its symbol is open.
+Whatever is reported: no request arrives twice, none arrives that is not recorded, no attempt begins while an earlier
+one on its symbol is open, and what is sent is what was confirmed: at some instant within the second before an attempt
+was recorded, the symbol was at its ``before``. Between that instant and the execution another client may change it: the
+stated limit.
+
+A read may be behind by the client's grace: where it matters, the instants begin that much earlier.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 
-from leverage_nb.changes.entries import Attempt
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
+from leverage_nb.changes.send import FRESH_FOR
+from leverage_nb.journal.attempts import Attempt
 from leverage_nb.simulator.exchange import Execution
 
-# The journal keeps microseconds, the simulator's clock is a float.
-TICK = 1e-5
+# The journal keeps microseconds, the simulator's clock is a float; an execution is noted a moment after it is done.
+TICK = 0.002
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the simulator did: the leverages it set, the changes that arrived, and where it began."""
+    """What the simulator did: the leverages it set, the changes that arrived, and where it began.
+
+    Attributes:
+        executed: Every leverage that was set.
+        received: Symbol and timestamp of every change that arrived.
+        opening: The leverages at the beginning.
+        grace: By how many seconds a read may be behind.
+    """
 
     executed: list[Execution]
     received: list[tuple[str, int]]
     opening: dict[str, int]
+    grace: float
 
     def leverages(self, symbol: str, start: datetime, end: datetime) -> set[int]:
         """Every leverage a symbol was at between two moments."""
@@ -52,7 +66,7 @@ class Truth:
             current = execution.after
         return seen | {current}
 
-    def carried_out(self, attempt: Attempt) -> list[Execution]:
+    def executions(self, attempt: Attempt) -> list[Execution]:
         """The executions of an attempt: none, or one."""
         key = (attempt.symbol, attempt.timestamp_ms)
         return [execution for execution in self.executed if (execution.symbol, execution.timestamp) == key]
@@ -61,22 +75,22 @@ class Truth:
 def contradiction(truth: Truth, change: LeverageChange, attempt: Attempt | None, reported_at: datetime) -> str:
     """Why a report is false; "" where it is not."""
     if change.status == "applied" and change.confirmed_by == "answer":
-        done = truth.carried_out(attempt) if attempt else []
-        return "" if [execution.after for execution in done] == [change.requested] else f"carried out: {done}"
+        done = truth.executions(attempt) if attempt else []
+        return "" if [execution.after for execution in done] == [change.requested] else f"executed: {done}"
     if change.status in {"applied", "unchanged", "not_applied", "superseded"}:
         if change.as_of is None or change.after is None:
-            return "it names no look"
+            return "it names no read"
         wanted = {"not_applied": change.before, "superseded": change.after}.get(change.status, change.requested)
         if change.status == "superseded" and change.after in {change.before, change.requested}:
             return "superseded by what it was or should be"
         if change.status in {"not_applied", "superseded"}:
             closed_ms = attempt.timestamp_ms + attempt.recv_window_ms if attempt else 0
             if change.as_of.timestamp() * 1000 <= closed_ms:
-                return "the look was taken too early"
-        was = truth.leverages(change.symbol, change.as_of, reported_at)
+                return "the read was sent too early"
+        was = truth.leverages(change.symbol, change.as_of - timedelta(seconds=truth.grace), reported_at)
         return "" if wanted in was else f"it was at {was}"
     if change.status == "refused":
-        return "" if attempt and not truth.carried_out(attempt) else "it was carried out"
+        return "" if attempt and not truth.executions(attempt) else "it was executed"
     if change.status == "not_sent":
         arrived = attempt is not None and (attempt.symbol, attempt.timestamp_ms) in truth.received
         return "it arrived" if arrived else ""
@@ -84,16 +98,21 @@ def contradiction(truth: Truth, change: LeverageChange, attempt: Attempt | None,
 
 
 def contradictions_of_journal(truth: Truth, attempts: Iterable[Attempt]) -> list[str]:
-    """Every false word in a journal: of each finding, and of the order of attempts."""
+    """Every false word in a journal: of each finding, of what was sent, and of the order of attempts."""
     false = []
     by_symbol: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         by_symbol.setdefault(attempt.symbol, []).append(attempt)
         for place, finding in enumerate(attempt.findings, start=1):
-            change = type(attempt)(**{**vars(attempt), "findings": attempt.findings[:place]}).change
+            change = replace(attempt, findings=attempt.findings[:place]).change
             why = contradiction(truth, change, attempt, finding.found_at)
             if why:
                 false.append(f"#{attempt.number} {change.headline} ({finding.source}): {why}")
+        if (attempt.symbol, attempt.timestamp_ms) in truth.received:
+            since = attempt.begun_at - timedelta(seconds=FRESH_FOR + truth.grace)
+            was = truth.leverages(attempt.symbol, since, attempt.begun_at)
+            if attempt.before not in was:
+                false.append(f"#{attempt.number} {attempt.step} was sent, and it was at {was}")
     for attempts_on_one in by_symbol.values():
         for earlier, later in pairwise(attempts_on_one):
             closings = [finding.found_at for finding in earlier.findings if finding.closes]
@@ -101,4 +120,5 @@ def contradictions_of_journal(truth: Truth, attempts: Iterable[Attempt]) -> list
                 false.append(f"#{later.number} began while #{earlier.number} was open")
     arrivals = Counter(truth.received)
     false += [f"{key} arrived {times} times" for key, times in arrivals.items() if times > 1]
-    return false
+    recorded = {(attempt.symbol, attempt.timestamp_ms) for attempts in by_symbol.values() for attempt in attempts}
+    return false + [f"{arrival} arrived and is not recorded" for arrival in arrivals if arrival not in recorded]

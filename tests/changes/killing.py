@@ -1,4 +1,4 @@
-"""Processes that change leverages until they are killed, and what their journal says afterwards."""
+"""Processes that change leverages until they are killed or interrupted, and what their journal says afterwards."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from leverage_nb.changes import settle
-from leverage_nb.changes.entries import Attempt
+from leverage_nb.account import Account
 from leverage_nb.connecting import connect
-from leverage_nb.errors import LeverageError
+from leverage_nb.errors import ChangeInterrupted, LeverageError
+from leverage_nb.journal.attempts import Attempt
+from leverage_nb.journal.journal import Journal
 from leverage_nb.simulator import Simulator
-from tests.changes.chaos import GRACE, ON_CHANGE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of
+from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
+from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of
 from tests.changes.claims import Truth, contradictions_of_journal
+
+# What was written before the prompt may arrive so many seconds later on a busy machine.
+ON_ITS_WAY = 0.3
 
 # A server process that has the package loaded forks the ones to be killed: starting each costs milliseconds.
 processes = multiprocessing.get_context("forkserver")
@@ -25,17 +30,66 @@ processes.set_forkserver_preload(["tests.changes.killing"])
 
 
 def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) -> None:
-    """Change random leverages at random; what comes of it, the journal must tell."""
-    settle.GRACE_MS = GRACE
+    """Change random leverages at random; whatever comes of it, the journal must say."""
     chance = random.Random(seed)
     account = connect(**where)
     most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
-    account._tiers._age = lambda: 0.0  # type: ignore[method-assign]  # faults are for changes, not for tiers
     started.set()
     for _ in range(changes):
         symbol = chance.choice(SYMBOLS)
         with suppress(LeverageError):
-            account.set_leverage(symbol, chance.randint(1, most[symbol]))
+            if chance.random() < 0.2:
+                account.plan({symbol: chance.randint(1, most[symbol]) for symbol in chance.sample(SYMBOLS, 4)}).apply()
+            else:
+                account.set_leverage(symbol, chance.randint(1, most[symbol]))
+
+
+def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe: Any) -> None:
+    """Start changes and plans, and report when the prompt is back, and what was said by then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    chance = random.Random(seed)
+    account = connect(**where)
+    most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
+    account.positions()
+    for turn in range(tries):
+        wanted = {symbol: chance.randint(1, most[symbol]) for symbol in SYMBOLS}
+        said: list[tuple[Any, ...]] = []
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            pipe.send(("begun", time.time(), said))
+            _change(account, wanted, chance.choice(SYMBOLS) if turn % 2 else None, said)
+        except KeyboardInterrupt:
+            pass
+        _ignore_interrupts()
+        pipe.send(("prompt", time.time(), said))
+    pipe.send("done")
+
+
+def _change(account: Account, wanted: dict[str, int], symbol: str | None, said: list[tuple[Any, ...]]) -> None:
+    """Change one symbol, or all as a plan, and note what is reported."""
+    try:
+        if symbol is None:
+            rows = account.plan(wanted).apply(force=True).rows
+            said += [(row.symbol, row.status, row.change.number if row.change else None) for row in rows]
+            return
+        change = account.set_leverage(symbol, wanted[symbol])
+    except ChangeInterrupted as stop:
+        change = stop.change
+    except LeverageError as error:
+        if error.change is None:
+            return
+        change = error.change
+    said.append((change.symbol, change.status, change.number))
+
+
+def _ignore_interrupts() -> None:
+    """Ignore SIGINT from now on, though one may be on its way."""
+    while True:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 class Scene:
@@ -43,8 +97,18 @@ class Scene:
 
     def __init__(self, simulator: Simulator, journal: Path, seed: int) -> None:
         self.simulator = simulator
+        self.journal = journal
         self.chance = random.Random(seed)
         self.settled = 0
+        self._arrivals: list[tuple[str, int, float]] = []
+        note = simulator.exchange.note_arrival
+
+        def noting(request: Any) -> None:
+            before = len(simulator.exchange.received)
+            note(request)
+            self._arrivals += [(*arrival, time.time()) for arrival in simulator.exchange.received[before:]]
+
+        simulator.exchange.note_arrival = noting  # type: ignore[method-assign]  # notes the time as well
         self.opening = {symbol: simulator.exchange.account.leverage(symbol) for symbol in SYMBOLS}
         self.where = {
             "rest_url": simulator.rest_url,
@@ -53,13 +117,16 @@ class Scene:
             "journal": str(journal),
             "timeout": TIMEOUT,
             "recv_window": RECV_WINDOW,
+            "grace": GRACE,
         }
 
     def inject(self) -> None:
         """Faults that keep coming."""
-        quick = [name for name in ON_CHANGE if name not in {"banned", "rate_limited_for", "restart"}]
-        for name in quick:
-            self.simulator.inject(name, times=None, chance=0.03, seconds=seconds_of(name, self.chance))
+        for name in FOR_CHANGES:
+            if name not in {*BANS, *COSTLY, "restart", "clock_jump"}:
+                executed = self.chance.choice(KINDS[name].choices)
+                seconds = seconds_of(name, self.chance)
+                self.simulator.inject(name, times=None, chance=0.02, seconds=seconds, executed=executed)
 
     def start(self, seed: int, changes: int = 10**9) -> Any:
         """A process that has begun to change leverages."""
@@ -75,20 +142,73 @@ class Scene:
         os.kill(process.pid, signal.SIGKILL)
         process.join()
 
+    def interrupt(self, seed: int, tries: int) -> list[str]:
+        """Send a real SIGINT into each of so many changes and plans; returns every false word."""
+        ours, theirs = processes.Pipe()
+        arguments = (self.where, seed, tries, theirs)
+        process = processes.Process(target=change_until_interrupted, args=arguments, daemon=True)
+        process.start()
+        said: list[tuple[Any, ...]] = []
+        turns: list[tuple[float, float]] = []
+        while True:
+            if not ours.poll(60):
+                process.kill()
+                return ["it hangs"]
+            message = ours.recv()
+            if message == "done":
+                break
+            kind, at, outcomes = message
+            if kind == "begun":
+                began = at
+                time.sleep(self.chance.choice([self.chance.uniform(0, 0.03), self.chance.uniform(0, 0.4)]))
+                with suppress(ProcessLookupError):  # it was done already
+                    os.kill(process.pid, signal.SIGINT)
+            else:
+                turns.append((began, at))
+                said += outcomes
+        process.join(30)
+        return self._sent_late(turns) + self._compare(said)
+
+    def _sent_late(self, turns: list[tuple[float, float]]) -> list[str]:
+        """What was recorded or arrived while the prompt was there."""
+        false = []
+        arrived = {(symbol, stamp): at for symbol, stamp, at in self._arrivals}
+        for attempt in Journal(self.journal).attempts(self._account):
+            at = arrived.get((attempt.symbol, attempt.timestamp_ms))
+            began = attempt.begun_at.timestamp()
+            turn = next((turn for turn in turns if turn[0] <= began <= turn[1]), None)
+            if at is not None and (turn is None or at > turn[1] + ON_ITS_WAY):
+                false.append(f"#{attempt.number} {attempt.step} was sent while the prompt was there")
+        return false
+
+    def _compare(self, said: list[tuple[Any, ...]]) -> list[str]:
+        """Where a report and the journal disagree."""
+        recorded = {attempt.number: attempt for attempt in Journal(self.journal).attempts(self._account)}
+        false = []
+        for symbol, status, number in said:
+            attempt = recorded.get(number)
+            if number is not None and attempt is None:
+                false.append(f"{symbol} was reported as #{number}, which is not recorded")
+            elif attempt is not None and status not in {"unknown", attempt.status}:
+                false.append(f"#{number} was reported as {status}, and the journal says {attempt.status}")
+        return false
+
+    @property
+    def _account(self) -> str:
+        with connect(**self.where) as account:
+            return account.label
+
     def look_back(self) -> list[Attempt]:
         """The journal after the next start has settled what was left open."""
         self.simulator.clear_faults()
         time.sleep(0.05)
         with connect(**self.where) as account:
             self.settled += len(account.settle())
-            return account._changer.attempts()
+            return Journal(self.journal).attempts(account.label)
 
     def false_words(self, attempts: list[Attempt]) -> list[str]:
         """What the journal says that was not so, and what it does not say."""
         exchange = self.simulator.exchange
-        false = contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening), attempts)
-        recorded = {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
-        false += [
-            f"{arrival} arrived and is not in the journal" for arrival in exchange.received if arrival not in recorded
-        ]
-        return false + [f"#{attempt.number} was left open" for attempt in attempts if attempt.is_open]
+        truth = Truth(exchange.executed, exchange.received, self.opening, GRACE)
+        left_open = [f"#{attempt.number} was left open" for attempt in attempts if attempt.is_open]
+        return contradictions_of_journal(truth, attempts) + left_open

@@ -15,20 +15,20 @@ from tests.conftest import connect_to
 
 
 @pytest.mark.parametrize(
-    ("venue", "argument", "config", "variable", "limit"),
+    ("mainnet", "argument", "config", "variable", "limit"),
     [
-        ("simulator", None, 0, None, None), ("mainnet", None, 0, None, 20), ("testnet", 50, 0, None, 50),
-        ("mainnet", 125, 0, None, 125), ("mainnet", 125, 30, None, 30), ("mainnet", 125, 30, "12x", 12),
-        ("simulator", 10, 30, "40", 10),
+        (False, None, 0, None, None), (True, None, 0, None, 20), (False, 50, 0, None, 50),
+        (True, 125, 0, None, 125), (True, 125, 30, None, 30), (True, 125, 30, "12x", 12),
+        (False, 10, 30, "40", 10),
     ],
 )  # fmt: skip
 def test_the_strictest_source_wins(
-    monkeypatch: pytest.MonkeyPatch, venue: str, argument: Any, config: int, variable: str | None, limit: int | None
+    monkeypatch: pytest.MonkeyPatch, mainnet: bool, argument: Any, config: int, variable: str | None, limit: int | None
 ) -> None:
     """Of argument, %config and environment the lowest holds; on mainnet it is 20 when none is set."""
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
-    guard = Guard(venue, argument)
+    guard = Guard(mainnet, argument)
     set_config(config)
     found = guard.limit()
     assert (found and found[0]) == limit
@@ -38,7 +38,7 @@ def test_the_strictest_source_wins(
 def test_a_guard_that_cannot_be_is_a_mistake(value: Any) -> None:
     """A guard with a slip in it stops at once: it must not fail to guard later."""
     with pytest.raises(Mistake, match="max_leverage"):
-        Guard("mainnet", value)
+        Guard(True, value)
 
 
 def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
@@ -47,7 +47,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
     for attempt in (
         lambda: account.set_leverage("SOLUSDT", 25),
         lambda: account.preview("SOLUSDT", 25).apply(),
-        lambda: account.apply_now(account.preview("SOLUSDT", 25), force=True),
+        lambda: account.preview("SOLUSDT", 25).apply(force=True),
     ):
         with pytest.raises(ChangeNotSent, match="guard stops above 20x") as caught:
             attempt()

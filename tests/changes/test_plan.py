@@ -1,8 +1,7 @@
-"""Plans: drift first, then many changes at once; every row is told, and nothing is lost."""
+"""Plans: drift first, then many changes at once; every row is reported, and nothing is lost."""
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -11,26 +10,23 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.targets import read_lines
 from leverage_nb.errors import Mistake
+from leverage_nb.journal.attempts import Attempt
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
 from tests.conftest import connect_to
+from tests.interrupting import interrupt, interruptible
 
 WANTED = {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": "10x"}
-
-
-@pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
 
 
 @pytest.fixture
 def account(simulator: Simulator) -> Account:
     """An account whose requests are past after a moment."""
-    return connect_to(simulator, timeout=0.5, recv_window=200)
+    return connect_to(simulator, timeout=0.5, recv_window=200, grace=0.05)
 
 
 def statuses(plan: Plan) -> dict[str, str]:
@@ -67,7 +63,7 @@ def test_applied_every_row_has_its_record(account: Account, simulator: Simulator
     }  # fmt: skip
     assert books(simulator, *WANTED) == {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": 10}
     assert len(simulator.exchange.received) == len(account.history()) == 4
-    assert {attempt.plan for attempt in account._changer.attempts()} == {done.name}
+    assert {attempt.plan for attempt in account._service.attempts()} == {done.name}
     assert [count for count, _, _ in told] == [1, 2, 3, 4, 5]
     assert {total for _, total, _ in told} == {5}
     assert "4 applied, 1 unchanged" in done.headline
@@ -143,11 +139,10 @@ def test_a_symbol_that_does_not_trade_stays_pending(
             raise Refused(400, -1122, "Invalid symbol status.")
         return set_leverage(symbol, leverage)
 
-    monkeypatch.setattr(simulator.exchange.account, "set_leverage", not_yet)
-    done = account.plan({"DOGEUSDT": 10, "ADAUSDT": 10}).apply()
+    with monkeypatch.context() as patched:
+        patched.setattr(simulator.exchange.account, "set_leverage", not_yet)
+        done = account.plan({"DOGEUSDT": 10, "ADAUSDT": 10}).apply()
     assert statuses(done) == {"DOGEUSDT": "pending", "ADAUSDT": "applied"}
-    monkeypatch.undo()
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
     assert statuses(done.retry()) == {"DOGEUSDT": "applied", "ADAUSDT": "applied"}
 
 
@@ -183,6 +178,7 @@ def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulat
         "wanted twice",
     ):
         assert words in caught.value.message
+    empty: Any
     for empty in ({}, lambda settings: settings["leverage"].iloc[:0]):
         with pytest.raises(Mistake, match="nothing in this plan"):
             account.plan(empty)
@@ -221,27 +217,36 @@ def test_rows_that_are_right_by_now_are_left_alone(account: Account, simulator: 
     assert [symbol for symbol, _ in simulator.exchange.received] == ["ADAUSDT"]
 
 
-def test_ctrl_c_ends_what_is_under_way_and_reports_the_rest(simulator: Simulator) -> None:
-    """An interrupt lets requests in flight end; every other row is told as not sent, and none is lost."""
-    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
-    simulator.exchange.market.symbols.update(many(simulator, 60))
-    account = connect_to(simulator)
-    plan = account.plan({name: 7 for name in account.symbols() if name.startswith("S0")})
-    simulator.inject("late_answer", times=None, seconds=0.3)
-    threading.Timer(0.45, signal.raise_signal, (signal.SIGINT,)).start()
-    done = plan.apply()
-    signal.signal(signal.SIGINT, earlier)
-    counts = {status: list(statuses(done).values()).count(status) for status in ("applied", "not_sent")}
-    assert sum(counts.values()) == 60
-    assert counts["applied"] == len(simulator.exchange.executed) == len(account.history()) < 60
-    simulator.clear_faults()
-    assert set(statuses(done.retry()).values()) == {"applied"}
-
-
 def many(simulator: Simulator, count: int) -> dict[str, Any]:
     """More symbols like XRPUSDT."""
     like = simulator.exchange.market.symbols["XRPUSDT"]
     return {f"S{number:03}USDT": replace(like, name=f"S{number:03}USDT") for number in range(count)}
+
+
+def test_ctrl_c_ends_what_is_under_way_and_reports_the_rest(simulator: Simulator) -> None:
+    """An interrupt lets requests in flight end; every other row is reported as not sent, and none leaves after it."""
+    simulator.exchange.market.symbols.update(many(simulator, 60))
+    account = connect_to(simulator)
+    plan = account.plan({name: 7 for name in account.symbols() if name.startswith("S0")})
+    simulator.inject("late_answer", times=None, seconds=0.2)
+    note = simulator.exchange.note_arrival
+
+    def arrived(request: Any) -> None:
+        note(request)
+        if len(simulator.exchange.received) == 10:
+            interrupt()
+
+    simulator.exchange.note_arrival = arrived  # type: ignore[method-assign]  # it notes as before
+    with interruptible():
+        done = plan.apply()
+    sent = len(simulator.exchange.received)
+    counts = {status: list(statuses(done).values()).count(status) for status in ("applied", "not_sent")}
+    assert sum(counts.values()) == 60
+    assert 10 <= counts["applied"] == len(simulator.exchange.executed) == sent < 60
+    assert account.open_changes() == []
+    simulator.clear_faults()
+    assert set(statuses(done.retry()).values()) == {"applied"}
+    assert len(simulator.exchange.received) == 60
 
 
 def test_the_rate_limit_holds_rows_back_and_never_meets_a_429() -> None:
@@ -252,13 +257,13 @@ def test_the_rate_limit_holds_rows_back_and_never_meets_a_429() -> None:
         plan = account.plan({f"S{number:03}USDT": 7 for number in range(40)})
         limiter = account._client.limiter
         ticks = [0.0]
-        limiter._ticks = lambda: time.monotonic() + ticks[0]  # type: ignore[method-assign]  # a minute in no time
+        limiter._ticks = lambda: time.monotonic() + ticks[0]  # a minute in no time
         timer = threading.Timer(1.0, ticks.__setitem__, (0, 61.0))
         timer.start()
         done = plan.apply()
         timer.join()
         assert set(statuses(done).values()) == {"applied"}
-        assert all(attempt.status == "applied" for attempt in account._changer.attempts())
+        assert all(attempt.status == "applied" for attempt in account._service.attempts())
 
 
 def test_two_plans_at_once(simulator: Simulator) -> None:
@@ -394,3 +399,157 @@ def test_a_row_that_is_held_back_frees_no_margin(simulator: Simulator, monkeypat
     done = {row.symbol: row for row in plan.apply().rows}
     assert (done["BTCUSDT"].status, done["SOLUSDT"].status) == ("not_sent", "not_sent")
     assert done["SOLUSDT"].code == -2028
+
+
+# -- batches -------------------------------------------------------------------------------------------------------
+
+
+def wide(simulator: Simulator, count: int, **options: Any) -> tuple[Account, Plan]:
+    """A plan of many symbols."""
+    simulator.exchange.market.symbols.update(many(simulator, count))
+    account = connect_to(simulator, **{"recv_window": 200, "grace": 0.05, **options})
+    return account, account.plan({f"S{number:03}USDT": 7 for number in range(count)})
+
+
+def requests(simulator: Simulator) -> list[str]:
+    """The requests that arrive from now on, as METHOD /path."""
+    handle, arrived = simulator.exchange.handle, list[str]()
+
+    def noting(request: Any, *more: Any, **options: Any) -> Any:
+        arrived.append(f"{request.method} {request.path}")
+        return handle(request, *more, **options)
+
+    simulator.exchange.handle = noting  # type: ignore[method-assign]  # it answers as before
+    return arrived
+
+
+def test_a_batch_costs_one_read(simulator: Simulator) -> None:
+    """All settings are read once a batch: a plan of 60 rows costs a few reads, not sixty."""
+    _, plan = wide(simulator, 60, recv_window=5000)
+    arrived = requests(simulator)
+    assert set(statuses(plan.apply()).values()) == {"applied"}
+    assert arrived.count("POST /fapi/v1/leverage") == 60
+    assert arrived.count("GET /fapi/v1/symbolConfig") <= 8
+
+
+def test_a_foreign_change_in_the_middle_is_not_overwritten(simulator: Simulator) -> None:
+    """What another client sets while a plan is being sent is left alone and named; undo does not touch it either."""
+    account, plan = wide(simulator, 60, recv_window=5000)
+    last = plan.to_send[-1].symbol
+
+    def interfere(count: int, total: int, row: Any) -> None:
+        if count == 1:
+            simulator.exchange.change_elsewhere(last, 33)
+
+    done = {row.symbol: row for row in plan.apply(interfere).rows}
+    assert done[last].status == "not_sent"
+    assert f"{last} is at 33x now" in done[last].note
+    assert {row.status for symbol, row in done.items() if symbol != last} == {"applied"}
+    assert isinstance(account.undo(), Plan)
+    assert books(simulator, last, "S000USDT") == {last: 33, "S000USDT": 20}
+
+
+def test_rows_that_could_not_leave_in_time_belong_to_the_next_batch(simulator: Simulator) -> None:
+    """What could not leave within a second of its read is closed as not sent, read again and sent."""
+    account, plan = wide(simulator, 60, recv_window=5000)
+
+    def slow_down(count: int, total: int, row: Any) -> None:
+        if count == 4:  # the first batch was fast, so that the next one is large
+            simulator.inject("late_answer", times=None, seconds=0.6)
+
+    assert set(statuses(plan.apply(slow_down)).values()) == {"applied"}
+    assert len(simulator.exchange.received) == 60
+    outcomes = account.history()["status"].tolist()
+    assert (outcomes.count("applied"), set(outcomes)) == (60, {"applied", "not_sent"})
+
+
+def test_a_row_that_is_refused_in_passing_is_sent_again_on_a_new_read(account: Account, simulator: Simulator) -> None:
+    """A definite 503 is followed by an attempt of its own in a later batch, from the leverage that was shown."""
+    simulator.inject("unavailable_503")
+    assert set(statuses(account.plan({"SOLUSDT": 30, "ADAUSDT": 10}).apply()).values()) == {"applied"}
+    assert sorted(account.history()["status"]) == ["applied", "applied", "refused"]
+    simulator.inject("unavailable_503", "other_client", leverage=40)
+    done = account.plan({"SOLUSDT": 31}).apply()
+    assert statuses(done) == {"SOLUSDT": "refused"}
+    assert books(simulator, "SOLUSDT") == {"SOLUSDT": 40}
+
+
+def test_a_dead_connection_ends_a_plan_after_a_few_rows(simulator: Simulator) -> None:
+    """When a few rows in a row have no answer the rest is not sent, and what was sent is settled."""
+    account, plan = wide(simulator, 60, timeout=0.4)
+    simulator.inject("stall", times=None, executed=True)
+    started = time.monotonic()
+    done = statuses(plan.apply())
+    assert time.monotonic() - started < 5
+    sent = {symbol for symbol, _ in simulator.exchange.received}
+    assert 3 <= len(sent) <= 8
+    assert {done[symbol] for symbol in sent} == {"applied"}
+    assert {status for symbol, status in done.items() if symbol not in sent} == {"not_sent"}
+    assert set(account.history()["status"]) <= {"applied", "not_sent"}
+
+
+def test_an_exchange_that_is_gone_ends_a_plan(simulator: Simulator) -> None:
+    """Where nothing can be read any more, rows end as not sent, with the reason."""
+    _, plan = wide(simulator, 60)
+
+    def close(count: int, total: int, row: Any) -> None:
+        if count == 1:
+            simulator.close()
+
+    done = plan.apply(close)
+    executed = {execution.symbol for execution in simulator.exchange.executed}
+    for row in done.rows:
+        assert row.status in ({"applied", "unknown"} if row.symbol in executed else {"not_sent", "unknown"})
+    assert "not_sent" in statuses(done).values()
+    assert "could not be reached" in str(done)
+
+
+def test_a_row_with_an_open_attempt_is_not_sent(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A symbol whose earlier change may still be executed blocks its own row only."""
+    account = connect_to(simulator, recv_window=60_000, timeout=0.5, grace=0.05)
+    plan = account.plan({"SOLUSDT": 30, "ADAUSDT": 10})
+    draft = Attempt(
+        venue="simulator", address=simulator.rest_url, account=account.label, symbol="SOLUSDT", margin_asset="USDT",
+        before=20, requested=25, recv_window_ms=60_000,
+    )  # fmt: skip
+
+    begin = account._service.journal.begin
+
+    def begin_after_another(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        begin([draft], account._client.time_ms)  # another kernel is faster
+        return begin(*arguments)
+
+    monkeypatch.setattr(account._service.journal, "begin", begin_after_another)
+    done = plan.apply()
+    assert statuses(done) == {"SOLUSDT": "not_sent", "ADAUSDT": "applied"}
+    assert "may still be executed until" in str(done)
+    assert [symbol for symbol, _ in simulator.exchange.received] == ["ADAUSDT"]
+
+
+def test_a_symbol_that_one_list_leaves_out_is_sent_all_the_same(account: Account, simulator: Simulator) -> None:
+    """A list that lacks a row's symbol is read again; the row is not called delisted."""
+    plan = account.plan({"SOLUSDT": 30, "ADAUSDT": 10})
+    arrived: list[int] = []
+    on_settings = simulator.exchange.symbol_config
+
+    def incomplete(parameters: Any) -> Any:
+        arrived.append(1)
+        rows = on_settings(parameters)
+        return [row for row in rows if row["symbol"] != "SOLUSDT"] if len(arrived) == 2 else rows
+
+    simulator.exchange.symbol_config = incomplete  # type: ignore[method-assign]  # its second list lacks one
+    assert set(statuses(plan.apply()).values()) == {"applied"}
+
+
+def test_a_slip_of_ours_in_the_middle_is_reported_from_the_journal(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When our own code fails while a plan is being sent, each row that was sent is reported as the journal has it."""
+    monkeypatch.setattr(ChangeService, "notify", lambda *arguments: 1 // 0)
+    plan = account.plan({"SOLUSDT": 30, "ADAUSDT": 10})
+    done = plan.apply()
+    for row in done.rows:
+        executed = books(simulator, row.symbol)[row.symbol] == row.after
+        assert (row.status == "applied") == executed
+    assert "planned" not in statuses(done).values()

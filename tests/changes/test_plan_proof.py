@@ -1,4 +1,4 @@
-"""Plans, faults, retries, undos and other clients in any order, held against what the simulator did."""
+"""Plans, faults, retries, undos and other clients in any order, compared with what the simulator did."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from leverage_nb import connecting
-from leverage_nb.changes import settle
 from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import LeverageError, Mistake
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import Truth, contradictions_of_journal
 from tests.conftest import connect_to
 
+GRACE = 0.02
 SYMBOLS = ("BTCUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "哈基米USDT")
 LEVERAGES = st.integers(1, 3) | st.integers(1, 100)
 FAULTS = (
@@ -35,7 +35,7 @@ class Desk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.simulator = Simulator(weight_limit=10**9)
-        self.account = connect_to(self.simulator, timeout=0.5, recv_window=40)
+        self.account = connect_to(self.simulator, timeout=0.5, recv_window=40, grace=GRACE)
         self.most = {symbol: self.account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
         self.opening = {symbol: self.at(symbol) for symbol in SYMBOLS}
         self.last: Plan | None = None
@@ -45,7 +45,7 @@ class Desk(RuleBasedStateMachine):
         return self.simulator.exchange.account.leverage(symbol)
 
     def check(self, plan: Plan) -> None:
-        """Hold each row that was just carried out against the books."""
+        """Compare each row that was just applied with the books."""
         for row in plan.rows:
             assert row.status != "planned"
             if row.status in {"applied", "unchanged"}:
@@ -106,8 +106,10 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_journal_is_true(self) -> None:
         """Every word of the journal holds, and every change that arrived is in it."""
-        exchange, attempts = self.simulator.exchange, self.account._changer.attempts()
-        assert contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening), attempts) == []
+        exchange, attempts = self.simulator.exchange, self.account._service.attempts()
+        assert (
+            contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening, GRACE), attempts) == []
+        )
         assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
 
     def teardown(self) -> None:
@@ -130,11 +132,6 @@ def run_desks(examples: int, steps: int, *, alike: bool) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-@pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "GRACE_MS", 20)
 
 
 def test_any_sequence_of_plans_tells_the_truth() -> None:

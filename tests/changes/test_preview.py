@@ -1,16 +1,17 @@
-"""Preview: before and after, what would make it pass, and a second look before it is made."""
+"""Preview: before and after, what would make it pass, and that nothing else is sent than what it shows."""
 
 from __future__ import annotations
 
-import threading
+import time
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.send import FRESH_FOR
 from leverage_nb.errors import ChangeNotSent, InvalidLeverage, LeverageRefused, Mistake, UnexpectedAnswer
 from leverage_nb.exchange import snapshot
 from leverage_nb.risk.outlook import Outlook
@@ -79,29 +80,59 @@ def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch:
     assert "The tiers allow 100M at 20x, the exchange's own setting says 50M" in warning
 
 
-def test_it_looks_again_and_stops_if_it_has_moved(account: Account, simulator: Simulator) -> None:
-    """Leverage, positions and orders that moved since the preview stop it; prices that moved do not."""
+def aged(preview: Preview) -> Preview:
+    """A preview as it is more than a second later."""
+    setting = replace(preview.setting, read_at=preview.setting.read_at - FRESH_FOR - 0.001)
+    return replace(preview, setting=setting)
+
+
+def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
+    account: Account, simulator: Simulator
+) -> None:
+    """Leverage, positions and wallet that changed since the preview stop it; prices that moved do not."""
     books = simulator.exchange.account
     preview = account.preview("BTCUSDT", 10)
     books.positions[0].amount += 1
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
-        preview.apply()
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        aged(preview).apply()
     preview = account.preview("BTCUSDT", 10)
     books.set_leverage("BTCUSDT", 15)
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
-        preview.apply()
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview") as caught:
+        aged(preview).apply()
+    assert "BTCUSDT 15x → 10x" in caught.value.message  # what it is now
     preview = account.preview("BTCUSDT", 10)
     books.wallets["USDT"] -= 10_000
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
-        preview.apply()
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        aged(preview).apply()
     books.wallets["USDT"] += 10_000
     preview = account.preview("BTCUSDT", 10)
     books.positions[0].entry_price -= 5
-    assert preview.apply().after == 10
+    assert aged(preview).apply().after == 10
+    assert len(simulator.exchange.received) == 1
+
+
+def test_an_older_preview_is_sent_on_its_new_read(account: Account, simulator: Simulator) -> None:
+    """Where nothing has changed, the second preview's read is the one that the change leaves on."""
+    arrived = requests(simulator)
+    change = aged(account.preview("BTCUSDT", 10)).apply()
+    assert (change.status, change.before, change.after) == ("applied", 20, 10)
+    assert arrived.count("GET /fapi/v1/symbolConfig") == 2
+    assert arrived[-1] == "POST /fapi/v1/leverage"
+
+
+def test_what_was_previewed_as_unchanged_sends_nothing(account: Account, simulator: Simulator) -> None:
+    """A leverage that somebody else has set since the preview showed "unchanged" is not overwritten."""
+    preview = account.preview("BTCUSDT", 20)
+    assert preview.verdict == "unchanged"
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        aged(preview).apply()
+    assert account.setting("BTCUSDT").leverage == 33
+    assert simulator.exchange.received == []
 
 
 def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> None:
-    """The second look reads the tiers anew: caps that were cut since the preview stop it."""
+    """The second preview reads the tiers anew: caps that were cut since the first one stop it."""
     preview = account.preview("SOLUSDT", 10)
     symbols = simulator.exchange.market.symbols
     sol = symbols["SOLUSDT"]
@@ -110,16 +141,19 @@ def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> Non
         for t in sol.tiers
     )
     symbols["SOLUSDT"] = replace(sol, tiers=cut)
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
-        preview.apply()
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        aged(preview).apply()
 
 
-def test_a_preview_is_not_sent_twice_without_a_look(account: Account) -> None:
-    """apply_now looks again where a change was made since: a second call finds it done and sends nothing."""
+def test_a_preview_is_not_sent_twice(account: Account, simulator: Simulator) -> None:
+    """A second apply finds that it is done already, whether its read is a second old or not, and sends nothing."""
     preview = account.preview("BTCUSDT", 10)
-    assert account.apply_now(preview).status == "applied"
+    assert preview.apply().status == "applied"
+    with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 10x now"):
+        preview.apply()
     with pytest.raises(ChangeNotSent, match="BTCUSDT is at 10x already"):
-        account.apply_now(preview)
+        aged(preview).apply()
+    assert len(simulator.exchange.received) == 1
 
 
 def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,12 +180,12 @@ def test_todays_leverage_above_the_tiers(account: Account) -> None:
     state = account.state()
     settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
     outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
-    preview = account.preview_from(outlook, replace(state, settings=settings), 50, datetime.now().astimezone())
+    preview = account.preview_from(outlook, replace(state, settings=settings), 50)
     assert preview.before == 125
     assert np.isnan(preview.max_notional[0])
     assert "nan" not in str(preview)
     with pytest.raises(InvalidLeverage):
-        account.preview_from(outlook, state, 101, datetime.now().astimezone())
+        account.preview_from(outlook, state, 101)
 
 
 @pytest.mark.parametrize(
@@ -180,31 +214,32 @@ def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simul
         assert account.highest_leverage("BTCUSDT", "50m") == 25
 
 
-def test_a_previewed_change_takes_two_round_trips(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def requests(simulator: Simulator) -> list[str]:
+    """The requests that arrive from now on, as METHOD /path."""
+    handle, arrived = simulator.exchange.handle, list[str]()
+
+    def noting(request: Any, *more: Any, **options: Any) -> Any:
+        arrived.append(f"{request.method} {request.path}")
+        return handle(request, *more, **options)
+
+    simulator.exchange.handle = noting  # type: ignore[method-assign]  # it answers as before
+    return arrived
+
+
+def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: Simulator) -> None:
     """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
     account.check_leverage("BTCUSDT", 10)
     account.margin_asset("BTCUSDT")
-    together = threading.Barrier(4, timeout=10)
-    client, asked = account._client, list[str]()
-    read, post = client.read, client.post
-
-    def at_once(path: str, *rest: Any, **more: Any) -> bytes:
-        asked.append(path)
-        together.wait()  # breaks unless all four have been asked
-        return read(path, *rest, **more)
-
-    def posting(path: str, *rest: Any) -> Any:
-        asked.append(path)
-        return post(path, *rest)
-
-    monkeypatch.setattr(client, "read", at_once)
-    monkeypatch.setattr(client, "post", posting)
-    change = account.apply_now(account.preview("BTCUSDT", 10))
-    assert change.status == "applied"
-    assert sorted(asked[:4]) == [
-        "/fapi/v1/accountConfig", "/fapi/v1/symbolConfig", "/fapi/v3/account", "/fapi/v3/positionRisk",
+    arrived = requests(simulator)
+    simulator.inject("late_answer", on="GET *", times=None, seconds=0.3)
+    started = time.monotonic()
+    preview = account.preview("BTCUSDT", 10)
+    assert time.monotonic() - started < 0.9  # one after the other they take 1.2 s
+    assert preview.apply().status == "applied"
+    assert sorted(arrived[:4]) == [
+        "GET /fapi/v1/accountConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v3/account", "GET /fapi/v3/positionRisk",
     ]  # fmt: skip
-    assert asked[4:] == ["/fapi/v1/leverage"]
+    assert arrived[4:] == ["POST /fapi/v1/leverage"]
 
 
 def test_unchanged_is_said(account: Account) -> None:
@@ -232,7 +267,7 @@ def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simul
     tiers = tuple(replace(t, initial_leverage=min(t.initial_leverage, 99 - t.number)) for t in market["SOLUSDT"].tiers)
     market["SOLUSDT"] = replace(market["SOLUSDT"], tiers=tiers)
     with pytest.raises(ChangeNotSent, match="it takes a whole number from 1 to 98") as caught:
-        preview.apply()
+        aged(preview).apply()
     assert caught.value.change is not None
     assert caught.value.change.status == "not_sent"
 
@@ -253,3 +288,13 @@ def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
     simulator.exchange.account.positions[1].amount *= 3
     assert account.preview("ETHUSDT", 150).verdict == "refused"
     assert "cannot be taken back" in account.preview("ETHUSDT", 150).caution
+
+
+def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:
+    """A read that shows what was there before the exchange's own latest answer is repeated, in a plan too."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.inject("stale_read", seconds=0.5)
+    assert account.preview("BTCUSDT", 20).before == 10
+    account.set_leverage("SOLUSDT", 30)
+    simulator.inject("stale_read", seconds=0.5)
+    assert account.plan({"SOLUSDT": 20}).rows[0].before == 30

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import leverage_nb as lev
 from leverage_nb.account import Account
-from leverage_nb.changes import settle as settling
-from leverage_nb.changes.entries import Attempt, Finding
-from leverage_nb.changes.settle import look_again, settle
+from leverage_nb.changes.settle import counts, settle
 from leverage_nb.errors import (
-    ChangeInterrupted,
     ChangeNotApplied,
     ChangeNotSent,
     ChangeSuperseded,
@@ -23,28 +24,43 @@ from leverage_nb.errors import (
     LeverageRefused,
     OutcomeUnknown,
 )
+from leverage_nb.journal.attempts import Applied, Attempt
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
-WINDOW, GRACE, TIMEOUT = 300, 100, 0.5
+# Milliseconds, and seconds.
+WINDOW, GRACE, TIMEOUT = 300, 0.1, 0.5
+PAST_MS = WINDOW + GRACE * 1000
+
+SETTING, TIME = "GET /fapi/v1/symbolConfig", "GET /fapi/v1/time"
 
 
-@pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "GRACE_MS", GRACE)
+def connect(simulator: Simulator, **options: Any) -> Account:
+    """An account whose requests are past after 0.4 s."""
+    account = connect_to(simulator, **{"timeout": TIMEOUT, "recv_window": WINDOW, "grace": GRACE, **options})
+    account.margin_asset("BTCUSDT")
+    return account
 
 
 @pytest.fixture
 def account(simulator: Simulator) -> Account:
     """An account whose requests are past after 0.4 s."""
-    account = connect_to(simulator, timeout=TIMEOUT, recv_window=WINDOW)
-    account.margin_asset("BTCUSDT")
-    return account
+    return connect(simulator)
 
 
 def attempts(account: Account) -> list[Attempt]:
-    """What the journal holds."""
-    return account._changer.attempts()
+    """What the journal has."""
+    return account._service.attempts()
+
+
+def begin(account: Account, simulator: Simulator, symbol: str, before: int, requested: int, **more: Any) -> Attempt:
+    """Record an attempt that is never sent."""
+    draft = Attempt(
+        venue="simulator", address=simulator.rest_url, account=account.label, symbol=symbol, margin_asset="USDT",
+        before=before, requested=requested, recv_window_ms=WINDOW, **more,
+    )  # fmt: skip
+    [attempt] = account._service.journal.begin([draft], account._client.time_ms)
+    return attempt
 
 
 def fail(account: Account, symbol: str = "BTCUSDT", leverage: int = 10) -> LeverageError:
@@ -54,16 +70,54 @@ def fail(account: Account, symbol: str = "BTCUSDT", leverage: int = 10) -> Lever
     return caught.value
 
 
+def requests(simulator: Simulator) -> list[str]:
+    """The requests that arrive from now on, as METHOD /path."""
+    arrived: list[str] = []
+    on_arrival(simulator, lambda request: arrived.append(f"{request.method} {request.path}"))
+    return arrived
+
+
+def on_arrival(simulator: Simulator, action: Callable[[Any], object]) -> None:
+    """Do something with each request that the exchange handles, before it does."""
+    handle = simulator.exchange.handle
+
+    def acting(request: Any, *more: Any, **options: Any) -> Any:
+        action(request)
+        return handle(request, *more, **options)
+
+    simulator.exchange.handle = acting  # type: ignore[method-assign]  # it answers as before
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that another thread does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def in_thread(action: Any) -> tuple[threading.Thread, list[Any]]:
+    """Run something beside the test; its outcome, or its error, ends up in the list."""
+    ended: list[Any] = []
+
+    def run() -> None:
+        try:
+            ended.append(action())
+        except BaseException as exc:  # noqa: BLE001 - the test examines it
+            ended.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, ended
+
+
+# -- rules 1 to 4: recorded, sent once, and what an answer says ----------------------------------------------------
+
+
 def test_rule_1_the_row_is_there_before_the_request_leaves(account: Account, simulator: Simulator) -> None:
-    """When a change arrives its attempt is in the journal, with timestamp and recvWindow; unchanged writes none."""
-    handle, seen = simulator.exchange.handle, []
-
-    def look(request: Any, *more: Any) -> Any:
-        if request.method == "POST":
-            seen.extend(attempts(account))
-        return handle(request, *more)
-
-    simulator.exchange.handle = look  # type: ignore[method-assign]  # looks before it answers
+    """When a change arrives its attempt is in the journal, with timestamp and recvWindow; unchanged records none."""
+    seen: list[Attempt] = []
+    on_arrival(simulator, lambda request: seen.extend(attempts(account) if request.method == "POST" else ()))
     account.set_leverage("BTCUSDT", 10)
     [attempt] = seen
     assert (attempt.symbol, attempt.before, attempt.requested, attempt.is_open) == ("BTCUSDT", 20, 10, True)
@@ -73,24 +127,31 @@ def test_rule_1_the_row_is_there_before_the_request_leaves(account: Account, sim
     assert len(attempts(account)) == 1
 
 
+@pytest.mark.parametrize("executed", [True, False])
 @pytest.mark.parametrize(
-    "fault", ["reset_before", "reset_after", "stall", "truncated", "html", "bad_gateway", "unknown_503", "timeout_1007"]
-)
-def test_rule_2_nothing_is_sent_again(account: Account, simulator: Simulator, fault: str) -> None:
-    """Whatever the fault, one change is one request, unless the exchange said that it was not carried out."""
-    simulator.inject(fault)
+    "fault",
+    [
+        "stall", "truncated", "html", "bad_gateway", "unknown_503", "timeout_1007", "throttled_502", "throttled_503",
+        "disconnected_500", "shutdown_500", "disconnected_200", "firewall", "page_401", "page_451", "restricted",
+    ],
+)  # fmt: skip
+def test_rule_2_nothing_is_sent_again(account: Account, simulator: Simulator, fault: str, executed: bool) -> None:
+    """Whatever the answer looks like, one change is one request, and the report is what the exchange did."""
+    simulator.inject(fault, executed=executed)
+    status = "applied" if executed else "not_applied"
     try:
-        account.set_leverage("BTCUSDT", 10)
-    except LeverageError as error:
-        assert isinstance(error, ChangeNotApplied)  # noqa: PT017 - either end is right, this one has one form
+        assert account.set_leverage("BTCUSDT", 10).status == status
+    except ChangeNotApplied:
+        assert not executed
     assert len(simulator.exchange.received) == 1
+    assert [attempt.status for attempt in attempts(account)] == [status]
 
 
-@pytest.mark.parametrize("fault", ["clock_skew", "unavailable_503", "internal_503", "throttled_503"])
-def test_rule_2_a_new_attempt_where_the_earlier_was_certainly_not_carried_out(
+@pytest.mark.parametrize("fault", ["clock_skew", "unavailable_503", "internal_503"])
+def test_rule_2_a_new_attempt_where_the_earlier_was_certainly_not_executed(
     account: Account, simulator: Simulator, fault: str
 ) -> None:
-    """-1021, -1008 and the definite 503s are followed by an attempt of its own, with a timestamp of its own."""
+    """-1021 and the definite 503s are followed by an attempt of its own, with a timestamp of its own."""
     simulator.inject(fault)
     assert account.set_leverage("BTCUSDT", 10).status == "applied"
     first, second = attempts(account)
@@ -99,20 +160,32 @@ def test_rule_2_a_new_attempt_where_the_earlier_was_certainly_not_carried_out(
 
 
 def test_rule_2_an_overload_that_lasts_is_refused(account: Account, simulator: Simulator) -> None:
-    """After four attempts it is told as what it is: refused, with the words."""
+    """After four attempts it is reported as what it is: refused, with the words."""
     simulator.inject("unavailable_503", times=None)
     error = fail(account)
     assert isinstance(error, LeverageRefused)
     assert len(simulator.exchange.received) == 4
 
 
+def test_rule_2_a_foreign_change_after_a_passing_refusal_is_not_overwritten(
+    account: Account, simulator: Simulator
+) -> None:
+    """What another client set between two attempts is left alone, and named."""
+    simulator.inject("unavailable_503", "other_client", leverage=33)
+    error = fail(account)
+    assert isinstance(error, LeverageRefused)
+    assert "BTCUSDT is at 33x now" in error.message
+    assert simulator.exchange.account.leverage("BTCUSDT") == 33
+    assert len(simulator.exchange.received) == 1
+
+
 @pytest.mark.parametrize("fault", ["wrong_leverage", "wrong_symbol", "html", "empty", "half_a_json"])
 def test_rule_3_only_what_names_the_change_is_an_answer(account: Account, simulator: Simulator, fault: str) -> None:
-    """A 200 that is not exactly the confirmation confirms nothing: a look does."""
+    """A 200 that is not exactly the confirmation confirms nothing: a read does."""
     simulator.inject(fault, executed=True)
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.confirmed_by) == ("applied", "symbolConfig")
-    assert "a look at the setting: BTCUSDT is at 10x as of" in str(change)
+    assert "a read of the setting: BTCUSDT is at 10x as of" in str(change)
 
 
 def test_rule_3_redirects_are_not_followed(account: Account, simulator: Simulator) -> None:
@@ -124,20 +197,35 @@ def test_rule_3_redirects_are_not_followed(account: Account, simulator: Simulato
 
 def test_rule_4_not_sent_is_what_never_left(account: Account, simulator: Simulator) -> None:
     """When nobody listens the attempt is closed as not sent; any later break is settled."""
-    account.setting("BTCUSDT")
     before = account.preview("BTCUSDT", 10)
     simulator.close()
     with pytest.raises(ChangeNotSent) as caught:
-        account.apply_now(before)
+        before.apply()
     assert caught.value.change is not None
     [attempt] = attempts(account)
     assert (caught.value.change.status, attempt.status, attempt.is_open) == ("not_sent", "not_sent", False)
 
 
-def test_rule_5_the_target_seen_is_applied_at_once(account: Account, simulator: Simulator) -> None:
-    """A look that shows the target does not wait for the window, and the attempt stays open."""
+def test_a_code_beyond_any_measure_is_no_code(account: Account, simulator: Simulator) -> None:
+    """A number that no exchange sends ends as an unclear answer, not as a slip in the journal."""
+    handle = simulator.exchange.handle
+
+    def absurd(request: Any, *more: Any, **options: Any) -> Any:
+        answer = handle(request, *more, **options)
+        body = '{"code":-9223372036854775809,"msg":"x"}'
+        return type(answer)(400, body, answer.headers) if request.method == "POST" else answer
+
+    simulator.exchange.handle = absurd  # type: ignore[method-assign]  # answers like nobody else
+    assert account.set_leverage("BTCUSDT", 10).confirmed_by == "symbolConfig"
+
+
+# -- rule 5: what a read says, and when ----------------------------------------------------------------------------
+
+
+def test_rule_5_the_target_read_is_applied_before_the_window_ends(simulator: Simulator) -> None:
+    """A read that shows the target does not wait for the window, and the attempt stays open."""
+    account = connect(simulator, recv_window=5000)
     simulator.inject("reset_after")
-    account._client.recv_window = 5000
     started = time.monotonic()
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.confirmed_by, change.after) == ("applied", "symbolConfig", 10)
@@ -145,6 +233,31 @@ def test_rule_5_the_target_seen_is_applied_at_once(account: Account, simulator: 
     [attempt] = attempts(account)
     assert attempt.is_open
     assert [finding.status for finding in attempt.findings] == ["unknown", "applied"]
+    assert change.as_of is not None
+    assert (change.as_of - attempt.begun_at).total_seconds() >= GRACE
+
+
+def test_rule_5_a_read_that_may_be_behind_says_nothing(simulator: Simulator) -> None:
+    """Soon after the attempt a read may show what was there before it: the target in it is not taken for a success."""
+    account = connect(simulator, grace=0.6)
+    account.set_leverage("BTCUSDT", 20)
+    simulator.inject("reset_before")
+    handle, posted = simulator.exchange.handle, [0.0]
+
+    def behind(request: Any, *more: Any, **options: Any) -> Any:
+        answer = handle(request, *more, **options)
+        if request.path == "/fapi/v1/symbolConfig" and time.monotonic() < posted[0] + 0.4:
+            rows = [{**row, "leverage": 10} for row in json.loads(answer.body)]
+            return replace(answer, body=json.dumps(rows))
+        return answer
+
+    def arrived(request: Any) -> None:
+        if request.method == "POST":
+            posted[0] = time.monotonic()
+
+    simulator.exchange.handle = behind  # type: ignore[method-assign]  # its reads are behind for a while
+    simulator.exchange.note_arrival = arrived  # type: ignore[method-assign]  # also of what is never executed
+    assert isinstance(fail(account), ChangeNotApplied)
 
 
 def test_rule_5_not_applied_is_said_only_after_the_exchanges_own_time(account: Account, simulator: Simulator) -> None:
@@ -158,7 +271,7 @@ def test_rule_5_not_applied_is_said_only_after_the_exchanges_own_time(account: A
     [_, attempt] = attempts(account)
     assert error.change is not None
     assert error.change.as_of is not None
-    assert error.change.as_of.timestamp() * 1000 > attempt.timestamp_ms + WINDOW + GRACE
+    assert error.change.as_of.timestamp() * 1000 > attempt.timestamp_ms + PAST_MS
     assert "It is at 10x as of" in error.message
     assert not attempt.is_open
 
@@ -166,14 +279,26 @@ def test_rule_5_not_applied_is_said_only_after_the_exchanges_own_time(account: A
 def test_rule_5_a_clock_that_runs_ahead_does_not_end_the_window(account: Account, simulator: Simulator) -> None:
     """This machine's clock alone never closes an attempt: the exchange has to say the time."""
     simulator.inject("reset_before")
-    simulator.inject("stall", on="GET /fapi/v1/time", times=None)
+    simulator.inject("stall", on=TIME, times=None)
     error = fail(account)
     assert isinstance(error, OutcomeUnknown)
     assert attempts(account)[0].is_open
 
 
+@pytest.mark.parametrize("fault", ["time_far_ahead", "time_far_back", "time_float"])
+def test_rule_5_an_implausible_time_ends_no_window(account: Account, simulator: Simulator, fault: str) -> None:
+    """A server time that cannot be is refused: nothing is said of the attempt, nothing raises, nothing is signed."""
+    simulator.inject("reset_before")
+    simulator.inject(fault, times=None)
+    assert isinstance(fail(account), OutcomeUnknown)
+    assert attempts(account)[0].is_open
+    simulator.clear_faults()
+    assert [change.status for change in account.settle()] == ["not_applied"]
+    assert account.set_leverage("BTCUSDT", 10).status == "applied"
+
+
 def test_rule_5_superseded(account: Account, simulator: Simulator) -> None:
-    """A third value after the window is told as somebody else's."""
+    """A third value after the window is reported as somebody else's."""
     simulator.inject("reset_before", "other_client", leverage=33)
     error = fail(account)
     assert isinstance(error, ChangeSuperseded)
@@ -182,255 +307,91 @@ def test_rule_5_superseded(account: Account, simulator: Simulator) -> None:
     assert "It is at 33x as of" in error.message
 
 
-def test_rule_5_the_journal_corrects_itself(account: Account, simulator: Simulator) -> None:
-    """What is carried out beyond its window is found at the next contact: that the window bounds it is inferred."""
-    simulator.inject("late_execution", seconds=1.2)
-    assert isinstance(fail(account), ChangeNotApplied)
-    time.sleep(0.9)
-    assert account.setting("BTCUSDT").leverage == 10
-    history = account.history()
-    assert history["status"].tolist() == ["applied"]
-    assert "carried out after its time, or changed by someone else" in history["note"].iloc[0]
-
-
-def test_rule_5_one_more_look_and_no_more(account: Account, simulator: Simulator) -> None:
-    """A change that stays as it was is looked at once more at the next contact, and then left alone."""
+def test_rule_5_what_is_settled_is_not_read_again(account: Account, simulator: Simulator) -> None:
+    """The history of changes with a final outcome sends no request."""
     simulator.inject("reset_before")
     fail(account)
-    account.history()
-    used = simulator.exchange._weight.used
-    account.history()
-    assert simulator.exchange._weight.used == used
+    arrived = requests(simulator)
     assert account.history()["status"].tolist() == ["not_applied"]
+    assert arrived == []
 
 
-def test_rule_6_an_open_attempt_is_waited_out(account: Account, simulator: Simulator) -> None:
-    """The next change of the same symbol leaves only after the earlier one can no longer be carried out."""
+# -- rule 6: one attempt at a time ---------------------------------------------------------------------------------
+
+
+def test_rule_6_an_open_attempt_is_waited_for(account: Account, simulator: Simulator) -> None:
+    """The next change of the same symbol leaves only after the earlier one can no longer be executed."""
     simulator.inject("reset_after")
     account.set_leverage("BTCUSDT", 10)
     account.set_leverage("BTCUSDT", 30)
     first, second = attempts(account)
     closed = next(finding.found_at for finding in first.findings if finding.closes)
     assert closed <= second.begun_at
-    assert closed.timestamp() * 1000 > first.timestamp_ms + WINDOW + GRACE
+    assert closed.timestamp() * 1000 > first.timestamp_ms + PAST_MS
 
 
-def test_rule_6_other_symbols_need_not_wait(account: Account, simulator: Simulator) -> None:
-    """An attempt on one symbol stands in no other's way."""
-    account._client.recv_window = 60_000
+def test_rule_6_what_the_earlier_attempt_did_is_read_after_the_wait(account: Account, simulator: Simulator) -> None:
+    """A change that was previewed as unchanged sends nothing, though an earlier attempt lands during the wait."""
+    preview = account.preview("BTCUSDT", 20)
+    assert preview.verdict == "unchanged"
+    attempt = begin(account, simulator, "BTCUSDT", 20, 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 10)
+    with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 10x now"):
+        preview.apply()
+    assert simulator.exchange.received == []
+    assert not attempts(account)[attempt.number - 1].is_open
+
+
+def test_rule_6_other_symbols_need_not_wait(simulator: Simulator) -> None:
+    """An attempt on one symbol blocks no other."""
+    account = connect(simulator, recv_window=60_000)
     simulator.inject("reset_after")
     account.set_leverage("BTCUSDT", 10)
     assert account.set_leverage("XRPUSDT", 10).status == "applied"
 
 
-def test_rule_6_what_takes_too_long_to_wait_for_is_said(account: Account, simulator: Simulator) -> None:
-    """An attempt that may be carried out for a minute yet stops the next one, with the time of day."""
-    account._client.recv_window = 60_000
+def test_rule_6_what_takes_too_long_to_wait_for_is_said(simulator: Simulator) -> None:
+    """An attempt that may be executed for a minute yet stops the next one, with the time of day."""
+    account = connect(simulator, recv_window=60_000)
     simulator.inject("reset_after")
     account.set_leverage("BTCUSDT", 10)
     error = fail(account, leverage=30)
     assert isinstance(error, ChangeNotSent)
-    assert "may yet be carried out until" in error.message
+    assert "may still be executed until" in error.message
     assert account.setting("BTCUSDT").leverage == 10
 
 
+def test_rule_6_two_addresses_of_one_exchange_are_one_account(simulator: Simulator, tmp_path: Path) -> None:
+    """An attempt through one address blocks a change through another one: the key identifies the account."""
+    journal = tmp_path / "journal.sqlite"
+    one = connect(simulator, recv_window=60_000, journal=journal)
+    address = simulator.rest_url.replace("127.0.0.1", "localhost")
+    key, secret = simulator.api_key, simulator.api_secret
+    with lev.connect(rest_url=address, api_key=key, api_secret=secret, journal=journal) as other:
+        simulator.inject("reset_after")
+        one.set_leverage("BTCUSDT", 10)
+        error = fail(other, leverage=30)
+        assert isinstance(error, ChangeNotSent)
+        assert "may still be executed until" in error.message
+    assert len(simulator.exchange.received) == 1
+
+
 def test_rule_6_another_kernels_attempt_is_not_ours(account: Account, simulator: Simulator) -> None:
-    """Until it is past nobody else looks it up; afterwards anybody may."""
-    journal = account._changer.journal
-    theirs = journal.begin(
-        Attempt(
-            0, datetime.now(tz=UTC), "simulator", simulator.rest_url, account.label, "BTCUSDT", "USDT", 33, 20, 0,
-            WINDOW, "",
-        ),
-        account._client.time_ms,
-    )  # fmt: skip
-    other = Attempt(**{**vars(theirs), "process": "another kernel"})
-    early = settle(account._client, journal, [other], at_most=0.1)
-    assert early[0].status == "unknown"  # though the target was there
+    """Until it is past nobody else verifies it; afterwards anybody may."""
+    theirs = begin(account, simulator, "BTCUSDT", 33, 20, process="another kernel")
+    [early] = settle(account._client, account._service.journal, [theirs], at_most=0.1)
+    assert early.status == "unknown"  # though the target is there
     account.settle()
-    assert time.time() * 1000 > theirs.timestamp_ms + WINDOW + GRACE
+    assert time.time() * 1000 > theirs.timestamp_ms + PAST_MS
     assert [(attempt.status, attempt.is_open) for attempt in attempts(account)] == [("applied", False)]
 
 
-def test_rule_7_words_say_the_state_and_not_who(account: Account, simulator: Simulator) -> None:
-    """Another client's change to the same target is told as what was seen, as of when."""
-    simulator.inject("reset_before", "other_client", leverage=10)
-    change = account.set_leverage("BTCUSDT", 10)
-    assert change.proof.startswith("a look at the setting: BTCUSDT is at 10x as of ")
-
-
-def test_rule_7_what_was_seen_and_changed_since(account: Account, simulator: Simulator) -> None:
-    """A change seen at its target stays applied when it is closed, though another client has moved it since."""
-    simulator.inject("reset_after")
-    account.set_leverage("BTCUSDT", 10)
-    simulator.exchange.change_elsewhere("BTCUSDT", 33)
-    [change] = account.settle()
-    assert (change.status, change.after) == ("applied", 10)
-    assert "it is at 33x" in change.note
-
-
-def test_many_are_settled_by_one_request(account: Account, simulator: Simulator) -> None:
-    """Ten open attempts cost one look at all settings, not ten."""
-    journal, client = account._changer.journal, account._client
-    names = account.symbols()[:10]
-    opened = [
-        journal.begin(
-            Attempt(
-                0, datetime.now(tz=UTC), "simulator", simulator.rest_url, account.label, name, "USDT",
-                simulator.exchange.account.leverage(name), 2, 0, WINDOW, "",
-            ),
-            client.time_ms,
-        )
-        for name in names
-    ]  # fmt: skip
-    for name in names[:4]:
-        simulator.exchange.account._leverage[name] = 2
-    time.sleep((WINDOW + GRACE) / 1000 + 0.05)
-    used = simulator.exchange._weight.used
-    found = settle(client, journal, opened)
-    assert [attempt.status for attempt in found] == ["applied"] * 4 + ["not_applied"] * 6
-    assert simulator.exchange._weight.used - used <= 6  # the time, and one look at everything
-
-
-def test_progress_names_what_is_awaited_and_until_when(account: Account, simulator: Simulator) -> None:
-    """The caller is told once, with the time of day by which it is settled; a broken listener decides nothing."""
-    told: list[str] = []
-
-    def listen(text: str) -> None:
-        told.append(text)
-        raise RuntimeError("a broken listener")
-
-    simulator.inject("reset_before")
-    with pytest.raises(ChangeNotApplied):
-        account.set_leverage("BTCUSDT", 10, progress=listen)
-    assert len(told) == 1
-    assert told[0].startswith("no definite answer about BTCUSDT 10x; asking the exchange, settled by ")
-
-
-def test_read_backs_that_fail_as_well(account: Account, simulator: Simulator) -> None:
-    """When nothing can be read the outcome is unknown, on record, and settled at the next contact."""
-    before = account.preview("BTCUSDT", 10)
-    simulator.inject("reset_after")
-    simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
-    started = time.monotonic()
-    with pytest.raises(OutcomeUnknown, match="could not be looked up") as caught:
-        account.apply_now(before)
-    assert time.monotonic() - started < (WINDOW + GRACE) / 1000 + 3 * TIMEOUT + 1
-    assert "%leverage --history" in caught.value.hint
-    assert [change.status for change in account.open_changes()] == ["unknown"]
-    simulator.clear_faults()
-    assert account.history()["status"].tolist() == ["applied"]
-    assert account.open_changes() == []
-
-
-@pytest.mark.parametrize("where", ["post", "settle", "read"])
-def test_ctrl_c_leaves_a_truthful_journal(
-    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    """An interrupt while sending, settling or reading back says what is not known, and all goes on after."""
-
-    def interrupt(*arguments: Any, **named: Any) -> Any:
-        raise KeyboardInterrupt
-
-    simulator.inject("reset_after")
-    with monkeypatch.context() as patched:
-        if where == "post":
-            patched.setattr(account._client._transport, "deliver", _first_works(account, interrupt))
-        elif where == "settle":
-            patched.setattr("leverage_nb.changes.attempt.settle", interrupt)
-        else:
-            patched.setattr(settling, "read_setting", interrupt)
-        with pytest.raises(ChangeInterrupted) as caught:
-            account.set_leverage("BTCUSDT", 10)
-    assert caught.value.change.status == "unknown"
-    [attempt] = attempts(account)
-    assert attempt.is_open
-    simulator.clear_faults()
-    [change] = account.settle()
-    assert change.status == ("not_applied" if where == "post" else "applied")
-    assert account.set_leverage("BTCUSDT", 30).status == "applied"
-
-
-def _first_works(account: Account, then: Any) -> Any:
-    """The read before works, and the POST is interrupted."""
-    deliver = account._client._transport.deliver
-
-    def delivered(outgoing: Any, budget: Any = None) -> Any:
-        return then() if outgoing.method == "POST" else deliver(outgoing, budget)
-
-    return delivered
-
-
-def test_a_look_that_is_older_proves_nothing(account: Account, simulator: Simulator) -> None:
-    """A setting read before an attempt was closed is not taken for another look at it."""
-    simulator.inject("reset_before")
-    setting = account.setting("BTCUSDT")
-    fail(account)
-    journal, held = account._changer.journal, attempts(account)
-    assert look_again(journal, held, {"BTCUSDT": setting}) == []
-    assert attempts(account) == held
-
-
-def test_findings_of_other_kinds_want_no_other_look() -> None:
-    """Only what rests on a single look after the window is looked at again."""
-    now = datetime.now(tz=UTC)
-    base = Attempt(1, now, "simulator", "http://x", "key", "BTCUSDT", "USDT", 20, 10, 0, 5000, "p")
-    look = Finding(now, "symbolConfig", "not_applied", closes=True, leverage=20, as_of=now)
-    assert base.found(look).wants_another_look
-    assert not base.found(look).found(Finding(now + timedelta(1), "answer", "applied", closes=True)).wants_another_look
-    assert not base.found(Finding(now, "answer", "refused", closes=True)).wants_another_look
-    assert not base.wants_another_look
-
-
-def in_thread(action: Any) -> tuple[threading.Thread, list[Any]]:
-    """Run something beside the test; its outcome, or its error, ends up in the list."""
-    ended: list[Any] = []
-
-    def run() -> None:
-        try:
-            ended.append(action())
-        except BaseException as exc:  # noqa: BLE001 - looked at by the test
-            ended.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, ended
-
-
-def test_what_another_found_is_not_forgotten(account: Account, simulator: Simulator) -> None:
-    """No answer, after somebody else has settled the attempt, says what that one found; undo goes on working."""
-    account._client.timeout = 1.5
-    account._client._transport._timeout = 1.5
-    simulator.inject("stall", executed=True)
-    thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
-    time.sleep((WINDOW + GRACE) / 1000 + 0.3)
-    assert account.history()["status"].tolist() == ["applied"]
-    thread.join()
-    assert (ended[0].status, ended[0].confirmed_by) == ("applied", "symbolConfig")
-    [attempt] = attempts(account)
-    assert (attempt.status, attempt.is_open) == ("applied", False)
-    assert account.undo().after == 20
-
-
-def test_no_storm_while_the_exchange_does_not_tell_the_time(account: Account, simulator: Simulator) -> None:
-    """When the window is past and the time cannot be had, it is asked a few times with pauses, not at once again."""
-    simulator.inject("reset_before")
-    simulator.inject("firewall", on="GET /fapi/v1/time", times=None)
-    account._client.timeout = 2.0
-    account.setting("BTCUSDT")
-    used = simulator.exchange._weight.used
-    fail(account)
-    assert simulator.exchange._weight.used - used < 60
-
-
-def test_the_next_change_waits_no_longer_than_the_answer(account: Account, simulator: Simulator) -> None:
+def test_rule_6_the_next_change_waits_no_longer_than_the_answer(simulator: Simulator) -> None:
     """A second thread's change of the same symbol goes on as soon as the first one's answer is there."""
-    account._client.recv_window = 5000
-    account._client.timeout = 5.0
-    account._client._transport._timeout = 5.0
+    account = connect(simulator, recv_window=5000, timeout=5.0)
     simulator.inject("late_answer", seconds=0.6)
     thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
-    time.sleep(0.3)
+    wait_until(lambda: simulator.exchange.received != [])
     started = time.monotonic()
     assert account.set_leverage("BTCUSDT", 30).status == "applied"
     assert time.monotonic() - started < 3
@@ -438,8 +399,160 @@ def test_the_next_change_waits_no_longer_than_the_answer(account: Account, simul
     assert ended[0].status == "applied"
 
 
+# -- rule 7: what reads are worth ----------------------------------------------------------------------------------
+
+
+def test_rule_7_words_say_the_state_and_not_who(account: Account, simulator: Simulator) -> None:
+    """Another client's change to the same target is reported as what was read, as of when."""
+    simulator.inject("reset_before", "other_client", leverage=10)
+    change = account.set_leverage("BTCUSDT", 10)
+    assert change.proof.startswith("a read of the setting: BTCUSDT is at 10x as of ")
+
+
+def test_rule_7_what_was_read_and_changed_since(account: Account, simulator: Simulator) -> None:
+    """A change read at its target stays applied when it is closed, though another client has changed it since."""
+    simulator.inject("reset_after")
+    account.set_leverage("BTCUSDT", 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    [change] = account.settle()
+    assert (change.status, change.after) == ("applied", 10)
+    assert "it is 33x" in change.note
+
+
+def test_rule_7_a_read_that_is_behind_is_repeated(account: Account, simulator: Simulator) -> None:
+    """A stale read that contradicts the exchange's own answer is not believed: the leverage is not "there already"."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.inject("stale_read", seconds=0.5)
+    change = account.set_leverage("BTCUSDT", 20)
+    assert (change.status, change.before, change.after) == ("applied", 10, 20)
+    assert simulator.exchange.account.leverage("BTCUSDT") == 20
+
+
+def test_rule_7_changed_elsewhere_since(account: Account, simulator: Simulator) -> None:
+    """What differs from the exchange's latest answer in two reads was changed elsewhere, and is said so."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 20)
+    arrived = requests(simulator)
+    change = account.set_leverage("BTCUSDT", 20)
+    assert (change.status, change.after) == ("unchanged", 20)
+    assert "Changed elsewhere since: the last change from here set 10x" in change.note
+    assert arrived == [SETTING, SETTING]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "leverage", "expected"),
+    [(0.0, 20, False), (-1.0, 20, False), (0.05, 20, True), (0.05, 10, False), (0.2, 10, True), (-60.0, 20, True)],
+)
+def test_rule_7_a_read_before_the_latest_answer_does_not_count(
+    account: Account, seconds: float, leverage: int, expected: bool
+) -> None:
+    """A read sent before the exchange's latest answer is old; one that differs from it may be behind by the grace.
+
+    An answer that is dated ahead of now, because the clock was set back since, says nothing.
+    """
+    sent = datetime.now().astimezone() - timedelta(seconds=10)
+    setting = replace(account.setting("BTCUSDT"), as_of=sent)
+    applied = Applied(leverage, sent - timedelta(seconds=seconds))
+    assert counts(setting, applied, GRACE) == expected
+    assert counts(setting, None, GRACE)
+
+
+def test_rule_7_a_symbol_that_a_list_leaves_out_is_not_delisted(account: Account, simulator: Simulator) -> None:
+    """Where one list lacks the symbol, it is read by itself."""
+    preview = account.preview("BTCUSDT", 10)
+    simulator.inject("reset_after")
+    simulator.inject("missing_symbol", symbol="BTCUSDT")
+    settled = preview.apply()
+    assert (settled.status, settled.confirmed_by) == ("applied", "symbolConfig")
+
+
+def test_rule_7_what_cannot_be_read_stays_unknown(account: Account, simulator: Simulator) -> None:
+    """An attempt on a symbol that no list has stays open, and is settled once one has it again."""
+    preview = account.preview("BTCUSDT", 10)
+    simulator.inject("reset_after")
+    simulator.inject("missing_symbol", symbol="BTCUSDT", times=None)
+    with pytest.raises(OutcomeUnknown):
+        preview.apply()
+    assert [change.status for change in account.open_changes()] == ["unknown"]
+    assert account.history()["status"].tolist() == ["unknown"]
+    simulator.clear_faults()
+    assert account.history()["status"].tolist() == ["applied"]
+    assert account.open_changes() == []
+
+
+# -- how it is done ------------------------------------------------------------------------------------------------
+
+
+def test_many_are_settled_by_one_request(account: Account, simulator: Simulator) -> None:
+    """Ten open attempts cost one read of all settings, not ten."""
+    names = account.symbols()[:10]
+    opened = [begin(account, simulator, name, simulator.exchange.account.leverage(name), 2) for name in names]
+    for name in names[:4]:
+        simulator.exchange.change_elsewhere(name, 2)
+    changed = {name for name in names if simulator.exchange.account.leverage(name) == 2}
+    arrived = requests(simulator)
+    found = settle(account._client, account._service.journal, opened, until_closed=True)
+    assert {attempt.symbol for attempt in found if attempt.status == "applied"} == changed
+    assert {attempt.status for attempt in found if attempt.symbol not in changed} == {"not_applied"}
+    assert arrived.count(SETTING) == 1
+
+
+def test_progress_names_what_is_verified_and_until_when(account: Account, simulator: Simulator) -> None:
+    """The caller is notified once, with the time by which it is final; a listener that fails decides nothing."""
+    said: list[str] = []
+
+    def listen(text: str) -> None:
+        said.append(text)
+        raise RuntimeError("a broken listener")
+
+    simulator.inject("reset_before")
+    with pytest.raises(ChangeNotApplied):
+        account.set_leverage("BTCUSDT", 10, progress=listen)
+    assert len(said) == 1
+    assert said[0].startswith("no definite answer about BTCUSDT 10x; verifying with the exchange, final by ")
+
+
+def test_reads_that_fail_as_well(account: Account, simulator: Simulator) -> None:
+    """When nothing can be read the outcome is unknown, on record, and settled at the next contact."""
+    before = account.preview("BTCUSDT", 10)
+    simulator.inject("reset_after")
+    simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
+    started = time.monotonic()
+    with pytest.raises(OutcomeUnknown, match="could not be verified") as caught:
+        before.apply()
+    assert time.monotonic() - started < PAST_MS / 1000 + 3 * TIMEOUT + 1
+    assert "%leverage --history" in caught.value.hint
+    assert [change.status for change in account.open_changes()] == ["unknown"]
+    simulator.clear_faults()
+    assert account.history()["status"].tolist() == ["applied"]
+    assert account.open_changes() == []
+
+
+def test_what_another_found_is_not_forgotten(simulator: Simulator) -> None:
+    """No answer, after somebody else has settled the attempt, says what that one found; undo goes on working."""
+    account = connect(simulator, timeout=1.5)
+    simulator.inject("stall", executed=True)
+    thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
+    wait_until(lambda: account.history()["status"].tolist() == ["applied"])
+    thread.join()
+    assert (ended[0].status, ended[0].confirmed_by) == ("applied", "symbolConfig")
+    [attempt] = attempts(account)
+    assert (attempt.status, attempt.is_open) == ("applied", False)
+    assert account.undo().after == 20  # type: ignore[union-attr]  # a single change
+
+
+def test_no_storm_while_the_exchange_does_not_say_the_time(simulator: Simulator) -> None:
+    """When the window is past and the time cannot be read, it is read a few times with pauses."""
+    account = connect(simulator, timeout=2.0)
+    simulator.inject("reset_before")
+    simulator.inject("firewall", on=TIME, times=None, executed=True)
+    arrived = requests(simulator)
+    fail(account)
+    assert len(arrived) < 30
+
+
 def test_a_retry_that_does_not_leave_hides_no_refusal(account: Account, simulator: Simulator) -> None:
-    """What was sent and refused is told as refused, though the attempt after it could not leave."""
+    """What was sent and refused is reported as refused, though the exchange is gone before the next attempt."""
     before = account.preview("BTCUSDT", 10)
     simulator.inject("unavailable_503")
     answered = simulator.exchange.note_arrival
@@ -450,8 +563,8 @@ def test_a_retry_that_does_not_leave_hides_no_refusal(account: Account, simulato
             threading.Timer(0.05, simulator.close).start()
 
     simulator.exchange.note_arrival = close_after  # type: ignore[method-assign]  # the server goes down in between
-    with pytest.raises(LeverageRefused, match="Another attempt did not leave") as caught:
-        account.apply_now(before)
+    with pytest.raises(LeverageRefused, match="No further attempt was made") as caught:
+        before.apply()
     assert caught.value.change is not None
     assert caught.value.change.status == "refused"
     history = [attempt.status for attempt in attempts(account)]
@@ -459,83 +572,42 @@ def test_a_retry_that_does_not_leave_hides_no_refusal(account: Account, simulato
     assert set(history[1:]) <= {"not_sent"}
 
 
-def test_interrupts_say_what_the_journal_holds(
+def test_a_clock_that_was_set_back_is_compared_before_it_is_believed(
     account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything was sent, between two attempts, and after the answer: each interrupt is told as it was."""
-
-    def interrupt(*arguments: Any, **named: Any) -> Any:
-        raise KeyboardInterrupt
-
-    def interrupted() -> ChangeInterrupted:
-        with pytest.raises(ChangeInterrupted) as caught:
-            account.set_leverage("BTCUSDT", 10)
-        return caught.value
-
-    with monkeypatch.context() as patched:
-        patched.setattr(account._client, "post", interrupt)
-        error = interrupted()
-    assert (error.change.status, "nothing was sent" in error.message) == ("not_sent", True)
-    simulator.inject("unavailable_503")
-    with monkeypatch.context() as patched:
-        patched.setattr("leverage_nb.changes.attempt.time.sleep", interrupt)
-        error = interrupted()
-    assert (error.change.status, error.change.number) == ("refused", 1)
-    with monkeypatch.context() as patched:
-        patched.setattr("leverage_nb.changes.attempt._ending", interrupt)
-        error = interrupted()
-    assert (error.change.status, error.change.after) == ("applied", 10)
-    assert pickle.loads(pickle.dumps(error)).change == error.change  # noqa: S301 - our own bytes
-
-
-def test_a_symbol_that_is_listed_no_longer(account: Account, simulator: Simulator) -> None:
-    """What became of an attempt on a delisted symbol cannot be known: it is closed as that, and blocks nothing."""
-    account.set_leverage("XRPUSDT", 20)
-    simulator.inject("reset_before")
-    gone = simulator.exchange.market.symbols
-    before = account.preview("BTCUSDT", 10)
-    note = simulator.exchange.note_arrival
-
-    def delist(request: Any) -> None:
-        note(request)
-        if request.method == "POST":
-            gone["WAS"] = gone.pop("BTCUSDT")
-
-    simulator.exchange.note_arrival = delist  # type: ignore[method-assign]  # it goes with the change
-    with pytest.raises(OutcomeUnknown) as caught:
-        account.apply_now(before)
-    assert "no longer listed" in str(caught.value.change)
-    assert account.open_changes() == []
-    gone["BTCUSDT"] = gone.pop("WAS")
-    assert account.undo().symbol == "XRPUSDT"
-
-
-def test_a_clock_set_back_is_compared_before_it_is_believed(account: Account, simulator: Simulator) -> None:
-    """An attempt whose time is long past blocks nothing, though this machine's clock was set back since."""
+    """An attempt whose time is past blocks nothing, though this machine's clock was set back by minutes since."""
     simulator.inject("reset_after")
     account.set_leverage("BTCUSDT", 10)
-    time.sleep((WINDOW + GRACE) / 1000)
-    account._client._clock_offset_ms -= 3_600_000
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 600 * 10**9)
+    started = time.monotonic()
     assert account.set_leverage("BTCUSDT", 30).status == "applied"
+    assert time.monotonic() - started < 10
 
 
-def test_a_code_beyond_any_measure_is_no_code(account: Account, simulator: Simulator) -> None:
-    """A number that no exchange sends ends as an unclear answer, not as a slip in the journal."""
-    handle = simulator.exchange.handle
+def test_a_clock_that_is_set_back_while_settling_ends_no_later(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waits are monotonic: a step of the system clock makes none longer."""
+    now, step = time.time_ns, [0]
+    monkeypatch.setattr(time, "time_ns", lambda: now() - step[0])
+    simulator.inject("reset_before")
 
-    def absurd(request: Any, *more: Any) -> Any:
-        answer = handle(request, *more)
-        body = '{"code":-9223372036854775809,"msg":"x"}'
-        return type(answer)(400, body, answer.headers) if request.method == "POST" else answer
+    def set_back(request: Any) -> None:
+        if request.path == "/fapi/v1/symbolConfig" and simulator.exchange.received:
+            step[0] = 600 * 10**9
 
-    simulator.exchange.handle = absurd  # type: ignore[method-assign]  # answers like nobody else
-    assert account.set_leverage("BTCUSDT", 10).confirmed_by == "symbolConfig"
+    on_arrival(simulator, set_back)
+    started = time.monotonic()
+    assert isinstance(fail(account), (ChangeNotApplied, OutcomeUnknown))
+    assert time.monotonic() - started < 10
 
 
-def test_a_preview_that_others_have_overtaken_is_looked_at_again(account: Account, simulator: Simulator) -> None:
+def test_a_preview_that_others_have_overtaken_is_not_sent(account: Account, simulator: Simulator) -> None:
     """A change through another object of the same account makes a fresh preview stale."""
     preview = account.preview("BTCUSDT", 10)
-    with connect_to(simulator) as other:
+    with connect(simulator) as other:
         other.set_leverage("BTCUSDT", 25)
-    with pytest.raises(ChangeNotSent, match="has moved meanwhile"):
-        account.apply_now(preview)
+    with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 25x now"):
+        preview.apply()
+    assert account.setting("BTCUSDT").leverage == 25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,52 @@ def test_what_is_no_target(wrong: Any) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(Mistake, match="plan"):
         read_targets(wrong)
+
+
+def problems(targets: Any) -> str:
+    """What is said of targets that cannot be read."""
+    with pytest.raises(Mistake) as caught:
+        check_targets(targets, lambda target: (target.symbol, 10))
+    return str(caught.value)
+
+
+def test_input_is_bounded(tmp_path: Path) -> None:
+    """A file over 1 MB, more than 5,000 rows and lines over 200 characters are refused, each in a sentence."""
+    (tmp_path / "large.csv").write_text("BTCUSDT,10\n" * 100_000)
+    (tmp_path / "many.csv").write_text("BTCUSDT,10\n" * 5_001)
+    (tmp_path / "wide.csv").write_text("BTCUSDT,10\nETHUSDT,5," + "x" * 300)
+    (tmp_path / "quoted.csv").write_text('"BTCUSDT\n' + "x" * 150_000)
+    for name, words in (
+        ("large.csv", "larger than 1 MB"), ("many.csv", "at most 5,000 lines; these are 5,001"),
+        ("wide.csv", "line 2: it is longer than 200 characters"), ("quoted.csv", "line 2: it is longer than"),
+    ):  # fmt: skip
+        with pytest.raises(Mistake, match=words):
+            read_targets(tmp_path / name)
+    with pytest.raises(Mistake, match="at most 5,000 lines"):
+        read_lines("BTCUSDT 10\n" * 5_001)
+    with pytest.raises(Mistake, match="more than 1,000,000 characters"):
+        read_lines("x" * 1_000_001)
+    assert "line 1: it is longer than 200 characters" in problems(read_lines("x" * 201))
+    for rows in ({str(n): 1 for n in range(5_001)}, pd.DataFrame({"symbol": ["X"] * 5_001, "leverage": [1] * 5_001})):
+        with pytest.raises(Mistake, match="at most 5,000 rows"):
+            read_targets(rows)
+
+
+def test_what_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
+    """A folder, a named pipe and a device are refused instead of being read without end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(Mistake, match="it is not a file"):
+            read_targets(path)
+    for path in ("a\x00b", "~nobody-of-that-name/x.csv", "x" * 5_000):
+        with pytest.raises(Mistake, match="cannot be read"):
+            read_targets(path)
+
+
+def test_long_texts_are_not_repeated() -> None:
+    """A symbol, a leverage or a line that could be a key is named by its place alone."""
+    key = "a1b2c3d4" * 8
+    forms = ({key + "x": 10}, {"BTCUSDT": key}, pd.DataFrame({"symbol": [key * 2], "leverage": [5]}))
+    for form in forms:
+        assert key not in problems(read_targets(form))
+    assert key not in problems(read_lines(f"BTCUSDT {key} 5"))

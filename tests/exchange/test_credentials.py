@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,39 @@ def test_what_no_key_can_hold_is_refused_without_repeating_it(key: Any) -> None:
 def test_white_space_around_a_pasted_key_is_forgiven() -> None:
     """A newline copied along with a key does not matter."""
     assert Credentials(f" {KEY}\n", SECRET).headers() == {"X-MBX-APIKEY": KEY}
+
+
+def test_the_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks for it later does not touch the key, and odd keys have one too."""
+    credentials = Credentials(KEY, SECRET)
+    monkeypatch.setattr("leverage_nb.exchange.credentials.hashlib", None)
+    assert re.fullmatch("[0-9a-f]{8}", credentials.fingerprint)
+    monkeypatch.undo()
+    assert Credentials("\ud800", SECRET).fingerprint
+
+
+@pytest.mark.parametrize("key", [KEY, "a1" * 32, "Q2hhcmFjdGVycyBvZiBiYXNlNjQ+/=", "abcd1234abcd1234"])
+@pytest.mark.parametrize("place", ["venue", "profile", "rest_url", "stream_url"])
+def test_a_key_in_the_wrong_place_is_not_repeated(key: str, place: str) -> None:
+    """connect(KEY), profile=KEY and the like say what is wrong without the text."""
+    given = {
+        "venue": "testnet",
+        "api_key": "k" * 64,
+        "api_secret": SECRET,
+        place: key if place != "profile" else key + "-",
+    }
+    with pytest.raises(Mistake) as caught:
+        connect(**given)
+    assert key.lower() not in str(caught.value).lower()
+    assert "That" in caught.value.message or "is not a wss address" in caught.value.message
+
+
+def test_a_short_slip_is_repeated() -> None:
+    """A short text that is no key is named, so that the slip can be seen."""
+    with pytest.raises(Mistake, match=r"^demo is not a venue"):
+        connect("demo")
+    with pytest.raises(Mistake, match=r"^sub 1 is not a profile's name"):
+        connect(profile="sub 1")
 
 
 def test_keys_do_not_show() -> None:

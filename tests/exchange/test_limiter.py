@@ -6,14 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeNotSent, LeverageRefused, NoAnswer, NotConnected, RateLimited
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, Mistake, NoAnswer, NotConnected, RateLimited
 from leverage_nb.exchange import limiter as limiter_module
 from leverage_nb.exchange import rest
-from leverage_nb.exchange.limiter import Limiter, limiter_of
+from leverage_nb.exchange.limiter import Limiter, limiter_of, use_limiter
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -95,12 +96,28 @@ def test_the_strictest_share_holds(limiter: Limiter, clock: Clock) -> None:
     limiter.admit(5, patience=0)
 
 
+def banned_until(seconds: float) -> str:
+    """Binance's words for a ban that lifts so many seconds from the clock's start."""
+    return f"Way too many requests; IP banned until {int((START + seconds) * 1000)}. Please use WebSocket Streams."
+
+
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
         (RateLimited("x", retry_after=7, http_status=429), 7),
+        (RateLimited("x", retry_after=0, http_status=429), 1),
         (RateLimited("x", http_status=429), 60.5),
+        (RateLimited("x", http_status=429, words=banned_until(-300)), 1),
+        (RateLimited("x", http_status=429, retry_after=5, words=banned_until(300)), 300),
+        (RateLimited("x", http_status=429, retry_after=600, words=banned_until(300)), 600),
+        (RateLimited("x", http_status=429, retry_after=float("nan")), 60.5),
+        (RateLimited("x", http_status=429, words="IP banned until a while from now."), 60.5),
+        (RateLimited("x", http_status=429, words="banned until " + "9" * 5000), 60.5),
         (RateLimited("x", http_status=418), 120),
+        (RateLimited("x", http_status=418, retry_after=0), 120),
+        (RateLimited("x", http_status=418, retry_after=5, words=banned_until(3600)), 3600),
+        (RateLimited("x", http_status=418, retry_after=-1e9, words=banned_until(-3600)), 120),
+        (RateLimited("x", http_status=418, words="banned until 9999999999999"), 3 * 86_400),
         (RateLimited("x", http_status=418, words=f"IP banned until {int((START + 300) * 1000)}. Please"), 300),
         (RateLimited("x", http_status=418, retry_after=1e12), 3 * 86_400),
     ],
@@ -108,10 +125,10 @@ def test_the_strictest_share_holds(limiter: Limiter, clock: Clock) -> None:
 def test_times_that_the_exchange_names_are_honoured(
     limiter: Limiter, clock: Clock, error: RateLimited, seconds: float
 ) -> None:
-    """After a 429 or 418 nothing leaves before the time in header or words, or what is usual; three days at most."""
+    """Nothing leaves before the latest time in header and words, nor before the shortest wait; three days at most."""
     limiter.block(error)
     with pytest.raises(RateLimited, match="asked this address to wait; the next request may leave at") as caught:
-        limiter.admit(1, patience=1)
+        limiter.admit(1, patience=0.5)
     assert caught.value.retry_after == pytest.approx(seconds, abs=0.01)
     clock.now += seconds
     limiter.admit(1, patience=0)
@@ -123,6 +140,29 @@ def test_one_limiter_for_all_accounts_of_an_address(simulator: Simulator) -> Non
     assert first._client.limiter is second._client.limiter is limiter_of(simulator.rest_url)
     with Simulator() as other:
         assert connect_to(other)._client.limiter is not first._client.limiter
+
+
+def test_the_testnets_two_names_share_one_limit() -> None:
+    """Both host names of the testnet count against one limit; mainnet, a gateway and a path have their own."""
+    shared = limiter_of("https://demo-fapi.binance.com")
+    assert limiter_of("https://testnet.binancefuture.com") is shared
+    others = ["https://fapi.binance.com", "https://gateway.example", "https://gateway.example/b"]
+    assert len({id(limiter_of(address)) for address in others} | {id(shared)}) == 4
+
+
+def test_an_address_can_be_given_another_limiter() -> None:
+    """A limiter with shorter bans takes the place of the usual one, for every name of its exchange."""
+    quick = use_limiter("https://testnet.binancefuture.com", Limiter(shortest_ban=0.5))
+    assert limiter_of("https://demo-fapi.binance.com") is quick
+    quick.block(RateLimited("x", retry_after=0, http_status=418))
+    assert quick.wait_for(1) <= 0.5
+
+
+def test_a_limit_beyond_belief_is_not_learnt(limiter: Limiter) -> None:
+    """Only a limit that can be one takes the place of the one that is known."""
+    for wrong in (0, -1, 10**18):
+        limiter.learn(wrong)
+    assert limiter.limit == limiter_module.DEFAULT_LIMIT
 
 
 def test_never_a_429_from_the_simulator() -> None:
@@ -142,9 +182,10 @@ def change_until_it_stops(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("fault", "status"), [("rate_limited_for", 429), ("banned", 418)])
-def test_after_a_limit_was_met_nothing_is_sent(account: Account, simulator: Simulator, fault: str, status: int) -> None:
+def test_after_a_limit_was_met_nothing_is_sent(simulator: Simulator, fault: str, status: int) -> None:
     """A refusal for sending too much is told with the time of day, and until then nothing leaves."""
-    account._client.timeout = 0.3
+    use_limiter(simulator.rest_url, Limiter(shortest_ban=1.0))
+    account = connect_to(simulator, timeout=0.3)
     account.margin_asset("BTCUSDT")
     simulator.inject(fault, seconds=2)
     with pytest.raises(LeverageRefused) as caught:
@@ -166,7 +207,7 @@ def test_reads_are_tried_again_with_pauses(
 ) -> None:
     """A read that fails in passing is tried again, at most four times in all, with pauses that differ."""
     pauses: list[float] = []
-    monkeypatch.setattr(rest.time, "sleep", pauses.append)
+    monkeypatch.setattr(rest.interrupts, "pause", pauses.append)
     simulator.inject("reset_before", on="GET /fapi/v1/symbolConfig", times=2)
     account.symbols()
     account.margin_asset("BTCUSDT")
@@ -254,13 +295,31 @@ def test_a_clock_that_is_set_changes_nothing(clock: Clock) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-def test_a_forked_process_does_not_wait_for_a_lost_lock(account: Account) -> None:
-    """A child of a process whose other thread held the limiter's lock goes on."""
+def test_a_forked_process_does_not_wait_for_a_lost_lock(simulator: Simulator) -> None:
+    """In a child of a process whose other thread held the limiter's lock, an account that is opened there works."""
+    account = connect_to(simulator)
     account.symbols()
     with account._client.limiter._lock:
         child = os.fork()
         if not child:
-            os._exit(0 if account.setting("BTCUSDT").leverage == 20 else 1)
+            with suppress(BaseException):
+                os._exit(0 if connect_to(simulator).setting("BTCUSDT").leverage == 20 else 1)
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_an_account_does_not_survive_a_fork(account: Account) -> None:
+    """A forked child that uses its parent's account gets an error that says so, and neither waits nor sends."""
+    account.symbols()
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            try:
+                account.setting("BTCUSDT")
+            except Mistake as error:
+                os._exit(0 if "another process" in error.message else 1)
+        os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -72,12 +72,14 @@ def test_fractional_cum_strings_and_unsorted_tiers() -> None:
         ({"symbol": "BAD", "brackets": []}, "there are none"),
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "notionalFloor": 20000}]}, "gap or an overlap"),
         ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 0}]}, "below 1"),
-        ({"symbol": "BAD", "brackets": [{**TIER, "cum": "nan"}]}, "not finite"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "cum": "nan"}]}, "Expected `float`"),
         ({"symbol": "BAD", "brackets": [{**TIER, "cum": 1e9}]}, "cum that does not follow"),
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "cum": 350}]}, "cum that does not follow"),
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "maintMarginRatio": 0.005}]}, "does not rise"),
-        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 2**63 - 1}]}, "beyond belief"),
-        ({"symbol": "BAD", "brackets": [TIER], "notionalCoef": "nan"}, "notionalCoef"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 2**63 - 1}]}, "Expected `int` <= 100000"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 20_000}]}, "beyond belief"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "notionalCap": 1e40}]}, "Expected `float` <= 1e+30"),
+        ({"symbol": "BAD", "brackets": [TIER], "notionalCoef": "nan"}, "Expected `float`"),
     ],
 )
 def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> None:
@@ -100,11 +102,43 @@ def test_what_is_no_answer_is_never_taken_for_one(junk: bytes) -> None:
         messages.decode(messages.ServerTime, junk, "the answer")
 
 
-def test_figures_must_be_finite() -> None:
-    """A number that is not finite is not accepted as a figure."""
-    row = {"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": "inf"}
-    with pytest.raises(UnexpectedAnswer, match="not finite"):
+@pytest.mark.parametrize("figure", ["inf", "-inf", "nan", 1e31, "-1e31", 10**40])
+def test_figures_must_be_finite_and_bounded(figure: Any) -> None:
+    """A number that is not finite, or larger than any amount of money, is not accepted as a figure."""
+    row = {"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": figure}
+    with pytest.raises(UnexpectedAnswer, match="Expected `float`"):
         messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
+
+
+@pytest.mark.parametrize("leverage", [-1, 100_001, 10**18, 10**30, "9" * 5000])
+def test_leverages_are_bounded(leverage: Any) -> None:
+    """A leverage below 0 or above 100,000 is no answer of Binance's."""
+    row = {"symbol": "X", "marginType": "CROSSED", "leverage": leverage}
+    with pytest.raises(UnexpectedAnswer):
+        messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
+    with pytest.raises(UnexpectedAnswer):
+        messages.decode(messages.ChangedLeverage, body(row), "the answer")
+
+
+def test_a_leverage_that_is_not_set_decodes() -> None:
+    """The testnet says 0 for a symbol whose leverage was never set."""
+    row = {"symbol": "X", "marginType": "CROSSED", "leverage": 0}
+    assert messages.decode(list[messages.SymbolConfig], body([row]), "the answer")[0].leverage == 0
+
+
+@pytest.mark.parametrize("moment", [10**16 + 1, -(10**17), 10**17, 1e30])
+def test_a_servers_time_is_bounded(moment: Any) -> None:
+    """A time that no clock can show is an answer that cannot be used; a false one that can be shown is decoded."""
+    with pytest.raises(UnexpectedAnswer, match="the answer is not what Binance documents"):
+        messages.decode(messages.ServerTime, body({"serverTime": moment}), "the answer")
+    assert messages.decode(messages.ServerTime, body({"serverTime": -(10**16)}), "the answer").server_time == -(10**16)
+
+
+def test_limits_are_bounded() -> None:
+    """A rate limit beyond belief is an answer that cannot be used."""
+    limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 10**12}
+    with pytest.raises(UnexpectedAnswer):
+        messages.decode(messages.ExchangeInfo, body({"symbols": [], "rateLimits": [limit]}), "the answer")
 
 
 def test_lax_numbers_and_unknown_values() -> None:

@@ -7,9 +7,19 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leverage_nb.errors import ChangeNotSent, RequestRefused
-from leverage_nb.exchange.refusals import CODES, STATUSES, explain, is_definite
+from leverage_nb.exchange.refusals import (
+    CODES,
+    STATUSES,
+    explain,
+    is_definite,
+    may_be_repeated,
+    read_error,
+    read_lift_time,
+)
 from leverage_nb.exchange.transport import Answer
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
@@ -33,18 +43,15 @@ def answer(status: int, body: Any) -> Answer:
         (400, {"code": -4300, "msg": "x"}),
         (400, {"code": -1021, "msg": "x"}),
         (401, {"code": -2015, "msg": "x"}),
-        (401, ""),
-        (403, "<html>"),
         (418, {"code": -1003, "msg": "x"}),
-        (429, ""),
-        (451, {"code": 0, "msg": "x"}),
-        (503, "Service Unavailable."),
+        (429, {"code": -1003, "msg": "x"}),
+        (429, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"msg": "Service Unavailable."}),
         (503, {"msg": "Internal error; unable to process your request. Please try again."}),
-        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
     ],
 )
 def test_definite_refusals(status: int, body: Any) -> None:
-    """These answers say for certain that the request was not carried out."""
+    """Binance's own error with a 4xx, or one of its two documented 503 bodies: the request was not executed."""
     assert is_definite(answer(status, body))
 
 
@@ -63,13 +70,43 @@ def test_definite_refusals(status: int, body: Any) -> None:
         (503, {"timestamp": 1, "path": "/fapi/v1/leverage", "msg": UNKNOWN_503}),
         (503, {"code": -1000, "msg": "Request occur unknown error."}),
         (504, ""),
+        (401, ""),
+        (403, "<html>"),
+        (418, ""),
+        (429, ""),
+        (429, "<html>"),
+        (451, {"code": 0, "msg": "x"}),
+        (451, "<html>"),
+        (500, {"code": -1001, "msg": "x"}),
+        (500, {"code": -1016, "msg": "x"}),
+        (500, {"code": -2027, "msg": "x"}),
+        (502, {"code": -1008, "msg": "x"}),
+        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"code": -2027, "msg": "Service Unavailable."}),
+        (503, "Service Unavailable."),
+        (200, {"code": -1001, "msg": "x"}),
+        (200, {"code": -4161}),
         (200, "<html>"),
         (302, ""),
     ],
 )  # fmt: skip
 def test_everything_else_leaves_the_outcome_open(status: int, body: Any) -> None:
-    """These answers do not say that the request was not carried out, whatever they look like."""
+    """A status alone, a 5xx with a code and a 200 with a code may come after execution, whatever they look like."""
     assert not is_definite(answer(status, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {"code": -1021, "msg": "x"}, True), (429, {"code": -1008, "msg": "x"}, True),
+        (503, {"msg": "Service Unavailable."}, True), (503, {"code": -1008, "msg": "x"}, False),
+        (502, {"code": -1008, "msg": "x"}, False), (400, {"code": -2027, "msg": "x"}, False),
+        (503, {"msg": UNKNOWN_503}, False), (200, {"code": -1021, "msg": "x"}, False),
+    ],
+)  # fmt: skip
+def test_what_may_be_attempted_again(status: int, body: Any, expected: bool) -> None:
+    """Another attempt follows only a refusal that is definite and passes by itself."""
+    assert may_be_repeated(answer(status, body)) == expected
 
 
 def test_every_entry_says_what_to_do() -> None:
@@ -123,6 +160,56 @@ def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.undo()
     time.tzset()
     assert "It lifts on 2026-10-29 10:34:00+09:00, local time." in error.hint
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-13-01 00:00", "2026-02-30 00:00", "0000-01-01 00:00", "2026-10-29 25:00", "2026-10-29 00:60",
+        "9" * 5000, "\u0662\u0660\u0662\u0666-10-29 01:34",
+    ],
+)  # fmt: skip
+def test_a_time_that_is_none_is_passed_over(moment: str) -> None:
+    """Words that name an impossible time raise nothing: the refusal is told without it."""
+    words = f"You can start trading with more than 20x leverage by {moment} (UTC), because ..."
+    assert read_lift_time(words) is None
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    assert error.code == -4300
+    assert "It lifts on" not in error.hint
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00", "9999-12-31 23:59", "2026-10-29 24:00"])
+def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone: str, moment: str) -> None:
+    """A time that may or may not exist in local time raises nothing either."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    found = read_lift_time(f"by {moment} (UTC)")
+    monkeypatch.undo()
+    time.tzset()
+    assert found is None or found.tzinfo is not None
+
+
+@given(st.text(), st.from_regex(r"by [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} \(UTC\)"))
+def test_words_of_others_never_raise(words: str, moment: str) -> None:
+    """Whatever the words of a refusal are, they are explained."""
+    for text in (words, moment, words + moment):
+        told = answer(400, {"code": -4300, "msg": text})
+        assert explain(told, VENUES["testnet"], "POST /fapi/v1/leverage").code == -4300
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"code": -4161}', -4161), ('{"code": "-4161", "symbol": "BTCUSDT", "leverage": 10}', -4161),
+        ('{"code": -99999999999}', None), ('{"msg": "words"}', 0), ('{"symbol": "BTCUSDT", "leverage": 10}', None),
+        ("{}", None), ("[]", None), ("<html>", None), ("[" * 100_000, None), ('{"code": 1e999}', None),
+    ],
+)  # fmt: skip
+def test_an_error_needs_no_words(body: str, code: int | None) -> None:
+    """A code without words is an error all the same; an object with neither is none."""
+    error = read_error(answer(400, body))
+    assert (error.code if error else None) == code
 
 
 def test_a_key_that_is_turned_away(simulator: Simulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,7 @@ from leverage_nb.errors import LeverageError, Mistake, RateLimited, RequestRefus
 from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.signing import append_hmac
+from leverage_nb.exchange.transport import SentTooLate
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
 
@@ -69,7 +71,7 @@ def test_an_unsigned_read_carries_no_key(client: RestClient) -> None:
 @responses.activate
 def test_reads_compare_clocks_on_1021_and_sign_anew_once(client: RestClient) -> None:
     """On -1021 a read learns the exchange's time and is signed with it; a second -1021 is raised."""
-    ahead = int(time.time() * 1000) + 3_600_000
+    ahead = int(time.time() * 1000) + 600_000
     responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
     responses.get(f"{BASE}/fapi/v1/symbolConfig", json=LATE, status=400)
     responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[])
@@ -87,14 +89,76 @@ def test_reads_compare_clocks_on_1021_and_sign_anew_once(client: RestClient) -> 
 
 @responses.activate
 def test_a_post_is_never_sent_twice(client: RestClient) -> None:
-    """On -1021 a POST is handed back, not resent; only the clock is set right for the next one."""
-    ahead = int(time.time() * 1000) + 3_600_000
+    """On -1021 a POST is handed back, not resent, and nothing else is requested; the caller compares the clocks."""
+    ahead = int(time.time() * 1000) + 600_000
     responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
     responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
     assert client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")]).status == 400
-    assert [call.request.method for call in responses.calls] == ["POST", "GET"]
+    assert [call.request.method for call in responses.calls] == ["POST"]
+    client.compare_clocks()
     client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")])
     assert abs(int(parse_qs(str(responses.calls[2].request.body))["timestamp"][0]) - ahead) < 5_000
+
+
+@responses.activate
+@pytest.mark.parametrize("difference", [10**17, -(10**17), 1e30, 3_600_000, -3_600_000])
+def test_an_implausible_server_time_is_refused(client: RestClient, difference: float) -> None:
+    """A time more than 15 minutes from this machine's is refused, and nothing is signed with it."""
+    now = int(time.time() * 1000)
+    responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": now + difference})
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=LATE, status=400)
+    with pytest.raises(UnexpectedAnswer):
+        client.compare_clocks()
+    with pytest.raises(UnexpectedAnswer):
+        client.read("/fapi/v1/symbolConfig")
+    assert abs(client.time_ms() - now) < 5_000
+    assert client.clock_offset_ms == 0
+
+
+@responses.activate
+def test_a_reply_says_when_its_request_was_sent(client: RestClient) -> None:
+    """The time of a read is the one at which its last attempt was signed, by both clocks."""
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", status=503)
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[])
+    before = time.monotonic()
+    reply = client.read_reply("/fapi/v1/symbolConfig")
+    assert before + 0.04 < reply.sent <= time.monotonic()  # after the pause between the two
+    assert abs(reply.sent_at.timestamp() - time.time()) < 5
+
+
+@responses.activate
+def test_what_stops_a_post_stops_it(client: RestClient) -> None:
+    """What the caller's own stamp raises, as the last thing before it leaves, is raised, and nothing is sent."""
+
+    def stamp() -> int:
+        raise SentTooLate("The setting was read too long ago.")
+
+    responses.post(f"{BASE}/fapi/v1/leverage", json={})
+    with pytest.raises(SentTooLate):
+        client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")], stamp)
+    assert len(responses.calls) == 0
+    client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")], lambda: 1_700_000_000_000)
+    assert "timestamp=1700000000000&" in str(responses.calls[0].request.body)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
+def test_a_forked_process_does_not_share_connections(simulator: Simulator) -> None:
+    """A forked process sends nothing on the parent's connections: each would read the other's answer."""
+    venue = VENUES["simulator"].at(simulator.rest_url)
+    client = RestClient(venue, Credentials(simulator.api_key, simulator.api_secret))
+    client.read("/fapi/v1/symbolConfig")
+    child = os.fork()
+    if child == 0:
+        try:
+            client.read("/fapi/v1/symbolConfig")
+        except Mistake as mistake:
+            os._exit(0 if "opened in another process" in mistake.message else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert b"BTCUSDT" in client.read("/fapi/v1/symbolConfig")
+    client.close()
 
 
 @pytest.mark.parametrize(
@@ -130,10 +194,10 @@ def test_every_other_answer_is_a_typed_error(
     assert caught.value.hint or code == -9999
 
 
-def test_an_hour_of_clock_skew_is_survived() -> None:
-    """Against the simulator with its clock an hour off, a read succeeds on its second signature."""
-    for hours in (-1, 1):
-        with Simulator(clock=lambda h=hours: time.time() + h * 3600) as simulator:  # type: ignore[misc]
+def test_ten_minutes_of_clock_skew_are_survived() -> None:
+    """Against the simulator with its clock ten minutes off, a read succeeds on its second signature."""
+    for minutes in (-10, 10):
+        with Simulator(clock=lambda m=minutes: time.time() + m * 60) as simulator:  # type: ignore[misc]
             venue = VENUES["simulator"].at(simulator.rest_url)
             client = RestClient(venue, Credentials(simulator.api_key, simulator.api_secret))
             assert b"BTCUSDT" in client.read("/fapi/v1/symbolConfig")
@@ -155,15 +219,6 @@ def test_limits_are_checked(options: dict[str, Any]) -> None:
     """A time budget or window that cannot be is refused at once."""
     with pytest.raises(Mistake):
         RestClient(VENUES["testnet"], Credentials("k", "s"), **options)
-
-
-@responses.activate
-@pytest.mark.parametrize("told", [{"body": "<html>"}, {"status": 403}, {"body": ConnectionError("gone")}])
-def test_a_clock_that_cannot_be_compared_does_not_hide_the_answer(client: RestClient, told: dict[str, Any]) -> None:
-    """What was answered to a POST stands, whatever becomes of the comparison of clocks after it."""
-    responses.get(f"{BASE}/fapi/v1/time", **told)
-    responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
-    assert client.post("/fapi/v1/leverage", [("symbol", "BTCUSDT")]).status == 400
 
 
 def test_debug_logs_hold_no_signature(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import datetime
 
 import pytest
 import responses
@@ -14,6 +16,7 @@ from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.exchange.rest import RestClient
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
+from tests.interrupting import interrupt_on, interruptible
 
 BASE = "https://demo-fapi.binance.com"
 
@@ -64,3 +67,43 @@ def test_one_symbols_bad_tiers_are_said() -> None:
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
     with pytest.raises(UnexpectedAnswer, match="first floor is not 0"):
         snapshot.read_brackets(client, "X")
+
+
+def test_a_setting_says_when_it_was_read(account: Account) -> None:
+    """A setting has the time at which the request for it was sent, by both clocks; neither is compared."""
+    before, earlier = time.monotonic(), datetime.now().astimezone()
+    setting, again = account.setting("BTCUSDT"), account.setting("BTCUSDT")
+    assert before <= setting.read_at <= again.read_at <= time.monotonic()
+    assert setting.as_of is not None
+    assert earlier <= setting.as_of <= datetime.now().astimezone()
+    assert setting == again
+
+
+def test_reads_together_are_under_way_at_once() -> None:
+    """Reads of one state wait for each other, not one after the other; their results keep their order."""
+    together = threading.Barrier(3, timeout=10)
+    results = snapshot.read_together(*(lambda place=place: (together.wait(), place)[1] for place in range(3)))
+    assert results == [0, 1, 2]
+
+
+def test_the_first_failing_read_is_raised_after_all_have_ended() -> None:
+    """Of several failures the first in order is raised, and no read goes on after it."""
+    ended: list[int] = []
+
+    def fail(place: int) -> None:
+        ended.append(place)
+        raise UnexpectedAnswer(f"number {place}")
+
+    with pytest.raises(UnexpectedAnswer, match="number 1"):
+        snapshot.read_together(lambda: ended.append(0), lambda: fail(1), lambda: fail(2))
+    assert sorted(ended) == [0, 1, 2]
+
+
+def test_reads_together_are_cancelled_together(account: Account, simulator: Simulator) -> None:
+    """An interrupt ends a read of the state at once, and the next one works."""
+    account.state()
+    simulator.inject("late_answer", on="GET *", times=4, seconds=0.5)
+    interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        account.state()
+    assert account.state().settings["BTCUSDT"].leverage == 20

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from leverage_nb.account import Account
-from leverage_nb.changes import settle
 from leverage_nb.errors import Mistake
+from leverage_nb.exchange import rest
 from leverage_nb.exchange.events import (
     AccountEvent,
     Event,
@@ -23,10 +32,12 @@ from leverage_nb.exchange.events import (
     StreamEvent,
     read_event,
 )
-from leverage_nb.exchange.stream import Pace
+from leverage_nb.exchange.rest import Reply
+from leverage_nb.exchange.stream import MAX_MESSAGE, Pace, Stream
 from leverage_nb.exchange.venues import VENUES
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.exchange.wire import serving
 
 
 def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -99,6 +110,13 @@ def test_events_of_every_kind(ear: Ear, account: Account, simulator: Simulator) 
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1}', type(None)), (b"\xff", type(None)),
         ('{"result":null,"id":1}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1e30,"T":1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000001,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":-1,"ac":{"s":"B","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000000,"ac":{"s":"B","l":5}}', LeverageEvent),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":100001}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"' + "B" * 65 + '","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"' + "x" * 65 + '"}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":5}}' + " " * 1_000_000, type(None)),
     ],
 )  # fmt: skip
 def test_messages_of_the_documents(message: Any, kind: type[Any]) -> None:
@@ -157,21 +175,6 @@ def test_repetitions_are_no_news(ear: Ear, simulator: Simulator) -> None:
     assert [event.leverage for event in ear.of(LeverageEvent)] == [30, 31]
 
 
-def test_a_change_confirmed_by_the_stream_says_so(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an answer, an event settles a change at once, and the record says that it was one."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
-    account = connect_to(simulator, timeout=0.5, recv_window=300)
-    ear = Ear()
-    with account.watch(ear.hear) as watch:
-        until(lambda: watch.live)
-        before = account.preview("BTCUSDT", 10)
-        simulator.inject("late_answer", seconds=2)
-        simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
-        change = account.apply_now(before)
-    assert (change.status, change.confirmed_by) == ("applied", "stream")
-    assert "an event of the exchange: BTCUSDT is at 10x as of" in str(change)
-
-
 class Day:
     """A simulator and an account for which a day passes in seconds."""
 
@@ -186,8 +189,9 @@ class Day:
         self.account._watching.pace = Pace(speed)
 
 
-def test_a_day_of_stream_life() -> None:
+def test_a_day_of_stream_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through expiries, renewals, broken connections, dropped and repeated events no change of a day is missed."""
+    monkeypatch.setattr(rest, "MAX_CLOCK_DIFFERENCE_MS", 10**9)  # a day passes in seconds
     day = Day(speed=86_400 / 4)
     simulator, ear = day.simulator, Ear()
     emit, told = simulator.exchange._emit, [0]
@@ -256,6 +260,32 @@ def test_addresses_of_streams() -> None:
             VENUES["testnet"].with_stream(wrong)  # type: ignore[arg-type]  # on purpose
 
 
+class Gateway:
+    """A client whose REST goes through a gateway, and whose streams are on this machine."""
+
+    timeout = 1.0
+    clock_offset_ms = 0
+
+    def __init__(self, stream_url: str) -> None:
+        self.venue = VENUES["testnet"].at("https://gateway.example").with_stream(stream_url)
+
+    def open_listen_key(self) -> str:
+        return "a-listen-key"
+
+
+def test_a_stream_on_this_machine_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where REST goes to does not matter: the listen key of a plain loopback stream never passes a proxy."""
+    ear = Ear()
+    with serving(b"") as proxy, serving(b"") as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        client = Gateway(server.url.replace("http", "ws"))
+        stream = Stream(client, client.venue.stream_url, ear.hear)  # type: ignore[arg-type]  # as much as it uses
+        until(lambda: bool(server.received))
+        stream.close()
+        assert proxy.received == []
+
+
 def test_without_an_address_it_says_so() -> None:
     """Behind a gateway whose streams are not known a watch says why nothing comes."""
     ear = Ear()
@@ -266,14 +296,26 @@ def test_without_an_address_it_says_so() -> None:
     assert "connect(stream_url=...)" in ear.of(StreamEvent)[0].reason
 
 
-def test_closing_leaves_no_thread(account: Account) -> None:
-    """With the account its stream ends."""
-    before = set(threading.enumerate())
-    ear = Ear()
-    account.watch(ear.hear)
-    until(lambda: account._watching.live)
+def threads_since(before: set[threading.Thread]) -> set[str]:
+    """The names of this package's threads that were started since."""
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    return {name for name in names if name in {"leverage_nb stream", "leverage_nb painter"}}
+
+
+@pytest.mark.parametrize("end", ["the account", "the watch"])
+def test_closing_leaves_nothing_alive(simulator: Simulator, end: str) -> None:
+    """With the account, or the last that follows it, the stream's thread ends, and nothing keeps the listener."""
+    account, ear, before = connect_to(simulator), Ear(), set(threading.enumerate())
+    watch = account.watch(ear.hear)
+    until(lambda: watch.live)
+    assert threads_since(before) == {"leverage_nb stream"}
+    (account if end == "the account" else watch).close()
+    until(lambda: not threads_since(before) and not simulator._streams)
+    gone = weakref.ref(ear)
+    del ear
+    gc.collect()
+    assert gone() is None
     account.close()
-    until(lambda: not any(thread.name == "leverage_nb stream" for thread in set(threading.enumerate()) - before))
 
 
 def test_a_callback_that_fails_at_once_leaves_a_handle(account: Account) -> None:
@@ -330,3 +372,140 @@ def test_a_ban_on_the_listen_key_holds_everything_back(account: Account, simulat
     ear = Ear()
     with account.watch(ear.hear):
         until(lambda: account._client.limiter.blocked_until is not None)
+
+
+class ForeignStream:
+    """A WebSocket server that sends whatever a test says to whoever is connected."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"ws://127.0.0.1:{port}"
+        self.paths: list[str] = []
+        self.connections: list[ServerConnection] = []
+
+    def send(self, text: str) -> None:
+        until(lambda: bool(self.connections))
+        for connection in self.connections:
+            connection.send(text)
+
+    def leverage(self, symbol: str, leverage: int, at: float) -> None:
+        """An event of a symbol's leverage, dated at seconds since 1970."""
+        content = {"e": "ACCOUNT_CONFIG_UPDATE", "E": int(at * 1000), "T": int(at * 1000)}
+        self.send(json.dumps({**content, "ac": {"s": symbol, "l": leverage}}))
+
+
+@contextmanager
+def foreign_stream() -> Iterator[ForeignStream]:
+    """A :class:`ForeignStream` for the length of a block."""
+    stream: ForeignStream
+
+    def handle(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        stream.paths.append(connection.request.path)
+        stream.connections.append(connection)
+        try:
+            for _ in connection:
+                pass
+        except ConnectionClosed:
+            pass
+        stream.connections.remove(connection)
+
+    with serve(handle, "127.0.0.1", 0) as server:
+        stream = ForeignStream(server.socket.getsockname()[1])
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield stream
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 10 * 365 * 86_400.0])
+def test_a_date_far_ahead_silences_nothing(simulator: Simulator, ahead: float) -> None:
+    """After an event dated in the future the events that follow show; none is said to be later than it arrived."""
+    with foreign_stream() as stream, connect_to(simulator, stream_url=stream.url) as account:
+        ear = Ear()
+        with account.watch(ear.hear) as watch:
+            until(lambda: watch.live)
+            stream.leverage("BTCUSDT", 30, time.time() + ahead)
+            stream.leverage("BTCUSDT", 31, time.time())
+            stream.leverage("BTCUSDT", 32, time.time())
+            until(lambda: len(ear.of(LeverageEvent)) == 3)
+            now = time.time()
+    assert [event.leverage for event in ear.of(LeverageEvent)] == [30, 31, 32]
+    assert all(event.at.timestamp() <= now for event in ear.of(LeverageEvent))
+
+
+def test_what_comes_late_is_not_news(simulator: Simulator) -> None:
+    """An event that arrives after a later one of its symbol is left out."""
+    with foreign_stream() as stream, connect_to(simulator, stream_url=stream.url) as account:
+        ear = Ear()
+        with account.watch(ear.hear) as watch:
+            until(lambda: watch.live)
+            now = time.time()
+            stream.leverage("BTCUSDT", 30, now)
+            stream.leverage("BTCUSDT", 31, now - 0.2)
+            stream.leverage("BTCUSDT", 32, now + 0.001)
+            until(lambda: ear.of(LeverageEvent)[-1:] != [] and ear.of(LeverageEvent)[-1].leverage == 32)
+    assert [event.leverage for event in ear.of(LeverageEvent)] == [30, 32]
+
+
+def test_a_message_over_1_mib_ends_the_connection(simulator: Simulator) -> None:
+    """A message may be up to 1 MiB; a longer one is not taken in, and the reason says so."""
+    with foreign_stream() as stream, connect_to(simulator, stream_url=stream.url) as account:
+        ear = Ear()
+        with account.watch(ear.hear) as watch:
+            until(lambda: watch.live)
+            stream.send(" " * MAX_MESSAGE)
+            stream.leverage("BTCUSDT", 30, time.time())
+            until(lambda: bool(ear.of(LeverageEvent)))
+            stream.send(" " * (MAX_MESSAGE + 1))
+            until(lambda: not ear.of(StreamEvent)[-1].live)
+    assert [event.reason for event in ear.of(StreamEvent) if event.reason != "closed"] == [
+        "", "the exchange sent a message of more than 1 MiB",
+    ]  # fmt: skip
+
+
+class TinyProxy:
+    """Accepts connections on this machine, and keeps what arrives."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.received: list[bytes] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.received.append(connection.recv(65_536))
+
+    def stop(self) -> None:
+        self._listener.close()
+
+
+def test_no_listen_key_of_a_loopback_stream_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With REST at a gateway and the stream on this machine, a proxy of the environment sees nothing of the stream."""
+    proxy, ear = TinyProxy(), Ear()
+    gateway = SimpleNamespace(  # a client whose REST address is elsewhere
+        venue=VENUES["testnet"].at("https://gateway.example"),
+        timeout=5.0,
+        clock_offset_ms=0,
+        open_listen_key=lambda: "a-listen-key",
+        compare_clocks=lambda: 0,
+        read_reply=lambda *_, **__: Reply(b"[]", datetime.now(tz=UTC), 0.0),
+        source=lambda path: path,
+    )
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    with foreign_stream() as stream:
+        following = Stream(gateway, stream.url, ear.hear)  # type: ignore[arg-type]  # what a stream asks of a client
+        until(lambda: bool(ear.events and (stream.paths or proxy.received)))
+        following.close()
+        assert (stream.paths, proxy.received) == (["/private/ws/a-listen-key"], [])
+        assert ear.of(StreamEvent)[0].live
+    proxy.stop()

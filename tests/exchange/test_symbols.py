@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from leverage_nb.exchange.symbols import normalize, suggest
@@ -34,3 +36,13 @@ def test_nothing_far_fetched_is_suggested() -> None:
     """What looks like no symbol gets no suggestion."""
     assert suggest("FOO", LISTED) == ()
     assert suggest("BTCUSDT", ()) == ()
+
+
+def test_long_texts_cost_no_time() -> None:
+    """A text longer than any symbol is no symbol's, and nothing is suggested for it."""
+    long = "/" * 200_000 + "USDT:" * 10_000
+    started = time.perf_counter()
+    assert normalize(long) not in LISTED
+    assert suggest(long, LISTED * 200) == ()
+    assert normalize("BTCUSDT" + " " * 100 + "x") not in LISTED
+    assert time.perf_counter() - started < 0.5

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
+import html
+import http.client
+import json
 import os
-import signal
+import re
 import socket
 import threading
 import time
 import traceback
-import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
 import leverage_nb
-from leverage_nb.errors import NoAnswer, NotConnected
-from leverage_nb.exchange.transport import Outgoing, Transport
-from leverage_nb.simulator import Simulator
+from leverage_nb.errors import NoAnswer, NotConnected, UnexpectedAnswer
+from leverage_nb.exchange.transport import MAX_ANSWER, Answer, Outgoing, SentTooLate, Transport
+from leverage_nb.interrupts import Cancellation
 from tests.exchange.wire import response, serving
+from tests.interrupting import interrupt, interruptible
 
 OURS = Path(leverage_nb.__file__).parent
 SIGNED = "symbol=BTCUSDT&leverage=5&signature=5ec2e7"
 
 
-def deliver(url: str, timeout: float = 0.5) -> object:
+def deliver(url: str, timeout: float = 0.5) -> Answer:
     """Send a signed POST."""
     transport = Transport(url, "The exchange", timeout)
     headers = {"X-MBX-APIKEY": "PLANTEDKEY"}
@@ -45,7 +53,7 @@ def test_an_answer_comes_back_whole() -> None:
     """Status, body and Retry-After are handed back; the parameters travelled in the body."""
     with serving(response(b'{"a":1}', "429 Too Many Requests", "Retry-After: 7")) as wire:
         answer = deliver(wire.url)
-    assert (answer.status, answer.body, answer.retry_after) == (429, b'{"a":1}', 7.0)  # type: ignore[attr-defined]
+    assert (answer.status, answer.body, answer.retry_after) == (429, b'{"a":1}', 7.0)
     head, body = wire.received[0].split(b"\r\n\r\n")
     assert body == SIGNED.encode()
     assert b"signature" not in head
@@ -115,7 +123,7 @@ def test_redirects_are_not_followed() -> None:
     with serving(response(b"stolen")) as elsewhere:
         redirect = response(b"", "307 Temporary Redirect", f"Location: {elsewhere.url}/")
         with serving(redirect) as wire:
-            assert deliver(wire.url).status == 307  # type: ignore[attr-defined]
+            assert deliver(wire.url).status == 307
         assert elsewhere.received == []
 
 
@@ -169,15 +177,13 @@ def test_no_chain_leads_to_the_signed_request() -> None:
 
 def test_ctrl_c_leaves_no_trace_of_the_request_and_a_usable_transport() -> None:
     """An interrupt while waiting is raised anew, without the frames that hold the request."""
-    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    with serving(close=False) as wire:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with interruptible(), serving(close=False) as wire:
+        threading.Timer(0.2, interrupt).start()
         with pytest.raises(KeyboardInterrupt) as caught:
             deliver(wire.url, timeout=5)
-    signal.signal(signal.SIGINT, earlier)
     assert caught.value.__context__ is None
     with serving(response(b"{}")) as wire:
-        assert deliver(wire.url).status == 200  # type: ignore[attr-defined]
+        assert deliver(wire.url).status == 200
 
 
 def test_connections_are_kept_alive() -> None:
@@ -210,7 +216,9 @@ def test_connections_are_kept_alive() -> None:
     ("headers", "status"),
     [
         (["Location: http://["], "302 Found"), (["Location: http://x/\xff\xfe"], "302 Found"),
-        (["Retry-After: \xb2"], "429 Too Many Requests"), (["Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"], "429 X"),
+        (["Retry-After: \xb2"], "429 Too Many Requests"), (["Retry-After: 9999999999999"], "429 X"),
+        (["Retry-After: -5"], "429 X"), (["Retry-After: Wed, 99 Oct 2026 07:28:00 GMT"], "429 X"),
+        (["Retry-After: " + "x" * 5000], "429 X"),
     ],
 )  # fmt: skip
 def test_broken_headers_do_not_hide_the_answer(headers: list[str], status: str) -> None:
@@ -218,39 +226,18 @@ def test_broken_headers_do_not_hide_the_answer(headers: list[str], status: str) 
     raw = response(b"", status, *headers).decode().encode("latin-1")
     with serving(raw) as wire:
         answer = deliver(wire.url)
-    assert str(answer.status) == status[:3]  # type: ignore[attr-defined]
-    assert answer.retry_after is None  # type: ignore[attr-defined]
+    assert str(answer.status) == status[:3]
+    assert answer.retry_after is None
 
 
-def test_a_fork_does_not_share_connections() -> None:
-    """A forked process opens connections of its own: on a shared one each would read the other's answer."""
-    with Simulator() as simulator:
-        transport = Transport(simulator.rest_url, "The exchange", 5)
-        ask = Outgoing("GET", "/fapi/v1/time", f"{simulator.rest_url}/fapi/v1/time", None, {})
-
-        def local_port() -> int:
-            with transport.slot():
-                assert transport.deliver(ask).status == 200
-            pools = transport._session.get_adapter(simulator.rest_url).poolmanager.pools  # type: ignore[attr-defined]
-            (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118 - urllib3's container forbids iteration
-            return int(pool.pool.queue[-1].sock.getsockname()[1])
-
-        before = local_port()
-        reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # Python warns of forking with threads: that is the point
-            child = os.fork()
-        if child == 0:
-            os.write(writer, str(local_port()).encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        assert int(os.read(reader, 16)) != before
-        assert local_port() == before
-        transport.close()
-        os.close(reader)
-        os.close(writer)
+@pytest.mark.parametrize(("ahead", "least", "most"), [(600, 590, 600), (-600, 0, 0)])
+def test_a_date_to_wait_for_is_read(ahead: int, least: float, most: float) -> None:
+    """Retry-After may name a date: it is given as the seconds until then, never less than none."""
+    date = format_datetime(datetime.now(tz=UTC) + timedelta(seconds=ahead), usegmt=True)
+    with serving(response(b"", "429 Too Many Requests", f"Retry-After: {date}")) as wire:
+        answer = deliver(wire.url)
+    assert answer.retry_after is not None
+    assert least <= answer.retry_after <= most
 
 
 def test_busy_connections_are_waited_for_no_longer_than_the_budget() -> None:
@@ -292,3 +279,153 @@ def test_an_answer_that_cannot_be_unpacked_costs_no_connection() -> None:
             with pytest.raises(NoAnswer), transport.slot():
                 transport.deliver(Outgoing("GET", "/x", wire.url, None, {}))
         transport.close()
+
+
+# -- when it must not leave any more -------------------------------------------------------------------------------
+
+
+def outgoing(url: str) -> Outgoing:
+    """A signed POST."""
+    return Outgoing("POST", "/fapi/v1/leverage", f"{url}/fapi/v1/leverage", SIGNED, {})
+
+
+def test_what_has_expired_does_not_leave() -> None:
+    """A request whose time is over before its first byte leaves is not sent, and the error says which it was."""
+    with serving(response(b"{}")) as wire:
+        transport = Transport(wire.url, "The exchange", 2)
+        with pytest.raises(SentTooLate, match="could not leave in time"):
+            transport.deliver(outgoing(wire.url), expires=time.monotonic() - 0.001)
+        assert transport.deliver(outgoing(wire.url), expires=time.monotonic() + 60).status == 200
+        transport.close()
+    assert [request for request in wire.received if request] == wire.received[-1:]
+
+
+def test_a_connection_that_is_slow_to_open_lets_nothing_expired_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is the moment at which the first byte leaves, not the one at which connecting began."""
+    real = socket.getaddrinfo
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        time.sleep(0.3)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with serving(response(b"{}")) as wire:
+        transport = Transport(wire.url, "The exchange", 2)
+        with pytest.raises(SentTooLate):
+            transport.deliver(outgoing(wire.url), expires=time.monotonic() + 0.1)
+        transport.close()
+    assert SIGNED.encode() not in b"".join(wire.received)
+
+
+def test_nothing_leaves_after_work_was_cancelled() -> None:
+    """A request of cancelled work is not sent, and a later one is."""
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with serving(response(b"{}")) as wire:
+        transport = Transport(wire.url, "The exchange", 2)
+        with cancellation.adopted(), pytest.raises(NotConnected, match="Interrupted before the request left"):
+            transport.deliver(outgoing(wire.url))
+        assert transport.deliver(outgoing(wire.url)).status == 200
+        transport.close()
+    assert b"".join(wire.received).count(SIGNED.encode()) == 1
+
+
+# -- what comes back -----------------------------------------------------------------------------------------------
+
+GZIP = "Content-Encoding: gzip"
+LARGE = b" " * (MAX_ANSWER + 1)
+
+
+def test_one_layer_of_gzip_is_decompressed() -> None:
+    """A compressed answer comes back as it was meant; a second layer is left as it is."""
+    with serving(response(gzip.compress(b'{"a":1}'), "200 OK", GZIP)) as wire:
+        assert deliver(wire.url).body == b'{"a":1}'
+    inner = gzip.compress(LARGE)
+    with serving(response(gzip.compress(inner), "200 OK", GZIP)) as wire:
+        assert deliver(wire.url).body == inner
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate", "br", "zstd", "x-unknown"])
+def test_other_encodings_are_refused(encoding: str) -> None:
+    """An encoding that was not requested is not decompressed: the request has left, and its answer is unusable."""
+    body = gzip.compress(gzip.compress(LARGE))
+    with (
+        serving(response(body, "200 OK", f"Content-Encoding: {encoding}")) as wire,
+        pytest.raises(UnexpectedAnswer, match="encoding that was not asked for") as caught,
+    ):
+        deliver(wire.url)
+    assert caught.value.http_status == 200
+
+
+@pytest.mark.parametrize("kind", ["plain", "without length", "gzip"])
+def test_answers_have_a_largest_size(kind: str) -> None:
+    """Whatever its length claims to be, no answer is read, or decompressed, beyond the limit."""
+    script = {
+        "plain": (response(LARGE),),
+        "without length": (b"HTTP/1.1 200 OK\r\n\r\n", LARGE),
+        "gzip": (response(gzip.compress(LARGE * 20), "200 OK", GZIP),),
+    }[kind]
+    with serving(*script) as wire, pytest.raises(UnexpectedAnswer, match="more than 16 MB"):
+        deliver(wire.url, timeout=20)
+
+
+def test_a_compressed_answer_that_ends_early_is_no_answer() -> None:
+    """Half of a compressed answer is no answer, though its length was kept."""
+    half = gzip.compress(os.urandom(1000))[:-20]
+    with serving(response(half, "200 OK", GZIP)) as wire, pytest.raises(NoAnswer, match="ended early"):
+        deliver(wire.url)
+
+
+def test_debugging_of_http_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a user has switched http.client's debugging on, requests are not printed."""
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    with serving(response(b"{}")) as wire:
+        deliver(wire.url)
+    assert capsys.readouterr().out == ""
+
+
+KEY, SIGNATURE = "kA9" * 21 + "x", "Ab/cd+ef/gh+ij/kl+mn/op+qr/st+uv/wx+yz/AB+CD/EF=="
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it was sent": lambda secret: secret,
+    "in capitals": str.upper,
+    "in small letters": str.lower,
+    "as JSON with escaped slashes": lambda secret: json.dumps(secret).replace("/", "\\/"),
+    "as JSON with escaped characters": lambda secret: "".join(f"\\u{ord(letter):04x}" for letter in secret),
+    "in a URL": lambda secret: quote(secret, safe=""),
+    "in a URL with small letters": lambda secret: re.sub("%..", lambda found: found[0].lower(), quote(secret, safe="")),
+    "twice in a URL": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "as HTML entities": lambda secret: "".join(f"&#{ord(letter)};" for letter in secret),
+    "as HTML entities in hex": lambda secret: secret.replace("/", "&#x2F;").replace("+", "&#x2b;"),
+    "cut short": lambda secret: secret[:16],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("secret", [KEY, SIGNATURE], ids=["key", "signature"])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "in a later answer"])
+def test_answers_repeat_no_secret(spelling: str, secret: str, later: bool) -> None:
+    """A page that repeats the key or a signature loses it, however it is spelled, and keeps its code."""
+    said = SPELLINGS[spelling](secret)
+    body = f'{{"code": -1000, "msg": "You sent {said}"}}'.encode()
+    form = f"symbol=BTCUSDT&signature={quote(SIGNATURE, safe='')}"
+    with serving(response(body, "500 Internal Server Error")) as wire:
+        transport = Transport(wire.url, "The exchange", 5)
+        answer = transport.deliver(Outgoing("POST", "/x", f"{wire.url}/x", form, {"X-MBX-APIKEY": KEY}))
+        if later:
+            answer = transport.deliver(Outgoing("GET", "/y", f"{wire.url}/y", None, {}))
+        transport.close()
+    text = answer.body.decode()
+    for _ in range(3):
+        text = unquote(html.unescape(re.sub(r"\\u(....)", lambda found: chr(int(found[1], 16)), text)))
+        text = text.replace("\\/", "/")
+    assert secret[:12].lower() not in text.lower()
+    assert '"code": -1000' in text
+    assert answer.status == 500
+
+
+def test_what_repeats_no_secret_is_left_as_it_is() -> None:
+    """An answer without secrets comes back byte for byte."""
+    body = json.dumps({"code": -4161, "msg": "你好 \u2014 \\/ &amp; %2F ***"}).encode()
+    with serving(response(body, "400 Bad Request")) as wire:
+        assert deliver(wire.url).body == body

@@ -7,6 +7,8 @@ import pytest
 from leverage_nb.errors import Mistake
 from leverage_nb.exchange.venues import VENUES, find_venue
 
+SECRET = "a1b2c3d4" * 8
+
 
 def test_only_mainnet_asks_first() -> None:
     """Changes with real money are asked about; the simulator's and the testnet's are not."""
@@ -17,7 +19,7 @@ def test_addresses_are_binances_own() -> None:
     """Testnet and mainnet go where Binance's documentation says."""
     assert find_venue("testnet").rest_url == "https://demo-fapi.binance.com"
     assert find_venue(" Mainnet ").rest_url == "https://fapi.binance.com"
-    with pytest.raises(Mistake, match="no venue 'demo'"):
+    with pytest.raises(Mistake, match="demo is not a venue"):
         find_venue("demo")
 
 
@@ -52,6 +54,14 @@ def test_another_address_may_stand_for_a_venue(url: str) -> None:
         ("testnet", "https://gateway.example#", "no user, password"),
         ("testnet", "https://a b.example", "not an address"),
         ("testnet", "https://gateway.example/\u0441", "not an address"),
+        ("testnet", "https://fapi%2ebinance.com", "not an address"),
+        ("mainnet", "https://fapi%2ebinance.com", "not an address"),
+        ("testnet", "https://%66api.binance.com", "not an address"),
+        ("testnet", "https://fapi.binance.com%00.example", "not an address"),
+        ("testnet", "https://[::1%25x.binance.com]", "not an address"),
+        ("testnet", "https://gate_way.example", "not an address"),
+        ("testnet", "https://gateway.example;x", "not an address"),
+        ("testnet", "https://" + "a" * 3000, "not an address"),
     ],
 )
 def test_misleading_or_unsafe_addresses_are_refused(venue: str, url: str, reason: str) -> None:
@@ -63,3 +73,73 @@ def test_misleading_or_unsafe_addresses_are_refused(venue: str, url: str, reason
 def test_a_default_port_is_no_other_address() -> None:
     """One exchange has one address, its port spelt out or not: limits and journal go by it."""
     assert VENUES["mainnet"].at("https://fapi.binance.com:443").rest_url == "https://fapi.binance.com"
+
+
+@pytest.mark.parametrize(
+    ("venue", "url", "label"),
+    [
+        ("simulator", "http://127.0.0.1:5", "simulator at 127.0.0.1:5"),
+        ("testnet", "https://gateway.example", "testnet at gateway.example"),
+        ("testnet", "https://gateway.example:8443/path", "testnet at gateway.example:8443"),
+        ("testnet", "https://203.0.113.7", "testnet at 203.0.113.7"),
+        ("testnet", "https://[2001:db8::1]", "testnet at [2001:db8::1]"),
+        ("testnet", "http://localhost:5", "testnet at localhost:5"),
+        (
+            "testnet",
+            "https://demo-fapi.binance.com.gateway.example",
+            "testnet at demo-fapi.binance.com.gateway.example",
+        ),
+        ("mainnet", "https://gateway.example", "mainnet"),
+    ],
+)
+def test_an_address_that_is_not_the_venues_own_is_treated_as_mainnet(venue: str, url: str, label: str) -> None:
+    """Whatever it is called, it is not verified, shows its address, and asks before a change."""
+    there = find_venue(venue).at(url)
+    assert (there.verified, there.asks_first, there.label, there.name) == (False, True, label, venue)
+
+
+@pytest.mark.parametrize(
+    ("venue", "url"),
+    [
+        ("testnet", "https://testnet.binancefuture.com"),
+        ("testnet", "HTTPS://DEMO-FAPI.binance.com:443/"),
+        ("mainnet", "https://fapi.binance.com"),
+    ],
+)
+def test_a_venues_own_addresses_are_verified(venue: str, url: str) -> None:
+    """An address of the venue's own list is shown under its name, however it is written."""
+    there = find_venue(venue).at(url)
+    assert there.verified
+    assert (there.label, there.asks_first) == (venue, venue == "mainnet")
+
+
+def test_streams_of_another_host_are_not_verified() -> None:
+    """A listen key may go to a host that the user names, but the venue is not shown as the testnet's own then."""
+    there = find_venue("testnet").with_stream("wss://streams.example")
+    assert (there.verified, there.label) == (False, "testnet at streams.example")
+    assert find_venue("testnet").with_stream("wss://fstream.binancefuture.com").verified
+    with pytest.raises(Mistake, match="is the mainnet, not the testnet"):
+        find_venue("testnet").with_stream("wss://fstream.binance.com")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{SECRET}.example",
+        f"https://user:{SECRET}@gateway.example",
+        f"https://gateway.example/?key={SECRET}",
+        f"https://gateway.example/{SECRET}\\",
+        f"ftp://gateway.example/{SECRET}",
+        f"https://{SECRET}%2eexample",
+        f"https://{SECRET}.binance.com",
+        SECRET,
+    ],
+)
+def test_no_message_repeats_an_address(url: str) -> None:
+    """An address may hold a key: what is wrong with it is said without it."""
+    with pytest.raises(Mistake) as caught:
+        find_venue("testnet").at(url)
+    assert SECRET not in str(caught.value)
+    with pytest.raises(Mistake) as caught:
+        find_venue("testnet").with_stream(url)
+    assert SECRET not in str(caught.value)

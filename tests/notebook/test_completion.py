@@ -44,6 +44,7 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
         ("%leverage --venue t", ["testnet"]),
         ("%leverage --login ", ["simulator", "testnet", "mainnet"]),
+        ("%leverage {row['a b']} m", ["max"]),
     ],
 )
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
@@ -60,6 +61,12 @@ def test_other_lines_are_left_alone(shell: InteractiveShell) -> None:
     """Where %leverage is not what is being typed, nothing of ours is offered."""
     for text in ("BTC", "print('%leverage B", "%time B"):
         assert "BTCUSDT" not in offered(shell, text)
+
+
+def test_a_field_is_python(shell: InteractiveShell) -> None:
+    """Inside of an open field the notebook's variables are offered, and nothing of ours."""
+    shell.user_ns["my_symbol"] = "BTCUSDT"
+    assert offered(shell, "%leverage {my_s") == ["my_symbol"]
 
 
 def test_nothing_is_asked_while_typing(shell: InteractiveShell) -> None:

@@ -14,10 +14,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from leverage_nb import connecting
-from leverage_nb.changes import settle
+from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.record import LeverageChange
 from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeNotApplied,
@@ -102,7 +101,7 @@ def test_a_change(shell: InteractiveShell, line: str, symbol: str, after: int) -
 
 
 def test_the_result_can_be_kept(shell: InteractiveShell) -> None:
-    """``change = %leverage BTCUSDT 10`` keeps the record, and $ and {} expand."""
+    """``change = %leverage BTCUSDT 10`` keeps the record, and fields are filled in."""
     shell.user_ns["symbols"] = ["XRPUSDT"]
     shell.run_cell("change = %leverage {symbols[0]} 9").raise_error()
     assert shell.user_ns["change"].symbol == "XRPUSDT"
@@ -144,11 +143,15 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("$nope", Mistake, "$nope was not filled in"),
         ("--nope", Mistake, "Unrecognized arguments: --nope"),
         ("--venue", Mistake, "expected one argument"),
-        ("--venue mars", Mistake, "no venue 'mars'"),
+        ("--venue mars", Mistake, "mars is not a venue"),
+        (f"--venue {'a1b2c3d4' * 8}", Mistake, "That text is not a venue"),
+        (f"--login {'a1b2c3d4' * 8}", Mistake, "That text is not a venue"),
+        (f"--profile {'a1b2c3d4' * 8}", Mistake, "That text is not a profile's name"),
+        (f"{'a1b2c3d4' * 8} 10", UnknownSymbol, "That text is not a symbol on the simulator"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
-        ("BTCUSDT 'x", Mistake, "closing quotation"),
-        ("BTCUSDT 125", ChangeNotSent, "expected to refuse it (-2027)"),
+        ("BTCUSDT 'x", Mistake, "quotation mark (') outside of braces"),
+        ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
         ("BTCUSDT max --notional much", Mistake, "much is not a notional"),
@@ -294,7 +297,7 @@ def test_mainnet_shows_the_preview_above_the_question(
 
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", reply)
-    with pytest.raises(ChangeNotSent, match="moved meanwhile"):
+    with pytest.raises(ChangeNotSent, match="has changed since the preview"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 18
     with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):
@@ -350,13 +353,12 @@ def test_what_an_earlier_session_left_is_shown_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The first %leverage after a restart shows what became of open changes; the second does not repeat it."""
-    monkeypatch.setattr(settle, "GRACE_MS", 0)
-    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50)
+    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
     with pytest.raises(LeverageError):
-        before.apply_now(preview)
+        preview.apply()
     simulator.clear_faults()
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
     capsys.readouterr()
@@ -364,19 +366,18 @@ def test_what_an_earlier_session_left_is_shown_once(
     assert "BTCUSDT 20x → 10x" in capsys.readouterr().out
     capsys.readouterr()
     run(shell, "--history")
-    assert "a look at the setting" not in capsys.readouterr().out
+    assert "a read of the setting" not in capsys.readouterr().out
 
 
 def test_while_the_exchange_is_asked_it_says_until_when(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a definite answer a line under the cell tells what is awaited, and until when."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
-    connect_to(simulator, timeout=0.3, recv_window=100)
+    connect_to(simulator, timeout=0.3, recv_window=100, grace=0.05)
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
         run(shell, "BTCUSDT 10")
-    assert "No definite answer about BTCUSDT 10x; asking the exchange, settled by" in capsys.readouterr().out
+    assert "No definite answer about BTCUSDT 10x; verifying with the exchange, final by" in capsys.readouterr().out
 
 
 def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator: Simulator, tmp_path: Path) -> None:
@@ -600,3 +601,73 @@ def test_a_login_that_fails_leaves_the_account_in_use(
     assert current("testnet") is working
     with pytest.raises(Mistake, match="goes alone"):
         run(shell, "--login testnet BTCUSDT 10")
+
+
+ATTACK = "BTCUSDT 20 -y --venue mainnet #"
+
+
+def test_a_function_that_loops_over_rows(shell: InteractiveShell) -> None:
+    """Fields see the variables of the function that they are in, before those of the notebook."""
+    shell.user_ns["symbol"] = "SOLUSDT"
+    shell.run_cell(
+        """
+        import pandas as pd
+        def set_all(table):
+            done = []
+            for index, row in table.iterrows():
+                symbol, wanted = row["the symbol"], row["leverage"]
+                change = %leverage {symbol} {wanted}
+                done.append(change)
+                %leverage {row['the symbol']} $wanted
+            return done
+        done = set_all(pd.DataFrame({"the symbol": ["BTCUSDT", "XRPUSDT"], "leverage": [10.0, 9.0]}))
+        """
+    ).raise_error()
+    assert [(change.symbol, change.after) for change in shell.user_ns["done"]] == [("BTCUSDT", 10), ("XRPUSDT", 9)]
+    assert run(shell, "{symbol} --brackets").attrs["symbol"] == "SOLUSDT"
+
+
+def test_fields_beside_other_magics(shell: InteractiveShell) -> None:
+    """Fields are filled in under %time and %%capture too, and through get_ipython()."""
+    shell.user_ns["s"] = "BTCUSDT"
+    shell.run_cell("%time r = %leverage {s} 10").raise_error()
+    shell.run_cell("%%capture\n%leverage {s} 11").raise_error()
+    assert current().setting("BTCUSDT").leverage == 11
+    shell.run_cell("def f(t):\n    return get_ipython().run_line_magic('leverage', '{t} 12')\nf(s)").raise_error()
+    assert current().setting("BTCUSDT").leverage == 12
+
+
+SLOTS = (
+    "{s}", "$s", "{s} 10", "BTCUSDT {s}", "BTCUSDT $s", "BTCUSDT 10 {s}", "{s} --brackets", "{s} --plot", "--undo {s}",
+    "{s} --history", "{s} --changes", "BTCUSDT max --notional {s}", "BTCUSDT 10 --profile {s}", "--login {s}",
+    "BTCUSDT 10 --venue {s}", "BTCUSDT 10 --venue={s}", "BTCUSDT 1{s}", "BTCUSDT 10 -{s}", "BTCUSDT 10 --{s}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [ATTACK, "-y", "--yes", "-ny", "--venue=mainnet", "#", "max", "*", "BTCUSDT,ETHUSDT"])
+def test_data_never_become_options(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A value that looks like more than one value is refused in every place, and nothing is sent to any venue."""
+    main = connect_to(simulator, "mainnet")
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail("a value reached a question"))
+    shell.user_ns["s"] = value
+    for line in SLOTS:
+        for magic in (f"%leverage {line}", f"%%leverage {line}\nBTCUSDT 10"):
+            with pytest.raises(Mistake):
+                shell.run_cell(magic).raise_error()
+    assert main.setting("BTCUSDT").leverage == 20 == current().setting("BTCUSDT").leverage
+    assert current().venue == "simulator"
+    assert current().history().empty
+    assert main.history().empty
+
+
+def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell) -> None:
+    """The fields of a %%leverage line come from the notebook; its body is taken as it is written."""
+    shell.user_ns.update(v="simulator", s="XRPUSDT")
+    assert {row.symbol for row in run_cell_magic(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
+    with pytest.raises(Mistake, match=r"\{S\} is not a symbol"):
+        run_cell_magic(shell, "-n", "{s} 10")
+    shell.user_ns["v"] = "simulator -y"
+    with pytest.raises(Mistake, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
+        run_cell_magic(shell, "--venue {v}", "XRPUSDT 10")

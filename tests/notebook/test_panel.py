@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,14 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.cards import amount
-from leverage_nb.changes import settle
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
-from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.notebook import ladder_view
+from leverage_nb.notebook import panel as panel_module
+from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
 from tests.conftest import connect_to
-from tests.exchange.test_stream import until
+from tests.exchange.test_stream import threads_since, until
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
@@ -29,6 +34,14 @@ def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
 def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
     """The ready-made strings by name, one a leverage."""
     return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
+
+
+def open_on_mainnet(simulator: Simulator, **options: Any) -> tuple[Account, LeveragePanel]:
+    """An account that is asked before a change, and a panel of it whose questions may be answered at once."""
+    account = connect_to(simulator, "mainnet", **options)
+    panel = LeveragePanel(account, "BTCUSDT")
+    panel.reading_time = 0.0
+    return account, panel
 
 
 @pytest.fixture
@@ -140,8 +153,7 @@ def test_unknown_messages_are_ignored(panel: LeveragePanel) -> None:
 
 def test_mainnet_reviews_first(simulator: Simulator) -> None:
     """On a venue that asks first nothing is sent before the confirmation of exactly what was reviewed."""
-    account = connect_to(simulator, "mainnet")
-    panel = LeveragePanel(account, "BTCUSDT")
+    account, panel = open_on_mainnet(simulator)
     click(panel, "confirm", 10)
     assert panel.state == "failed"
     click(panel, "apply", 10)
@@ -207,16 +219,16 @@ def test_no_undo_is_offered_that_would_be_refused(panel: LeveragePanel) -> None:
 def test_a_slider_that_nobody_moved_stays_at_now(panel: LeveragePanel, account: Account) -> None:
     """A change made in another cell takes an untouched slider along; one that was moved stays where it is."""
     account.set_leverage("BTCUSDT", 10)
-    assert (panel.slider.value, panel.view.leverage) == (10, 10)
+    until(lambda: (panel.slider.value, panel.view.leverage) == (10, 10))
     panel.slider.value = 30
     account.set_leverage("BTCUSDT", 20)
+    until(lambda: panel.view.table["current"] == 20)
     assert panel.slider.value == 30
 
 
 def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
     """Where a change is asked about, so is its undoing."""
-    account = connect_to(simulator, "mainnet")
-    panel = LeveragePanel(account, "BTCUSDT")
+    account, panel = open_on_mainnet(simulator)
     click(panel, "apply", 10)
     click(panel, "confirm", 10)
     undo(panel)
@@ -257,10 +269,10 @@ def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePa
     gone.close()
     del gone
     account.set_leverage("BTCUSDT", 12)
-    assert panel.view.table["current"] == other.view.table["current"] == 12
-    assert panel.slider.value == 12  # nobody had chosen another
+    until(lambda: panel.view.table["current"] == other.view.table["current"] == 12)
+    until(lambda: panel.slider.value == 12)  # nobody had chosen another
     click(other, "apply", 13)
-    assert panel.view.table["current"] == 13
+    until(lambda: panel.view.table["current"] == 13)
     assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]
 
 
@@ -271,9 +283,9 @@ def test_an_open_panel_costs_a_change_no_request(
     wait_until_live(panel)  # the stream begins with a look of its own
     asked: list[str] = []
     client = account._client
-    read, post = client.read, client.post
+    read, post = client.read_reply, client.post
 
-    def reading(path: str, *rest: Any, **more: Any) -> bytes:
+    def reading(path: str, *rest: Any, **more: Any) -> Any:
         asked.append(path)
         return read(path, *rest, **more)
 
@@ -281,18 +293,17 @@ def test_an_open_panel_costs_a_change_no_request(
         asked.append(path)
         return post(path, *rest)
 
-    monkeypatch.setattr(client, "read", reading)
+    monkeypatch.setattr(client, "read_reply", reading)
     monkeypatch.setattr(client, "post", posting)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
+    until(lambda: panel.view.table["current"] == 12)
     assert asked == ["/fapi/v1/symbolConfig", "/fapi/v1/leverage"] * 2
-    assert panel.view.table["current"] == 12
 
 
 def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
     """When another client has changed the leverage, the question is not asked with the old value."""
-    account = connect_to(simulator, "mainnet")
-    panel = LeveragePanel(account, "BTCUSDT")
+    account, panel = open_on_mainnet(simulator)
     simulator.exchange.account.set_leverage("BTCUSDT", 33)
     click(panel, "apply", 10)
     assert (panel.state, panel.view.table["current"]) == ("failed", 33)
@@ -302,7 +313,7 @@ def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) ->
     simulator.exchange.account.positions[0].amount += 1
     click(panel, "confirm", 10)
     assert panel.state == "failed"
-    assert "has moved meanwhile" in panel.view.message
+    assert "has changed since the preview" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 33
 
 
@@ -351,7 +362,7 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
     assert "The guard stops above 30x" in panel.view.message
-    account._changer.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    account._service.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
 
@@ -433,9 +444,8 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
 @pytest.fixture
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
     """A panel whose requests are past after a moment."""
-    monkeypatch.setattr(settle, "GRACE_MS", 50)
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
-    account = connect_to(simulator, timeout=5.0, recv_window=150)
+    account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
     account._client.timeout = 0.3  # opened without haste, also on a busy machine
     return panel
@@ -494,7 +504,7 @@ def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulato
     simulator.inject("reset_after")
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
-    assert any("No definite answer about BTCUSDT 75x; asking the exchange, settled by" in text for text in said)
+    assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
     assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
     assert quick.view.table["current"] == 75
 
@@ -596,3 +606,249 @@ def test_undo_stays_when_nothing_was_sent_and_goes_when_others_change(
     assert (panel.state, panel.view.undo) == ("failed", "Undo: BTCUSDT 25x → 20x")
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.undo == "")
+
+
+class Notebook:
+    """A front end that names its cells, or does not; what it displays stays with the output's handle."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parent: dict[str, Any] = {}
+        self.outputs: list[Notebook.Output] = []
+        self._runs = 0
+        monkeypatch.setattr(panel_module, "get_ipython", lambda: self)
+        monkeypatch.setattr(panel_module, "display", self._display)
+
+    class Output:
+        """One output of a cell."""
+
+        def __init__(self, bundle: dict[str, str]) -> None:
+            self.bundle = bundle
+
+        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            self.bundle = bundle
+
+    def get_parent(self) -> dict[str, Any]:
+        return self.parent
+
+    def _display(self, bundle: dict[str, str], *, raw: bool, display_id: bool = False) -> Output:
+        assert raw
+        self.outputs.append(self.Output(bundle))
+        return self.outputs[-1]
+
+    def run(self, cell: str | None, *panels: LeveragePanel) -> None:
+        """Run a cell that displays panels which were made before."""
+        self.begin(cell)
+        for panel in panels:
+            panel._ipython_display_()
+
+    def begin(self, cell: str | None) -> None:
+        """Begin to run a cell."""
+        self._runs += 1
+        self.parent = {"header": {"msg_id": str(self._runs)}, "metadata": {"cellId": cell} if cell else {}}
+
+
+def is_open(panel: LeveragePanel) -> bool:
+    """Whether the browser may show the panel."""
+    return panel.comm is not None and panel.view.comm is not None
+
+
+def test_a_cell_that_runs_again_replaces_its_panel(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The panels of an earlier run are closed and their outputs left as they were; those of other cells stay."""
+    notebook = Notebook(monkeypatch)
+    first, other, elsewhere = (LeveragePanel(account, "BTCUSDT") for _ in range(3))
+    notebook.run("one", first, other)
+    notebook.run("two", elsewhere)
+    assert is_open(first)
+    outputs = [output.bundle for output in notebook.outputs]
+    again = LeveragePanel(account, "BTCUSDT")
+    notebook.run("one", again)
+    assert [is_open(panel) for panel in (first, other, elsewhere, again)] == [False, False, True, True]
+    assert [output.bundle for output in notebook.outputs[: len(outputs)]] == outputs
+
+
+def test_a_panel_displayed_in_two_cells_stays_for_the_other(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel is closed when the last cell that displays it shows another; displayed again it replaces only itself."""
+    notebook = Notebook(monkeypatch)
+    panel = LeveragePanel(account, "BTCUSDT")
+    for cell in ("one", "two", "one"):
+        notebook.run(cell, panel)
+    notebook.run("one", LeveragePanel(account, "BTCUSDT"))
+    assert is_open(panel)
+    notebook.run("two", LeveragePanel(account, "BTCUSDT"))
+    assert not is_open(panel)
+
+
+def test_of_too_many_panels_the_oldest_is_closed_and_says_so(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no cell is named, 8 panels of an account stay open; another account's are not counted."""
+    notebook = Notebook(monkeypatch)
+    with Simulator() as another:
+        apart = LeveragePanel(connect_to(another, "testnet"), "BTCUSDT")
+        panels = [LeveragePanel(account, "BTCUSDT")]
+        notebook.run(None, panels[0])
+        twin = notebook.outputs[-1]
+        for _ in range(MOST_OPEN):
+            panels.append(LeveragePanel(account, "BTCUSDT"))
+            notebook.run(None, panels[-1])
+        assert [is_open(panel) for panel in panels] == [False] + [True] * MOST_OPEN
+        assert is_open(apart)
+    for text in (*twin.bundle.values(), panels[0].view.message):
+        assert "This panel was closed, because 8 newer panels of the account are open" in text
+        assert "cell again" in text
+    notebook.run(None, panels[0])
+    assert "This panel is closed." in notebook.outputs[-1].bundle["text/plain"]
+
+
+@pytest.mark.parametrize("cell", ["one", None])
+def test_no_closed_panel_listens(account: Account, monkeypatch: pytest.MonkeyPatch, cell: str | None) -> None:
+    """However often a cell runs, a change is drawn by the panels that are open, and nothing keeps the closed ones."""
+    notebook = Notebook(monkeypatch)
+    panels: list[weakref.ref[LeveragePanel]] = []
+    for _ in range(12):
+        notebook.begin(cell)
+        panel = LeveragePanel(account, "BTCUSDT")
+        panel._ipython_display_()
+        panels.append(weakref.ref(panel))
+    kept = 1 if cell else MOST_OPEN
+    gc.collect()
+    assert [reference() is not None for reference in panels] == [False] * (12 - kept) + [True] * kept
+    account.set_leverage("BTCUSDT", 12)
+    shown = [reference() for reference in panels[-kept:]]
+    until(lambda: all(panel is not None and panel.view.table["current"] == 12 for panel in shown))
+
+
+def test_a_closed_panel_leaves_nothing_alive(account: Account, simulator: Simulator) -> None:
+    """With the last panel the stream ends, no thread of it is left, and nothing keeps the panel or its parts."""
+    before = set(threading.enumerate())
+
+    def open_and_close() -> list[weakref.ref[Any]]:
+        panel = LeveragePanel(account, "BTCUSDT")
+        wait_until_live(panel)
+        account.set_leverage("BTCUSDT", 12)
+        until(lambda: panel.view.table["current"] == 12)
+        panel.close()
+        panel.close()  # a second time changes nothing
+        return [weakref.ref(part) for part in (panel, panel.view, panel.slider, panel.picker, panel.slider.layout)]
+
+    parts = open_and_close()
+    until(lambda: not threads_since(before) and not simulator._streams)
+    gc.collect()
+    assert [reference() for reference in parts] == [None] * 5
+    account.set_leverage("BTCUSDT", 13)
+
+
+def test_no_change_waits_for_a_drawing(panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change returns while its panel is still being drawn; changes that come meanwhile are drawn together."""
+    begun, go_on, drawn = threading.Event(), threading.Event(), []
+
+    def draw(look: ladder_view.Look) -> ladder_view.Chart:
+        begun.set()
+        assert go_on.wait(10)
+        drawn.append(look.setting.leverage)
+        return ladder_view.draw_chart(look)
+
+    monkeypatch.setattr(panel_module, "draw_chart", draw)
+    account.set_leverage("BTCUSDT", 12)
+    assert begun.wait(10)
+    for leverage in (13, 14, 15):
+        account.set_leverage("BTCUSDT", leverage)
+    assert panel.view.table["current"] == 20
+    go_on.set()
+    until(lambda: panel.view.table["current"] == 15)
+    assert drawn[0] == 12
+    assert 13 not in drawn
+
+
+class SlowReads:
+    """Holds back what another thread than the test's reads of an account, until the test lets it go."""
+
+    def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        look_ahead, reader = account.look_ahead, threading.current_thread()
+
+        def slow(symbol: str, *, anew: bool = False) -> Any:
+            found = look_ahead(symbol, anew=anew)
+            if threading.current_thread() is not reader:
+                self.begun.set()
+                assert self.go_on.wait(10)
+            return found
+
+        monkeypatch.setattr(account, "look_ahead", slow)
+
+
+def test_the_read_of_a_symbol_that_was_left_is_dropped(
+    panel: LeveragePanel, account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read after a change of margin type that ends when another symbol is shown does not bring the old one back."""
+    wait_until_live(panel)
+    reads = SlowReads(account, monkeypatch)
+    simulator.exchange._emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": [{"s": "BTCUSDT"}]})
+    assert reads.begun.wait(10)
+    panel.select("ETHUSDT")
+    version, now = panel.view.table["version"], panel.slider.value
+    reads.go_on.set()
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # the stream's thread hears it when the read is past
+    until(lambda: panel.view.table["current"] == 25)
+    assert (panel.symbol, panel.view.table["symbol"], panel.view.table["version"]) == (
+        "ETHUSDT",
+        "ETHUSDT",
+        version + 1,
+    )
+    assert now != 25
+
+
+def test_an_older_read_is_not_drawn_over_a_newer(
+    panel: LeveragePanel, account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two reads of one symbol at the same time, the one that began later is shown."""
+    reads = SlowReads(account, monkeypatch)
+    thread = threading.Thread(target=panel.reload)
+    thread.start()
+    assert reads.begun.wait(10)
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # no event shows it
+    panel.reload()
+    reads.go_on.set()
+    thread.join(10)
+    assert panel.view.table["current"] == 33
+
+
+def test_what_the_browser_writes_is_undone(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the view's state the browser may change the leverage; all else is put back, and the browser is sent it."""
+    panel.select("ETHUSDT")
+    old = panel.view.table
+    panel.select("BTCUSDT")
+    shown, sent = panel.view.table, []
+    monkeypatch.setattr(panel.view, "send_state", lambda names: sent.extend(names))
+    panel.view.set_state({"table": old, "reviewed": 7, "undo": "Undo: nothing", "leverage": 33})
+    assert (panel.view.table, panel.view.reviewed, panel.view.undo, panel.view.leverage) == (shown, 0, "", 33)
+    assert {"table", "reviewed", "undo"} <= set(sent)
+
+
+def test_what_is_sent_rests_on_the_kernels_own_copy(panel: LeveragePanel, account: Account) -> None:
+    """An old table put back into the view sends nothing for its symbol, and the panel's symbol stays."""
+    panel.select("ETHUSDT")
+    old = panel.view.table
+    panel.select("BTCUSDT")
+    panel.view.table = old
+    click(panel, "apply", 7)
+    assert (panel.state, panel.symbol) == ("failed", "BTCUSDT")
+    assert "nothing was sent" in panel.view.message
+    assert account.setting("ETHUSDT").leverage == 10
+    assert account.history().empty
+
+
+def test_no_question_is_answered_before_it_could_be_read(simulator: Simulator) -> None:
+    """A confirmation sooner than half a second after its question is refused, and Apply must be pressed again."""
+    account = connect_to(simulator, "mainnet")
+    panel = LeveragePanel(account, "BTCUSDT")
+    click(panel, "apply", 10)
+    click(panel, "confirm", 10)
+    assert panel.state == "failed"
+    assert "before the question could be read. Nothing was sent." in panel.view.message
+    click(panel, "confirm", 10)
+    assert "had been reviewed" in panel.view.message
+    click(panel, "apply", 10)
+    asked = time.monotonic()
+    until(lambda: time.monotonic() > asked + panel.reading_time)
+    click(panel, "confirm", 10)
+    assert (panel.state, account.setting("BTCUSDT").leverage) == ("done", 10)

@@ -187,6 +187,69 @@ def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
     assert "BTCUSDT 12x → 20x" in panel.message.inner_text()
 
 
+def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
+    """Whoever clicks Apply 15 times a second for 4 seconds has answered no question; a click after a pause does."""
+    connect = (
+        "sim = lev.Simulator()\n"
+        "main = lev.connect('mainnet', rest_url=sim.rest_url, api_key=sim.api_key, api_secret=sim.api_secret)\n"
+        "panel = lev.LeveragePanel(main, 'BTCUSDT')\npanel"
+    )
+    notebook = open_notebook([LOAD, connect, "print('at', main.setting('BTCUSDT').leverage)"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    panel.type_leverage(10)
+    panel.wait_for_leverage(10)
+    clicks = notebook.page.evaluate(
+        """() => new Promise(done => {
+            let clicks = 0;
+            const clicking = setInterval(() => {
+                document.querySelector('.leverage-apply').click();
+                clicks += 1;
+                if (clicks === 60) { clearInterval(clicking); done(clicks); }
+            }, 1000 / 15);
+        })"""
+    )
+    assert clicks == 60
+    assert panel.root.get_attribute("data-state") == "reviewing"
+    run_cell(notebook, 2)
+    notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 20')")
+    notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 10x" in panel.message.inner_text()
+
+
+def test_a_cell_that_runs_again_leaves_one_panel(open_notebook: Any) -> None:
+    """However often its cell runs, one panel is open and follows; one closed for newer ones says so in its place."""
+    count = (
+        "from ipywidgets.widgets.widget import _instances\n"
+        "print('open', [type(widget).__name__ for widget in _instances.values()].count('LadderView'))"
+    )
+    many = "for _ in range(8):\n    display(lev.LeveragePanel())"
+    notebook = open_notebook([LOAD, SHOW, count, many])
+    run_cell(notebook, 0)
+    for _ in range(3):
+        run_cell(notebook, 1)
+        notebook.wait_for_all(2)
+    panel = PanelPage(notebook)
+    run_cell(notebook, 2)
+    notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('open 1')")
+    panel.type_leverage(30)
+    panel.apply.click()
+    panel.wait_for_state("done")
+    run_cell(notebook, 3)
+    notebook.page.wait_for_function(
+        "() => document.querySelectorAll('.leverage-panel .leverage-chart svg').length === 8"
+    )
+    twin = notebook.page.locator(".jp-CodeCell").nth(1).locator(".leverage-twin")
+    twin.wait_for()
+    assert (
+        "This panel was closed, because 8 newer panels of the account are open: run this cell again."
+        in twin.inner_text()
+    )
+    notebook.shoot("panel-closed")
+
+
 def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
     """What stands in the field is what Apply sends, Enter or not; what is no leverage disarms it and says why."""
     notebook = open_notebook([LOAD, SHOW, "print('at', lev.current().setting('BTCUSDT').leverage)"])
@@ -261,7 +324,7 @@ def test_the_panel_follows_changes_made_in_other_cells(open_notebook: Any) -> No
     notebook = open_notebook([LOAD, SHOW, "%leverage BTCUSDT 10\npanel.state"])
     notebook.run_all()
     panel = PanelPage(notebook)
-    assert "now 10x" in panel.root.locator(".leverage-current").inner_text()
+    notebook.page.wait_for_function("() => document.querySelector('.leverage-current').textContent.includes('now 10x')")
     panel.type_leverage(30)
     assert panel.apply.inner_text() == "Apply: BTCUSDT 10x → 30x"
     panel.apply.click()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import threading
 from typing import Any
@@ -11,7 +13,7 @@ import requests
 from websockets.sync.client import connect as connect_websocket
 
 from leverage_nb.simulator import Simulator
-from tests.simulator.conftest import Call
+from tests.simulator.conftest import Call, signed_call
 
 S, N, B = str, (int, float), bool
 
@@ -179,16 +181,51 @@ def test_unknown_paths_and_methods(call: Call) -> None:
 
 
 def test_the_same_start_gives_the_same_answers() -> None:
-    """Two simulators that start alike answer alike, byte for byte."""
-    answers = []
+    """Two simulators that start alike answer alike, byte for byte; each has a key of its own."""
+    answers, keys = [], set[str]()
     for _ in range(2):
         with Simulator(clock=lambda: 1_800_000_000.0) as simulator:
             texts = [
                 requests.get(simulator.rest_url + path, timeout=5).text
                 for path in ("/fapi/v1/exchangeInfo", "/fapi/v1/premiumIndex", "/fapi/v1/time")
             ]
-            answers.append((texts, simulator.api_key, simulator.api_secret))
+            answers.append(texts)
+            keys |= {simulator.api_key, simulator.api_secret}
     assert answers[0] == answers[1]
+    assert len(keys) == 4
+
+
+def test_a_chosen_key() -> None:
+    """A simulator takes the key and secret that it is given, if they have the form of ones."""
+    with Simulator(api_key="k" * 64, api_secret="S" * 64) as simulator:
+        assert signed_call(simulator, "GET", "/fapi/v1/accountConfig")[0] == 200
+        assert (simulator.api_key, simulator.api_secret) == ("k" * 64, "S" * 64)
+    for wrong in ("k" * 63, "k" * 65, "-" * 64, ""):
+        with pytest.raises(ValueError, match="64 letters and digits"):
+            Simulator(api_key=wrong)
+
+
+def prove(simulator: Simulator, nonce: str) -> requests.Response:
+    """Ask a simulator to prove itself."""
+    return requests.get(f"{simulator.rest_url}/leverage_nb/simulator", {"nonce": nonce}, timeout=5)
+
+
+def test_it_proves_that_it_is_a_simulator(simulator: Simulator) -> None:
+    """The proof is an HMAC of the nonce keyed with the API key; it weighs nothing and meets no fault."""
+    simulator.inject("reset_before", on="* *", times=None)
+    answer = prove(simulator, "0123456789abcdef")
+    expected = hmac.new(simulator.api_key.encode(), b"0123456789abcdef", hashlib.sha256).hexdigest()
+    assert answer.json() == {"simulator": "leverage_nb", "proof": expected}
+    assert simulator.api_key not in answer.text
+    simulator.clear_faults()
+    ping = requests.get(simulator.rest_url + "/fapi/v1/ping", timeout=5)
+    assert ping.headers["X-MBX-USED-WEIGHT-1M"] == "1"
+
+
+@pytest.mark.parametrize("nonce", ["", "0123456789abcde", "0" * 65, "symbol=BTCUSDT&leverage=10", "G" * 16, "A" * 16])
+def test_it_signs_no_text_of_a_client(simulator: Simulator, nonce: str) -> None:
+    """Anything but 16 to 64 hex digits is refused."""
+    assert prove(simulator, nonce).status_code == 400
 
 
 def test_user_data_stream(simulator: Simulator, call: Call) -> None:

@@ -29,14 +29,13 @@ class LeverageChange(Shown):
 
     * ``applied`` by "answer": the exchange carried out this very request. False if it did not.
     * ``applied`` by "symbolConfig": at ``as_of`` the symbol was at ``requested``, whoever put it there.
-    * ``applied`` by "stream": at ``as_of`` an event of the exchange told that the symbol is at ``requested``.
     * ``unchanged``: at ``as_of`` the symbol was at ``requested``, and nothing was sent.
     * ``refused``: the exchange did not carry out this request, and will not.
     * ``not_sent``: nothing of the request left this machine.
     * ``not_applied``: it was sent and not confirmed; at ``as_of``, after the time in which the exchange acts on a
       request, the symbol was at ``before``. That this time bounds it is inferred from recvWindow.
     * ``superseded``: the same, and the symbol was at ``after``, neither ``before`` nor ``requested``.
-    * ``unknown``: nothing is claimed. The journal holds the attempt open, unless its symbol is no longer listed.
+    * ``unknown``: nothing is claimed. The attempt is open in the journal.
 
     Attributes:
         venue: Where.
@@ -48,7 +47,7 @@ class LeverageChange(Shown):
         max_notional: The largest position at ``after``, in the margin asset, as the exchange answered.
         status: See above.
         sent_at: When the request left, in local time; None where none did.
-        confirmed_by: "answer", "symbolConfig" or "stream"; None where nothing confirmed it.
+        confirmed_by: "answer" or "symbolConfig" (a read made after sending); None where nothing confirmed it.
         note: Anything else there is to say.
         margin_asset: What ``max_notional`` is in; "" where it is not known.
         effects: What the preview expected of it, as label and value; empty where there was none.
@@ -65,7 +64,7 @@ class LeverageChange(Shown):
     max_notional: float | None
     status: Status
     sent_at: datetime | None
-    confirmed_by: Literal["answer", "symbolConfig", "stream"] | None = None
+    confirmed_by: Literal["answer", "symbolConfig"] | None = None
     note: str = ""
     margin_asset: str = ""
     effects: tuple[tuple[str, str], ...] = ()
@@ -92,8 +91,7 @@ class LeverageChange(Shown):
         if self.confirmed_by == "answer":
             return "the exchange's answer"
         if self.confirmed_by is not None and self.as_of is not None:
-            what = "an event of the exchange" if self.confirmed_by == "stream" else "a look at the setting"
-            return f"{what}: {self.symbol} is at {self.after}x as of {moment(self.as_of)}"
+            return f"a read of the setting: {self.symbol} is at {self.after}x as of {moment(self.as_of)}"
         return "nothing"
 
     def card(self) -> Card:

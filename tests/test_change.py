@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from leverage_nb.changes.record import LeverageChange
+from leverage_nb.change import LeverageChange
 
 CHANGE = LeverageChange(
     venue="testnet", account="key 1a2b3c4d", symbol="BTCUSDT", before=20, after=10, requested=10,

@@ -1,0 +1,407 @@
+"""Send the changes of a plan, several at a time, within the rate limit.
+
+Rows are sent in batches. For each batch all settings are read once and compared with the leverages that the plan
+showed, its attempts are recorded in one transaction, and it leaves within a second of that read. A row that could not
+leave in time is closed as not sent, and belongs to the next batch.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from leverage_nb import interrupts
+from leverage_nb.cards import clock_time
+from leverage_nb.change import LeverageChange
+from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
+from leverage_nb.changes.send import (
+    FRESH_FOR,
+    OVERLOAD_PAUSES,
+    PATH,
+    SECOND_READ_AFTER,
+    ChangeRequest,
+    Delivered,
+    changed_elsewhere,
+    deliver,
+    draft_attempt,
+    draft_change,
+    ended,
+    parameters,
+    raise_unless_applied,
+    still_open,
+)
+from leverage_nb.changes.service import ChangeService
+from leverage_nb.changes.settle import record, settle
+from leverage_nb.errors import (
+    ChangeNotSent,
+    JournalUnusable,
+    LeverageError,
+    LeverageRefused,
+    Mistake,
+    NoAnswer,
+    NotConnected,
+    RateLimited,
+)
+from leverage_nb.exchange.rest import RestClient
+from leverage_nb.exchange.snapshot import read_settings
+from leverage_nb.exchange.transport import SentTooLate
+from leverage_nb.journal.attempts import Attempt, Finding
+from leverage_nb.risk.state import LeverageSetting
+
+# A minute's rate limit is waited for; a ban ends the plan.
+LONGEST_WAIT = 65.0
+
+# Requests in flight at once: with the latency of a distant exchange they overlap; the rate limit bounds them anyway.
+AT_ONCE = 24
+
+# The first batch shows whether the connection works, and how long an answer takes.
+_FIRST_BATCH, _LARGEST_BATCH = 4, 240
+# Of the second in which a batch must leave, so much is planned for.
+_PLANNED_FOR = 0.6
+
+# So many rows in a row without an answer end the plan: the connection is dead.
+_DEAD_AFTER = 3
+
+# How often a row is started anew: because its read had grown old, or after a refusal that passes.
+_MOST_STARTS = 4
+
+
+@dataclass
+class _Sending:
+    """One row on its way.
+
+    Attributes:
+        row: The row.
+        starts: How often it was started.
+        attempt: Its latest attempt, once that is recorded.
+        refused: Its latest outcome, where that was a refusal that passes.
+    """
+
+    row: PlanRow
+    starts: int = 0
+    attempt: Attempt | None = None
+    refused: LeverageChange | LeverageError | None = None
+
+
+Outcome = Delivered | LeverageError
+
+
+@dataclass
+class PlanRun:
+    """One application of a plan.
+
+    Args:
+        client: Where, and with whose key.
+        service: Makes the account's changes.
+        name: The plan's name in the journal.
+        progress: Called after each row.
+        total: How many rows there are.
+
+    Attributes:
+        ended: The rows with a known end, by symbol.
+    """
+
+    client: RestClient
+    service: ChangeService
+    name: str
+    progress: PlanProgress | None
+    total: int
+    ended: dict[str, PlanRow] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._unanswered = 0
+        self._latency = 0.0
+        self._clock_differs = False
+
+    def report(self, row: PlanRow) -> None:
+        """Note a row's end, and call the progress function."""
+        self.ended[row.symbol] = row
+        if self.progress is not None:
+            with suppress(Exception):  # a display that fails must not end the plan
+                self.progress(len(self.ended), self.total, row)
+
+    def execute(self, *groups: Sequence[PlanRow]) -> None:
+        """Send groups of rows, one after the other, and find the outcome of each row.
+
+        Whatever happens on the way, every row gets its end: from its answer, or from the journal.
+        """
+        for group in groups:
+            waiting = deque(_Sending(row) for row in group)
+            reason = "interrupted before it was sent"
+            with suppress(interrupts.WorkCancelled):
+                try:
+                    reason = self._send_all(waiting)
+                except LeverageError as exc:
+                    reason = str(exc)
+                except Exception as exc:  # noqa: BLE001 - what was sent must be reported
+                    reason = f"{type(exc).__name__} in leverage_nb: please report it"
+            for row in group:
+                if row.symbol not in self.ended:
+                    self.report(self._end_from_journal(row, reason))
+        with suppress(interrupts.WorkCancelled):  # they stay open in the journal
+            self._settle()
+
+    # -- batches ------------------------------------------------------------------------------------------------
+
+    def _send_all(self, waiting: deque[_Sending]) -> str:
+        """Send rows batch by batch; returns why the rest was not sent."""
+        pauses = iter(OVERLOAD_PAUSES)
+        while waiting:
+            interrupts.check()
+            if self._unanswered >= _DEAD_AFTER:
+                return "the exchange does not answer: the rest of the plan was not sent"
+            if reason := self._wait_for_rate_limit(waiting):
+                return reason
+            again = self._send_batch([waiting.popleft() for _ in range(min(self._batch_size(), len(waiting)))])
+            if any(sending.refused is not None for sending in again):
+                interrupts.pause(next(pauses, OVERLOAD_PAUSES[-1]))
+            waiting.extend(again)
+        return ""
+
+    def _batch_size(self) -> int:
+        if not self._latency:
+            return _FIRST_BATCH
+        return min(_LARGEST_BATCH, AT_ONCE * max(1, int(_PLANNED_FOR / self._latency)))
+
+    def _wait_for_rate_limit(self, waiting: deque[_Sending]) -> str:
+        """Wait until a batch may leave; returns why it may not within a minute."""
+        weight = 5 + min(self._batch_size(), len(waiting))
+        while (wait := self.client.limiter.wait_for(weight)) > 0:
+            if wait > LONGEST_WAIT:
+                until = self.client.limiter.blocked_until
+                at = f" until {clock_time(until)}" if until else ""
+                return f"the exchange has asked this address to wait{at}"
+            interrupts.pause(min(wait, 0.25))
+        return ""
+
+    def _send_batch(self, batch: list[_Sending]) -> list[_Sending]:
+        """Read, compare, record and send; returns the rows that go into a later batch."""
+        if self._clock_differs:
+            self.client.compare_clocks()
+            self._clock_differs = False
+        settings = self._read_settings(batch)
+        ready = [sending for sending in batch if self._compare(sending, settings.get(sending.row.symbol))]
+        if not ready:
+            return []
+        drafts = [draft_attempt(self.client, self._request(s.row), s.row.before) for s in ready]
+        begun_at = time.monotonic()
+        begun = self.service.journal.begin(drafts, self.client.time_ms)
+        sent: list[_Sending] = []
+        for sending, draft, attempt in zip(ready, drafts, begun, strict=True):
+            if attempt.token == draft.token:
+                sending.attempt, sending.starts = attempt, sending.starts + 1
+                sent.append(sending)
+            else:
+                self._report_not_sent(sending, still_open(self.client, attempt))
+        read_at = min(settings[sending.row.symbol].read_at for sending in ready)
+        # A request that is older than its window would be refused for certain.
+        expires = min(read_at + FRESH_FOR, begun_at + self.client.recv_window / 1000)
+        return self._deliver_all(sent, expires)
+
+    def _read_settings(self, batch: Sequence[_Sending]) -> dict[str, LeverageSetting]:
+        """All settings, read after every earlier attempt has been settled; again where a read may be behind."""
+        assets = {sending.row.symbol: sending.row.margin_asset for sending in batch}
+        latest = self.service.journal.latest(self.client.identity, list(assets))
+        if still := [known.open for known in latest.values() if known.open is not None]:
+            settle(self.client, self.service.journal, still, until_closed=True)
+        settings = read_settings(self.client, assets)
+        if not self.service.agree(settings, list(assets)):
+            interrupts.pause(max(SECOND_READ_AFTER, self.client.grace))
+            settings = read_settings(self.client, assets)
+        return settings
+
+    def _compare(self, sending: _Sending, setting: LeverageSetting | None) -> bool:
+        """Whether a row may be sent: its symbol is at the leverage that the plan showed."""
+        row = sending.row
+        if setting is None:
+            self._report_not_sent(sending, Mistake(f"The exchange's list of settings leaves out {row.symbol}."))
+        elif setting.leverage == row.before:
+            return True
+        elif sending.refused is not None:
+            self.report(ended_row(row, sending.refused))
+        elif setting.leverage == row.after:
+            change = replace(
+                draft_change(self.client, self._request(row)),
+                before=setting.leverage,
+                after=setting.leverage,
+                max_notional=setting.max_notional,
+                status="unchanged",
+                confirmed_by="symbolConfig",
+                as_of=setting.as_of,
+            )
+            self.report(ended_row(row, change))
+        else:
+            self._report_not_sent(sending, changed_elsewhere(row.symbol, row.before, setting.leverage))
+        return False
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def _deliver_all(self, batch: Sequence[_Sending], expires: float) -> list[_Sending]:
+        """Send recorded attempts, several at a time, and record their answers as they come."""
+        waiting: queue.SimpleQueue[_Sending] = queue.SimpleQueue()
+        for sending in batch:
+            waiting.put(sending)
+        results: queue.SimpleQueue[tuple[_Sending, Outcome] | None] = queue.SimpleQueue()
+        cancellation = interrupts.current()
+        stop = threading.Event()
+
+        def work() -> None:
+            with cancellation.adopted(), suppress(queue.Empty, interrupts.WorkCancelled):
+                while not stop.is_set() and self._unanswered < _DEAD_AFTER:
+                    self._send_one(waiting.get_nowait(), expires, results)
+            results.put(None)
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(AT_ONCE, len(batch)))]
+        again: list[_Sending] = []
+        try:
+            for thread in threads:
+                thread.start()
+            again += self._collect(results, len(threads))
+        finally:
+            stop.set()
+        # What was not started any more: the connection is dead, or the plan was interrupted.
+        unsent: list[tuple[_Sending, Outcome]] = []
+        with suppress(queue.Empty):
+            while True:
+                unsent.append((waiting.get_nowait(), NotConnected("It was not sent any more.")))
+        self._record(unsent)
+        return again
+
+    def _send_one(
+        self, sending: _Sending, expires: float, results: queue.SimpleQueue[tuple[_Sending, Outcome] | None]
+    ) -> None:
+        attempt = sending.attempt
+        assert attempt is not None  # noqa: S101 - only recorded attempts are sent
+        request = self._request(sending.row)
+        started = time.monotonic()
+        outcome = deliver(
+            self.client,
+            request,
+            lambda: self.client.post(PATH, parameters(request), lambda: attempt.timestamp_ms, lambda: expires),
+            lambda: True,
+        )
+        if isinstance(outcome, Delivered) and not isinstance(outcome.failure, NoAnswer):
+            self._unanswered = 0
+            self._latency = time.monotonic() - started
+        elif isinstance(outcome, Delivered) or type(outcome) is NotConnected:
+            self._unanswered += 1
+        results.put((sending, outcome))
+
+    def _collect(self, results: queue.SimpleQueue[tuple[_Sending, Outcome] | None], workers: int) -> list[_Sending]:
+        """Record answers, many in one transaction, until all workers have ended; returns rows for a later batch."""
+        again: list[_Sending] = []
+        while workers:
+            found: list[tuple[_Sending, Outcome]] = []
+            result = results.get()
+            while True:
+                if result is None:
+                    workers -= 1
+                else:
+                    found.append(result)
+                try:
+                    result = results.get_nowait()
+                except queue.Empty:
+                    break
+            again += self._record(found)
+        return again
+
+    def _record(self, found: Sequence[tuple[_Sending, Outcome]]) -> list[_Sending]:
+        """Record what is known of attempts, and report their rows; returns those that go into a later batch."""
+        entries: list[tuple[Attempt, Finding]] = []
+        for sending, outcome in found:
+            finding = outcome.finding if isinstance(outcome, Delivered) else _not_sent(outcome)
+            if sending.attempt is not None:
+                entries.append((sending.attempt, finding))
+        attempts = record(self.service.journal, entries) if entries else []
+        again = []
+        for (sending, outcome), attempt in zip(found, attempts, strict=True):
+            sending.attempt = attempt
+            if self._goes_on(sending, outcome):
+                again.append(sending)
+            else:
+                self.report(ended_row(sending.row, self._end(sending.row, attempt, outcome)))
+        return again
+
+    def _goes_on(self, sending: _Sending, outcome: Outcome) -> bool:
+        """Whether a row is started again, in a later batch and on a new read."""
+        if isinstance(outcome, RateLimited):
+            return (outcome.retry_after or 0.0) <= LONGEST_WAIT
+        if sending.starts >= _MOST_STARTS:
+            return False
+        if isinstance(outcome, Delivered) and outcome.may_repeat and sending.attempt is not None:
+            self._clock_differs |= outcome.failure is not None and outcome.failure.code == -1021
+            sending.refused = self._end(sending.row, sending.attempt, outcome)
+            return True
+        return isinstance(outcome, SentTooLate)
+
+    def _end(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> LeverageChange | LeverageError:
+        """The end of a row, as a change or as the error that ends it."""
+        change = self.service.record(attempt)
+        if isinstance(outcome, LeverageError):
+            return ended(ChangeNotSent, change, f"{row.symbol} was not changed: nothing was sent.", outcome)
+        if change.status == "unknown":
+            return change  # settled at the end, all in one request
+        try:
+            applied = raise_unless_applied(change, outcome.failure)
+        except LeverageError as exc:
+            if isinstance(exc, LeverageRefused):
+                self.service.met_limits.remember(row.symbol, exc)
+            return exc
+        self.service.met_limits.forget_below(row.symbol, row.after)
+        self.service.notify(applied)
+        return applied
+
+    # -- ends ---------------------------------------------------------------------------------------------------
+
+    def _report_not_sent(self, sending: _Sending, failure: LeverageError) -> None:
+        change = draft_change(self.client, self._request(sending.row))
+        text = f"{sending.row.symbol} was not changed: nothing was sent."
+        self.report(ended_row(sending.row, ended(ChangeNotSent, change, text, failure)))
+
+    def _end_from_journal(self, row: PlanRow, reason: str) -> PlanRow:
+        """The end of a row without an answer of its own: what the journal has of it, or that it was not sent."""
+        with suppress(JournalUnusable):
+            for attempt in reversed(self.service.attempts(last=self.total + _MOST_STARTS * self.total)):
+                if attempt.plan == self.name and attempt.symbol == row.symbol:
+                    return ended_row(row, self.service.record(attempt))
+        return replace(row, status="not_sent", reason=reason)
+
+    def _settle(self) -> None:
+        """Find the outcome of all rows without a definite answer, by one request."""
+        numbers = {row.change.number for row in self.ended.values() if row.change and row.status == "unknown"}
+        if not numbers:
+            return
+        with suppress(JournalUnusable):  # they stay unknown, and open in the journal
+            still = [attempt for attempt in self.service.attempts(open_only=True) if attempt.number in numbers]
+            for attempt in settle(self.client, self.service.journal, still):
+                change = self.service.record(attempt)
+                self.report(ended_row(self.ended[attempt.symbol], change))
+                self.service.notify(change)
+
+    def _request(self, row: PlanRow) -> ChangeRequest:
+        return ChangeRequest(row.symbol, row.after, row.margin_asset, undoes=row.undoes, plan=self.name)
+
+
+def _not_sent(failure: LeverageError) -> Finding:
+    return Finding(datetime.now().astimezone(), "not sent", "not_sent", closes=True, note=failure.message)
+
+
+def run_plan(run: PlanRun, *groups: Sequence[PlanRow]) -> None:
+    """Apply a plan. Ctrl-C stops it: what is on its way ends, and the rest is reported as not sent.
+
+    Raises:
+        KeyboardInterrupt: A second Ctrl-C, or one before it had begun. Nothing more is sent; the journal has the rest.
+    """
+    task = interrupts.Task(lambda: run.execute(*groups))
+    try:
+        task.result()
+        return
+    except KeyboardInterrupt:
+        task.cancel()
+    task.finish()

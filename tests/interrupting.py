@@ -1,0 +1,71 @@
+"""Real interrupts: SIGINT to this process at a chosen moment, or to a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from leverage_nb.simulator import Simulator
+from tests.conftest import ROOT
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt in the main thread: a job in the background may ignore it."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt as exc:
+        if type(exc) is not KeyboardInterrupt:
+            raise
+        raise AssertionError("the interrupt was not reported as a change's") from exc
+    finally:
+        while signal.getsignal(signal.SIGINT) is not earlier:
+            with suppress(KeyboardInterrupt):  # one that comes late is no one's
+                signal.signal(signal.SIGINT, earlier)
+
+
+def interrupt() -> None:
+    """Send SIGINT to this process, from whatever thread."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_on(simulator: Simulator, method: str, path: str) -> None:
+    """Interrupt this process once, when a request has arrived at a simulator and is being answered."""
+    handle, waiting = simulator.exchange.handle, [True]
+
+    def interrupting(request: Any, *more: Any, **options: Any) -> Any:
+        if waiting and (request.method, request.path) == (method, path):
+            waiting.clear()
+            interrupt()
+        return handle(request, *more, **options)
+
+    simulator.exchange.handle = interrupting  # type: ignore[method-assign]  # it answers as before
+
+
+def run_interrupted(script: str, when: Callable[[str], bool] = lambda line: line == "ready") -> str:
+    """Run a script in a process of its own, interrupt it when it prints a line, and return what it printed after."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", start + script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if when(line.strip()):
+            process.send_signal(signal.SIGINT)
+            break
+    try:
+        return process.communicate(timeout=30)[0]
+    finally:
+        process.kill()
+        process.wait()

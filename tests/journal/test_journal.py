@@ -1,0 +1,218 @@
+"""The journal's entries: recorded before anything is sent, appended to, never lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.errors import JournalUnusable
+from leverage_nb.journal.attempts import Applied, Attempt, Finding
+from leverage_nb.journal.database import MEMORY
+from leverage_nb.journal.journal import Journal
+from tests.journal.drafts import APPLIED, NOW, UNKNOWN, draft
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal is to be."""
+    return tmp_path / "folder" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    """A new journal."""
+    journal = Journal(path)
+    yield journal
+    journal.close()
+
+
+def begin(journal: Journal, *drafts: Attempt) -> list[Attempt]:
+    """Record attempts."""
+    return journal.begin(drafts, lambda: 1_700_000_000_000)
+
+
+def test_what_was_recorded_is_there_again(journal: Journal, path: Path) -> None:
+    """Every field of attempts and findings comes back from the file, to the microsecond."""
+    [begun] = begin(journal, replace(draft(), plan="p"))
+    assert (begun.number, begun.timestamp_ms, begun.is_open, begun.is_ours) == (1, 1_700_000_000_000, True, True)
+    journal.add([(begun, UNKNOWN)])
+    [closed] = journal.add([(begun, APPLIED)])
+    [again] = Journal(path).attempts("key 1")
+    assert again == closed
+    assert again.findings == (UNKNOWN, APPLIED)
+    assert Journal(path).find("key 1", begun.token) == closed
+    change = again.change
+    assert (change.status, change.before, change.after, change.confirmed_by) == ("applied", 20, 10, "answer")
+
+
+def test_a_leverage_that_was_not_set_stays_none(journal: Journal) -> None:
+    """The leverage before is stored as it was read, also where there was none."""
+    begin(journal, replace(draft(), before=None))
+    assert journal.attempts("key 1")[0].before is None
+
+
+def test_one_attempt_at_a_time(journal: Journal) -> None:
+    """While an attempt is open, it stands in place of another on the same account and symbol; elsewhere one begins."""
+    [first] = begin(journal, draft())
+    assert begin(journal, draft()) == [first]
+    assert begin(journal, draft(address="http://there")) == [first]  # another address of the same exchange
+    for other in (draft("ETHUSDT"), draft(account="key 2")):
+        assert begin(journal, other)[0].token == other.token
+    journal.add([(first, UNKNOWN)])
+    assert begin(journal, draft())[0].token == first.token
+    journal.add([(first, APPLIED)])
+    assert begin(journal, draft())[0].number == 4
+
+
+def test_a_batch_is_recorded_but_for_blocked_symbols(journal: Journal) -> None:
+    """One transaction records many attempts; for a symbol with an open one it returns that one, in the same place."""
+    [first] = begin(journal, draft("SOLUSDT"))
+    drafts = [draft("BTCUSDT"), draft("SOLUSDT"), draft("ETHUSDT")]
+    begun = begin(journal, *drafts)
+    assert [attempt.token for attempt in begun] == [drafts[0].token, first.token, drafts[2].token]
+    assert [attempt.number for attempt in begun] == [2, 1, 3]
+    found = [(attempt, APPLIED) for attempt in begun]
+    assert [attempt.status for attempt in journal.add(found)] == ["applied"] * 3
+    assert journal.attempts("key 1", open_only=True) == []
+
+
+def test_a_batch_is_recorded_as_a_whole_or_not_at_all(journal: Journal) -> None:
+    """What fails at one attempt, or at one finding, leaves none of its batch behind."""
+    stamps = iter((1, 2))
+    with pytest.raises(StopIteration):
+        journal.begin([draft("BTCUSDT"), draft("ETHUSDT"), draft("SOLUSDT")], lambda: next(stamps))
+    assert journal.attempts("key 1") == []
+    begun = begin(journal, draft("BTCUSDT"), draft("ETHUSDT"))
+    stranger = replace(begun[1], token="of another file")
+    with pytest.raises(JournalUnusable):
+        journal.add([(begun[0], APPLIED), (stranger, APPLIED)])
+    assert all(attempt.is_open for attempt in journal.attempts("key 1"))
+
+
+def test_accounts_are_kept_apart(journal: Journal) -> None:
+    """Attempts of one key are never seen through another; through another address of the same exchange they are."""
+    [mine] = begin(journal, draft())
+    assert journal.attempts("key 2") == []
+    assert journal.find("key 2", mine.token) is None
+    assert journal.latest("key 2", ["BTCUSDT"])["BTCUSDT"].open is None
+    assert [attempt.address for attempt in journal.attempts("key 1")] == ["http://here"]
+
+
+def test_the_last_attempts_come_oldest_first(journal: Journal) -> None:
+    """So many as were wanted, the newest of them last; or only the open ones."""
+    begun = begin(journal, *(draft(f"S{number}USDT") for number in range(4)))
+    journal.add([(begun[1], APPLIED)])
+    assert [attempt.number for attempt in journal.attempts("key 1", last=2)] == [3, 4]
+    assert [attempt.number for attempt in journal.attempts("key 1", open_only=True)] == [1, 3, 4]
+
+
+def test_the_latest_of_each_symbol(journal: Journal) -> None:
+    """One access tells the open attempt of each symbol, and the exchange's latest answer that a change was applied."""
+    [first, other] = begin(journal, draft("BTCUSDT"), draft("ETHUSDT"))
+    read = replace(APPLIED, source="symbolConfig", leverage=11, as_of=NOW)
+    journal.add([(first, APPLIED), (other, read)])
+    [second] = begin(journal, draft("BTCUSDT"))
+    latest = journal.latest("key 1", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
+    assert latest["BTCUSDT"].open == second
+    assert latest["BTCUSDT"].applied == Applied(10, NOW)
+    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is no answer
+    assert (latest["SOLUSDT"].open, latest["SOLUSDT"].applied) == (None, None)
+
+
+def test_a_settled_attempt_is_not_settled_twice(journal: Journal) -> None:
+    """What closed an attempt first counts against a later read; the exchange's own answer is added all the same."""
+    [begun] = begin(journal, draft())
+    not_applied = Finding(NOW, "symbolConfig", "not_applied", closes=True, leverage=20, as_of=NOW)
+    journal.add([(begun, not_applied)])
+    superseded = Finding(NOW, "symbolConfig", "superseded", closes=True, leverage=33, as_of=NOW)
+    for late in (superseded, UNKNOWN):
+        [kept] = journal.add([(begun, late)])
+        assert (kept.status, len(kept.findings)) == ("not_applied", 1)
+    assert journal.add([(begun, APPLIED)])[0].status == "applied"
+
+
+def test_profiles_belong_to_the_account_they_were_first_used_with(journal: Journal, path: Path) -> None:
+    """The first account bound to a profile stays bound to it, whoever asks later."""
+    assert journal.bind_profile("testnet", "sub1", "alias 1") == "alias 1"
+    assert Journal(path).bind_profile("testnet", "sub1", "alias 2") == "alias 1"
+    assert journal.bind_profile("mainnet", "sub1", "alias 2") == "alias 2"
+
+
+def test_tiers_are_stored_once_for_each_content(journal: Journal) -> None:
+    """Seeing the same tiers again notes the time; another content returns what was seen before."""
+    assert journal.see_tiers("key 1", "a", lambda: "content a") is None
+    assert journal.see_tiers("key 1", "a", lambda: pytest.fail("it is there already")) is None
+    before = journal.see_tiers("key 1", "b", lambda: "content b")
+    assert before is not None
+    assert before.digest == "a"
+    assert before.last_seen_at >= before.first_seen_at
+    assert [seen.digest for seen in journal.seen_tiers("key 1")] == ["a", "b"]
+    assert (journal.tiers("a"), journal.seen_tiers("key 2")) == ("content a", [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
+def test_attempts_of_a_forked_process_are_not_ours(journal: Journal) -> None:
+    """After a fork both processes record, and each knows which attempts are its own."""
+    begin(journal, draft())
+    child = os.fork()
+    if not child:
+        try:
+            [attempt] = begin(journal, draft("ETHUSDT"))
+            os._exit(0 if attempt.is_ours and not journal.attempts("key 1")[0].is_ours else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [attempt.is_ours for attempt in journal.attempts("key 1")] == [True, False]
+
+
+def test_a_failed_entry_does_not_change_the_outcome(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that was made is reported as made, with a warning, though its outcome could not be recorded."""
+
+    def fail(*arguments: Any, **named: Any) -> Any:
+        raise JournalUnusable("The journal x cannot be used: the disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "add", fail)
+        change = account.set_leverage("BTCUSDT", 10)
+    assert (change.status, change.after) == ("applied", 10)
+    assert "This could not be recorded: The journal x cannot be used" in change.note
+    assert [one.status for one in account.open_changes()] == ["unknown"]  # settled at the next contact
+
+
+def test_memory_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal in memory leaves no file, and is empty after it was closed."""
+    monkeypatch.chdir(tmp_path)
+    journal = Journal(MEMORY)
+    begin(journal, draft())
+    assert len(journal.attempts("key 1")) == 1
+    journal.close()
+    assert journal.attempts("key 1") == []
+    journal.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """When the file was replaced during a change, what was found is not recorded for another attempt."""
+    [mine] = begin(journal, draft())
+    path.rename(tmp_path / "kept.sqlite")
+    [other] = begin(Journal(path), draft("ETHUSDT"))
+    assert other.number == mine.number
+    with pytest.raises(JournalUnusable, match="replaced while a change was being made"):
+        journal.add([(mine, APPLIED)])
+    assert [attempt.status for attempt in journal.attempts("key 1")] == ["unknown"]
+
+
+def test_times_are_stored_to_the_microsecond_in_any_zone(journal: Journal) -> None:
+    """A moment is the same moment after it was stored, wherever the machine is."""
+    [begun] = begin(journal, draft())
+    assert abs(datetime.now(tz=UTC) - begun.begun_at) < timedelta(minutes=1)
+    [again] = journal.attempts("key 1")
+    assert again.begun_at == begun.begun_at

@@ -1,0 +1,222 @@
+"""A ``%leverage`` line becomes words and options: pure, without an account."""
+
+from __future__ import annotations
+
+import argparse
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from leverage_nb.errors import Mistake
+from leverage_nb.notebook.command_line import MAX_LINE, parse_line, read_words, split_symbols, words_so_far
+from leverage_nb.notebook.magic import LeverageMagics
+
+NAMES: dict[str, Any] = {
+    "s": "ETHUSDT", "n": 7, "base": "BTC", "row": {"a b": "SOLUSDT", "#": "XRPUSDT", "}": "ADAUSDT"}, "size": 250_000.4,
+    "whole": 10.0, "price": Decimal("10.50"), "table": pd.DataFrame({"symbol": ["BNBUSDT"], "leverage": [3]}),
+    "fifth": np.int64(5), "half": np.float32(0.5),
+}  # fmt: skip
+
+
+def parse(line: str, **names: Any) -> argparse.Namespace:
+    """What %leverage makes of a line."""
+    return parse_line(LeverageMagics.leverage.parser, line, NAMES | names)
+
+
+def failure(line: str, **names: Any) -> str:
+    """The message of the Mistake that a line is."""
+    with pytest.raises(Mistake) as caught:
+        parse(line, **names)
+    assert type(caught.value) is Mistake
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []), ("   ", []), (";", []), ("# only a comment", []), ("BTCUSDT 10", ["BTCUSDT", "10"]),
+        ("  BTCUSDT \t 10  ", ["BTCUSDT", "10"]), ("BTCUSDT 10;", ["BTCUSDT", "10"]),
+        ("BTCUSDT 10 ;; # {no field} ' }", ["BTCUSDT", "10"]), ("BTC#1", ["BTC#1"]),
+        ("{s} {n}", ["ETHUSDT", "7"]), ("$s $n;", ["ETHUSDT", "7"]), ("{s}; # it", ["ETHUSDT"]),
+        ("{row['a b']} 10", ["SOLUSDT", "10"]), ('{ row["a b"] } 10', ["SOLUSDT", "10"]),
+        ("{row['#']}", ["XRPUSDT"]), ("{row['}']} 1", ["ADAUSDT", "1"]), ("{[*row.values()][0]}", ["SOLUSDT"]),
+        ("{ {'x': s}['x'] }", ["ETHUSDT"]), ("{s if n > 1 else base}", ["ETHUSDT"]), ("{row['a' ' b']}", ["SOLUSDT"]),
+        ("{s[:3]}USDT", ["ETHUSDT"]), ("{base}USDT 10", ["BTCUSDT", "10"]), ("{base}{s[3:]}", ["BTCUSDT"]),
+        ("{''' '''.strip() + s}", ["ETHUSDT"]), ("{max(n, 3)}", ["7"]), ("{n != 8 and n}", ["7"]),
+        ("{table.symbol[0]} {table.leverage[0]}", ["BNBUSDT", "3"]), ("$table.size", ["2"]), ("$s.", ["ETHUSDT."]),
+        ("--notional {size:.0f}", ["--notional", "250000"]), ("--notional={size:.0f}", ["--notional=250000"]),
+        ("{size:.{n}f}", None), ("{s!s:.3}", ["ETH"]), ("{s!r}", ["'ETHUSDT'"]), ("{n:+d}", ["+7"]),
+        ("{whole} {price} {fifth} {half}", ["10", "10.50", "5", "0.5"]), ("{Decimal}", None),
+        ("{{s}} $$s $$ $5", ["{s}", "$s", "$$", "$5"]), ("{s}}}", ["ETHUSDT}"]), ("BTC\u00a0USDT", ["BTC", "USDT"]),
+    ],
+)  # fmt: skip
+def test_words_and_fields(line: str, words: list[str] | None) -> None:
+    """Words end at white space outside of fields; a field gives one value; comments are those that are typed."""
+    if words is None:
+        with pytest.raises(Mistake, match="was not filled in"):
+            read_words(line, NAMES)
+    else:
+        assert read_words(line, NAMES) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{nope} 10", "{nope} was not filled in: there is no variable nope here. Assign it first."),
+        ("$nope", "$nope was not filled in: there is no variable nope here"),
+        ("{row['x']}", "{row['x']} was not filled in: KeyError: 'x'"),
+        ("$s.nope", "$s.nope was not filled in: AttributeError"),
+        ("{1/0}", "ZeroDivisionError"), ("{s s}", "{s s} was not filled in: it is not a Python expression"),
+        ("{s=}", "it is not a Python expression"), ("{s:d}", "ValueError: Unknown format code"),
+        ("{s!x}", "There are !r, !s and !a"), ("{10**5000}", "ValueError"), ("{'(' * 9", "has no closing brace"),
+        ("{} 10", "{} is empty"), ("{ }", "{ } is empty"), ("{:.2f}", "{:.2f} is empty"),
+        ("BTCUSDT {s", "{s has no closing brace"), ("BTCUSDT s}", "a } without its {"),
+        ("{row['a b}", "has no closing brace"), ("'BTCUSDT' 10", "a quotation mark (') outside of braces"),
+        ("BTCUSDT --nope", "Unrecognized arguments: --nope. %leverage? lists what there is."),
+        ("BTCUSDT --ven mainnet", "Unrecognized arguments: --ven"),
+        ("BTCUSDT --venue simulator 10", "Options come last."),
+        ("BTCUSDT --yes=1", "ignored explicit argument"), ("BTCUSDT 1 -y -y", "-y is given twice"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(line: str, message: str) -> None:
+    """A line that cannot be read is a Mistake that names the field, the reason and what to do."""
+    assert message in failure(line)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("BTCUSDT 20 -y --venue mainnet #", "its value 'BTCUSDT 20 -y --venue mainnet #' contains white space"),
+        ("BTC\tUSDT", "contains white space"), ("BTC\u2028USDT", "contains white space"), (" BTCUSDT", "white space"),
+        ("BTC\x00USDT", "contains a control character"), ("BTC\u202eUSDT", "contains a control character"),
+        ("\x1b[31m", "contains a control character"), ("\ud800", "contains a control character"), ("", "is empty"),
+        ("-y", 'starts with "-"'), ("--venue=mainnet", 'starts with "-"'), ("-", 'starts with "-"'),
+        (-5, 'starts with "-"'), ("#", 'starts with "#"'), ("max", "is the word max"), ("MAX", "is the word max"),
+        ("*", "contains *"), ("BTCUSDT,ETHUSDT", "contains a comma"), ("x" * 101, "has 101 characters"),
+        (None, "its value is None"), (True, "of type bool"), (np.True_, "of type bool"), (["BTCUSDT"], "of type list"),
+        (b"BTCUSDT", "of type bytes"), (pd.Series(["BTCUSDT"]), "of type Series"),
+        (float("nan"), "is nan, not a finite"), (Decimal("Infinity"), "is Infinity, not a finite"),
+        (1j, "of type complex"), (Decimal("sNaN"), "ValueError"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("line", ["{x} 10", "$x", "BTCUSDT {x}", "max --notional {x}", "--venue={x}", "--profile $x"])
+def test_a_value_is_one_word(line: str, value: object, reason: str) -> None:
+    """What does not fill one place is refused in all of them, in a message that names field and reason."""
+    message = failure(line, x=value)
+    assert reason in message
+    assert "x} was not filled in" in message or "$x was not filled in" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("-{x}", "y"), ("--{x}", "yes"), ("-n{x}", "y"), ("--ven{x}", "ue=mainnet"), ("-$x", "y"), ("m{x}", "ax"),
+        ("{x}x", "ma"), ("--{x}=mainnet", "venue"),
+    ],
+)  # fmt: skip
+def test_text_and_value_together_are_a_value(line: str, value: str) -> None:
+    """A word that is part literal, part value makes no option and no keyword either."""
+    failure(line, x=value)
+
+
+def test_long_input_is_bounded() -> None:
+    """Long lines, words and values are refused, and messages repeat only a part of them."""
+    assert f"{MAX_LINE + 1:,} characters; at most 4,000" in failure("B" * (MAX_LINE + 1))
+    for message in (
+        failure("B" * 3000), failure("{s" + "s" * 3000 + "}"), failure("-" + "-n" * 1500),
+        failure("{s} {" + "x" * 3000), failure("{x}", x="B" * 10**6), failure("{x}", x=ValueError),
+        failure("{row['" + "y" * 3000 + "']}"),
+    ):  # fmt: skip
+        assert len(message) < 400
+    for part in ("{", "'", '"', "{(", "'''", "\\'", "$a ", "{s}", "#", "{s!"):
+        line = "{" + part * ((MAX_LINE - 1) // len(part))
+        with pytest.raises(Mistake):
+            read_words(line, {})
+
+
+def test_expressions_do_not_change_the_notebook() -> None:
+    """An assignment in a field stays in the line."""
+    names: dict[str, Any] = {"s": "BTCUSDT"}
+    assert read_words("{(s := 'ETHUSDT')} {s}", names) == ["ETHUSDT", "ETHUSDT"]
+    assert names == {"s": "BTCUSDT"}
+
+
+LINES = (
+    "{x} 10", "BTCUSDT {x}", "BTCUSDT {x} -n", "$x $x", "{x}USDT 10", "BTC{x} max", "BTCUSDT max --notional {x}",
+    "BTCUSDT 10 --profile {x} --venue {x}", "--venue={x}", "--login {x}", "-n --force {x}", "{x} --brackets # {x}",
+    "BTCUSDT 10 -{x}", "BTCUSDT --ven{x}", "BTCUSDT {x!s};", "BTCUSDT {x!r:.9}",
+)  # fmt: skip
+TRICKS = st.text("-ynhmaxMAX#*;,={}$'\" \tvenue", max_size=20)
+
+
+def shape(options: argparse.Namespace) -> dict[str, Any]:
+    """A command without its values: its flags, which options have an argument, how many words, which are max."""
+    given = vars(options)
+    return {
+        name: [word.lower() == "max" for word in value] if isinstance(value, list) else value in (None, False)
+        for name, value in given.items()
+    }
+
+
+@given(line=st.sampled_from(LINES), value=st.text() | TRICKS | st.floats() | st.integers() | st.decimals())
+@example(line="{x} 10", value="BTCUSDT 20 -y --venue mainnet #")
+@example(line="$x $x", value="{y}")
+@example(line="BTCUSDT {x!s};", value="10;")
+def test_no_value_changes_the_command(line: str, value: Any) -> None:
+    """Whatever a value is, the line is refused, or it is the same command with that value in its place."""
+    try:
+        options = parse(line, x=value, y="-y")
+    except Mistake:
+        return
+    plain = parse(line, x="PLACE")
+    assert shape(options) == shape(plain)
+    literal = [(now, word) for now, word in zip(options.words, plain.words, strict=True) if "PLACE" not in word]
+    assert all(now == word for now, word in literal)
+
+
+@pytest.mark.parametrize(
+    ("words", "symbols", "leverage"),
+    [
+        ([], [], None), (["BTCUSDT"], ["BTCUSDT"], None), (["BTCUSDT", "10x"], ["BTCUSDT"], "10x"),
+        (["42USDT", "5"], ["42USDT"], "5"), (["a", "MAX"], ["a"], "MAX"), (["a", "b"], ["a", "b"], None),
+        (["a", "-5"], ["a"], "-5"), (["a", "1e9"], ["a"], "1e9"),
+    ],
+)  # fmt: skip
+def test_the_leverage_is_the_number_at_the_end(words: list[str], symbols: list[str], leverage: str | None) -> None:
+    """Symbols and leverage are separated as they were typed; whether they exist is not asked here."""
+    assert split_symbols(words) == (symbols, leverage)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["10"], "10 of which symbol?"), (["10", "a"], "The leverage comes after the symbol. Try: %leverage a 10"),
+        (["a", "10", "20"], "One leverage at a time: 10 and 20"), (["10", "20"], "One leverage at a time"),
+        (["a", "b", "10"], "One symbol at a time"), (["a", "max", "2m"], "%leverage a max --notional 2m"),
+        (["a", "max", "50000"], "50000 after max is not understood. For a size: %leverage a max --notional 50000"),
+    ],
+)  # fmt: skip
+def test_words_that_make_no_sense_together(words: list[str], message: str) -> None:
+    """A slip is answered with the command that was meant."""
+    with pytest.raises(Mistake) as caught:
+        split_symbols(words)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ([], "")), ("B", ([], "B")), ("BTCUSDT ", (["BTCUSDT"], "")), ("a  1", (["a"], "1")),
+        ("{row['a b']} 1", (["{row['a b']}"], "1")), ("{s}U", ([], "{s}U")), ("{ro", None), ("'B", None),
+        ("a # b", None),
+    ],
+)  # fmt: skip
+def test_the_words_before_the_cursor(text: str, words: tuple[list[str], str] | None) -> None:
+    """Tab gets words as typed, a field being one of them, and nothing in open fields and comments."""
+    assert words_so_far(text) == words
