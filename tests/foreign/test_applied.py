@@ -40,7 +40,7 @@ def test_an_event_before_the_attempt_decides_nothing(
     exchange: ForeignExchange, connect: Callable[..., Account], ahead: int
 ) -> None:
     """An event of the target that is older than the attempt does not make a lost request an applied one."""
-    account = connect(stream_url=exchange.stream_url())
+    account = connect(recv_window=300, stream_url=exchange.stream_url())
     follower = Follower(account)
     # Another client has set 20x and, at once, 10x again; the clock of the stream is ahead.
     exchange.send_event("BTCUSDT", 20, exchange.now_ms() + ahead)
@@ -55,7 +55,7 @@ def test_an_event_during_the_attempt_decides_nothing(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """10x to 20x to 10x, and the last request is lost: another client's 10x and 20x in between do not confirm it."""
-    account = connect(stream_url=exchange.stream_url())
+    account = connect(recv_window=300, stream_url=exchange.stream_url())
     follower = Follower(account)
     account.set_leverage("BTCUSDT", 20)
     exchange.send_event("BTCUSDT", 20, exchange.now_ms())
@@ -87,7 +87,7 @@ def test_a_200_that_is_no_confirmation(
     exchange: ForeignExchange, connect: Callable[..., Account], body: dict[str, object], executed: bool
 ) -> None:
     """A 200 confirms a change only if it names symbol and leverage and carries no negative code."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, execute=executed, answer=Reply.of(body))
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after) == (("applied", 12) if executed else ("not_applied", 10))

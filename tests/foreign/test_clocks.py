@@ -44,7 +44,7 @@ def test_a_false_server_time_while_an_attempt_is_open(
     exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
 ) -> None:
     """A server time that cannot be neither hangs the settling of a change nor breaks the next one."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
     exchange.play(CHANGE, execute=False, answer=RESET)
     started = time.monotonic()
@@ -107,7 +107,7 @@ def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
     """Waiting for an open attempt ends soon after its time is over, also while the exchange answers no read."""
     flag = tmp_path / "stepped"
     exchange.play(CHANGE, execute=False, answer=SILENCE)
-    first = start_kernel(timeout=5)
+    first = start_kernel(timeout=5, recv_window=300)
     first.start("account.set_leverage('BTCUSDT', 12)")
     exchange.wait_for(CHANGE)
     first.kill()

@@ -16,7 +16,7 @@ from tests.foreign.kernels import Kernel, kernel, options_for
 from tests.foreign.wire import RESET, Arrived, Reply
 
 # Tries in the default run, and in a long one.
-TRIES = [pytest.param(20, id="20 tries"), pytest.param(1000, id="1,000 tries", marks=pytest.mark.proof)]
+TRIES = [pytest.param(15, id="15 tries"), pytest.param(1000, id="1,000 tries", marks=pytest.mark.proof)]
 
 ROWS = 60
 GROUPS = 10  # plans that do not share a symbol: what one leaves open does not stop the next
@@ -33,7 +33,7 @@ def exchange() -> Iterator[ForeignExchange]:
 @pytest.fixture
 def child(exchange: ForeignExchange, journal: Path) -> Iterator[Kernel]:
     """The kernel that is interrupted."""
-    with kernel(options_for(exchange, journal, timeout=2.0)) as started:
+    with kernel(options_for(exchange, journal, timeout=2.0, recv_window=1000)) as started:
         started.run("account.symbols(), account.settings()")
         yield started
 

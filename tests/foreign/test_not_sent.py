@@ -25,7 +25,7 @@ def test_a_refusal_with_an_impossible_date(
     exchange: ForeignExchange, connect: Callable[..., Account], date: str
 ) -> None:
     """A date that cannot be read leaves a refusal what it is, for a change and for a plan's row."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, execute=False, answer=limited(400, date), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "refused"
     plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # by now a refusal is expected
@@ -38,7 +38,7 @@ def test_an_executed_change_with_an_impossible_date(
     exchange: ForeignExchange, connect: Callable[..., Account], status: int
 ) -> None:
     """A change that was executed is applied, though its answer holds a date that cannot be read."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, answer=limited(status, DATES[0]), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "applied"
     assert [row.status for row in account.plan({"ETHUSDT": 30}).apply().rows] == ["applied"]
@@ -58,7 +58,7 @@ def test_an_executed_change_with_an_odd_answer(
     exchange: ForeignExchange, connect: Callable[..., Account], answer: str
 ) -> None:
     """Whatever an answer holds, a change that was executed is found, and ends as applied."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, answer=ODD_ANSWERS[answer], times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
     assert [row.status for row in account.plan({"ETHUSDT": 12}).apply().rows] == ["applied"]

@@ -72,7 +72,10 @@ def test_a_ban_is_not_for_ever(exchange: ForeignExchange, connect: Callable[...,
 @pytest.mark.parametrize("ending", ["silence", "reset"])
 def test_a_plan_stops_when_nothing_is_answered(journal: Path, ending: str) -> None:
     """A plan whose requests go unanswered stops after a few rows, and says which were sent."""
-    with serving(150) as exchange, lev.connect("testnet", **options_for(exchange, journal, timeout=0.3)) as account:
+    with (
+        serving(150) as exchange,
+        lev.connect("testnet", **options_for(exchange, journal, timeout=0.3, recv_window=300)) as account,
+    ):
         plan = account.plan({f"S{number:03}USDT": 20 for number in range(150)})
         dead = Reply(ending=ending)
         exchange.play(CHANGE, execute=False, answer=dead, times=None)

@@ -32,7 +32,7 @@ HALTING: dict[str, Reply] = {"418 without a body": Reply(418), "429 HTML": Reply
 @pytest.mark.parametrize("answer", INDEFINITE)
 def test_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
     """A change that the exchange executed is reported as applied, whatever answered in its place; it is sent once."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after, change.confirmed_by) == ("applied", 12, "symbolConfig")
@@ -43,7 +43,7 @@ def test_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[.
 @pytest.mark.parametrize("answer", ["401 HTML", "500 -1016", "200 -1001"])
 def test_not_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
     """The same answers without execution end as not applied, by a read made after the request's time."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, execute=False, answer=INDEFINITE[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after, change.confirmed_by) == ("not_applied", 10, "symbolConfig")
@@ -53,7 +53,7 @@ def test_not_executed_behind_an_error(exchange: ForeignExchange, connect: Callab
 @pytest.mark.parametrize("answer", HALTING)
 def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
     """A change that was executed behind a 418 or 429 of who knows whom is never reported or recorded as refused."""
-    account = connect(timeout=0.5)
+    account = connect(timeout=0.5, recv_window=300)
     exchange.play(CHANGE, answer=HALTING[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert change.status in {"applied", "unknown"}
@@ -65,7 +65,7 @@ def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callab
 
 def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
     """An overload is followed by a read of the setting: what was executed all the same is not sent a second time."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, answer=Reply.error(503, -1008, "Server is currently overloaded."), times=None)
     shown = ""
     try:
@@ -87,7 +87,7 @@ def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connec
 )
 def test_the_exchanges_own_refusal(exchange: ForeignExchange, connect: Callable[..., Account], answer: Reply) -> None:
     """The exchange's own error with a status of 4xx is a refusal at once."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, execute=False, answer=answer)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert change.status == "refused"
@@ -97,7 +97,7 @@ def test_the_exchanges_own_refusal(exchange: ForeignExchange, connect: Callable[
 @pytest.mark.parametrize("answer", ["403 HTML", "500 -1001", "502 -1008"])
 def test_executed_rows_of_a_plan(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
     """The same holds for the rows of a plan."""
-    account = connect()
+    account = connect(grace=0.1)
     exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
     plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 12}).apply()
     assert [row.status for row in plan.rows] == ["applied", "applied"]

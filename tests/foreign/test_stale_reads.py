@@ -75,7 +75,7 @@ def test_rows_missing_from_a_list_are_verified_again(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """Rows of a plan whose symbols one list lacks are not closed: the next list that has them settles them."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 13, "SOLUSDT": 14})
     exchange.play(CHANGE, answer=RESET, times=None)
 
@@ -96,7 +96,7 @@ def test_rows_missing_from_a_list_are_verified_again(
 
 def test_a_symbol_that_one_read_does_not_know(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
     """A read that answers -1121 once does not close an attempt that was executed."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, answer=RESET)
     unlisted = Reply.error(400, -1121, "Invalid symbol.")
     exchange.play(CONFIG, answer=unlisted, times=None, when=lambda read: bool(exchange.arrived(CHANGE)))

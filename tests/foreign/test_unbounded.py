@@ -134,7 +134,7 @@ def test_settling_by_a_setting_that_cannot_be(
     exchange: ForeignExchange, connect: Callable[..., Account], leverage: float
 ) -> None:
     """A read with a leverage that cannot be does not settle a change; the next sound one does."""
-    account = connect()
+    account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, answer=RESET)
     exchange.play(CONFIG, edit=with_leverage(leverage), times=None, when=lambda read: bool(exchange.arrived(CHANGE)))
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "unknown"
