@@ -92,7 +92,7 @@ def remote() -> Iterator[dict[str, str]]:
 
 
 def two_commits(folder: Path) -> float:
-    """How long two commits take on the disk of a folder, with the journal's settings and a connection that stays open."""
+    """How long two commits take on the disk of a folder, with the journal's settings and a connection kept open."""
     connection = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
     for statement in ("PRAGMA journal_mode = TRUNCATE", "PRAGMA synchronous = FULL", "CREATE TABLE t (x TEXT)"):
         connection.execute(statement)
