@@ -149,7 +149,7 @@ class _Painter:
         with self._lock:
             self._ended = True
             self._waiting.clear()
-            self.wait()
+        self.wait()
 
 
 _painter = _Painter()
@@ -248,8 +248,8 @@ class LeveragePanel(ipywidgets.VBox):
         self._watch: Watch | None = self.account.watch(self._ear.event)
         _open.append(self)
         _make_room(self)
-        if (shell := get_ipython()) is not None:
-            shell.events.register("post_run_cell", _painter.wait)  # once, however often
+        if (events := getattr(get_ipython(), "events", None)) is not None:
+            events.register("post_run_cell", _painter.wait)  # once, however often it is said
 
     @property
     def symbol(self) -> str:
@@ -671,5 +671,5 @@ class LeveragePanel(ipywidgets.VBox):
         _open.remove(self)
         _open.append(self)
         _make_room(self)
-        if (shell := get_ipython()) is not None:
-            shell.events.register("post_run_cell", _painter.wait)  # once, however often
+        if (events := getattr(get_ipython(), "events", None)) is not None:
+            events.register("post_run_cell", _painter.wait)  # once, however often it is said
