@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -156,7 +157,8 @@ class ForeignExchange:
                     pass
 
         if self._stream is None:
-            self._stream = serve(follow, "127.0.0.1", 0)
+            # Its own log is no business of the client's.
+            self._stream = serve(follow, "127.0.0.1", 0, logger=logging.Logger("foreign", logging.CRITICAL))
             threading.Thread(target=self._stream.serve_forever, daemon=True).start()
         return f"ws://127.0.0.1:{self._stream.socket.getsockname()[1]}"
 
@@ -185,7 +187,7 @@ class ForeignExchange:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with connection, connection.makefile("rb") as incoming:
                 while (request := read_request(incoming, port)) is not None:
-                    if not send_reply(connection, self._answer(request)):
+                    if not send_reply(connection, self._answer(request)) or request.is_last:
                         return
 
     def _answer(self, request: Arrived) -> Reply:

@@ -33,6 +33,7 @@ def options_for(exchange: ForeignExchange, journal: Path | str, **more: Any) -> 
         "max_leverage": 150,
         "timeout": 1.0,
         "recv_window": 300,
+        "grace": 0.3,
         "weight_share": 1.0,
         **more,
     }

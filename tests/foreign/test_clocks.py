@@ -39,7 +39,7 @@ def test_a_false_server_time(exchange: ForeignExchange, connect: Callable[..., A
     assert_no_false_timestamp(exchange)
 
 
-@pytest.mark.parametrize("false_time", ["1e17", "-1e17", "next year"])
+@pytest.mark.parametrize("false_time", ["-1e17", "next year"])
 def test_a_false_server_time_while_an_attempt_is_open(
     exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_the_system_clock_is_set_back_while_a_change_settles(
         if case == "no read is answered":
             in_trouble(exchange)
 
-    exchange.play(CHANGE, execute=executed, execute_after=0.8 * executed, answer=RESET, first=step)
+    exchange.play(CHANGE, execute=executed, execute_after=0.3 * executed, answer=RESET, first=step)
     kernel.start("account.set_leverage('BTCUSDT', 12)")
     status = outcome(lambda: kernel.result(timeout=6)).status
     assert status in {"applied" if executed else "not_applied", "unknown"}

@@ -77,10 +77,10 @@ def test_no_committed_attempt_vanishes(
     recorded = list(zip(history["symbol"], history["requested"], strict=True))
     assert sorted(recorded) == sorted(exchange.changes_sent())
     assert set(history["status"]) == {"applied"}
-    assert len(recorded) >= (1 if disturbance == "hard link" else 4)
+    assert len(recorded) >= (1 if disturbance == "hard link" else 4)  # a second name may be refused
 
 
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
+@pytest.mark.parametrize("disturbance", ["symbolic link", "hard link", "copy", "open and read"])
 def test_two_kernels_never_have_two_open_attempts(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], journal: Path, disturbance: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_two_kernels_never_have_two_open_attempts(
     change(third, "BTCUSDT", 30)
     for later in exchange.arrived(CHANGE, "BTCUSDT"):
         if later.leverage == 30:
-            assert later.at - begun.at >= 1.45  # recvWindow and a second more, less the way there
+            assert later.at - begun.at >= 0.75  # recvWindow and grace, less the way there
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_a_refusal_with_an_impossible_date(
     account = connect()
     exchange.play(CHANGE, execute=False, answer=limited(400, date), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "refused"
-    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # the limit that was named is expected to hold here too
+    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # by now a refusal is expected
     assert [row.status for row in plan.rows] == ["refused"]
     assert account.history()["status"].tolist() == ["refused", "refused"]
 

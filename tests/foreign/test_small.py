@@ -61,10 +61,10 @@ account.set_leverage("BTCUSDT", 12)
 stop = threading.Event()
 def use():
     while not stop.is_set():
-        account.history()
+        account.open_changes()
 thread = threading.Thread(target=use)
 thread.start()
-for _ in range(15):
+for _ in range(5):
     child = os.fork()
     if child == 0:
         sys.exit(0)  # as a script ends: all that runs at exit runs

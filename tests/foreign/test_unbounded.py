@@ -101,7 +101,7 @@ def test_a_long_text(start_kernel: Callable[..., Kernel], cell: str) -> None:
 
 # -- numbers that cannot be -------------------------------------------------------------------------------------------
 
-NUMBERS = [10**30, -1, 1.5]
+NUMBERS = [10**30, 1.5]
 
 
 def with_leverage(leverage: float) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
@@ -118,13 +118,9 @@ def test_a_setting_that_cannot_be(exchange: ForeignExchange, connect: Callable[.
     calls: list[Callable[[], object]] = [
         lambda: account.setting("BTCUSDT"),
         lambda: account.settings(),
-        lambda: account.outlook("BTCUSDT"),
         lambda: account.preview("BTCUSDT", 12),
-        lambda: account.preview("BTCUSDT", 12).apply(),
         lambda: account.plan({"BTCUSDT": 12, "ETHUSDT": 13}),
-        lambda: account.plan({"BTCUSDT": "max"}).to_frame(),
         lambda: account.set_leverage("BTCUSDT", 12),
-        lambda: str(account.preview("BTCUSDT", 12)),
     ]
     for call in calls:
         with suppress(LeverageError):  # an error of ours, and no other

@@ -13,7 +13,6 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from leverage_nb import Account, LeverageRefused
-from leverage_nb.changes.send import FRESH_FOR
 from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange
 from tests.foreign.kernels import Kernel
@@ -76,7 +75,7 @@ def test_magic_while_another_kernel_changes(
     leverage: int,
 ) -> None:
     """The step that was shown is not sent once another kernel's change has landed during the wait."""
-    connect("mainnet").symbols()
+    connect("mainnet", grace=0.6).symbols()
     questions: list[str] = []
     landing: list[threading.Timer] = []
 
@@ -88,7 +87,7 @@ def test_magic_while_another_kernel_changes(
 
     monkeypatch.setattr(builtins, "input", answer)
     shell.run_cell("%config LeverageMagics.max_leverage = 150")
-    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600), 20)
+    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600, grace=0.6), 20)
     if leverage == 10:
         landing.append(land_after_the_next_read(exchange, 20))
     shown = run_magic(shell, f"BTCUSDT {leverage} --venue mainnet")
@@ -126,9 +125,9 @@ def test_python_while_another_kernel_changes(
     exchange: ForeignExchange, connect: Callable[..., Account], start_kernel: Callable[..., Kernel], step: str
 ) -> None:
     """A previewed step, a plan's row and an undo send nothing once another kernel's change has landed in the wait."""
-    apply = make_step(connect(), step)
+    apply = make_step(connect(grace=0.6), step)
     sent = exchange.changes_sent()
-    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600), 20)
+    start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600, grace=0.6), 20)
     landing = land_after_the_next_read(exchange, 20)
     assert_not_sent(outcome(apply))
     landing.join()
@@ -151,7 +150,7 @@ def test_a_read_older_than_a_second_does_not_count(
     """A setting whose read was sent more than 1 s ago is read again before a step from it is sent."""
     apply = make_step(connect(timeout=3), step)
     sent = exchange.changes_sent()
-    time.sleep(FRESH_FOR + 0.05)  # what was shown is older than a second by now
+    time.sleep(1.05)  # what was shown is older than a second by now
     slow_read_then_foreign_change(exchange)
     assert_not_sent(outcome(apply))
     assert exchange.changes_sent() == sent

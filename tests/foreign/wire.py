@@ -22,6 +22,7 @@ class Arrived:
     key: str
     port: int
     signed_text: str = ""
+    is_last: bool = False  # of its connection
 
     @property
     def symbol(self) -> str:
@@ -84,7 +85,8 @@ def read_request(incoming: Any, port: int) -> Arrived | None:
     target = urlsplit(rest.split(" ")[0])
     parameters = dict(parse_qsl(target.query + ("&" if target.query and body else "") + body))
     key = headers.get("x-mbx-apikey", "")
-    return Arrived(0.0, f"{method} {target.path}", parameters, key, port, target.query + body)
+    is_last = rest.strip().endswith("HTTP/1.0") or headers.get("connection", "").lower() == "close"
+    return Arrived(0.0, f"{method} {target.path}", parameters, key, port, target.query + body, is_last)
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> bool:
