@@ -125,6 +125,13 @@ class _Painter:
                 self._thread = threading.Thread(target=self._run, name="leverage_nb painter", daemon=True)
                 self._thread.start()
 
+    def wait(self, _result: object = None) -> None:
+        """Wait until all is drawn: at the end of a cell, so that what is saved or exported shows it."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread.ident is not None:
+            thread.join(timeout=5)
+
     def _run(self) -> None:
         while (job := self._next()) is not None:
             with suppress(Exception):  # one panel that cannot be drawn must not keep others from it
@@ -142,9 +149,7 @@ class _Painter:
         with self._lock:
             self._ended = True
             self._waiting.clear()
-            thread = self._thread
-        if thread is not None:
-            thread.join(timeout=5)
+        self.wait()
 
 
 _painter = _Painter()
@@ -243,6 +248,8 @@ class LeveragePanel(ipywidgets.VBox):
         self._watch: Watch | None = self.account.watch(self._ear.event)
         _open.append(self)
         _make_room(self)
+        if (events := getattr(get_ipython(), "events", None)) is not None:
+            events.register("post_run_cell", _painter.wait)  # once, however often it is said
 
     @property
     def symbol(self) -> str:
@@ -664,3 +671,5 @@ class LeveragePanel(ipywidgets.VBox):
         _open.remove(self)
         _open.append(self)
         _make_room(self)
+        if (events := getattr(get_ipython(), "events", None)) is not None:
+            events.register("post_run_cell", _painter.wait)  # once, however often it is said

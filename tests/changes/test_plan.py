@@ -229,11 +229,12 @@ def test_ctrl_c_ends_what_is_under_way_and_reports_the_rest(simulator: Simulator
     account = connect_to(simulator)
     plan = account.plan({name: 7 for name in account.symbols() if name.startswith("S0")})
     simulator.inject("late_answer", times=None, seconds=0.2)
-    note = simulator.exchange.note_arrival
+    note, waiting = simulator.exchange.note_arrival, [True]
 
     def arrived(request: Any) -> None:
         note(request)
-        if len(simulator.exchange.received) == 10:
+        if waiting and len(simulator.exchange.received) == 10:
+            waiting.clear()
             interrupt()
 
     simulator.exchange.note_arrival = arrived  # type: ignore[method-assign]  # it notes as before

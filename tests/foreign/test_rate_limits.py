@@ -21,28 +21,32 @@ def banned(seconds: float) -> str:
     return f"Way too many requests; IP(1.2.3.4) banned until {int((time.time() + seconds) * 1000)}."
 
 
-IN_15_MINUTES = formatdate(time.time() + 900, usegmt=True)
+def in_15_minutes() -> str:
+    """A time in the form of HTTP."""
+    return formatdate(time.time() + 900, usegmt=True)
+
 
 # Status, words, headers, and for how many seconds at least nothing may be sent.
-CASES: dict[str, tuple[int, str, tuple[str, ...], float]] = {
-    "an hour in words, 5 s in the header": (418, banned(3600), ("Retry-After: 5",), 3500),
-    "5 s in words, an hour in the header": (418, banned(5), ("Retry-After: 3600",), 3500),
-    "an hour in words, with 429": (429, banned(3600), ("Retry-After: 1",), 3500),
-    "a ban for 0 s": (418, "Way too many requests.", ("Retry-After: 0",), 1),
-    "a ban for -5 s": (418, "Way too many requests.", ("Retry-After: -5",), 1),
-    "a limit for 0 s": (429, "Too many requests.", ("Retry-After: 0",), 0.5),
-    "a ban that is over": (418, banned(-60), (), 1),
-    "a date in the header": (429, "Too many requests.", (f"Retry-After: {IN_15_MINUTES}",), 800),
-    "a date that is over": (418, "Way too many requests.", ("Retry-After: Thu, 01 Jan 1970 00:00:00 GMT",), 1),
-    "an impossible date": (418, "Way too many requests.", ("Retry-After: Thu, 99 Foo 2026 99:99:99 GMT",), 1),
-    "seconds with a fraction": (429, "Too many requests.", ("Retry-After: 700.5",), 600),
+# Made when they are used: a suite may take its time.
+CASES: dict[str, Callable[[], tuple[int, str, tuple[str, ...], float]]] = {
+    "an hour in words, 5 s in the header": lambda: (418, banned(3600), ("Retry-After: 5",), 3500),
+    "5 s in words, an hour in the header": lambda: (418, banned(5), ("Retry-After: 3600",), 3500),
+    "an hour in words, with 429": lambda: (429, banned(3600), ("Retry-After: 1",), 3500),
+    "a ban for 0 s": lambda: (418, "Way too many requests.", ("Retry-After: 0",), 1),
+    "a ban for -5 s": lambda: (418, "Way too many requests.", ("Retry-After: -5",), 1),
+    "a limit for 0 s": lambda: (429, "Too many requests.", ("Retry-After: 0",), 0.5),
+    "a ban that is over": lambda: (418, banned(-60), (), 1),
+    "a date in the header": lambda: (429, "Too many requests.", (f"Retry-After: {in_15_minutes()}",), 800),
+    "a date that is over": lambda: (418, "Way too many requests.", ("Retry-After: Thu, 01 Jan 1970 00:00:00 GMT",), 1),
+    "an impossible date": lambda: (418, "Way too many requests.", ("Retry-After: Thu, 99 Foo 2026 99:99:99 GMT",), 1),
+    "seconds with a fraction": lambda: (429, "Too many requests.", ("Retry-After: 700.5",), 600),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_how_long_nothing_is_sent(exchange: ForeignExchange, connect: Callable[..., Account], case: str) -> None:
     """Nothing is sent before the latest time that header and words name, and never at once."""
-    status, words, headers, least = CASES[case]
+    status, words, headers, least = CASES[case]()
     account = connect(timeout=0.3)
     account.symbols()
     exchange.play(TIERS, answer=Reply.error(status, -1003, words, *headers))
