@@ -145,7 +145,7 @@ class NotebookPage:
 
     def __init__(self, lab: Lab, page: Any, name: str) -> None:
         self.lab, self.page, self.name = lab, page, name
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         self.open(name)
 
     def open(self, name: str) -> None:
