@@ -194,7 +194,8 @@ class Stream:
         known, last = self._known.get(event.symbol), self._last.get(event.symbol)
         if last is not None and dated < last <= now:
             return False
-        self._last[event.symbol] = event.at
+        if dated <= now + _SLACK:
+            self._last[event.symbol] = event.at  # clocks are compared to within a round trip
         if known is not None and (known[0] == event.leverage or event.at < min(known[1], now) - _SLACK):
             return False
         self._known[event.symbol] = (event.leverage, event.at)
