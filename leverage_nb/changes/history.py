@@ -140,7 +140,7 @@ class History:
             for other in same:
                 if other.status == "unknown" and other.is_open:
                     raise Mistake(
-                        f"What became of the last change, {other.step}, is not known yet: nothing was undone.",
+                        f"The outcome of the last change, {other.step}, is not known yet. Nothing was undone.",
                         hint="%leverage --history, or account.history(), looks it up.",
                     )
             if attempt.undoes is None:

@@ -325,10 +325,6 @@ class ChangeService:
         """Call a method with every change whose outcome is known, for as long as its object lives."""
         self._listeners.append(WeakMethod(listener))
 
-    def remove_listener(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method no longer."""
-        self._listeners = [reference for reference in self._listeners if reference() not in {None, listener}]
-
     def notify(self, change: LeverageChange) -> None:
         """Call the listeners with a change whose outcome is known."""
         self._listeners = [reference for reference in self._listeners if reference() is not None]
