@@ -46,6 +46,9 @@ _THEME = {
 
 # What the browser may change: see :meth:`LadderView.set_state`.
 _BROWSERS_OWN = {"leverage"}
+
+# What somebody who presses Apply has decided on: a click on a table in which one of these differs is refused.
+DECIDED_ON = ("venue", "account", "symbol", "current", "most", "verdict")
 _drawing = threading.Lock()  # matplotlib's settings belong to all threads
 
 

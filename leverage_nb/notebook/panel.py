@@ -35,7 +35,7 @@ from leverage_nb.errors import (
 )
 from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.exchange.watching import Watch
-from leverage_nb.notebook.ladder_view import LadderView, Look, draw_chart, make_table, make_twin
+from leverage_nb.notebook.ladder_view import DECIDED_ON, LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.parsing import parse_notional
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
@@ -633,8 +633,13 @@ class LeveragePanel(ipywidgets.VBox):
                 look = self._with_latest(look, latest)
             chart = draw_chart(look)
             self._look, self._symbol = look, look.setting.symbol
-            self._version += 1
-            self.view.table = make_table(look, chart, self._version, self._page)
+            table = make_table(look, chart, self._version, self._page)
+            # Prices always move, and a change made here is reported a second time by the stream: neither is a reason to
+            # refuse the click of somebody who decided on the same leverages and verdicts.
+            if any(table[name] != self.view.table.get(name) for name in DECIDED_ON):
+                self._version += 1
+                table["version"] = self._version
+            self.view.table = table
             self._twin = make_twin(look, chart)
             self._update_twins()
 

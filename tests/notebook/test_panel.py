@@ -102,6 +102,15 @@ def test_a_click_on_what_is_no_longer_shown_sends_nothing(
     assert account.setting("BTCUSDT").leverage == 20
 
 
+def test_a_click_counts_when_only_figures_have_been_drawn_again(panel: LeveragePanel, account: Account) -> None:
+    """A table drawn between a look at the screen and the click refuses nothing while leverages and verdicts agree."""
+    shown = panel.view.table["version"]
+    panel.reload()
+    click(panel, "apply", 10, version=shown)
+    assert panel.state == "done"
+    assert account.setting("BTCUSDT").leverage == 10
+
+
 def test_a_new_symbol_brings_table_bound_and_value(panel: LeveragePanel) -> None:
     """Selecting a symbol shows its tiers before the slider gets its bound and value."""
     order: list[str] = []
