@@ -4,7 +4,7 @@
     %leverage BTCUSDT
     %leverage BTCUSDT 10
 
-Public names are imported on first use: loading the extension costs next to nothing.
+Public names are imported on first use, so that loading the extension takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -19,76 +19,58 @@ if TYPE_CHECKING:
     from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
-    from leverage_nb.connecting import connect, current
     from leverage_nb.errors import (
+        ChangedElsewhere,
+        ChangeFailed,
         ChangeInterrupted,
         ChangeNotApplied,
         ChangeNotSent,
+        ChangePending,
         ChangeSuperseded,
         CredentialsMissing,
+        ForkedProcess,
+        GuardExceeded,
+        InvalidInput,
         InvalidLeverage,
         JournalUnusable,
         LeverageError,
         LeverageRefused,
-        Mistake,
         NoAnswer,
+        NotConfirmed,
         NotConnected,
+        NothingToUndo,
         NotionalBeyondTiers,
         OutcomeUnknown,
         RateLimited,
+        RefusalExpected,
         RequestRefused,
         UnexpectedAnswer,
         UnknownSymbol,
+        WrongAccount,
     )
     from leverage_nb.notebook.panel import LeveragePanel
     from leverage_nb.notebook.plots import plot_brackets, plot_ladder
+    from leverage_nb.risk.account_state import LeverageSetting
     from leverage_nb.risk.brackets import Brackets
-    from leverage_nb.risk.state import LeverageSetting
+    from leverage_nb.session import connect, current
     from leverage_nb.simulator import Simulator
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Account": "account",
-    "Brackets": "risk.brackets",
-    "ChangeInterrupted": "errors",
-    "ChangeNotApplied": "errors",
-    "ChangeNotSent": "errors",
-    "ChangeSuperseded": "errors",
-    "CredentialsMissing": "errors",
-    "InvalidLeverage": "errors",
-    "JournalUnusable": "errors",
-    "LeverageChange": "change",
-    "LeverageError": "errors",
-    "LeveragePanel": "notebook.panel",
-    "LeverageRefused": "errors",
-    "LeverageSetting": "risk.state",
-    "Mistake": "errors",
-    "NoAnswer": "errors",
-    "NotConnected": "errors",
-    "NotionalBeyondTiers": "errors",
-    "OutcomeUnknown": "errors",
-    "Plan": "changes.plan",
-    "Preview": "changes.preview",
-    "RateLimited": "errors",
-    "RequestRefused": "errors",
-    "Simulator": "simulator",
-    "UnexpectedAnswer": "errors",
-    "UnknownSymbol": "errors",
-    "connect": "connecting",
-    "current": "connecting",
-    "plot_brackets": "notebook.plots",
-    "plot_ladder": "notebook.plots",
-}
-
 __all__ = [
     "Account",
     "Brackets",
+    "ChangeFailed",
     "ChangeInterrupted",
     "ChangeNotApplied",
     "ChangeNotSent",
+    "ChangePending",
     "ChangeSuperseded",
+    "ChangedElsewhere",
     "CredentialsMissing",
+    "ForkedProcess",
+    "GuardExceeded",
+    "InvalidInput",
     "InvalidLeverage",
     "JournalUnusable",
     "LeverageChange",
@@ -96,35 +78,54 @@ __all__ = [
     "LeveragePanel",
     "LeverageRefused",
     "LeverageSetting",
-    "Mistake",
     "NoAnswer",
+    "NotConfirmed",
     "NotConnected",
+    "NothingToUndo",
     "NotionalBeyondTiers",
     "OutcomeUnknown",
     "Plan",
     "Preview",
     "RateLimited",
+    "RefusalExpected",
     "RequestRefused",
     "Simulator",
     "UnexpectedAnswer",
     "UnknownSymbol",
+    "WrongAccount",
     "connect",
     "current",
     "plot_brackets",
     "plot_ladder",
 ]
 
+# Where the public names are defined that are not errors; each is imported on first use.
+_MODULES = {
+    "Account": "account",
+    "Brackets": "risk.brackets",
+    "LeverageChange": "change",
+    "LeveragePanel": "notebook.panel",
+    "LeverageSetting": "risk.account_state",
+    "Plan": "changes.plan",
+    "Preview": "changes.preview",
+    "Simulator": "simulator",
+    "connect": "session",
+    "current": "session",
+    "plot_brackets": "notebook.plots",
+    "plot_ladder": "notebook.plots",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -138,7 +139,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take ``%leverage`` away again."""
+    """Remove ``%leverage`` and its Tab completion."""
     from leverage_nb.notebook.completion import match_leverage
 
     if match_leverage in shell.Completer.custom_matchers:

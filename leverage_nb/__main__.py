@@ -8,11 +8,11 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from leverage_nb import __version__
-from leverage_nb.connecting import connect, default_journal
+from leverage_nb.binance.credentials import name_source
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.errors import CredentialsMissing, JournalUnusable, LeverageError
-from leverage_nb.exchange.credentials import name_source
-from leverage_nb.exchange.venues import VENUES
 from leverage_nb.journal.journal import Journal
+from leverage_nb.session import connect, default_journal
 
 PACKAGES = (
     "anywidget", "ipykernel", "ipython", "ipywidgets", "jupyterlab", "matplotlib", "msgspec", "numpy", "pandas",

@@ -6,31 +6,29 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from leverage_nb.cards import mark
+from leverage_nb.binance import reader
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.events import Event
+from leverage_nb.binance.watching import Watch, Watching
 from leverage_nb.change import LeverageChange
+from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.history import History
-from leverage_nb.changes.limits import Bound, Guard
 from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.plan_input import Target, read_targets
 from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
-from leverage_nb.changes.targets import Target, read_targets
-from leverage_nb.changes.tier_history import TierHistory
 from leverage_nb.errors import LeverageError, UnexpectedAnswer
-from leverage_nb.exchange import snapshot
-from leverage_nb.exchange.events import Event
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.symbols import normalize
-from leverage_nb.exchange.tier_cache import TierCache
-from leverage_nb.exchange.watching import Watch, Watching
 from leverage_nb.journal.journal import Journal
+from leverage_nb.risk.account_state import AccountState, LeverageSetting, find_misfits
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.misfits import find_misfits
+from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.outlook import Outlook
-from leverage_nb.risk.parsing import parse_notional
-from leverage_nb.risk.state import AccountState, LeverageSetting
 from leverage_nb.risk.tables import positions_table, settings_table
+from leverage_nb.risk.user_input import normalize, parse_notional
+from leverage_nb.tiers.cache import TierCache
+from leverage_nb.tiers.history import TierHistory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +113,7 @@ class Account:
         """
         if isinstance(symbol, str):
             name = self.find_symbol(symbol)
-            frame = snapshot.read_brackets(self._client, name).to_frame().droplevel("symbol")
+            frame = reader.read_brackets(self._client, name).to_frame().droplevel("symbol")
             frame.attrs["symbol"] = name
             names = [name]
         else:
@@ -135,7 +133,7 @@ class Account:
 
         Raises:
             UnknownSymbol: There is no such symbol.
-            Mistake: The exchange's rows for it could not be used.
+            InvalidInput: The exchange's rows for it could not be used.
         """
         name, table = self._tiers.find(symbol)
         return table[name]
@@ -145,7 +143,7 @@ class Account:
 
         Raises:
             UnknownSymbol: There is no such symbol; the error suggests some.
-            Mistake: The exchange's tiers for it could not be used.
+            InvalidInput: The exchange's tiers for it could not be used.
         """
         return self._tiers.find(text)[0]
 
@@ -159,7 +157,7 @@ class Account:
         """What Binance has changed in the tiers since this account first loaded them here.
 
         Returns:
-            See :func:`leverage_nb.changes.tier_history.tier_changes_table`.
+            See :func:`leverage_nb.tiers.history.tier_changes_table`.
 
         Raises:
             JournalUnusable: The journal cannot be used.
@@ -177,7 +175,7 @@ class Account:
             UnexpectedAnswer: The exchange has tiers of it, but no setting.
         """
         name = self.find_symbol(symbol)
-        return snapshot.read_setting(self._client, name, self.margin_asset(name))
+        return reader.read_setting(self._client, name, self.margin_asset(name))
 
     def settings(self, symbols: str | Iterable[str] | None = None) -> pd.DataFrame:
         """The settings of several symbols, all by default.
@@ -219,11 +217,11 @@ class Account:
 
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""
-        return snapshot.read_state(self._client, self._tiers.margin_assets())
+        return reader.read_state(self._client, self._tiers.margin_assets())
 
     def mark_price(self, symbol: str) -> float:
         """The exchange's mark price of a symbol, now."""
-        return snapshot.read_mark_price(self._client, self.find_symbol(symbol))
+        return reader.read_mark_price(self._client, self.find_symbol(symbol))
 
     # -- looking ahead --------------------------------------------------------------------------------------
 
@@ -239,12 +237,12 @@ class Account:
             See :func:`leverage_nb.risk.ladder.make_ladder`.
 
         Raises:
-            Mistake: Notional or mark price is not above 0.
+            InvalidInput: Notional or mark price is not above 0.
         """
         tiers = self.tiers(symbol)
         size = parse_notional(notional)
         price = self.mark_price(tiers.symbol) if mark_price is None else mark_price
-        return self._marked(tiers.ladder(size, price))
+        return self._marked(make_ladder(tiers, size, price))
 
     def outlook(self, symbol: str) -> pd.DataFrame:
         """What is *held* of a symbol, at every leverage: what would fit, be tied up, be left, be refused.
@@ -285,7 +283,7 @@ class Account:
             notional: Of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
 
         Raises:
-            Mistake: There is none; the error says what stands in the way.
+            InvalidInput: There is none; the error says what stands in the way.
         """
         return self._service.highest(symbol, notional)
 
@@ -317,14 +315,14 @@ class Account:
 
         Args:
             wanted: Symbols and leverages (also ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
-                the path of a CSV file, targets read by :func:`leverage_nb.changes.targets.read_lines`, or a function
+                the path of a CSV file, targets read by :func:`leverage_nb.changes.plan_input.read_lines`, or a function
                 that makes one of these from ``account.settings()``.
 
         Returns:
             The plan: what differs from what is wanted, and what each row would do after those before it.
 
         Raises:
-            Mistake: Something wanted cannot be; all of it is named, by line or row, and nothing was sent.
+            InvalidInput: Something wanted cannot be; all of it is named, by line or row, and nothing was sent.
         """
         if callable(wanted):
             wanted = wanted(self.settings())
@@ -369,7 +367,7 @@ class Account:
             force: Pass over nothing.
 
         Raises:
-            Mistake: There is none, or the leverage was changed since.
+            InvalidInput: There is none, or the leverage was changed since.
             JournalUnusable: The journal cannot be used.
         """
         return self._history.preview_undo(force=force)
@@ -384,7 +382,7 @@ class Account:
             progress: As :meth:`set_leverage`; not called for a plan.
 
         Raises:
-            Mistake: There is none, or the leverage was changed since: the error says what it is.
+            InvalidInput: There is none, or the leverage was changed since: the error says what it is.
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
         """
         preview = self.preview_undo(force=force)
@@ -398,7 +396,7 @@ class Account:
         """Follow the account as it changes, by whomever.
 
         Args:
-            callback: Called with each event of ``leverage_nb.exchange.events``, in a thread of its own: LeverageEvent,
+            callback: Called with each event of ``leverage_nb.binance.events``, in a thread of its own: LeverageEvent,
                 AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the connection comes or goes. A bound
                 method is held weakly: it ends with its object.
 
@@ -472,4 +470,6 @@ class Account:
         self._service.add_listener(listener)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        from leverage_nb.frames import mark  # loads pandas
+
         return mark(frame, self.venue_label, self.label)

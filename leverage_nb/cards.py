@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Frame = TypeVar("Frame", bound="pd.DataFrame")
 Tone = Literal["plain", "good", "warn", "bad"]
 
 # JupyterLab's theme variables, each with a fallback for exported pages; no literal text colours.
@@ -159,59 +154,3 @@ def table(caption: str, header: Iterable[str], rows: Iterable[Iterable[str]]) ->
         f'<caption style="text-align:left;color:{_SOFT}">{escape(caption)}</caption>'
         f"<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
     )
-
-
-def short(value: float) -> str:
-    """A round figure as traders write it, with six significant digits: ``300k``, ``1.8B``, ``0.005``.
-
-    >>> [short(x) for x in (0, 5, 300_000, 1.8e9, 12_500_000, 0.045)]
-    ['0', '5', '300k', '1.8B', '12.5M', '0.045']
-    """
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.6g}{suffix}"
-    return f"{value:.6g}"
-
-
-def amount(value: float, asset: str = "") -> str:
-    """A figure in full with its asset: two places from 1 up, enough to see it below.
-
-    >>> amount(300000, "USDT"), amount(1860.3125), amount(0.00123, "BTC")
-    ('300,000 USDT', '1,860.31', '0.00123 BTC')
-    """
-    if value == int(value):
-        digits = f"{value:,.0f}"
-    elif abs(value) >= 1:
-        digits = f"{value:,.2f}"
-    else:
-        digits = f"{value:.6g}"
-    return f"{digits} {asset}".rstrip()
-
-
-def price(value: float) -> str:
-    """A price with six significant digits, or its cents: ``45,180.72``, ``84,000``, ``0.02187``."""
-    return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 1000 else f"{value:.6g}"
-
-
-def mark(frame: Frame, venue: str, account: str) -> Frame:
-    """Name the venue in the corner of a DataFrame, and venue and account in its ``attrs``; the same frame."""
-    frame.columns.name = label(venue)
-    frame.attrs |= {"venue": venue, "account": account}
-    return frame
-
-
-def moment(when: datetime) -> str:
-    """A point in time with its offset from UTC: ``2026-11-22 14:03:07+01:00``."""
-    return when.isoformat(sep=" ", timespec="seconds")
-
-
-def clock_time(when: datetime) -> str:
-    """A point in time near now, in local time: the time of day, with its date where that is not today."""
-    local = when.astimezone()
-    today = datetime.now().astimezone().date() == local.date()
-    return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
-
-
-def percent(ratio: float) -> str:
-    """A ratio as a percentage without trailing zeros: 0.0065 is ``0.65%``."""
-    return f"{ratio * 100:.6g}%"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, Shown, Tone, amount, moment
+from leverage_nb.cards import Card, Shown, Tone
+from leverage_nb.formatting import amount, moment
 
 Status = Literal["applied", "unchanged", "refused", "not_sent", "not_applied", "superseded", "unknown"]
 

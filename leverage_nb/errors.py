@@ -3,28 +3,36 @@
 ::
 
     LeverageError
-    ├── Mistake (also ValueError)       what was asked for cannot be asked
+    ├── InvalidInput (also ValueError)  an argument, a word of the line or a setting that cannot be used
     │   ├── UnknownSymbol               .symbol .suggestions
     │   ├── InvalidLeverage             .leverage .max_leverage
     │   └── NotionalBeyondTiers         .notional .notional_cap
     ├── CredentialsMissing              no API key for this venue
+    ├── WrongAccount                    the profile's key opens another account than before
     ├── NotConnected                    the request could not leave this machine
-    ├── NoAnswer                        it left; no complete answer came within the time budget
-    ├── UnexpectedAnswer                something answered, but not as Binance documents it
-    ├── RequestRefused                  Binance refused: .code, its words, what it means, what to do
+    ├── NoAnswer                        the request left, no complete answer came in time
+    ├── UnexpectedAnswer                the answer is not what Binance documents
+    ├── RequestRefused                  Binance refused: .code .words .meaning .hint
     │   └── RateLimited                 HTTP 418 or 429: .retry_after
-    ├── JournalUnusable                 the record of changes cannot be opened or written: .path
-    ├── ChangeNotSent                   a change that never left
-    ├── LeverageRefused                 a change that Binance refused
-    ├── ChangeNotApplied                it was sent, not confirmed, and the old leverage is still there
-    ├── ChangeSuperseded                it was sent, not confirmed, and a third leverage is there
-    └── OutcomeUnknown                  a change that may or may not have been made
+    ├── JournalUnusable                 the journal cannot be opened, read or written: .path
+    ├── ForkedProcess                   an account of the parent process was used in a forked process
+    ├── GuardExceeded                   the leverage is above max_leverage
+    ├── RefusalExpected                 the preview expects a refusal, and force was not given: .code
+    ├── ChangePending                   an earlier change of the symbol may still be executed
+    ├── ChangedElsewhere                the account is no longer as the preview showed it
+    ├── NotConfirmed                    nobody confirmed the change
+    ├── NothingToUndo                   no change is left to undo
+    └── ChangeFailed                    a change that was not made: .change .reason
+        ├── ChangeNotSent               nothing left this machine
+        ├── LeverageRefused             Binance refused it
+        ├── ChangeNotApplied            sent without a definite answer; the old leverage is there
+        ├── ChangeSuperseded            sent without a definite answer; a third leverage is there
+        └── OutcomeUnknown              sent without a definite answer, and not verified yet
 
     KeyboardInterrupt
-    └── ChangeInterrupted               the same, because it was interrupted: .change
+    └── ChangeInterrupted               Ctrl-C during a change: .change
 
-Each prints as a few lines in a notebook instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the
-full traceback.
+In a notebook each prints as a few lines instead of a traceback. Set ``LEVERAGE_NB_DEBUG=1`` for the full traceback.
 """
 
 from __future__ import annotations
@@ -43,14 +51,13 @@ class LeverageError(Exception):
     """The root of all errors of this package.
 
     Attributes:
-        message: What happened, and what is known of it.
+        message: What happened and why.
         headline: What happened, in one short sentence.
-        hint: What to do next; "" where there is nothing to add.
-        code: Binance's error code, where it sent one.
-        http_status: The HTTP status of the answer, where there was one.
-        words: Binance's own words, where it sent some.
-        meaning: What those words mean, where we know.
-        change: The record of the change this error ended, where there was one.
+        hint: What to do next; "" if there is nothing to add.
+        code: Binance's error code, or the code that is expected; None without one.
+        http_status: The HTTP status of the answer; None without one.
+        words: The text of Binance's error message; "" without one.
+        meaning: What that text means; "" if unknown.
     """
 
     def __init__(
@@ -63,7 +70,6 @@ class LeverageError(Exception):
         http_status: int | None = None,
         words: str = "",
         meaning: str = "",
-        change: LeverageChange | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -73,11 +79,10 @@ class LeverageError(Exception):
         self.http_status = http_status
         self.words = words
         self.meaning = meaning
-        self.change = change
 
     @property
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """What the exchange said, what that means, what to do next: label and text. Empty where it said nothing."""
+        """The exchange's answer, its meaning and the next step, as label and text; empty without an answer."""
         if not (self.words or self.meaning):
             return ()
         named = str(self.code) if self.code is not None else f"HTTP {self.http_status}"
@@ -89,7 +94,7 @@ class LeverageError(Exception):
         return f"{self.message} {self.hint}".rstrip()
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Subclasses take other arguments than the message: rebuild from what is held, not by calling them.
+        # Subclasses take other arguments than the message, so the constructor is not called.
         return _rebuild, (type(self), self.args, self.__dict__)
 
     @property
@@ -100,20 +105,20 @@ class LeverageError(Exception):
         return _short_form(self, self.message, _wrap(self.hint))
 
 
-def _rebuild(kind: type[LeverageError], args: tuple[object, ...], held: dict[str, object]) -> LeverageError:
+def _rebuild(kind: type[LeverageError], args: tuple[object, ...], attributes: dict[str, object]) -> LeverageError:
     error = kind.__new__(kind)
     error.args = args
-    error.__dict__.update(held)
+    error.__dict__.update(attributes)
     return error
 
 
 def _short_form(error: BaseException, message: str, *paragraphs: list[str]) -> Callable[[], list[str]]:
-    # IPython looks for it with hasattr: in debug mode it is not there, and the traceback is whole.
+    # IPython tests for the attribute with hasattr; without it, it prints the full traceback.
     if os.environ.get("LEVERAGE_NB_DEBUG"):
         raise AttributeError("_render_traceback_")
     name = type(error).__name__
     first, *others = _wrap(message, f"{name}: ", hang=0)
-    # Bold, not red: on the red ground of JupyterLab's dark theme red cannot be read.
+    # Bold, not red: red is unreadable on the red background of JupyterLab's dark theme.
     first = f"\x1b[1m{name}\x1b[0m{first.removeprefix(name)}"
     return lambda: [first, *others, *(line for paragraph in paragraphs for line in paragraph)]
 
@@ -127,20 +132,20 @@ def _wrap(text: str, start: str = "", hang: int | None = None) -> list[str]:
     return lines or ([start.rstrip()] if start else [])
 
 
-# Letters with digits, or characters of base64, in a row: symbols and names are shorter, keys and secrets are not.
+# 16 letters and digits, or 21 base64 characters, in a row: no symbol or name looks like that, keys and secrets do.
 _LIKE_A_KEY = re.compile(r"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{16}|[A-Za-z0-9+/=]{21}")
 
 
 def as_typed(value: object, most: int = 20, quotes: str = "") -> str:
-    """What a user typed, as a message repeats it.
+    """Quote a user's input in a message, without repeating a key that was typed in the wrong place.
 
     Args:
-        value: The text, or a value of any other type.
-        most: How many characters a message repeats.
-        quotes: The two characters to put around it.
+        value: The input, of any type.
+        most: The longest text that is repeated, in characters.
+        quotes: Two characters to put around it.
 
     Returns:
-        The text; "That text" for one that is longer, or that could be a key put in the wrong place.
+        The text; "That text" if it is longer or could be a key.
     """
     if isinstance(value, int) and abs(value) >= 10**12:
         return "That number"
@@ -152,16 +157,16 @@ def as_typed(value: object, most: int = 20, quotes: str = "") -> str:
     return text if text and text.isprintable() and text == text.strip() else repr(text)
 
 
-class Mistake(LeverageError, ValueError):
-    """What was asked for cannot be asked: nothing was sent."""
+class InvalidInput(LeverageError, ValueError):
+    """An argument, a word of the ``%leverage`` line or a setting cannot be used. Nothing was sent."""
 
 
-class UnknownSymbol(Mistake):
-    """The venue lists no such symbol.
+class UnknownSymbol(InvalidInput):
+    """The venue does not list the symbol.
 
     Attributes:
-        symbol: What was asked for.
-        suggestions: Listed symbols that look like it, best first.
+        symbol: The symbol as it was looked up.
+        suggestions: Similar symbols that are listed, best first.
     """
 
     def __init__(self, symbol: str, venue: str, suggestions: Sequence[str] = ()) -> None:
@@ -171,37 +176,39 @@ class UnknownSymbol(Mistake):
         self.suggestions = tuple(suggestions)
 
 
-class InvalidLeverage(Mistake):
+class InvalidLeverage(InvalidInput):
     """Not a whole number between 1 and the symbol's maximum.
 
     Attributes:
-        leverage: What was asked for.
-        max_leverage: The symbol's maximum, where it is known.
+        leverage: The input.
+        max_leverage: The symbol's maximum; None if unknown.
     """
 
     def __init__(self, leverage: object, symbol: str = "", max_leverage: int | None = None) -> None:
-        whose = f" for {symbol}" if symbol else ""
-        limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
-        super().__init__(
-            f"{as_typed(leverage)} is not a leverage{whose}: it takes a whole number {limits}, as 10 or 10x."
-        )
+        if isinstance(leverage, int) and max_leverage is not None and max_leverage < leverage < 10**9:
+            text = f"{leverage}x is above {symbol}'s maximum of {max_leverage}x."
+        else:
+            of_symbol = f" for {symbol}" if symbol else ""
+            limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
+            text = f"{as_typed(leverage)} is not a leverage{of_symbol}: use a whole number {limits}, as 10 or 10x."
+        super().__init__(text)
         self.leverage = leverage
         self.max_leverage = max_leverage
 
 
-class NotionalBeyondTiers(Mistake):
-    """A notional larger than the last tier's cap: no leverage allows it, and its margin is not defined.
+class NotionalBeyondTiers(InvalidInput):
+    """A notional above the last tier's cap: no leverage allows it, and its margin is not defined.
 
     Attributes:
-        notional: The first such notional asked for.
+        notional: The first such notional of the input.
         notional_cap: The last tier's cap.
     """
 
     def __init__(self, notional: float, notional_cap: float, symbol: str = "") -> None:
-        whose = f" of {symbol}" if symbol else ""
+        of_symbol = f" of {symbol}" if symbol else ""
         super().__init__(
-            f"A notional of {notional:,.10g} lies in no tier{whose}: the last one ends at {notional_cap:,.10g}.",
-            hint='beyond="nan" gives NaN there instead of this error.',
+            f"A notional of {notional:,.10g} is above the last tier{of_symbol}, which ends at {notional_cap:,.10g}.",
+            hint='beyond="nan" returns NaN instead of this error.',
         )
         self.notional = notional
         self.notional_cap = notional_cap
@@ -211,27 +218,31 @@ class CredentialsMissing(LeverageError):
     """There is no API key for this venue."""
 
 
+class WrongAccount(LeverageError):
+    """The profile's key opens another account than the one that the profile was first used with."""
+
+
 class NotConnected(LeverageError):
     """The request could not leave this machine: name resolution, connection, proxy or certificate."""
 
 
 class NoAnswer(LeverageError):
-    """The request left, and no complete answer came within the time budget."""
+    """The request left this machine, and no complete answer came in time."""
 
 
 class UnexpectedAnswer(LeverageError):
-    """Something answered, but not as Binance documents it: HTML, a redirect, half a JSON, another shape."""
+    """The answer is not what Binance documents: HTML, a redirect, incomplete JSON, another structure."""
 
 
 class RequestRefused(LeverageError):
-    """Binance refused the request, in its own words."""
+    """Binance refused the request."""
 
 
 class RateLimited(RequestRefused):
-    """Too many requests (429), or the address is banned for a while (418).
+    """Too many requests (HTTP 429), or the address is banned for a while (418).
 
     Attributes:
-        retry_after: Seconds to wait as the exchange says, where it does.
+        retry_after: Seconds to wait, if the exchange named them.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, **details: object) -> None:
@@ -240,10 +251,10 @@ class RateLimited(RequestRefused):
 
 
 class JournalUnusable(LeverageError):
-    """The record of changes cannot be opened, read or written; what it holds is left as it is.
+    """The journal cannot be opened, read or written. Its content was not changed.
 
     Attributes:
-        path: Where it is.
+        path: The path of its file.
     """
 
     def __init__(self, message: str, *, path: str = "", **details: object) -> None:
@@ -251,36 +262,85 @@ class JournalUnusable(LeverageError):
         self.path = path
 
 
-class ChangeNotSent(LeverageError):
-    """A change that was stopped before anything left this machine.
+class ForkedProcess(LeverageError):
+    """An account of the parent process was used in a forked process, where its connections and locks are invalid."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This account was opened in another process. A forked process cannot use its connections.",
+            hint="Call connect() in this process.",
+        )
+
+
+class GuardExceeded(LeverageError):
+    """The leverage is above the user's own limit, ``max_leverage``."""
+
+
+class RefusalExpected(LeverageError):
+    """The preview expects that the exchange refuses the change, and ``force`` was not given."""
+
+
+class ChangePending(LeverageError):
+    """An earlier change of the same symbol may still be executed. No other change is sent until that is settled."""
+
+
+class ChangedElsewhere(LeverageError):
+    """The account is no longer as the preview showed it."""
+
+
+class NotConfirmed(LeverageError):
+    """Nobody confirmed the change."""
+
+
+class NothingToUndo(LeverageError):
+    """No change is left that can be undone."""
+
+
+class ChangeFailed(LeverageError):
+    """A change was not made, or its outcome is unknown.
 
     Attributes:
-        retry_after: Seconds until it may leave, where the rate limit held it back.
+        change: The record of the change.
+        reason: The error that ended it; None without one.
     """
 
-    retry_after: float | None = None
+    def __init__(
+        self, message: str, *, change: LeverageChange, reason: LeverageError | None = None, **details: object
+    ) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]  # passed on as they came
+        self.change = change
+        self.reason = reason
 
 
-class LeverageRefused(LeverageError):
-    """A change that Binance refused: the leverage is what it was."""
+class ChangeNotSent(ChangeFailed):
+    """Nothing of the change left this machine."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until it may be sent, if the rate limit stopped it."""
+        return self.reason.retry_after if isinstance(self.reason, RateLimited) else None
 
 
-class ChangeNotApplied(LeverageError):
-    """A change was sent and not confirmed; once it could no longer be carried out, the old leverage was there."""
+class LeverageRefused(ChangeFailed):
+    """Binance refused the change. The leverage is what it was before."""
 
 
-class ChangeSuperseded(LeverageError):
-    """A change was sent and not confirmed; once it could no longer be carried out, a third leverage was there."""
+class ChangeNotApplied(ChangeFailed):
+    """The change was sent without a definite answer. After its deadline the old leverage was there."""
 
 
-class OutcomeUnknown(LeverageError):
-    """A change was sent and no definite answer came back, nor could it be looked up yet: it may have been made."""
+class ChangeSuperseded(ChangeFailed):
+    """The change was sent without a definite answer. After its deadline a third leverage was there."""
+
+
+class OutcomeUnknown(ChangeFailed):
+    """The change was sent without a definite answer, and could not be verified yet. It may have been executed."""
 
 
 class ChangeInterrupted(KeyboardInterrupt):
-    """Ctrl-C, or the notebook's Stop, while a change was under way: it may or may not have been made.
+    """Ctrl-C, or the notebook's Stop button, during a change. It may have been executed.
 
-    A KeyboardInterrupt, so that ``except LeverageError`` in a loop does not swallow it.
+    A KeyboardInterrupt, so that ``except LeverageError`` in a loop does not catch it.
 
     Attributes:
         message: What happened, in one sentence.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from leverage_nb.cards import label
+from leverage_nb.formatting import readable
 
-def readable(value: float) -> str:
-    """A float with separators: its cents from 1,000 up, six digits below; never ``3.000000e+05``."""
-    if abs(value) >= 1000:
-        return f"{value:,.2f}".rstrip("0").rstrip(".")
-    return f"{value:.6g}"
+Frame = TypeVar("Frame", bound=pd.DataFrame)
 
 
 class LeverageFrame(pd.DataFrame):
@@ -31,3 +29,10 @@ class LeverageFrame(pd.DataFrame):
         # Reasons and notes whole: the end says what to do.
         with pd.option_context("display.float_format", readable, "display.max_colwidth", None):
             return super()._repr_html_()  # type: ignore[misc]  # pandas' stubs do not list it
+
+
+def mark(frame: Frame, venue: str, account: str) -> Frame:
+    """Name the venue in the corner of a DataFrame, and venue and account in its ``attrs``; return the same frame."""
+    frame.columns.name = label(venue)
+    frame.attrs |= {"venue": venue, "account": account}
+    return frame

@@ -11,11 +11,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from leverage_nb import connecting
+from leverage_nb import session
 from leverage_nb.account import Account
-from leverage_nb.changes import limits
-from leverage_nb.connecting import connect
-from leverage_nb.exchange import limiter
+from leverage_nb.binance import rate_limit
+from leverage_nb.changes import guard
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from tests.contract.comparison import tell_contract
 
@@ -57,17 +57,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Every test starts without connected accounts, journals and limits, and on the simulator."""
     folder = tmp_path_factory.mktemp("journal")
-    monkeypatch.setattr(connecting, "default_journal", lambda: folder / "journal.sqlite")
-    monkeypatch.setattr(connecting, "_journals", {})
-    monkeypatch.setattr(connecting, "_accounts", {})
-    monkeypatch.setattr(connecting, "_current_venue", "simulator")
-    monkeypatch.setattr(connecting, "_current_profile", None)
-    monkeypatch.setattr(connecting, "_simulator", None)
-    monkeypatch.setattr(limiter, "_limiters", {})
-    limits.set_config(0)
+    monkeypatch.setattr(session, "default_journal", lambda: folder / "journal.sqlite")
+    monkeypatch.setattr(session, "_journals", {})
+    monkeypatch.setattr(session, "_accounts", {})
+    monkeypatch.setattr(session, "_current_venue", "simulator")
+    monkeypatch.setattr(session, "_current_profile", None)
+    monkeypatch.setattr(session, "_simulator", None)
+    monkeypatch.setattr(rate_limit, "_limiters", {})
+    guard.set_config(0)
     yield
-    connecting._close_journals()
-    simulator = connecting._simulator
+    session._close_journals()
+    simulator = session._simulator
     if simulator is not None:
         simulator.close()
 

@@ -11,33 +11,33 @@ import pytest
 import requests
 
 import leverage_nb as lev
-from leverage_nb import connecting
+from leverage_nb import session
 from leverage_nb.account import Account
-from leverage_nb.connecting import connect, current, switch
+from leverage_nb.binance import reader
+from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import (
     ChangeNotSent,
     CredentialsMissing,
+    InvalidInput,
     InvalidLeverage,
     LeverageRefused,
-    Mistake,
     NotConnected,
     RequestRefused,
     UnexpectedAnswer,
     UnknownSymbol,
 )
-from leverage_nb.exchange import snapshot
-from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.session import connect, current, switch
 from leverage_nb.simulator import Simulator
+from tests.binance.wire import response, serving
 from tests.conftest import connect_to
-from tests.exchange.wire import response, serving
 
 
 def test_connect_and_current_see_the_same_exchange() -> None:
     """One default simulator a process: what one account changes the other sees."""
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
-    assert connecting.default_simulator() is connecting.default_simulator()
+    assert session.default_simulator() is session.default_simulator()
 
 
 def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
@@ -236,7 +236,7 @@ def test_an_account_keeps_its_secrets(account: Account, simulator: Simulator) ->
 
 def test_a_simulators_badge_is_never_worn_by_another_exchange() -> None:
     """connect("simulator") to an address that is not on this machine is refused."""
-    with pytest.raises(Mistake):
+    with pytest.raises(InvalidInput):
         connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
 
 
@@ -282,8 +282,8 @@ def test_a_newly_listed_symbol_is_found(
 
 def test_what_is_held_is_never_left_out(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A position whose symbol has no setting is said, not dropped from the table."""
-    read = snapshot.read_settings
-    monkeypatch.setattr(snapshot, "read_settings", lambda *a: {k: v for k, v in read(*a).items() if k != "BTCUSDT"})
+    read = reader.read_settings
+    monkeypatch.setattr(reader, "read_settings", lambda *a: {k: v for k, v in read(*a).items() if k != "BTCUSDT"})
     with pytest.raises(UnexpectedAnswer, match="leaves out BTCUSDT"):
         account.positions()
 
@@ -294,7 +294,7 @@ def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: p
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
 
-    monkeypatch.setattr(snapshot, "read_margin_assets", fail)
+    monkeypatch.setattr(reader, "read_margin_assets", fail)
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.margin_asset) == ("applied", "")
 
@@ -302,7 +302,7 @@ def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: p
 @pytest.mark.parametrize("symbol", [5, None, b"BTCUSDT", ["BTCUSDT"]])
 def test_a_symbol_is_text(account: Account, symbol: Any) -> None:
     """What is no text is a mistake, not another kind of error."""
-    with pytest.raises(Mistake):
+    with pytest.raises(InvalidInput):
         account.find_symbol(symbol)
 
 
@@ -342,5 +342,5 @@ def test_a_dead_exchange_is_not_sent_with_or_without_tiers(simulator: Simulator)
 
 def test_a_key_comes_in_one_way() -> None:
     """A key given twice is a mistake: neither is dropped without a word."""
-    with pytest.raises(Mistake, match="not both"):
+    with pytest.raises(InvalidInput, match="not both"):
         connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from leverage_nb import cards
+from leverage_nb import cards, formatting
 
 RED = "#c62828"
 
@@ -17,7 +17,7 @@ RED = "#c62828"
 )
 def test_short_figures(value: float, text: str) -> None:
     """Caps read as traders write them."""
-    assert cards.short(value) == text
+    assert formatting.short(value) == text
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_short_figures(value: float, text: str) -> None:
 )
 def test_amounts(value: float, asset: str, text: str) -> None:
     """Amounts are in full, with their asset."""
-    assert cards.amount(value, asset) == text
+    assert formatting.amount(value, asset) == text
 
 
 def test_a_card_escapes_what_it_shows() -> None:

@@ -43,7 +43,7 @@ def test_long_errors_are_broken_between_words() -> None:
 def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """With LEVERAGE_NB_DEBUG set, IPython finds no short form and prints the full traceback."""
     monkeypatch.setenv("LEVERAGE_NB_DEBUG", "1")
-    assert not hasattr(errors.Mistake("x"), "_render_traceback_")
+    assert not hasattr(errors.InvalidInput("x"), "_render_traceback_")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from leverage_nb.__main__ import main
-from leverage_nb.exchange.venues import VENUES
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.simulator import Simulator
 
 

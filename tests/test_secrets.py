@@ -18,11 +18,11 @@ from nbclient import NotebookClient
 
 import leverage_nb as lev
 from leverage_nb.account import Account
+from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import LeverageError
-from leverage_nb.exchange.credentials import Credentials
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.faults import KINDS
-from tests.exchange.wire import serving
+from tests.binance.wire import serving
 
 LOGGERS = ("", "leverage_nb", "requests", "urllib3", "urllib3.connectionpool", "websockets", "websockets.client")
 
@@ -177,7 +177,7 @@ def test_when_interrupted_while_signing(
 
     for cell in ("account.setting('BTCUSDT')", "account.set_leverage('BTCUSDT', 10)"):
         with monkeypatch.context() as patched:
-            patched.setattr("leverage_nb.exchange.signing.hmac.new", interrupt)
+            patched.setattr("leverage_nb.binance.signing.hmac.new", interrupt)
             capsys.readouterr()
             done = shell.run_cell(cell)
         assert isinstance(done.error_in_exec, KeyboardInterrupt)

@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from leverage_nb import interrupts
-from leverage_nb.cards import moment
+from leverage_nb.binance.client import RestClient
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import Planner
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress, seconds_left, settle
-from leverage_nb.errors import LeverageError, Mistake
-from leverage_nb.exchange.rest import RestClient
+from leverage_nb.errors import ChangedElsewhere, ChangePending, LeverageError, NothingToUndo
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.outlook import ISOLATED_OPEN
 
@@ -108,12 +108,12 @@ class History:
         """What it would do to take one change back.
 
         Raises:
-            Mistake: It was changed since.
+            InvalidInput: It was changed since.
         """
         step = f"{last.step} of {moment(last.begun_at)}"
         preview = self._service.preview(last.symbol, last.before or 0)
         if preview.before != last.requested:
-            raise Mistake(
+            raise ChangedElsewhere(
                 f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at "
                 f"{preview.before}x. Nothing was sent.",
                 hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
@@ -124,7 +124,7 @@ class History:
         """The last change that was applied, not taken back and not passed over; all of its plan's, oldest first.
 
         Raises:
-            Mistake: There is none, or a later one is not settled.
+            NothingToUndo, ChangePending: There is none, or a later one is not settled.
             JournalUnusable: The journal cannot be read.
         """
         attempts = self._service.attempts()
@@ -139,7 +139,7 @@ class History:
                 same = [other for other in attempts if other.plan == attempt.plan and other.number not in undone]
             for other in same:
                 if other.status == "unknown" and other.is_open:
-                    raise Mistake(
+                    raise ChangePending(
                         f"The outcome of the last change, {other.step}, is not known yet. Nothing was undone.",
                         hint="%leverage --history, or account.history(), looks it up.",
                     )
@@ -147,8 +147,10 @@ class History:
                 return [other for other in same if other.status == "applied"]
         if passed:
             reasons = ". ".join(passed.values())
-            raise Mistake(f"Nothing can be taken back now. {reasons}.", hint="--force sends the last one all the same.")
-        raise Mistake("There is no change to undo: the journal of this account holds none that stands.")
+            raise NothingToUndo(
+                f"Nothing can be taken back now. {reasons}.", hint="--force sends the last one all the same."
+            )
+        raise NothingToUndo("There is no change to undo: the journal of this account holds none that stands.")
 
 
 def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:

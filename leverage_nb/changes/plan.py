@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from leverage_nb.cards import Card, Shown, Tone, amount, mark, moment
+from leverage_nb.cards import Card, Shown, Tone
 from leverage_nb.change import LeverageChange, Status
-from leverage_nb.changes.limits import Bound
-from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.changes.guard import Bound
+from leverage_nb.errors import ChangeFailed, InvalidInput, LeverageError
+from leverage_nb.formatting import amount, moment
+from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.outlook import AccountLimit, Certainty, Judgement, Outlook, Verdict
-from leverage_nb.risk.state import AccountState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,11 +143,11 @@ class Plan(Shown):
         """Apply once more what was not done; what was, stays as it is.
 
         Raises:
-            Mistake: It was never applied.
+            InvalidInput: It was never applied.
             LeverageError: The account could not be read before; nothing was sent.
         """
         if all(row.status == "planned" for row in self.rows) and self.rows:
-            raise Mistake("This plan was not applied yet: there is nothing to retry.", hint=".apply() does it.")
+            raise InvalidInput("This plan was not applied yet: there is nothing to retry.", hint=".apply() does it.")
         return self.apply(progress, force=force)
 
     def to_frame(self) -> pd.DataFrame:
@@ -159,7 +160,7 @@ class Plan(Shown):
         """
         import pandas as pd
 
-        from leverage_nb.frames import LeverageFrame
+        from leverage_nb.frames import LeverageFrame, mark
 
         frame = LeverageFrame(
             {
@@ -252,7 +253,7 @@ def make_rows(
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         try:
             target = leverage or outlook.highest(0.0, guard.leverage if guard else None, _stopped_by(guard))
-        except Mistake as exc:
+        except InvalidInput as exc:
             target, stuck[symbol] = outlook.current, exc.message
         steps.append((symbol, outlook.current, target))
     # A raise frees margin and a lower takes it: in this order every row finds the most there can be.
@@ -309,7 +310,8 @@ def ended_row(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:
     """A row with its outcome."""
     if isinstance(outcome, LeverageChange):
         return replace(row, status=outcome.status, change=outcome)
-    status: RowStatus = outcome.change.status if outcome.change is not None else "not_sent"
+    change = outcome.change if isinstance(outcome, ChangeFailed) else None
+    status: RowStatus = change.status if change is not None else "not_sent"
     if outcome.code in NOT_TRADING:
         status = "pending"
-    return replace(row, status=status, code=outcome.code, reason=outcome.message, change=outcome.change)
+    return replace(row, status=status, code=outcome.code, reason=outcome.message, change=change)

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from leverage_nb import interrupts
-from leverage_nb.cards import clock_time
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.http import SentTooLate
+from leverage_nb.binance.reader import read_settings
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
 from leverage_nb.changes.send import (
@@ -43,16 +45,14 @@ from leverage_nb.errors import (
     JournalUnusable,
     LeverageError,
     LeverageRefused,
-    Mistake,
     NoAnswer,
     NotConnected,
     RateLimited,
+    UnexpectedAnswer,
 )
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_settings
-from leverage_nb.exchange.transport import SentTooLate
+from leverage_nb.formatting import clock_time
 from leverage_nb.journal.attempts import Attempt, Finding
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.risk.account_state import LeverageSetting
 
 # A minute's rate limit is waited for; a ban ends the plan.
 LONGEST_WAIT = 65.0
@@ -220,7 +220,9 @@ class PlanRun:
         """Whether a row may be sent: its symbol is at the leverage that the plan showed."""
         row = sending.row
         if setting is None:
-            self._report_not_sent(sending, Mistake(f"The exchange's list of settings leaves out {row.symbol}."))
+            self._report_not_sent(
+                sending, UnexpectedAnswer(f"The exchange's list of settings leaves out {row.symbol}.")
+            )
         elif setting.leverage == row.before:
             return True
         elif sending.refused is not None:
@@ -351,9 +353,9 @@ class PlanRun:
             applied = raise_unless_applied(change, outcome.failure)
         except LeverageError as exc:
             if isinstance(exc, LeverageRefused):
-                self.service.met_limits.remember(row.symbol, exc)
+                self.service.account_limits.remember(row.symbol, exc)
             return exc
-        self.service.met_limits.forget_below(row.symbol, row.after)
+        self.service.account_limits.forget_below(row.symbol, row.after)
         self.service.notify(applied)
         return applied
 

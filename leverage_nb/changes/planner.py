@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from leverage_nb.binance.client import RestClient
 from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, make_rows
+from leverage_nb.changes.plan_input import Target, check_targets
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.changes.targets import Target, check_targets
 from leverage_nb.errors import UnexpectedAnswer
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.risk.state import AccountState
+from leverage_nb.risk.account_state import AccountState
+from leverage_nb.tiers.cache import TierCache
 
 
 class Planner:
@@ -36,7 +36,7 @@ class Planner:
         """Check what is wanted, and say what each row would do after those before it.
 
         Raises:
-            Mistake: Something wanted cannot be; all of it is named.
+            InvalidInput: Something wanted cannot be; all of it is named.
         """
         wanted = check_targets(targets, self._check)
         as_of = datetime.now().astimezone()
@@ -100,7 +100,7 @@ class Planner:
         return Plan(client.venue.label, client.account, rows, as_of, _new_name(), self.carry_out)
 
     def _rows(self, wanted: Mapping[str, int | None], state: AccountState) -> tuple[PlanRow, ...]:
-        limit_of, guard = self._service.met_limits.of, self._service.guard.limit()
+        limit_of, guard = self._service.account_limits.of, self._service.guard.limit()
         return make_rows(wanted, state, self._tiers.table(), limit_of, guard)
 
     def _check(self, target: Target) -> tuple[str, int | None]:

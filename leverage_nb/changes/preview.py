@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from leverage_nb.cards import Card, Shown, Tone, amount, moment, price, short
+from leverage_nb.cards import Card, Shown, Tone
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.settle import Progress
+from leverage_nb.formatting import amount, moment, price, short
+from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
-from leverage_nb.risk.state import AccountState, LeverageSetting, Position
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
 

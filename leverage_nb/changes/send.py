@@ -20,28 +20,29 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from leverage_nb import interrupts
-from leverage_nb.cards import clock_time, moment
+from leverage_nb.binance import error_codes, messages
+from leverage_nb.binance.client import Parameters, RestClient
+from leverage_nb.binance.http import Answer, SentTooLate
+from leverage_nb.binance.reader import read_setting
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.settle import Progress, record, seconds_left, settle, settled_by
 from leverage_nb.errors import (
+    ChangedElsewhere,
+    ChangeFailed,
     ChangeNotApplied,
     ChangeNotSent,
+    ChangePending,
     ChangeSuperseded,
     LeverageError,
     LeverageRefused,
-    Mistake,
     NoAnswer,
     OutcomeUnknown,
-    RateLimited,
     UnexpectedAnswer,
 )
-from leverage_nb.exchange import messages, refusals
-from leverage_nb.exchange.rest import Parameters, RestClient
-from leverage_nb.exchange.snapshot import read_setting
-from leverage_nb.exchange.transport import Answer, SentTooLate
+from leverage_nb.formatting import clock_time, moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.risk.account_state import LeverageSetting
 
 PATH = "/fapi/v1/leverage"
 
@@ -134,9 +135,9 @@ def not_sent(client: RestClient, symbol: str, leverage: int, failure: LeverageEr
     return ended(ChangeNotSent, change, f"{symbol} was not changed: nothing was sent.", failure)
 
 
-def changed_elsewhere(symbol: str, before: int, now: int) -> Mistake:
+def changed_elsewhere(symbol: str, before: int, now: int) -> ChangedElsewhere:
     """The reason why a change is not sent whose leverage before is another by now."""
-    return Mistake(
+    return ChangedElsewhere(
         f"The change was confirmed from {before}x, and {symbol} is at {now}x now.",
         hint="Look at the new preview, and confirm again.",
     )
@@ -218,7 +219,7 @@ def wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: P
     """Settle an earlier attempt on the same symbol: no other may leave while it is open.
 
     Raises:
-        Mistake: It stays open for longer than a request may take.
+        ChangePending: It stays open for longer than a request may take.
         NoAnswer: It could not be verified.
     """
     in_flight = not earlier.findings  # whoever sent it may have its answer any moment
@@ -235,10 +236,10 @@ def wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: P
     raise still_open(client, earlier)
 
 
-def still_open(client: RestClient, earlier: Attempt) -> Mistake:
+def still_open(client: RestClient, earlier: Attempt) -> ChangePending:
     """The reason why a change is not sent while an earlier attempt is open."""
     until = clock_time(settled_by(client, [earlier]))
-    return Mistake(f"{_still_open(earlier)} until {until}.", hint="Try again after that.")
+    return ChangePending(f"{_still_open(earlier)} until {until}.", hint="Try again after that.")
 
 
 def _still_open(earlier: Attempt) -> str:
@@ -464,7 +465,7 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
         finding = Finding(_now(), "answer", "applied", closes=True, leverage=changed.leverage, max_notional=cap)
         return Delivered(replace(finding, http_status=200), None)
     failure = client.explain(answer, f"POST {PATH}")
-    definite = refusals.is_definite(answer)
+    definite = error_codes.is_definite(answer)
     if answer.status == 200 and failure.code is None:
         says = messages.describe(answer.body) if changed is None else "it names another symbol or leverage"
         failure = UnexpectedAnswer(
@@ -480,12 +481,12 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
         http_status=answer.status,
         note=failure.message,
     )
-    return Delivered(finding, failure, refusals.may_be_repeated(answer))
+    return Delivered(finding, failure, error_codes.may_be_repeated(answer))
 
 
 def _confirmed(answer: Answer) -> messages.ChangedLeverage | None:
     """What a 200 confirms; None where it is no confirmation, or carries a negative code beside it."""
-    error = refusals.read_error(answer)
+    error = error_codes.read_error(answer)
     if error is not None and error.code < 0:
         return None
     try:
@@ -533,12 +534,12 @@ def how_to_verify(change: LeverageChange) -> str:
 
 
 def ended(
-    kind: type[LeverageError], change: LeverageChange, text: str, failure: LeverageError, hint: str = ""
-) -> LeverageError:
-    """The error that ends a change: its own sentence, then the reason in the words of what failed."""
+    kind: type[ChangeFailed], change: LeverageChange, text: str, failure: LeverageError, hint: str = ""
+) -> ChangeFailed:
+    """The error that ends a change: its own sentence, then the reason."""
     if isinstance(failure, ChangeNotSent):
         return failure
-    error = kind(
+    return kind(
         f"{text} {failure.message}",
         headline=text,
         hint=hint or failure.hint,
@@ -547,10 +548,8 @@ def ended(
         words=failure.words,
         meaning=failure.meaning,
         change=replace(change, note=change.note or failure.message),
+        reason=failure,
     )
-    if isinstance(error, ChangeNotSent) and isinstance(failure, RateLimited):
-        error.retry_after = failure.retry_after
-    return error
 
 
 def _now() -> datetime:

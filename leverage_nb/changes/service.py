@@ -9,8 +9,11 @@ from typing import Any
 from weakref import WeakMethod
 
 from leverage_nb import interrupts
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.reader import read_alias, read_state
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.limits import Bound, Guard, MetLimits
+from leverage_nb.changes.account_limits import AccountLimits
+from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.preview import Preview, make_preview
 from leverage_nb.changes.send import (
     SECOND_READ_AFTER,
@@ -25,24 +28,25 @@ from leverage_nb.changes.send import (
 )
 from leverage_nb.changes.settle import Progress
 from leverage_nb.errors import (
+    ChangedElsewhere,
     ChangeInterrupted,
+    GuardExceeded,
+    InvalidInput,
     InvalidLeverage,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
-    Mistake,
+    RefusalExpected,
     UnexpectedAnswer,
+    WrongAccount,
 )
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_alias, read_state
-from leverage_nb.exchange.symbols import normalize
-from leverage_nb.exchange.tier_cache import TierCache
 from leverage_nb.journal.attempts import Attempt, Latest
 from leverage_nb.journal.journal import Journal
+from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.outlook import Outlook
-from leverage_nb.risk.parsing import parse_leverage, parse_notional
-from leverage_nb.risk.state import AccountState, LeverageSetting
+from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional
+from leverage_nb.tiers.cache import TierCache
 
 # Seconds for an interrupted change to record its end.
 _TO_RECORD = 1.0
@@ -60,7 +64,7 @@ class ChangeService:
     Attributes:
         journal: As given.
         guard: As given.
-        met_limits: The account limits that the exchange has named in refusals.
+        account_limits: The account limits that the exchange has named in refusals.
     """
 
     def __init__(self, client: RestClient, journal: Journal, tiers: TierCache, guard: Guard) -> None:
@@ -68,7 +72,7 @@ class ChangeService:
         self._tiers = tiers
         self.journal = journal
         self.guard = guard
-        self.met_limits = MetLimits()
+        self.account_limits = AccountLimits()
         self._profile_checked = False
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
@@ -85,7 +89,7 @@ class ChangeService:
         try:
             name = self._tiers.find(symbol)[0]
             return name, self.check_leverage(name, leverage)
-        except Mistake:
+        except InvalidInput:
             raise
         except LeverageError as exc:
             failure = exc
@@ -116,7 +120,7 @@ class ChangeService:
         """The most that can be chosen, and why not more: the symbol's maximum, an account limit, the guard."""
         name, table = self._tiers.find(symbol)
         bounds = [Bound(table[name].symbol_max_leverage, "the symbol's maximum")]
-        met, guard = self.met_limits.of(name), self.guard.limit()
+        met, guard = self.account_limits.of(name), self.guard.limit()
         if met is not None:
             bounds.append(Bound(met.max_leverage, "the exchange limits the account"))
         if guard is not None:
@@ -130,7 +134,9 @@ class ChangeService:
             ChangeNotSent: The leverage is above it.
         """
         if reason := self.guard.stops(leverage):
-            raise not_sent(self._client, symbol, leverage, Mistake(reason, hint="Raise max_leverage to go higher."))
+            raise not_sent(
+                self._client, symbol, leverage, GuardExceeded(reason, hint="Raise max_leverage to go higher.")
+            )
 
     # -- previewing -------------------------------------------------------------------------------------------
 
@@ -167,7 +173,7 @@ class ChangeService:
 
     def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
         """The outlook of a state that was read before, with the account limits."""
-        return Outlook(state, tiers, self.met_limits.of(tiers.symbol))
+        return Outlook(state, tiers, self.account_limits.of(tiers.symbol))
 
     def preview(self, symbol: str, leverage: int | str) -> Preview:
         """What a change would do: see ``Account.preview``."""
@@ -204,14 +210,14 @@ class ChangeService:
         if not is_fresh(preview.setting):
             fresh = self._preview_again(symbol, leverage)
             if not preview.still_holds(fresh):
-                moved = Mistake(
+                moved = ChangedElsewhere(
                     f"The account has changed since the preview. Now: {fresh.headline}.",
                     hint="Check the new preview, and confirm again.",
                 )
                 raise not_sent(self._client, symbol, leverage, moved)
             preview = replace(fresh, undoes=preview.undoes, passed_over=preview.passed_over)
         if preview.verdict == "refused" and not force:
-            refusal = Mistake(
+            refusal = RefusalExpected(
                 f"The exchange is expected to refuse it: {preview.reason} ({preview.code}).",
                 hint="To send it all the same: --force, or apply(force=True).",
             )
@@ -256,10 +262,10 @@ class ChangeService:
         try:
             change = send_change(self._client, self.journal, request, progress)
         except LeverageRefused as refused:
-            self.met_limits.remember(request.symbol, refused)
+            self.account_limits.remember(request.symbol, refused)
             raise
         if change.status == "applied":
-            self.met_limits.forget_below(request.symbol, request.leverage)
+            self.account_limits.forget_below(request.symbol, request.leverage)
         self.notify(change)
         return change
 
@@ -299,7 +305,7 @@ class ChangeService:
             if alias == bound:
                 self._profile_checked = alias != ""
                 return
-            failure = Mistake(
+            failure = WrongAccount(
                 f"The key of the profile {profile} opens the account {alias}; it was used with {bound} before.",
                 hint="If the key was swapped by mistake, put the right one back; else use another profile's name.",
             )

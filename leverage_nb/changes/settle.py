@@ -17,13 +17,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from leverage_nb import interrupts
-from leverage_nb.cards import clock_time
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.errors import JournalUnusable, LeverageError
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_setting, read_settings
+from leverage_nb.formatting import clock_time
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.risk.account_state import LeverageSetting
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from IPython.core.error import UsageError
 
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import InvalidInput
 
 # No line that a person types is longer. Work and messages are bounded by these.
 MAX_LINE = 4_000
@@ -64,10 +64,10 @@ class Once(argparse.Action):
         """Set the option.
 
         Raises:
-            Mistake: It is set already.
+            InvalidInput: It is set already.
         """
         if getattr(namespace, self.dest):
-            raise Mistake(f"{option} is given twice.")
+            raise InvalidInput(f"{option} is given twice.")
         setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
@@ -92,7 +92,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
     """Parse a line; its fields are filled in from ``namespace``.
 
     Raises:
-        Mistake: The line, one of its fields or one of its options is wrong.
+        InvalidInput: The line, one of its fields or one of its options is wrong.
     """
     words = read_words(line, namespace)
     problem = ""
@@ -101,7 +101,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
     except UsageError as exc:
         problem = _shorten(str(exc), 200)
     after_option = re.search(r"unrecognized arguments: [^-]", problem)
-    raise Mistake(
+    raise InvalidInput(
         f"{problem[:1].upper()}{problem[1:]}.",
         hint="Options come last." if after_option else "%leverage? lists what there is.",
     )
@@ -114,10 +114,10 @@ def read_words(line: str, namespace: Mapping[str, Any]) -> list[str]:
     are not looked for.
 
     Raises:
-        Mistake: The line is too long, a field cannot be read or evaluated, or its value does not fit one place.
+        InvalidInput: The line is too long, a field cannot be read or evaluated, or its value does not fit one place.
     """
     if len(line) > MAX_LINE:
-        raise Mistake(
+        raise InvalidInput(
             f"The line has {len(line):,} characters; at most {MAX_LINE:,} are read.",
             hint="For many symbols use %%leverage or account.plan().",
         )
@@ -137,7 +137,7 @@ def words_so_far(text: str) -> tuple[list[str], str] | None:
     """
     try:
         words = _split(text)
-    except Mistake:
+    except InvalidInput:
         return None
     typed = [word.typed for word in words]
     if not text or text[-1].isspace():
@@ -149,24 +149,24 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
     """Separate the symbols from the leverage at the end, both as typed.
 
     Raises:
-        Mistake: The words make no sense together.
+        InvalidInput: The words make no sense together.
     """
     numbers = [word for word in words if _NUMBER.fullmatch(word) or _is_max(word)]
     symbols = [word for word in words if word not in numbers]
     if not numbers:
         return symbols, None
     if not symbols and len(numbers) == 1:
-        raise Mistake(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
+        raise InvalidInput(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
     if len(symbols) == 1 and len(numbers) == 2 and _is_max(numbers[0]):
         raise _size_after_max(symbols[0], numbers[1])
     if len(numbers) > 1:
-        raise Mistake(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_SEVERAL)
+        raise InvalidInput(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_SEVERAL)
     if words[-1] != numbers[0]:
         if _is_max(numbers[0]) and words[:-1] == [symbols[0], numbers[0]]:
             raise _size_after_max(symbols[0], words[-1])
-        raise Mistake("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
+        raise InvalidInput("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
     if len(symbols) > 1:
-        raise Mistake("One symbol at a time when changing leverage.", hint=_SEVERAL)
+        raise InvalidInput("One symbol at a time when changing leverage.", hint=_SEVERAL)
     return symbols, numbers[0]
 
 
@@ -174,8 +174,10 @@ def _is_max(word: str) -> bool:
     return word.lower() == "max"
 
 
-def _size_after_max(symbol: str, size: str) -> Mistake:
-    return Mistake(f"{size} after max is not understood.", hint=f"For a size: %leverage {symbol} max --notional {size}")
+def _size_after_max(symbol: str, size: str) -> InvalidInput:
+    return InvalidInput(
+        f"{size} after max is not understood.", hint=f"For a size: %leverage {symbol} max --notional {size}"
+    )
 
 
 def _split(line: str) -> list[_Word]:
@@ -211,12 +213,12 @@ def _read_piece(piece: str, kind: str | None) -> str | _Field:
     """Read a piece that is no field in braces.
 
     Raises:
-        Mistake: It is a quotation mark or a brace without its partner.
+        InvalidInput: It is a quotation mark or a brace without its partner.
     """
     if kind == "close":
-        raise Mistake("The line has a } without its {.", hint="For a brace itself write {{ or }}.")
+        raise InvalidInput("The line has a } without its {.", hint="For a brace itself write {{ or }}.")
     if kind == "quote":
-        raise Mistake(
+        raise InvalidInput(
             f"The line has a quotation mark ({piece}) outside of braces.",
             hint="Words are written without quotation marks: %leverage BTCUSDT 10",
         )
@@ -229,7 +231,7 @@ def _read_field(line: str, start: int) -> _Field:
     """Read the field in braces that begins at ``start``.
 
     Raises:
-        Mistake: It is not closed, or empty.
+        InvalidInput: It is not closed, or empty.
     """
     depth, end = 0, 0
     for mark in _MARK.finditer(line, start + 1):
@@ -241,23 +243,25 @@ def _read_field(line: str, start: int) -> _Field:
             depth -= 1
         elif mark.lastgroup == "end" and not depth and not end:
             end = mark.start()
-    raise Mistake(f"{_shorten(line[start:])} has no closing brace.", hint="For a brace itself write {{ instead of {.")
+    raise InvalidInput(
+        f"{_shorten(line[start:])} has no closing brace.", hint="For a brace itself write {{ instead of {."
+    )
 
 
 def _make_field(typed: str, end: int) -> _Field:
     """Take a field apart; its expression ends at ``end``.
 
     Raises:
-        Mistake: It is empty, or its conversion is unknown.
+        InvalidInput: It is empty, or its conversion is unknown.
     """
     expression, rest = typed[1:end].strip(), typed[end:-1]
     if not expression:
-        raise Mistake(f"{_shorten(typed)} is empty.", hint="A field names a variable: {symbol}")
+        raise InvalidInput(f"{_shorten(typed)} is empty.", hint="A field names a variable: {symbol}")
     conversion, spec = "", rest[1:]
     if rest.startswith("!"):
         conversion, _, spec = spec.partition(":")
         if conversion not in _CONVERSIONS:
-            raise Mistake(f"{_shorten(typed)} has an unknown conversion.", hint="There are !r, !s and !a.")
+            raise InvalidInput(f"{_shorten(typed)} has an unknown conversion.", hint="There are !r, !s and !a.")
     return _Field(typed, expression, conversion, spec)
 
 
@@ -265,18 +269,18 @@ def _fill(parts: list[str | _Field], namespace: dict[str, Any]) -> str:
     """Return a word with its values filled in.
 
     Raises:
-        Mistake: A value cannot be had, or is not allowed in its place.
+        InvalidInput: A value cannot be had, or is not allowed in its place.
     """
     word = "".join(part if isinstance(part, str) else _read_value(part, namespace) for part in parts)
     if any(isinstance(part, _Field) for part in parts):
         typed = "".join(part if isinstance(part, str) else part.typed for part in parts)
         option = _OPTION_START.match(typed)
         if typed.startswith("-") and not option:
-            raise Mistake(f"{_shorten(typed)} is an option with a field in it.", hint="Type the option itself.")
+            raise InvalidInput(f"{_shorten(typed)} is an option with a field in it.", hint="Type the option itself.")
         # The text around a value counts too: m{x} must not become max.
         _check_value(typed, word[option.end() :] if option else word)
     elif len(word) > MAX_WORD:
-        raise Mistake(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are read.")
+        raise InvalidInput(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are read.")
     return word
 
 
@@ -284,7 +288,7 @@ def _read_value(field: _Field, namespace: dict[str, Any]) -> str:
     """Evaluate a field and return its value as text that fills one place.
 
     Raises:
-        Mistake: The expression fails, or its value is not allowed.
+        InvalidInput: The expression fails, or its value is not allowed.
     """
     text = hint = ""
     try:
@@ -298,7 +302,7 @@ def _read_value(field: _Field, namespace: dict[str, Any]) -> str:
     except Exception as exc:  # noqa: BLE001 - the expression is the user's: it may raise anything
         problem = _shorten(traceback.format_exception_only(exc)[-1].strip(), 120)
     if problem:
-        raise Mistake(f"{_shorten(field.typed)} was not filled in: {problem}.", hint=hint)
+        raise InvalidInput(f"{_shorten(field.typed)} was not filled in: {problem}.", hint=hint)
     _check_value(field.typed, text)
     return text
 
@@ -335,11 +339,11 @@ def _check_value(typed: str, text: str) -> None:
     """Check that a value fills one place and is nothing but a value.
 
     Raises:
-        Mistake: It is not.
+        InvalidInput: It is not.
     """
     reason, hint = _find_fault(text)
     if reason:
-        raise Mistake(
+        raise InvalidInput(
             f"{_shorten(typed)} was not filled in: its value {_shorten(text, 40)!r} {reason}. "
             "A value fills one place of the line.",
             hint=hint,

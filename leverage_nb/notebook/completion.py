@@ -43,7 +43,7 @@ def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
 
 
 def _offer(words: list[str], fragment: str) -> list[str]:
-    from leverage_nb.exchange.venues import VENUES
+    from leverage_nb.binance.venues import VENUES
 
     if words and words[-1] in {"--venue", "--login"}:
         return _starting(fragment, VENUES)
@@ -71,6 +71,6 @@ def _starting(fragment: str, texts: Iterable[str]) -> list[str]:
 
 
 def _account_in_use() -> Account | None:
-    from leverage_nb.connecting import connected
+    from leverage_nb.session import connected
 
     return connected()

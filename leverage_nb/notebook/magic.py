@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import JournalUnusable, LeverageError, Mistake, UnknownSymbol
+from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
 from leverage_nb.notebook.command_line import Once, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_asking
 
@@ -101,7 +101,7 @@ class LeverageMagics(Magics):
             return None
         if options.login:
             if cell or options.words or options.venue or any(getattr(options, name) for name in _TABLES):
-                raise Mistake("--login goes alone, or with --profile.")
+                raise InvalidInput("--login goes alone, or with --profile.")
             return self._login(options)
         account = self._account(options, cell)
         self._guard()
@@ -113,13 +113,13 @@ class LeverageMagics(Magics):
         if cell is not None:
             return self._plan(account, cell, options)
         if options.undo and options.words:
-            raise Mistake(_UNDO_ALONE)
+            raise InvalidInput(_UNDO_ALONE)
         symbols, leverage = _find_symbols(options.words, account)
         one_of = [name for name in _TABLES if getattr(options, name)]
         if len(one_of) > 1:
-            raise Mistake(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
+            raise InvalidInput(f"{' or '.join(f'--{name}' for name in one_of)}: one at a time.")
         if one_of and leverage is not None:
-            raise Mistake(f"{leverage} has no meaning beside --{one_of[0]}.")
+            raise InvalidInput(f"{leverage} has no meaning beside --{one_of[0]}.")
         for name in ("dry_run", "force", "yes", "notional"):
             if getattr(options, name) and leverage is None and not options.undo:
                 what = (
@@ -127,7 +127,7 @@ class LeverageMagics(Magics):
                     if name == "notional"
                     else "a symbol and a leverage"
                 )
-                raise Mistake(f"--{name.replace('_', '-')} goes with {what}.")
+                raise InvalidInput(f"--{name.replace('_', '-')} goes with {what}.")
         if options.undo:
             return self._undo(account, options)
         if options.history:
@@ -154,7 +154,7 @@ class LeverageMagics(Magics):
 
     def _use(self, account: Account) -> None:
         """Take an account's venue and profile for all that follows."""
-        from leverage_nb.connecting import switch
+        from leverage_nb.session import switch
 
         switch(account.venue, account.profile)
         self.venue, self.profile = account.venue, account.profile or ""
@@ -162,7 +162,7 @@ class LeverageMagics(Magics):
     @observe("max_leverage")
     def _guard(self, _change: object = None) -> None:
         """The guard holds for the whole process as soon as it is set: in open panels and in Python too."""
-        from leverage_nb.changes.limits import set_config
+        from leverage_nb.changes.guard import set_config
 
         set_config(self.max_leverage)
 
@@ -172,8 +172,8 @@ class LeverageMagics(Magics):
         return parse_line(self.leverage.parser, line, {**user_ns, **local_ns})
 
     def _account(self, options: argparse.Namespace, cell: str | None) -> Account:
-        from leverage_nb.connecting import current
-        from leverage_nb.exchange.venues import find_venue
+        from leverage_nb.binance.venues import find_venue
+        from leverage_nb.session import current
 
         # Another venue named without a profile is the account without a name there.
         venue = find_venue(options.venue or self.venue).name
@@ -186,17 +186,17 @@ class LeverageMagics(Magics):
 
     def _login(self, options: argparse.Namespace) -> None:
         """Ask for a key, check it against the exchange, and store it."""
-        from leverage_nb.connecting import connect
-        from leverage_nb.exchange.credentials import check_keyring, check_profile
-        from leverage_nb.exchange.venues import find_venue
+        from leverage_nb.binance.credentials import check_keyring, check_profile
+        from leverage_nb.binance.venues import find_venue
+        from leverage_nb.session import connect
 
         venue, profile = find_venue(options.login), check_profile(options.profile)
         if venue.name == "simulator":
-            raise Mistake("The simulator needs no key.")
+            raise InvalidInput("The simulator needs no key.")
         check_keyring()
         credentials = ask_for_key(venue.name, profile)
         if credentials is None:
-            raise Mistake(
+            raise InvalidInput(
                 "No key was given: nothing was stored.", hint="It is asked for at the notebook's prompt, unseen."
             )
         check_key(venue.name, profile, credentials)
@@ -208,7 +208,7 @@ class LeverageMagics(Magics):
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if not symbols:
-            raise Mistake("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
+            raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
         from leverage_nb.notebook.plots import plot_brackets
 
         settings = account.settings(symbols)
@@ -226,7 +226,7 @@ class LeverageMagics(Magics):
         if leverage.lower() == "max":
             wanted = account.highest_leverage(symbol, options.notional or 0.0)
         elif options.notional:
-            raise Mistake(
+            raise InvalidInput(
                 "--notional goes with max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
             )
         else:
@@ -235,7 +235,7 @@ class LeverageMagics(Magics):
 
     def _undo(self, account: Account, options: argparse.Namespace) -> LeverageChange | Preview | Plan | None:
         if options.notional:
-            raise Mistake(_UNDO_ALONE)
+            raise InvalidInput(_UNDO_ALONE)
         from leverage_nb.changes.plan import Plan
 
         preview = account.preview_undo(force=options.force)
@@ -244,11 +244,13 @@ class LeverageMagics(Magics):
         return self._apply(account, preview, options)
 
     def _plan(self, account: Account, cell: str, options: argparse.Namespace) -> Plan | None:
-        from leverage_nb.changes.targets import read_lines
+        from leverage_nb.changes.plan_input import read_lines
 
         given = [name for name in ("words", *_TABLES, "notional") if getattr(options, name)]
         if given:
-            raise Mistake("%%leverage takes -n, -y, --force and --venue; what is to change stands below, a line each.")
+            raise InvalidInput(
+                "%%leverage takes -n, -y, --force and --venue; what is to change stands below, a line each."
+            )
         return self._apply_plan(account, account.plan(read_lines(cell)), options)
 
     def _apply_plan(self, account: Account, plan: Plan, options: argparse.Namespace) -> Plan | None:
@@ -307,7 +309,7 @@ def _find_symbols(words: list[str], account: Account) -> tuple[list[str], str | 
     """Return the symbols as the exchange spells them, each once, and the leverage as typed.
 
     Raises:
-        Mistake: The words make no sense together.
+        InvalidInput: The words make no sense together.
         UnknownSymbol: One of them is no symbol.
     """
     symbols, leverage = split_symbols(words)
@@ -316,7 +318,7 @@ def _find_symbols(words: list[str], account: Account) -> tuple[list[str], str | 
     except UnknownSymbol as exc:
         if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
             raise
-    raise Mistake(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
+    raise InvalidInput(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
 def _say(text: str) -> None:

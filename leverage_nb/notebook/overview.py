@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb.account import Account
-from leverage_nb.cards import Card, Shown, amount, moment, percent, price
+from leverage_nb.cards import Card, Shown
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
-from leverage_nb.risk.state import AccountState, Balance, Position
+from leverage_nb.formatting import amount, moment, percent, price
+from leverage_nb.risk.account_state import AccountState, Balance, Position
 
 # How many of the last changes are shown.
 LAST = 3

@@ -20,23 +20,24 @@ from IPython.display import display
 
 from leverage_nb import cards
 from leverage_nb.account import Account
+from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
+from leverage_nb.binance.watching import Watch
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
-    Mistake,
+    NotConfirmed,
     OutcomeUnknown,
 )
-from leverage_nb.exchange.events import AccountEvent, Event, LeverageEvent, StreamEvent
-from leverage_nb.exchange.watching import Watch
-from leverage_nb.notebook.ladder_view import DECIDED_ON, LadderView, Look, draw_chart, make_table, make_twin
-from leverage_nb.risk.parsing import parse_notional
+from leverage_nb.notebook.panel_view import DECIDED_ON, LadderView, Look, draw_chart, make_table, make_twin
+from leverage_nb.risk.ladder import make_ladder
+from leverage_nb.risk.user_input import parse_notional
+from leverage_nb.session import current
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
@@ -53,8 +54,8 @@ def _undo_label(back: Preview) -> str:
     return f"Undo: {back.symbol} {back.before}x → {back.after}x"
 
 
-def _moved_on(symbol: object) -> Mistake:
-    return Mistake(
+def _moved_on(symbol: object) -> NotConfirmed:
+    return NotConfirmed(
         f"The panel has moved on from {symbol}: nothing was sent.",
         hint="Look at what it shows now, then press Apply again.",
     )
@@ -335,7 +336,7 @@ class LeveragePanel(ipywidgets.VBox):
         fresh = self._previewed(now, leverage)
         if not preview.still_holds(fresh):
             at = f"is at {fresh.before}x, not {preview.before}x" if fresh.before != preview.before else "does not stand"
-            raise Mistake(f"{symbol} {at} as was shown: nothing was sent.", hint=f"Look again: {fresh.headline}.")
+            raise NotConfirmed(f"{symbol} {at} as was shown: nothing was sent.", hint=f"Look again: {fresh.headline}.")
         self._ask(fresh)
 
     def _ask(self, preview: Preview) -> None:
@@ -353,9 +354,9 @@ class LeveragePanel(ipywidgets.VBox):
         reviewed = self._reviewed
         shown = look.setting.symbol, leverage
         if self.state != "reviewing" or reviewed is None or (reviewed.symbol, reviewed.after) != shown:
-            raise Mistake("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
+            raise NotConfirmed("This was not what had been reviewed: nothing was sent.", hint="Press Apply again.")
         if time.monotonic() - self._asked_at < self.reading_time:
-            raise Mistake(
+            raise NotConfirmed(
                 "The confirmation came before the question could be read. Nothing was sent.", hint="Press Apply again."
             )
         self._change(reviewed.confirmed())
@@ -368,10 +369,12 @@ class LeveragePanel(ipywidgets.VBox):
         on_screen = symbol, content.get("label")
         if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
             self.view.undo = ""
-            raise Mistake("Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it.")
+            raise NotConfirmed(
+                "Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it."
+            )
         self.account.check_guard(symbol, preview.after)
         if preview.verdict == "refused":
-            raise Mistake(
+            raise NotConfirmed(
                 f"{preview.headline}. Nothing was sent.", hint="%leverage --undo --force sends it all the same."
             )
         if not self.account.asks_first:
@@ -381,7 +384,7 @@ class LeveragePanel(ipywidgets.VBox):
         if self._read(symbol, preview.after) is None:  # nobody is asked about what has moved, or cannot be chosen
             raise _moved_on(symbol)
         if self.slider.value != preview.after:
-            raise Mistake(f"{preview.after}x cannot be chosen now: nothing was sent.", hint=self._look.because)
+            raise NotConfirmed(f"{preview.after}x cannot be chosen now: nothing was sent.", hint=self._look.because)
         self._ask(preview)
 
     def _previewed(self, look: Look, leverage: int) -> Preview:
@@ -454,7 +457,7 @@ class LeveragePanel(ipywidgets.VBox):
             return  # it was typed for another symbol, in another asset
         with self._drawing:
             self._notional = parse_notional(str(content.get("text", "")))
-            ladder = self._look.tiers.ladder(self._notional, self._mark)
+            ladder = make_ladder(self._look.tiers, self._notional, self._mark)
             self._draw(replace(self._look, ladder=ladder, notional=self._notional))
         self._say("editing", "")
 
@@ -606,7 +609,7 @@ class LeveragePanel(ipywidgets.VBox):
             tiers = outlook.brackets
             # A tenth of the first tier, until another size is asked for: allowed at every leverage, and not nothing.
             self._notional = self._notional or float(tiers.notional_cap[0]) / 10
-            ladder, setting = tiers.ladder(self._notional, mark), state.settings[symbol]
+            ladder, setting = make_ladder(tiers, self._notional, mark), state.settings[symbol]
             self._draw(Look(setting, tiers, outlook, state, ladder, self._notional, most, because))
             self._bound(self.slider.value if leverage is None else leverage or setting.leverage, most)
             return self._look

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leverage_nb.cards import label, short
-from leverage_nb.errors import Mistake
+from leverage_nb.cards import label
+from leverage_nb.errors import InvalidInput
+from leverage_nb.formatting import short
 from leverage_nb.risk.brackets import Brackets
 
 if TYPE_CHECKING:
@@ -48,19 +49,19 @@ def plot_brackets(
         legend.
 
     Raises:
-        Mistake: There is nothing to draw, or the symbols are margined in different assets, which one axis
+        InvalidInput: There is nothing to draw, or the symbols are margined in different assets, which one axis
             cannot show.
         InvalidLeverage: ``leverage`` is not one the symbol allows.
     """
     tables, assets, venue = _unpack(brackets)
     if not tables:
-        raise Mistake("There are no brackets to plot.")
+        raise InvalidInput("There are no brackets to plot.")
     examples: dict[str, str] = {}
     for symbol, asset in assets.items():
         examples.setdefault(asset, symbol)
     if len(examples) > 1:
         named = ", ".join(f"{symbol} in {asset}" for asset, symbol in examples.items())
-        raise Mistake(
+        raise InvalidInput(
             f"One axis shows one margin asset, and these symbols have several: {named}.",
             hint="Plot them one asset at a time.",
         )
@@ -80,7 +81,7 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Plot how far the price may move against a new position before it is liquidated, at every leverage.
 
     Args:
-        ladder: ``Account.ladder(...)`` or ``Brackets.ladder(...)``.
+        ladder: ``Account.ladder(...)``.
         ax: Where to draw; a new pyplot figure when None.
 
     Returns:
@@ -88,16 +89,16 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
         not allow the notional are shaded.
 
     Raises:
-        Mistake: It is no ladder, or no leverage allows its notional.
+        InvalidInput: It is no ladder, or no leverage allows its notional.
     """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     absent = {"distance_long", "distance_short"} - set(ladder.columns)
     if absent:
-        raise Mistake(f"This is no ladder: it has no {', '.join(sorted(absent))}.")
+        raise InvalidInput(f"This is no ladder: it has no {', '.join(sorted(absent))}.")
     allowed = ladder.dropna(subset=["distance_short"])
     if allowed.empty:
-        raise Mistake("No leverage allows this notional: there is nothing to plot.")
+        raise InvalidInput("No leverage allows this notional: there is nothing to plot.")
     if ax is None:
         from matplotlib import pyplot as plt
 
@@ -166,7 +167,7 @@ def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dic
     if isinstance(brackets, Brackets):
         return {brackets.symbol: brackets}, {}, ""
     if not hasattr(brackets, "columns"):
-        raise Mistake(f"Brackets are what account.brackets(...) gives; got {type(brackets).__name__}.")
+        raise InvalidInput(f"Brackets are what account.brackets(...) gives; got {type(brackets).__name__}.")
     if "symbol" in brackets.index.names:
         symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
         tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import StdinNotImplementedError
 
-from leverage_nb.errors import CredentialsMissing, Mistake
+from leverage_nb.errors import CredentialsMissing, NotConfirmed
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
-    from leverage_nb.exchange.credentials import Credentials
+    from leverage_nb.binance.credentials import Credentials
 
 
 def connect_asking(venue: str, profile: str | None, connected: Callable[[str, str | None], Account]) -> Account:
@@ -28,7 +28,7 @@ def connect_asking(venue: str, profile: str | None, connected: Callable[[str, st
     if credentials is None:
         raise missing
     check_key(venue, profile, credentials)
-    from leverage_nb.connecting import connect
+    from leverage_nb.session import connect
 
     connect(venue, profile=profile, credentials=credentials)
     return connected(venue, profile)
@@ -40,7 +40,7 @@ def check_key(venue: str, profile: str | None, credentials: Credentials) -> None
     Raises:
         LeverageError: The exchange does not take it, or could not be asked.
     """
-    from leverage_nb.connecting import open_account
+    from leverage_nb.session import open_account
 
     with open_account(venue, profile=profile, credentials=credentials) as tried:
         tried.state()
@@ -50,9 +50,9 @@ def ask_for_key(venue: str, profile: str | None) -> Credentials | None:
     """A key as typed at the notebook's prompt; None where nobody can answer unseen, or nothing was typed.
 
     Raises:
-        Mistake: What was typed is no key.
+        InvalidInput: What was typed is no key.
     """
-    from leverage_nb.exchange.credentials import Credentials
+    from leverage_nb.binance.credentials import Credentials
 
     whose = f"{venue}, {profile}" if profile else venue
     credentials = None
@@ -69,7 +69,7 @@ def confirmed(question: str) -> bool:
     """Ask at the notebook's prompt.
 
     Raises:
-        Mistake: Nobody can answer there.
+        NotConfirmed: Nobody can answer there.
     """
     return answer(question).lower() in {"y", "yes"}
 
@@ -78,10 +78,10 @@ def answer(question: str) -> str:
     """What is typed at the notebook's prompt.
 
     Raises:
-        Mistake: Nobody can answer there.
+        NotConfirmed: Nobody can answer there.
     """
     try:
         return input(question).strip()
     except (StdinNotImplementedError, EOFError):
         pass
-    raise Mistake("Nobody can answer a question here: nothing was sent.", hint="-y changes without asking.")
+    raise NotConfirmed("Nobody can answer a question here: nothing was sent.", hint="-y changes without asking.")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from leverage_nb.errors import InvalidLeverage, Mistake, NotionalBeyondTiers
-from leverage_nb.risk.flaws import COLUMNS, Floats, Ints, find_flaw
+from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
+from leverage_nb.risk.bracket_checks import COLUMNS, Floats, Ints, find_flaw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ class Brackets:
 
         Raises:
             NotionalBeyondTiers: A notional lies above the last cap, is infinite or NaN.
-            Mistake: It is no number; ``beyond`` is neither.
+            InvalidInput: It is no number; ``beyond`` is neither.
         """
         tier, outside = self._locate(notional, beyond)
         return _in_kind(notional, _blank(self.initial_leverage[tier], outside))
@@ -97,7 +97,7 @@ class Brackets:
 
         Raises:
             InvalidLeverage: Any of them is not such a number.
-            Mistake: It is no number at all.
+            InvalidInput: It is no number at all.
         """
         asked = _as_floats(leverage, "leverage")
         wrong = ~((asked >= 1) & (asked <= self.symbol_max_leverage) & (asked == np.floor(asked)))
@@ -128,16 +128,6 @@ class Brackets:
             margin = size * self.maint_margin_ratio[tier] - self.cum[tier]
         return _in_kind(notional, _blank(margin, outside))
 
-    def ladder(self, notional: float, mark_price: float) -> pd.DataFrame:
-        """A new isolated position of this notional at every leverage: see :func:`~leverage_nb.risk.ladder.make_ladder`.
-
-        Raises:
-            Mistake: Notional or mark price is not a number above 0.
-        """
-        from leverage_nb.risk.ladder import make_ladder
-
-        return make_ladder(self, notional, mark_price)
-
     def to_frame(self) -> pd.DataFrame:
         """The tiers as a DataFrame: index ``bracket`` from 1, columns as the attributes."""
         return BracketTable.of([self]).to_frame().droplevel("symbol")
@@ -154,29 +144,29 @@ class Brackets:
             The tiers, without ``notional_coef``, which no frame holds.
 
         Raises:
-            Mistake: Columns are missing or hold no numbers, the symbol is not in it or not named, or the rows are no
-                tiers.
+            InvalidInput: Columns are missing or not numeric, the symbol is not in the frame or not named, or the rows
+                are not the tiers of a symbol.
         """
         absent = [name for name in COLUMNS if name not in frame.columns]
         if absent:
-            raise Mistake(f"The frame has no column {', '.join(absent)}.")
+            raise InvalidInput(f"The frame has no column {', '.join(absent)}.")
         name = symbol or str(frame.attrs.get("symbol", ""))
         if "symbol" in frame.index.names:
             held = frame.index.unique("symbol")
             if symbol is None and len(held) != 1:
-                raise Mistake(f"The frame holds {len(held)} symbols.", hint="Name one: symbol=...")
+                raise InvalidInput(f"The frame holds {len(held)} symbols.", hint="Name one: symbol=...")
             name = symbol or str(held[0])
             if name not in held:
-                raise Mistake(f"The frame holds no {name}.")
+                raise InvalidInput(f"The frame holds no {name}.")
             frame = frame.loc[[name]]
         elif symbol is not None and frame.attrs.get("symbol", symbol) != symbol:
-            raise Mistake(f"The frame holds {frame.attrs['symbol']}, not {symbol}.")
+            raise InvalidInput(f"The frame holds {frame.attrs['symbol']}, not {symbol}.")
         figures = {column: _as_floats(frame[column], column) for column in COLUMNS}
         in_order = np.argsort(figures["notional_floor"], kind="stable")
         figures = {column: values[in_order] for column, values in figures.items()}
         reason = find_flaw(figures)
         if reason:
-            raise Mistake(f"These rows are not the tiers of a symbol: {reason}.")
+            raise InvalidInput(f"These rows are not the tiers of a symbol: {reason}.")
         return cls._of(name, figures)
 
     @classmethod
@@ -193,7 +183,7 @@ class Brackets:
 
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if beyond not in {"raise", "nan"}:
-            raise Mistake(f'beyond is "raise" or "nan"; got {beyond!r}.')
+            raise InvalidInput(f'beyond is "raise" or "nan"; got {beyond!r}.')
         size = np.abs(_as_floats(notional, "notional"))
         outside = ~(size <= self.notional_cap[-1])  # NaN lies outside too
         if beyond == "raise" and outside.any():
@@ -281,7 +271,7 @@ def _as_floats(values: Any, name: str) -> Floats:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise Mistake(f"A {name} is a number, or an array of numbers.")
+    raise InvalidInput(f"A {name} is a number, or an array of numbers.")
 
 
 def _blank(values: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

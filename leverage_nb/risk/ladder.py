@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leverage_nb.errors import Mistake, as_typed
+from leverage_nb.errors import InvalidInput, as_typed
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.margin import initial_margin, liquidation_price
-from leverage_nb.risk.parsing import LARGEST, SMALLEST
+from leverage_nb.risk.liquidation import initial_margin, liquidation_price
+from leverage_nb.risk.user_input import LARGEST, SMALLEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +33,11 @@ def make_ladder(brackets: Brackets, notional: float, mark_price: float) -> pd.Da
         ``max_notional`` and ``max_quantity`` where the notional is not allowed.
 
     Raises:
-        Mistake: Notional or mark price is not a number above 0.
+        InvalidInput: Notional or mark price is not a number above 0.
     """
     for name, value in (("notional", notional), ("mark price", mark_price)):
         if isinstance(value, (str, bool)) or not SMALLEST <= value <= LARGEST:
-            raise Mistake(f"The {name} of a new position is a number above 0; got {as_typed(value)}.")
+            raise InvalidInput(f"The {name} of a new position is a number above 0; got {as_typed(value)}.")
     from leverage_nb.frames import LeverageFrame
 
     leverage = np.arange(1, brackets.symbol_max_leverage + 1)

@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from leverage_nb.cards import amount, short
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import InvalidInput
+from leverage_nb.formatting import amount, short
+from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
-from leverage_nb.risk.state import AccountState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,17 +172,17 @@ class Outlook:
             because: What sets that bound, in a sentence.
 
         Raises:
-            Mistake: There is none; the error says what stands in the way.
+            InvalidInput: There is none; the error says what stands in the way.
         """
         large_enough = self.leverage[self.max_notional >= notional].tolist()
         if not large_enough:
-            raise Mistake(f"No leverage of {self.symbol} allows a notional of {notional:,.10g}.")
+            raise InvalidInput(f"No leverage of {self.symbol} allows a notional of {notional:,.10g}.")
         bounded = [x for x in large_enough if at_most is None or x <= at_most]
         if not bounded:
-            raise Mistake(because)
+            raise InvalidInput(because)
         passing = [x for x in bounded if self._judge(x).verdict != "refused"]
         if not passing:
-            raise Mistake(f"{self.symbol} {bounded[-1]}x {self.judge(bounded[-1]).text}.")
+            raise InvalidInput(f"{self.symbol} {bounded[-1]}x {self.judge(bounded[-1]).text}.")
         return int(passing[-1])
 
     def _judge(self, leverage: int) -> Judgement:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import BracketTable
-from leverage_nb.risk.state import AccountState
 
 if TYPE_CHECKING:
     import pandas as pd

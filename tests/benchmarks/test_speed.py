@@ -25,13 +25,14 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 
 from leverage_nb.account import Account
-from leverage_nb.connecting import connect
-from leverage_nb.exchange.messages import decode_brackets
-from leverage_nb.exchange.snapshot import make_bracket_table
+from leverage_nb.binance.messages import decode_brackets
+from leverage_nb.binance.reader import make_bracket_table
 from leverage_nb.journal.attempts import Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.outlook import Outlook
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 
 ROUNDS = 150
@@ -279,8 +280,8 @@ def test_outlook_and_ladder(account: Account, published_tiers: dict[str, Any], b
     state, tiers = account.state(), account.tiers("BTCUSDT")
     table = make_bracket_table(*decode_brackets(all_symbols(published_tiers), ""))
     outlook = statistics.median(seconds(lambda: Outlook(state, tiers).to_frame()) for _ in range(50))
-    ladder = statistics.median(seconds(lambda: tiers.ladder(50_000, 86_412.5)) for _ in range(50))
-    every = min(seconds(lambda: [one.ladder(5_000, 10.0) for one in table.values()]) for _ in range(3))
+    ladder = statistics.median(seconds(lambda: make_ladder(tiers, 50_000, 86_412.5)) for _ in range(50))
+    every = min(seconds(lambda: [make_ladder(one, 5_000, 10.0) for one in table.values()]) for _ in range(3))
     print(f"\noutlook {outlook * 1000:.2f} ms, ladder {ladder * 1000:.2f} ms, {len(table)} ladders {every:.2f} s")
     benchmark(lambda: Outlook(state, tiers).to_frame())
     assert outlook < 0.003

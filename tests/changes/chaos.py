@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from leverage_nb.account import Account
+from leverage_nb.binance.rate_limit import Limiter, use_limiter
 from leverage_nb.change import LeverageChange
-from leverage_nb.errors import LeverageError, Mistake
-from leverage_nb.exchange.limiter import Limiter, use_limiter
+from leverage_nb.errors import InvalidInput, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.simulator import Simulator
@@ -172,7 +172,7 @@ def _planned(account: Account, chance: random.Random, most: dict[str, int]) -> l
 def _undone(account: Account) -> list[LeverageChange]:
     try:
         undone = account.undo(force=True)
-    except Mistake:
+    except InvalidInput:
         return []
     return [undone] if isinstance(undone, LeverageChange) else [row.change for row in undone.rows if row.change]
 

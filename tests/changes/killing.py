@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.account import Account
-from leverage_nb.connecting import connect
 from leverage_nb.errors import ChangeInterrupted, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
 from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of

@@ -11,9 +11,9 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.plan_input import read_lines
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.changes.targets import read_lines
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import InvalidInput
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
@@ -168,7 +168,7 @@ def test_one_undo_for_the_whole_plan(account: Account, simulator: Simulator) -> 
 
 def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulator) -> None:
     """Unknown symbols, impossible leverages and contradictions are all named at once."""
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(InvalidInput) as caught:
         account.plan({"BTCUSTD": 10, "ETHUSDT": 500, "SOLUSDT": 2.5, "btcusdt": 10, "BTC/USDT": 20})
     for words in (
         "BTCUSTD is not a symbol",
@@ -180,7 +180,7 @@ def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulat
         assert words in caught.value.message
     empty: Any
     for empty in ({}, lambda settings: settings["leverage"].iloc[:0]):
-        with pytest.raises(Mistake, match="nothing in this plan"):
+        with pytest.raises(InvalidInput, match="nothing in this plan"):
             account.plan(empty)
     assert simulator.exchange.received == []
 
@@ -352,7 +352,7 @@ def test_a_plan_does_not_sit_out_a_ban(account: Account, simulator: Simulator) -
 def test_max_is_one_rule(simulator: Simulator) -> None:
     """In a plan "max" is the leverage that %leverage takes for max; where there is none, both say why."""
     account = connect_to(simulator, max_leverage=5)
-    with pytest.raises(Mistake, match="ETHUSDT 5x would be refused"):
+    with pytest.raises(InvalidInput, match="ETHUSDT 5x would be refused"):
         account.highest_leverage("ETHUSDT")
     plan = account.plan({"ETHUSDT": "max", "SOLUSDT": "max"})
     rows = {row.symbol: row for row in plan.rows}
@@ -377,13 +377,13 @@ def test_nothing_is_sent_that_was_not_shown(simulator: Simulator, monkeypatch: p
     done = plan.apply(force=True)
     assert {row.symbol: row.status for row in done.rows} == {"XRPUSDT": "applied", "DOGEUSDT": "not_sent"}
     assert "40x would pass now, in a new plan" in str(done)
-    with pytest.raises(Mistake, match="not applied yet"):
+    with pytest.raises(InvalidInput, match="not applied yet"):
         account.plan({"XRPUSDT": 6}).retry()
 
 
 def test_all_that_is_wrong_is_told_at_once(account: Account) -> None:
     """Lines that cannot be read, unknown symbols, leverages that are none and doubles are named together."""
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(InvalidInput) as caught:
         account.plan(read_lines("BTCUSDT 20\nfoo\nXYZUSDT 5\nADAUSDT 10.5\nBTCUSDT 30"))
     for place in ("line 2: “foo”", "line 3: XYZUSDT is not", "line 4: 10.5 is not", "line 5: BTCUSDT is wanted twice"):
         assert place in str(caught.value)

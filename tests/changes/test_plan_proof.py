@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from leverage_nb import connecting
+from leverage_nb import session
 from leverage_nb.changes.plan import Plan
-from leverage_nb.errors import LeverageError, Mistake
+from leverage_nb.errors import InvalidInput, LeverageError
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import Truth, contradictions_of_journal
 from tests.conftest import connect_to
@@ -89,7 +89,7 @@ class Desk(RuleBasedStateMachine):
         self.last = None
         try:
             undone = self.account.undo()
-        except Mistake:
+        except InvalidInput:
             return
         except LeverageError:
             return
@@ -116,7 +116,7 @@ class Desk(RuleBasedStateMachine):
         """Stop the exchange, and forget its journal: another one may be given the same port."""
         self.account.close()
         self.simulator.close()
-        connecting._journals.clear()
+        session._journals.clear()
 
 
 def run_desks(examples: int, steps: int, *, alike: bool) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.binance import reader
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.send import FRESH_FOR
-from leverage_nb.errors import ChangeNotSent, InvalidLeverage, LeverageRefused, Mistake, UnexpectedAnswer
-from leverage_nb.exchange import snapshot
+from leverage_nb.errors import ChangeNotSent, InvalidInput, InvalidLeverage, LeverageRefused, UnexpectedAnswer
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -162,7 +162,7 @@ def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: 
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
 
-    monkeypatch.setattr(snapshot, "read_margin_assets", fail)
+    monkeypatch.setattr(reader, "read_margin_assets", fail)
     preview = account.preview("BTCUSDT", 10)
     assert preview.verdict == "ok"
     assert preview.available[1] == pytest.approx(72_109.375 - 432_062.5 / 20)
@@ -197,7 +197,7 @@ def test_todays_leverage_above_the_tiers(account: Account) -> None:
 )  # fmt: skip
 def test_highest_leverage_says_what_stands_in_the_way(account: Account, symbol: str, notional: Any, words: str) -> None:
     """Where no leverage is left, the rule that removed the last one is named."""
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(InvalidInput, match=words):
         account.highest_leverage(symbol, notional)
 
 
@@ -206,7 +206,7 @@ def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simul
     books = simulator.exchange.account
     books.set_leverage("ETHUSDT", 50)
     guarded = connect_to(simulator, max_leverage=20)
-    with pytest.raises(Mistake, match="ETHUSDT 20x would be refused \\(-4161\\): an isolated position is open"):
+    with pytest.raises(InvalidInput, match="ETHUSDT 20x would be refused \\(-4161\\): an isolated position is open"):
         guarded.highest_leverage("ETHUSDT")
     books.multi_assets = True
     books.set_leverage("BTCUSDT", 100)

@@ -12,6 +12,12 @@ import pytest
 import requests
 import responses
 
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.connection import get_departure
+from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.http import SentTooLate
+from leverage_nb.binance.reader import read_setting
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.send import FRESH_FOR, ChangeRequest, is_fresh, send_change
 from leverage_nb.errors import (
@@ -21,15 +27,9 @@ from leverage_nb.errors import (
     LeverageRefused,
     OutcomeUnknown,
 )
-from leverage_nb.exchange.connection import get_departure
-from leverage_nb.exchange.credentials import Credentials
-from leverage_nb.exchange.rest import RestClient
-from leverage_nb.exchange.snapshot import read_setting
-from leverage_nb.exchange.transport import SentTooLate
-from leverage_nb.exchange.venues import VENUES
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.state import LeverageSetting
+from leverage_nb.risk.account_state import LeverageSetting
 from leverage_nb.simulator import Simulator
 
 BASE = "https://demo-fapi.binance.com"

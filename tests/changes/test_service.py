@@ -14,7 +14,7 @@ from leverage_nb.account import Account
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.errors import ChangeInterrupted, ChangeNotSent, LeverageError, LeverageRefused, Mistake
+from leverage_nb.errors import ChangeInterrupted, ChangeNotSent, InvalidInput, LeverageError, LeverageRefused
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.simulator import Simulator
@@ -89,7 +89,7 @@ def test_undo_goes_back_one_by_one(account: Account) -> None:
         ("BTCUSDT", 15, 10), ("XRPUSDT", 20, 50), ("BTCUSDT", 10, 20),
     ]  # fmt: skip
     assert account.history()["undoes"].tolist()[3:] == [3, 2, 1]
-    with pytest.raises(Mistake, match="no change to undo"):
+    with pytest.raises(InvalidInput, match="no change to undo"):
         account.undo()
     account.set_leverage("BTCUSDT", 33)
     assert undo(account).after == 20
@@ -99,7 +99,7 @@ def test_undo_refuses_what_was_changed_since(account: Account, simulator: Simula
     """When the leverage is not what the change left, undo says what it found and sends nothing."""
     account.set_leverage("BTCUSDT", 10)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
-    with pytest.raises(Mistake, match="changed since and is at 33x") as caught:
+    with pytest.raises(InvalidInput, match="changed since and is at 33x") as caught:
         account.undo()
     assert "%leverage BTCUSDT 20" in caught.value.hint
     assert leverage(account) == 33
@@ -116,7 +116,7 @@ def test_what_cannot_be_taken_back_blocks_nothing_before_it(account: Account) ->
         account.undo(force=True)
     assert ("passed over", preview.passed_over) in undo(account).effects
     assert (leverage(account, "SOLUSDT"), leverage(account, "ETHUSDT")) == (20, 20)
-    with pytest.raises(Mistake, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
+    with pytest.raises(InvalidInput, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
         account.undo()
 
 
@@ -164,7 +164,7 @@ def test_undo_waits_for_what_is_not_known(simulator: Simulator) -> None:
     account = connect_to(simulator, recv_window=60_000)
     account.set_leverage("XRPUSDT", 20)
     begin(account, simulator, "BTCUSDT", 20, 10)
-    with pytest.raises(Mistake, match="BTCUSDT 20x → 10x, is not known yet"):
+    with pytest.raises(InvalidInput, match="BTCUSDT 20x → 10x, is not known yet"):
         account.undo()
     assert leverage(account, "XRPUSDT") == 20
 
@@ -189,7 +189,7 @@ def test_undo_is_of_this_account_alone(simulator: Simulator, tmp_path: Path) -> 
         there.set_leverage("XRPUSDT", 10)
         assert undo(here).symbol == "BTCUSDT"
         assert len(there.history()) == 1
-        with pytest.raises(Mistake, match="no change to undo"):
+        with pytest.raises(InvalidInput, match="no change to undo"):
             here.undo()
 
 
@@ -249,7 +249,7 @@ def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: p
     named.set_leverage("BTCUSDT", 20)
     assert (tmp_path / "mine.sqlite").is_file()
     for wrong in ("", "  ", 5):
-        with pytest.raises(Mistake, match="journal is the path of a file"):
+        with pytest.raises(InvalidInput, match="journal is the path of a file"):
             connect_to(simulator, journal=wrong)
 
 

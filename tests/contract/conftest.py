@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from leverage_nb.exchange.venues import VENUES
+from leverage_nb.binance.venues import VENUES
 from tests.contract.exchange import ExchangeUnderTest
 
 # Read before the environment of every test is emptied. The addresses are for a gateway, or another simulator.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leverage_nb.errors import Mistake
+from leverage_nb.errors import InvalidInput
 from leverage_nb.notebook.command_line import MAX_LINE, parse_line, read_words, split_symbols, words_so_far
 from leverage_nb.notebook.magic import LeverageMagics
 
@@ -29,10 +29,10 @@ def parse(line: str, **names: Any) -> argparse.Namespace:
 
 
 def failure(line: str, **names: Any) -> str:
-    """The message of the Mistake that a line is."""
-    with pytest.raises(Mistake) as caught:
+    """The message of the InvalidInput that a line is."""
+    with pytest.raises(InvalidInput) as caught:
         parse(line, **names)
-    assert type(caught.value) is Mistake
+    assert type(caught.value) is InvalidInput
     return str(caught.value)
 
 
@@ -58,7 +58,7 @@ def failure(line: str, **names: Any) -> str:
 def test_words_and_fields(line: str, words: list[str] | None) -> None:
     """Words end at white space outside of fields; a field gives one value; comments are those that are typed."""
     if words is None:
-        with pytest.raises(Mistake, match="was not filled in"):
+        with pytest.raises(InvalidInput, match="was not filled in"):
             read_words(line, NAMES)
     else:
         assert read_words(line, NAMES) == words
@@ -84,7 +84,7 @@ def test_words_and_fields(line: str, words: list[str] | None) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(line: str, message: str) -> None:
-    """A line that cannot be read is a Mistake that names the field, the reason and what to do."""
+    """A line that cannot be read is a InvalidInput that names the field, the reason and what to do."""
     assert message in failure(line)
 
 
@@ -136,7 +136,7 @@ def test_long_input_is_bounded() -> None:
         assert len(message) < 400
     for part in ("{", "'", '"', "{(", "'''", "\\'", "$a ", "{s}", "#", "{s!"):
         line = "{" + part * ((MAX_LINE - 1) // len(part))
-        with pytest.raises(Mistake):
+        with pytest.raises(InvalidInput):
             read_words(line, {})
 
 
@@ -172,7 +172,7 @@ def test_no_value_changes_the_command(line: str, value: Any) -> None:
     """Whatever a value is, the line is refused, or it is the same command with that value in its place."""
     try:
         options = parse(line, x=value, y="-y")
-    except Mistake:
+    except InvalidInput:
         return
     plain = parse(line, x="PLACE")
     assert shape(options) == shape(plain)
@@ -204,7 +204,7 @@ def test_the_leverage_is_the_number_at_the_end(words: list[str], symbols: list[s
 )  # fmt: skip
 def test_words_that_make_no_sense_together(words: list[str], message: str) -> None:
     """A slip is answered with the command that was meant."""
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(InvalidInput) as caught:
         split_symbols(words)
     assert message in str(caught.value)
 

@@ -8,7 +8,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.connecting import current
+from leverage_nb.session import current
 
 
 @pytest.fixture

@@ -13,27 +13,27 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from leverage_nb import connecting
+from leverage_nb import session
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.connecting import current
 from leverage_nb.errors import (
     ChangeNotApplied,
     ChangeNotSent,
     CredentialsMissing,
+    InvalidInput,
     InvalidLeverage,
     LeverageError,
     LeverageRefused,
-    Mistake,
     RequestRefused,
     UnknownSymbol,
 )
-from leverage_nb.exchange.venues import VENUES
 from leverage_nb.notebook.completion import FLAGS
 from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.session import current
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -122,45 +122,45 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
     [
         ("FOO 10", UnknownSymbol, "FOO is not a symbol on the simulator"),
         ("BTCUSTD 10", UnknownSymbol, "Did you mean BTCUSDT?"),
-        ("BTCUSDT ten", Mistake, "ten is neither a leverage nor a symbol"),
+        ("BTCUSDT ten", InvalidInput, "ten is neither a leverage nor a symbol"),
         ("BTCUSDT 0", InvalidLeverage, "0 is not a leverage for BTCUSDT: it takes a whole number from 1 to 150"),
         ("BTCUSDT -5", InvalidLeverage, "-5 is not"),
         ("BTCUSDT 10.5", InvalidLeverage, "10.5 is not"),
         ("BTCUSDT 1e9", InvalidLeverage, "1e9 is not"),
         ("BTCUSDT 200", InvalidLeverage, "from 1 to 150"),
         ("哈基米USDT 4", InvalidLeverage, "from 1 to 3"),
-        ("BTCUSDT 10 20", Mistake, "One leverage at a time: 10 and 20"),
-        ("BTCUSDT ETHUSDT 10", Mistake, "One symbol at a time"),
-        ("10", Mistake, "10 of which symbol?"),
-        ("10 BTCUSDT", Mistake, "The leverage comes after the symbol"),
-        ("BTCUSDT --plot --plot", Mistake, "--plot is given twice"),
-        ("BTCUSDT 10 --venue testnet --venue simulator", Mistake, "--venue is given twice"),
-        ("BTCUSDT 10 --plot", Mistake, "no meaning beside"),
-        ("BTCUSDT --plot --brackets", Mistake, "one at a time"),
-        ("--plot", Mistake, "needs a symbol"),
-        ("BTCUSDT ETHBTC --plot", Mistake, "margin asset"),
-        ("{undefined} 10", Mistake, "{undefined} was not filled in"),
-        ("$nope", Mistake, "$nope was not filled in"),
-        ("--nope", Mistake, "Unrecognized arguments: --nope"),
-        ("--venue", Mistake, "expected one argument"),
-        ("--venue mars", Mistake, "mars is not a venue"),
-        (f"--venue {'a1b2c3d4' * 8}", Mistake, "That text is not a venue"),
-        (f"--login {'a1b2c3d4' * 8}", Mistake, "That text is not a venue"),
-        (f"--profile {'a1b2c3d4' * 8}", Mistake, "That text is not a profile's name"),
+        ("BTCUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
+        ("BTCUSDT ETHUSDT 10", InvalidInput, "One symbol at a time"),
+        ("10", InvalidInput, "10 of which symbol?"),
+        ("10 BTCUSDT", InvalidInput, "The leverage comes after the symbol"),
+        ("BTCUSDT --plot --plot", InvalidInput, "--plot is given twice"),
+        ("BTCUSDT 10 --venue testnet --venue simulator", InvalidInput, "--venue is given twice"),
+        ("BTCUSDT 10 --plot", InvalidInput, "no meaning beside"),
+        ("BTCUSDT --plot --brackets", InvalidInput, "one at a time"),
+        ("--plot", InvalidInput, "needs a symbol"),
+        ("BTCUSDT ETHBTC --plot", InvalidInput, "margin asset"),
+        ("{undefined} 10", InvalidInput, "{undefined} was not filled in"),
+        ("$nope", InvalidInput, "$nope was not filled in"),
+        ("--nope", InvalidInput, "Unrecognized arguments: --nope"),
+        ("--venue", InvalidInput, "expected one argument"),
+        ("--venue mars", InvalidInput, "mars is not a venue"),
+        (f"--venue {'a1b2c3d4' * 8}", InvalidInput, "That text is not a venue"),
+        (f"--login {'a1b2c3d4' * 8}", InvalidInput, "That text is not a venue"),
+        (f"--profile {'a1b2c3d4' * 8}", InvalidInput, "That text is not a profile's name"),
         (f"{'a1b2c3d4' * 8} 10", UnknownSymbol, "That text is not a symbol on the simulator"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
-        ("BTCUSDT 'x", Mistake, "quotation mark (') outside of braces"),
+        ("BTCUSDT 'x", InvalidInput, "quotation mark (') outside of braces"),
         ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
-        ("BTCUSDT max --notional 5b", Mistake, "No leverage of BTCUSDT allows"),
-        ("BTCUSDT max --notional much", Mistake, "much is not a notional"),
-        ("BTCUSDT 10 --notional 2m", Mistake, "goes with max"),
-        ("--force", Mistake, "--force goes with a symbol and a leverage"),
-        ("BTCUSDT -n", Mistake, "--dry-run goes with a symbol and a leverage"),
-        ("BTCUSDT --brackets --force", Mistake, "--force goes with a symbol and a leverage"),
-        ("--history --notional 2m", Mistake, "--notional goes with max"),
-        ("max", Mistake, "max of which symbol?"),
+        ("BTCUSDT max --notional 5b", InvalidInput, "No leverage of BTCUSDT allows"),
+        ("BTCUSDT max --notional much", InvalidInput, "much is not a notional"),
+        ("BTCUSDT 10 --notional 2m", InvalidInput, "goes with max"),
+        ("--force", InvalidInput, "--force goes with a symbol and a leverage"),
+        ("BTCUSDT -n", InvalidInput, "--dry-run goes with a symbol and a leverage"),
+        ("BTCUSDT --brackets --force", InvalidInput, "--force goes with a symbol and a leverage"),
+        ("--history --notional 2m", InvalidInput, "--notional goes with max"),
+        ("max", InvalidInput, "max of which symbol?"),
     ],
 )  # fmt: skip
 def test_slips_cost_a_line(
@@ -232,7 +232,7 @@ def test_mainnet_yes_and_nobody_to_ask(
 
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", nobody)
-    with pytest.raises(Mistake, match="-y"):
+    with pytest.raises(InvalidInput, match="-y"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 20
     assert run(shell, "BTCUSDT 20 --venue mainnet").status == "unchanged"
@@ -316,7 +316,7 @@ def test_history_and_undo(shell: InteractiveShell) -> None:
     undone = run(shell, "--undo")
     assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
     assert run(shell, "--undo").after == 20
-    with pytest.raises(Mistake, match="no change to undo"):
+    with pytest.raises(InvalidInput, match="no change to undo"):
         run(shell, "--undo")
 
 
@@ -331,7 +331,7 @@ def test_history_and_undo(shell: InteractiveShell) -> None:
 def test_history_and_undo_go_alone(shell: InteractiveShell, line: str, words: str) -> None:
     """What has no meaning together is said, and nothing is undone."""
     run(shell, "BTCUSDT 10")
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(InvalidInput, match=words):
         run(shell, line)
     assert current().setting("BTCUSDT").leverage == 10
 
@@ -417,7 +417,7 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
 )
 def test_hints_name_what_was_meant(shell: InteractiveShell, line: str, hint: str) -> None:
     """A slip is answered with the command that does it."""
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(InvalidInput) as caught:
         run(shell, line)
     assert hint in str(caught.value)
 
@@ -447,7 +447,7 @@ def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: 
 
 def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """A leverage above a maximum that Binance has lowered is said, and marked nowhere on the staircase."""
-    symbols = connecting.default_simulator().exchange.market.symbols
+    symbols = session.default_simulator().exchange.market.symbols
     current().set_leverage("SOLUSDT", 100)
     first, *others = symbols["SOLUSDT"].tiers
     symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], tiers=(replace(first, initial_leverage=99), *others))
@@ -490,7 +490,7 @@ def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture
 )  # fmt: skip
 def test_a_bad_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
     """A line that cannot be is named by its number, and no other is sent."""
-    with pytest.raises(Mistake, match=words):
+    with pytest.raises(InvalidInput, match=words):
         run_cell_magic(shell, line, cell)
     assert current().setting("BTCUSDT").leverage == 20
 
@@ -553,10 +553,10 @@ def test_login_checks_and_stores(
     run(shell, "--login testnet --profile sub1")
     assert held.keys() == {("leverage_nb testnet", "sub1")}
     assert "sub1, key" in capsys.readouterr().out
-    connecting._accounts.clear()
+    session._accounts.clear()
     assert str(run(shell, "--venue testnet --profile sub1")).count("sub1, key") == 1
     assert run(shell, "BTCUSDT 10").account.startswith("sub1, key")
-    with pytest.raises(Mistake, match="needs no key"):
+    with pytest.raises(InvalidInput, match="needs no key"):
         run(shell, "--login simulator")
 
 
@@ -599,7 +599,7 @@ def test_a_login_that_fails_leaves_the_account_in_use(
     with pytest.raises(RequestRefused):
         run(shell, "--login testnet")
     assert current("testnet") is working
-    with pytest.raises(Mistake, match="goes alone"):
+    with pytest.raises(InvalidInput, match="goes alone"):
         run(shell, "--login testnet BTCUSDT 10")
 
 
@@ -654,7 +654,7 @@ def test_data_never_become_options(
     shell.user_ns["s"] = value
     for line in SLOTS:
         for magic in (f"%leverage {line}", f"%%leverage {line}\nBTCUSDT 10"):
-            with pytest.raises(Mistake):
+            with pytest.raises(InvalidInput):
                 shell.run_cell(magic).raise_error()
     assert main.setting("BTCUSDT").leverage == 20 == current().setting("BTCUSDT").leverage
     assert current().venue == "simulator"
@@ -666,8 +666,8 @@ def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell
     """The fields of a %%leverage line come from the notebook; its body is taken as it is written."""
     shell.user_ns.update(v="simulator", s="XRPUSDT")
     assert {row.symbol for row in run_cell_magic(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
-    with pytest.raises(Mistake, match=r"\{S\} is not a symbol"):
+    with pytest.raises(InvalidInput, match=r"\{S\} is not a symbol"):
         run_cell_magic(shell, "-n", "{s} 10")
     shell.user_ns["v"] = "simulator -y"
-    with pytest.raises(Mistake, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
+    with pytest.raises(InvalidInput, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
         run_cell_magic(shell, "--venue {v}", "XRPUSDT 10")

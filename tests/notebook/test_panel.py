@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.cards import amount
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
-from leverage_nb.notebook import ladder_view
+from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
+from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
+from tests.binance.test_user_stream import threads_since, until
 from tests.conftest import connect_to
-from tests.exchange.test_stream import threads_since, until
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
@@ -371,7 +371,9 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
     assert "The guard stops above 30x" in panel.view.message
-    account._service.met_limits.remember("SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage"))
+    account._service.account_limits.remember(
+        "SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage")
+    )
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
 
@@ -750,11 +752,11 @@ def test_no_change_waits_for_a_drawing(panel: LeveragePanel, account: Account, m
     """A change returns while its panel is still being drawn; changes that come meanwhile are drawn together."""
     begun, go_on, drawn = threading.Event(), threading.Event(), []
 
-    def draw(look: ladder_view.Look) -> ladder_view.Chart:
+    def draw(look: panel_view.Look) -> panel_view.Chart:
         begun.set()
         assert go_on.wait(10)
         drawn.append(look.setting.leverage)
-        return ladder_view.draw_chart(look)
+        return panel_view.draw_chart(look)
 
     monkeypatch.setattr(panel_module, "draw_chart", draw)
     account.set_leverage("BTCUSDT", 12)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import leverage_nb as lev
 from leverage_nb.account import Account
-from leverage_nb.errors import InvalidLeverage, Mistake
+from leverage_nb.errors import InvalidInput, InvalidLeverage
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +69,9 @@ def test_several_symbols_share_an_axis(account: Account) -> None:
 
 def test_margin_assets_are_not_mixed(account: Account) -> None:
     """Symbols margined in different assets cannot share an axis; the error names one of each."""
-    with pytest.raises(Mistake, match=r"BTCUSDT in USDT, ETHBTC in BTC"):
+    with pytest.raises(InvalidInput, match=r"BTCUSDT in USDT, ETHBTC in BTC"):
         lev.plot_brackets(account.brackets(["BTCUSDT", "ETHBTC"]))
-    with pytest.raises(Mistake, match="no brackets"):
+    with pytest.raises(InvalidInput, match="no brackets"):
         lev.plot_brackets(account.brackets().iloc[:0])
 
 
@@ -92,7 +92,7 @@ def test_the_ladder_plot(account: Account) -> None:
         assert y[9] == pytest.approx(ladder.loc[10, f"distance_{side}"] * 100)
     assert len(ax.patches) == 1
     assert "SIMULATOR" in ax.get_title(loc="left")
-    with pytest.raises(Mistake, match="no ladder"):
+    with pytest.raises(InvalidInput, match="no ladder"):
         lev.plot_ladder(account.brackets("BTCUSDT"))
-    with pytest.raises(Mistake, match="nothing to plot"):
+    with pytest.raises(InvalidInput, match="nothing to plot"):
         lev.plot_ladder(account.ladder("42USDT", 1e9))

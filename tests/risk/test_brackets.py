@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverage_nb.errors import InvalidLeverage, Mistake, NotionalBeyondTiers
-from leverage_nb.exchange.messages import decode_brackets
-from leverage_nb.exchange.snapshot import make_bracket_table
+from leverage_nb.binance.messages import decode_brackets
+from leverage_nb.binance.reader import make_bracket_table
+from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
+from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw, find_flawed_symbols
 from leverage_nb.risk.brackets import Brackets, BracketTable
-from leverage_nb.risk.flaws import COLUMNS, find_flaw, find_flawed_symbols
+from leverage_nb.risk.ladder import make_ladder
 
 # Section 9 of the published tables: BTCUSDT, 2026-09-29.
 BTCUSDT = [
@@ -118,11 +119,11 @@ def test_beyond_the_last_cap_is_said(btcusdt: Brackets) -> None:
 
 def test_questions_that_make_no_sense(btcusdt: Brackets) -> None:
     """A misspelt option, a number beyond float64 or a word is a mistake, not another kind of error."""
-    with pytest.raises(Mistake, match="rasie"):
+    with pytest.raises(InvalidInput, match="rasie"):
         btcusdt.max_leverage(9e9, beyond="rasie")  # type: ignore[arg-type]  # the slip under test
     for question in (btcusdt.max_leverage, btcusdt.maintenance_margin, btcusdt.max_notional):
         for value in (10**400, "much", None):
-            with pytest.raises(Mistake):
+            with pytest.raises(InvalidInput):
                 question(value)
 
 
@@ -186,13 +187,13 @@ def test_frames_round_trip(rows: list[tuple[float, ...]]) -> None:
 def test_from_frame_says_what_is_wrong(btcusdt: Brackets) -> None:
     """A frame that is not one symbol's tiers is refused with the reason."""
     frame = BracketTable.of([btcusdt, brackets(BTCUSDT, "XUSDT")]).to_frame()
-    with pytest.raises(Mistake, match="2 symbols"):
+    with pytest.raises(InvalidInput, match="2 symbols"):
         Brackets.from_frame(frame)
-    with pytest.raises(Mistake, match="holds no FOO"):
+    with pytest.raises(InvalidInput, match="holds no FOO"):
         Brackets.from_frame(frame, "FOO")
-    with pytest.raises(Mistake, match="no column cum"):
+    with pytest.raises(InvalidInput, match="no column cum"):
         Brackets.from_frame(frame.drop(columns="cum"))
-    with pytest.raises(Mistake, match="gap or an overlap"):
+    with pytest.raises(InvalidInput, match="gap or an overlap"):
         Brackets.from_frame(btcusdt.to_frame().drop(index=3))
     assert Brackets.from_frame(frame, "XUSDT").symbol == "XUSDT"
 
@@ -252,17 +253,17 @@ def test_from_frame_takes_no_words_and_no_other_symbol() -> None:
     """A frame of one symbol is not taken for another's; a text among the figures is named."""
     frame = brackets(BTCUSDT).to_frame()
     frame.attrs["symbol"] = "BTCUSDT"
-    with pytest.raises(Mistake, match="The frame holds BTCUSDT, not ETHUSDT"):
+    with pytest.raises(InvalidInput, match="The frame holds BTCUSDT, not ETHUSDT"):
         Brackets.from_frame(frame, "ETHUSDT")
-    with pytest.raises(Mistake, match="A cum is a number"):
+    with pytest.raises(InvalidInput, match="A cum is a number"):
         Brackets.from_frame(frame.astype({"cum": object}).replace({"cum": {0.0: "none"}}))
 
 
 @pytest.mark.parametrize("slip", [{"notional": "50k"}, {"mark_price": "86000"}, {"notional": True}])
 def test_a_ladder_takes_numbers(slip: dict[str, Any]) -> None:
-    """Tiers alone read no words: a text is a Mistake, not a TypeError."""
-    with pytest.raises(Mistake, match="of a new position is a number above 0"):
-        brackets(BTCUSDT).ladder(**{"notional": 50_000, "mark_price": 86_000} | slip)
+    """Tiers alone read no words: a text is a InvalidInput, not a TypeError."""
+    with pytest.raises(InvalidInput, match="of a new position is a number above 0"):
+        make_ladder(brackets(BTCUSDT), **{"notional": 50_000, "mark_price": 86_000} | slip)
 
 
 def test_an_impossible_leverage_is_named_as_it_is() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverage_nb.errors import Mistake
-from leverage_nb.risk.margin import liquidation_price
+from leverage_nb.errors import InvalidInput
+from leverage_nb.risk.ladder import make_ladder
+from leverage_nb.risk.liquidation import liquidation_price
 from tests.risk.test_brackets import BTCUSDT, brackets, tier_sets
 
 COLUMNS = [
@@ -19,7 +20,7 @@ COLUMNS = [
 
 def test_columns_and_a_row_by_hand() -> None:
     """50,000 USDT of BTCUSDT at 50,000, 10x: 5,000 of margin, and the published liquidation prices of 1 BTC."""
-    ladder = brackets(BTCUSDT).ladder(50_000, 50_000)
+    ladder = make_ladder(brackets(BTCUSDT), 50_000, 50_000)
     assert list(ladder.columns) == COLUMNS
     assert (ladder.index.name, ladder.index[0], ladder.index[-1]) == ("leverage", 1, 150)
     assert set(ladder.dtypes.astype(str)) == {"float64"}
@@ -35,7 +36,7 @@ def test_columns_and_a_row_by_hand() -> None:
 
 def test_no_liquidation_of_a_long_at_1x() -> None:
     """A long at 1x is covered to price 0: no liquidation price, infinite distance. The short has one."""
-    row = brackets(BTCUSDT).ladder(50_000, 50_000).loc[1]
+    row = make_ladder(brackets(BTCUSDT), 50_000, 50_000).loc[1]
     assert np.isnan(row["liquidation_long"])
     assert np.isinf(row["distance_long"])
     assert 0.9 < row["distance_short"] < 1
@@ -43,11 +44,11 @@ def test_no_liquidation_of_a_long_at_1x() -> None:
 
 def test_rows_that_are_not_allowed_are_nan() -> None:
     """400,000 does not fit BTCUSDT above 100x: there the row says only what would."""
-    ladder = brackets(BTCUSDT).ladder(400_000, 50_000)
+    ladder = make_ladder(brackets(BTCUSDT), 400_000, 50_000)
     assert ladder.loc[100].notna().all()
     assert ladder.loc[101:, COLUMNS[2:]].isna().all().all()
     assert (ladder.loc[101:, "max_notional"] == 300_000).all()
-    assert brackets(BTCUSDT).ladder(5e9, 50_000)[COLUMNS[2:]].isna().all().all()
+    assert make_ladder(brackets(BTCUSDT), 5e9, 50_000)[COLUMNS[2:]].isna().all().all()
 
 
 @given(rows=tier_sets(), share=st.floats(0.0001, 1), mark=st.floats(0.001, 1e6))
@@ -55,7 +56,7 @@ def test_more_leverage_is_less_distance(rows: list[tuple[float, ...]], share: fl
     """Going up the ladder, margin falls and liquidation comes nearer, long and short; every row agrees with margin."""
     tiers = brackets(rows)
     notional = share * tiers.last_cap
-    ladder = tiers.ladder(notional, mark)
+    ladder = make_ladder(tiers, notional, mark)
     allowed = ladder.dropna(subset="initial_margin")
     assert allowed.index.max() == tiers.max_leverage(notional)
     assert (np.diff(allowed["initial_margin"]) < 0).all()
@@ -70,5 +71,5 @@ def test_more_leverage_is_less_distance(rows: list[tuple[float, ...]], share: fl
 @pytest.mark.parametrize(("notional", "mark"), [(0, 1), (-5, 1), (float("nan"), 1), (1, 0), (1, float("inf"))])
 def test_sizes_must_be_above_zero(notional: float, mark: float) -> None:
     """A position of nothing, or at no price, is a mistake."""
-    with pytest.raises(Mistake):
-        brackets(BTCUSDT).ladder(notional, mark)
+    with pytest.raises(InvalidInput):
+        make_ladder(brackets(BTCUSDT), notional, mark)

@@ -1,0 +1,191 @@
+"""What is wanted: symbols and leverages, from a mapping, a table, a file or lines of text."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leverage_nb.errors import InvalidInput, as_typed
+from leverage_nb.risk.user_input import LONGEST_NUMBER, LONGEST_SYMBOL
+
+# Bounds of what is read: there are about 700 symbols.
+LARGEST_FILE, MOST_ROWS, LONGEST_LINE = 1_000_000, 5_000, 200
+
+# A colon is part of BTC/USDT:USDT: between symbol and leverage a space follows it.
+_BETWEEN = re.compile(r"[\s,=]+|:\s+")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of what is wanted.
+
+    Attributes:
+        where: Where it stands, for messages: "line 3", "row 3", or the symbol.
+        symbol: As it was written.
+        leverage: As it was written; "max" for the highest that fits.
+        problem: Why it cannot be read; "" where it can.
+    """
+
+    where: str
+    symbol: str
+    leverage: Any
+    problem: str = ""
+
+
+def read_targets(wanted: Any) -> list[Target]:
+    """Read what is wanted, in any form that a plan takes.
+
+    Args:
+        wanted: A mapping or Series from symbol to leverage; a DataFrame with a column ``leverage`` and the symbols in a
+            column ``symbol`` or the index; the path of a CSV file with the columns symbol and leverage, with or without
+            a header.
+
+    Raises:
+        InvalidInput: It is none of these.
+    """
+    if isinstance(wanted, (str, Path)):
+        return _read_csv(Path(wanted))
+    if hasattr(wanted, "columns") or hasattr(wanted, "items"):
+        _check_count(len(wanted))
+    if hasattr(wanted, "columns"):
+        if "leverage" not in wanted.columns:
+            raise InvalidInput(
+                "A plan's DataFrame has a column leverage, and the symbols in a column symbol or its index."
+            )
+        symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
+        pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
+        return [_target(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
+    if hasattr(wanted, "items"):
+        return [_target(as_typed(symbol, 40), symbol, leverage) for symbol, leverage in wanted.items()]
+    raise InvalidInput(
+        f"A plan is made from a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
+        hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
+    )
+
+
+def read_lines(text: str) -> list[Target]:
+    """Read ``SYMBOL LEVERAGE`` a line, also with ``,`` ``=`` or ``:`` between; blank lines and remarks are passed over.
+
+    A line that is anything else is a target with a problem, so that all that is wrong can be told at once.
+
+    Raises:
+        InvalidInput: There are more than 5,000 lines.
+    """
+    targets = []
+    for number, line in enumerate(_lines_of(text), start=1):
+        place = f"line {number}"
+        if len(line) > LONGEST_LINE:
+            targets.append(Target(place, "", None, f"it is longer than {LONGEST_LINE} characters"))
+            continue
+        words = [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
+        if len(words) == 2:
+            targets.append(_target(place, words[0], words[1]))
+        elif words:
+            targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
+    return targets
+
+
+def _lines_of(text: str) -> list[str]:
+    if len(text) > LARGEST_FILE:
+        raise InvalidInput(f"That is more than {LARGEST_FILE:,} characters.", hint="A line is SYMBOL LEVERAGE.")
+    lines = text.splitlines()
+    _check_count(len(lines), "lines")
+    return lines
+
+
+def _check_count(count: int, of_what: str = "rows") -> None:
+    if count > MOST_ROWS:
+        raise InvalidInput(f"A plan has at most {MOST_ROWS:,} {of_what}; these are {count:,}.")
+
+
+def _target(where: str, symbol: Any, leverage: Any) -> Target:
+    """A target; one with a problem where a text is longer than any symbol or leverage."""
+    for text, longest, kind in ((symbol, LONGEST_SYMBOL, "symbol"), (leverage, LONGEST_NUMBER, "leverage")):
+        if isinstance(text, str) and len(text) > longest:
+            return Target(where, "", None, f"a {kind} has at most {longest} characters")
+    return Target(where, symbol, leverage)
+
+
+def _read_csv(path: Path) -> list[Target]:
+    lines = _lines_of(_read_text(path))
+    targets, bad = [], []
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            bad.append(f"line {number}: it is longer than {LONGEST_LINE} characters")
+            continue
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["symbol", "leverage"]):
+            continue
+        if len(cells) < 2 or not all(cells[:2]):
+            bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not symbol,leverage")
+        else:
+            targets.append(_target(f"line {number}", cells[0], cells[1]))
+    if bad:
+        raise InvalidInput(f"{as_typed(path.name, 60)}: {_some(bad)}. Nothing was sent.")
+    return targets
+
+
+def _read_text(path: Path) -> str:
+    """A file's text.
+
+    Raises:
+        InvalidInput: It cannot be read, is no text or no file, or is larger than 1 MB.
+    """
+    problem = ""
+    try:
+        path = path.expanduser()
+        if path.exists() and not path.is_file():
+            problem = "it is not a file"  # opening a named pipe would wait for its other end
+        else:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+            if len(content) <= LARGEST_FILE:
+                return content.decode("utf-8-sig")
+            problem = f"it is larger than {LARGEST_FILE // 1_000_000} MB"
+    except UnicodeDecodeError:
+        problem = "it is not text in UTF-8"
+    except (OSError, ValueError, RuntimeError) as exc:  # also a path with a NUL, and "~" of nobody
+        problem = getattr(exc, "strerror", None) or "it is not the path of a file"
+    raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
+
+
+def check_targets(
+    targets: Iterable[Target], check: Callable[[Target], tuple[str, int | None]]
+) -> dict[str, int | None]:
+    """Bring targets to Binance's symbols and whole leverages; None stands for "max".
+
+    Args:
+        targets: As they were read.
+        check: Gives symbol and leverage of one, or raises.
+
+    Raises:
+        InvalidInput: Some cannot be; all of them are named, each by its place.
+    """
+    checked: dict[str, int | None] = {}
+    bad = []
+    for target in targets:
+        if target.problem:
+            bad.append(f"{target.where}: {target.problem}")
+            continue
+        try:
+            symbol, leverage = check(target)
+        except InvalidInput as exc:
+            bad.append(f"{target.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
+            continue
+        if symbol in checked and checked[symbol] != leverage:
+            bad.append(f"{target.where}: {symbol} is wanted twice, at another leverage")
+        checked[symbol] = leverage
+    if bad:
+        raise InvalidInput(f"{_some(bad)}. Nothing was sent.")
+    if not checked:
+        raise InvalidInput("There is nothing in this plan.", hint="A line is SYMBOL LEVERAGE, as BTCUSDT 10.")
+    return checked
+
+
+def _some(texts: list[str], most: int = 5) -> str:
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more

@@ -1,0 +1,1 @@
+"""Tiers: what was read, for five minutes, and what Binance has changed in them."""

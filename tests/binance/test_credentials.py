@@ -1,0 +1,281 @@
+"""Where keys come from, and that they stay there."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from keyring.backend import KeyringBackend
+
+import leverage_nb
+from leverage_nb.binance.credentials import Credentials, find_credentials
+from leverage_nb.binance.venues import VENUES
+from leverage_nb.errors import ChangeNotSent, CredentialsMissing, InvalidInput, LeverageError, RequestRefused
+from leverage_nb.session import connect, current
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+OURS = Path(leverage_nb.__file__).parent
+KEY, SECRET = "K" * 64, "S" * 64
+NONE = Credentials(None, None)
+TESTNET, MAINNET = VENUES["testnet"], VENUES["mainnet"]
+
+
+def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both parts come from the arguments when given there, else both from this venue's variables."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", "E" * 64)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
+    assert find_credentials(TESTNET, Credentials(KEY, SECRET)).headers() == {"X-MBX-APIKEY": KEY}
+    assert find_credentials(TESTNET, NONE).headers() == {"X-MBX-APIKEY": "E" * 64}
+    with pytest.raises(CredentialsMissing):
+        find_credentials(MAINNET, NONE)
+
+
+def test_halves_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key from one place is not completed with a secret from another."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
+    with pytest.raises(InvalidInput, match="go together"):
+        find_credentials(TESTNET, Credentials(KEY, None))
+    with pytest.raises(InvalidInput, match=r"LEVERAGE_NB_TESTNET_API_SECRET .* go together"):
+        find_credentials(TESTNET, NONE)
+
+
+def test_a_missing_key_says_where_to_put_one() -> None:
+    """Without a key the error names both variables and the place where keys are made."""
+    with pytest.raises(CredentialsMissing) as caught:
+        find_credentials(TESTNET, NONE)
+    assert "LEVERAGE_NB_TESTNET_API_KEY and LEVERAGE_NB_TESTNET_API_SECRET" in caught.value.hint
+    assert "demo.binance.com" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["", "  ", "key with spaces", "ключ", "line\nbreak", 5, b"bytes"])
+def test_what_no_key_can_hold_is_refused_without_repeating_it(key: Any) -> None:
+    """A mangled key is refused before it reaches a header, and the message does not show it."""
+    with pytest.raises(InvalidInput) as caught:
+        Credentials(key, SECRET).checked()
+    assert "copy it again" in caught.value.message
+    assert not str(key).strip() or str(key) not in caught.value.message
+
+
+def test_white_space_around_a_pasted_key_is_forgiven() -> None:
+    """A newline copied along with a key does not matter."""
+    assert Credentials(f" {KEY}\n", SECRET).headers() == {"X-MBX-APIKEY": KEY}
+
+
+def test_the_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks for it later does not touch the key, and odd keys have one too."""
+    credentials = Credentials(KEY, SECRET)
+    monkeypatch.setattr("leverage_nb.binance.credentials.hashlib", None)
+    assert re.fullmatch("[0-9a-f]{8}", credentials.fingerprint)
+    monkeypatch.undo()
+    assert Credentials("\ud800", SECRET).fingerprint
+
+
+@pytest.mark.parametrize("key", [KEY, "a1" * 32, "Q2hhcmFjdGVycyBvZiBiYXNlNjQ+/=", "abcd1234abcd1234"])
+@pytest.mark.parametrize("place", ["venue", "profile", "rest_url", "stream_url"])
+def test_a_key_in_the_wrong_place_is_not_repeated(key: str, place: str) -> None:
+    """connect(KEY), profile=KEY and the like say what is wrong without the text."""
+    given = {
+        "venue": "testnet",
+        "api_key": "k" * 64,
+        "api_secret": SECRET,
+        place: key if place != "profile" else key + "-",
+    }
+    with pytest.raises(InvalidInput) as caught:
+        connect(**given)
+    assert key.lower() not in str(caught.value).lower()
+    assert "That" in caught.value.message or "is not a wss address" in caught.value.message
+
+
+def test_a_short_slip_is_repeated() -> None:
+    """A short text that is no key is named, so that the slip can be seen."""
+    with pytest.raises(InvalidInput, match=r"^demo is not a venue"):
+        connect("demo")
+    with pytest.raises(InvalidInput, match=r"^sub 1 is not a profile's name"):
+        connect(profile="sub 1")
+
+
+def test_keys_do_not_show() -> None:
+    """No repr, str, vars, pickle or deep copy holds key or secret; the fingerprint tells keys apart."""
+    credentials = Credentials(KEY, SECRET)
+    assert KEY not in repr(credentials) + str(credentials) + credentials.fingerprint
+    assert not hasattr(credentials, "__dict__")
+    for copier in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError):
+            copier(credentials)
+    assert credentials.fingerprint != Credentials(SECRET, SECRET).fingerprint
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"venue": "mars"}, {"rest_url": "https://fapi.binance.com"}, {"rest_url": 5}, {"timeout": None},
+        {"api_secret": SECRET + " x"}, {"api_secret": None}, {"api_secret": SECRET.encode()}, {"api_key": 5},
+    ],
+)  # fmt: skip
+def test_no_frame_of_a_failing_connect_holds_them(arguments: dict[str, Any]) -> None:
+    """Whatever is wrong with the arguments of connect(), no frame of ours prints key or secret."""
+    given = {"venue": "testnet", "api_key": KEY, "api_secret": SECRET} | arguments
+    with pytest.raises(LeverageError) as caught:
+        connect(**given)
+    summary = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in summary.stack if OURS in Path(frame.filename).parents]
+    assert ours
+    shown = str([frame.locals for frame in ours]) + str(caught.value)
+    assert KEY not in shown
+    assert SECRET not in shown
+
+
+def test_no_frame_holds_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mangled key in the environment is refused without being printed."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", KEY + " x")
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
+    with pytest.raises(InvalidInput) as caught:
+        connect("testnet")
+    summary = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown = str([frame.locals for frame in summary.stack if OURS in Path(frame.filename).parents])
+    assert KEY not in shown
+    assert SECRET not in shown
+
+
+def pem_of(kind: str, password: bytes | None = None) -> tuple[str, str]:
+    """A new key pair in PEM: private and public."""
+    key: Any = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        if kind == "RSA"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    lock = BestAvailableEncryption(password) if password else NoEncryption()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock).decode()
+    return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.mark.parametrize("kind", ["RSA", "Ed25519"])
+@pytest.mark.parametrize("password", [None, "a password"])
+def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> None:
+    """RSA and Ed25519 keys, encrypted or not, as text or in a file, sign reads and changes that are verified."""
+    private, public = pem_of(kind, password.encode() if password else None)
+    path = tmp_path / "key.pem"
+    path.write_text(private)
+    with Simulator(public_key=public) as simulator:
+        for form in (private, str(path)):
+            keys = {"api_key": simulator.api_key, "private_key": form, "private_key_password": password}
+            with connect("testnet", rest_url=simulator.rest_url, journal=":memory:", **keys) as account:
+                assert account.setting("哈基米USDT").leverage == 3
+                account.set_leverage("BTCUSDT", account.setting("BTCUSDT").leverage - 1)
+        assert simulator.exchange.account.leverage("BTCUSDT") == 18
+        wrong, _ = pem_of(kind)
+        with (
+            connect("testnet", rest_url=simulator.rest_url, api_key=simulator.api_key, private_key=wrong) as stranger,
+            pytest.raises(RequestRefused) as caught,
+        ):
+            stranger.setting("BTCUSDT")
+        assert caught.value.code == -1022
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "no private key in PEM"),
+        ({"private_key": "/nowhere/key.pem"}, "no private key in PEM"),
+        ({"private_key_password": None}, "its password is missing"),
+        ({"private_key_password": "wrong"}, "the password is wrong"), ({"api_secret": "s" * 64}, "not both"),
+    ],
+)  # fmt: skip
+def test_private_keys_that_cannot_be_used(change: dict[str, Any], words: str) -> None:
+    """What is wrong with a private key is said, and nothing of it is in the words."""
+    private, _ = pem_of("Ed25519", b"a password")
+    given = {"api_key": KEY, "private_key": private, "private_key_password": "a password", **change}
+    with pytest.raises(InvalidInput, match=words) as caught:
+        connect("testnet", **given)
+    assert "BEGIN" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+class Ring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, str], str] = {}
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """The system's keyring, for this test alone."""
+    before, ring = keyring.get_keyring(), Ring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
+
+
+def test_the_order_of_places(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments come before the environment, and that before the keyring; each venue and profile has its own."""
+    Credentials("r" * 64, SECRET).keep(TESTNET, None)
+    Credentials("p" * 64, SECRET).keep(TESTNET, "sub1")
+
+    def found(profile: str | None = None, given: Credentials = NONE) -> str:
+        return find_credentials(TESTNET, given, profile).headers()["X-MBX-APIKEY"][0]
+
+    assert (found(), found("sub1")) == ("r", "p")
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", "e" * 64)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_SUB1_API_KEY", "f" * 64)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_SUB1_API_SECRET", SECRET)
+    assert (found(), found("sub1")) == ("e", "f")
+    assert found(given=Credentials("a" * 64, SECRET)) == "a"
+    with pytest.raises(CredentialsMissing, match="profile sub2") as caught:
+        find_credentials(TESTNET, NONE, "sub2")
+    assert "LEVERAGE_NB_TESTNET_SUB2_API_KEY" in caught.value.hint
+    with pytest.raises(CredentialsMissing):
+        find_credentials(VENUES["mainnet"], NONE)
+
+
+def test_profiles_are_accounts_of_their_own(simulator: Simulator) -> None:
+    """A profile is shown beside the key, and current() keeps profiles apart."""
+    plain, sub = connect_to(simulator), connect_to(simulator, profile="sub1")
+    assert sub.label == f"sub1, {plain.label}"
+    assert sub.set_leverage("BTCUSDT", 10).account == sub.label
+    assert current() is plain
+    assert current("simulator", "sub1") is sub
+    for wrong in ("sub 1", "", "a/b", "x" * 50):
+        with pytest.raises(InvalidInput, match="profile's name"):
+            connect_to(simulator, profile=wrong)
+
+
+def test_a_swapped_key_is_noticed(simulator: Simulator, tmp_path: Path) -> None:
+    """A profile belongs to the account it was first used with: a key of another sends nothing under its name."""
+    path = tmp_path / "journal.sqlite"
+    connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 10)
+    connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 11)
+    simulator.exchange.account.alias = "SomebodyElse"
+    with pytest.raises(ChangeNotSent, match="opens the account SomebodyElse") as caught:
+        connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 12)
+    assert "swapped by mistake" in caught.value.hint
+    assert connect_to(simulator, journal=path, profile="sub2").set_leverage("BTCUSDT", 12).status == "applied"

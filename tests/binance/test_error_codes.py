@@ -1,0 +1,233 @@
+"""The table of refusals: which answers are definite, and that each says what it means."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leverage_nb.binance.error_codes import (
+    CODES,
+    STATUSES,
+    explain,
+    is_definite,
+    may_be_repeated,
+    read_error,
+    read_lift_time,
+)
+from leverage_nb.binance.http import Answer
+from leverage_nb.binance.venues import VENUES
+from leverage_nb.errors import ChangeNotSent, RequestRefused
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+UNKNOWN_503 = "Unknown error, please check your request or try again later."
+
+
+def answer(status: int, body: Any) -> Answer:
+    """An answer of the exchange."""
+    return Answer(status, body.encode() if isinstance(body, str) else json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"code": -4028, "msg": "Leverage 200 is not valid"}),
+        (400, {"code": -2027, "msg": "x"}),
+        (400, {"code": -2028, "msg": "x"}),
+        (400, {"code": -4161, "msg": "x"}),
+        (400, {"code": -4300, "msg": "x"}),
+        (400, {"code": -1021, "msg": "x"}),
+        (401, {"code": -2015, "msg": "x"}),
+        (418, {"code": -1003, "msg": "x"}),
+        (429, {"code": -1003, "msg": "x"}),
+        (429, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"msg": "Service Unavailable."}),
+        (503, {"msg": "Internal error; unable to process your request. Please try again."}),
+    ],
+)
+def test_definite_refusals(status: int, body: Any) -> None:
+    """Binance's own error with a 4xx, or one of its two documented 503 bodies: the request was not executed."""
+    assert is_definite(answer(status, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"code": -1000, "msg": "An unknown error occured while processing the request."}),
+        (400, {"code": -1006, "msg": "Execution status unknown."}),
+        (408, {"code": -1007, "msg": "Send status unknown; execution status unknown."}),
+        (408, ""),
+        (400, {"code": -4028, "msg": "Leverage 10 already exist with BTCUSDT"}),
+        (400, {"code": -9999, "msg": "A code that is not in the table."}),
+        (400, "<html>"),
+        (500, ""),
+        (502, "<html>Bad gateway</html>"),
+        (503, {"timestamp": 1, "path": "/fapi/v1/leverage", "msg": UNKNOWN_503}),
+        (503, {"code": -1000, "msg": "Request occur unknown error."}),
+        (504, ""),
+        (401, ""),
+        (403, "<html>"),
+        (418, ""),
+        (429, ""),
+        (429, "<html>"),
+        (451, {"code": 0, "msg": "x"}),
+        (451, "<html>"),
+        (500, {"code": -1001, "msg": "x"}),
+        (500, {"code": -1016, "msg": "x"}),
+        (500, {"code": -2027, "msg": "x"}),
+        (502, {"code": -1008, "msg": "x"}),
+        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"code": -2027, "msg": "Service Unavailable."}),
+        (503, "Service Unavailable."),
+        (200, {"code": -1001, "msg": "x"}),
+        (200, {"code": -4161}),
+        (200, "<html>"),
+        (302, ""),
+    ],
+)  # fmt: skip
+def test_everything_else_leaves_the_outcome_open(status: int, body: Any) -> None:
+    """A status alone, a 5xx with a code and a 200 with a code may come after execution, whatever they look like."""
+    assert not is_definite(answer(status, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {"code": -1021, "msg": "x"}, True), (429, {"code": -1008, "msg": "x"}, True),
+        (503, {"msg": "Service Unavailable."}, True), (503, {"code": -1008, "msg": "x"}, False),
+        (502, {"code": -1008, "msg": "x"}, False), (400, {"code": -2027, "msg": "x"}, False),
+        (503, {"msg": UNKNOWN_503}, False), (200, {"code": -1021, "msg": "x"}, False),
+    ],
+)  # fmt: skip
+def test_what_may_be_attempted_again(status: int, body: Any, expected: bool) -> None:
+    """Another attempt follows only a refusal that is definite and passes by itself."""
+    assert may_be_repeated(answer(status, body)) == expected
+
+
+def test_every_entry_says_what_to_do() -> None:
+    """No code and no status is without advice, and codes are negative as Binance's are."""
+    assert all(refusal.advice for refusal in [*CODES.values(), *STATUSES.values()])
+    assert all(code < 0 for code in CODES)
+
+
+# Codes that section 5 of the exchange reference names as seen on, or possible for, a leverage change.
+@pytest.mark.parametrize(
+    "code",
+    [-1000, -1001, -1002, -1003, -1006, -1007, -1008, -1021, -1022, -1100, -1102, -1121, -1122, -2008, -2014,
+     -2015, -2017, -2023, -2027, -2028, -4028, -4109, -4161, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403],
+)  # fmt: skip
+def test_codes_of_a_leverage_change_are_explained(code: int) -> None:
+    """Each code that can meet a leverage change has its meaning in plain words."""
+    assert CODES[code].meaning
+
+
+# The codes of Binance's error-code page and of public reports that can meet a change of leverage; all but those that
+# belong to orders, margin type, position mode and position margin alone.
+CAN_MEET_A_CHANGE = [
+    -1000, -1001, -1002, -1003, -1006, -1007, -1008, -1010, -1011, -1013, -1016, -1020, -1021, -1022, -1099, -1100,
+    -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1109, -1110, -1111, -1121, -1122, -1126, -1127, -1128, -1130,
+    -2008, -2014, -2015, -2017, -2018, -2019, -2023, -2027, -2028, -4027, -4028, -4050, -4051, -4084, -4085, -4087,
+    -4088, -4109, -4140, -4141, -4144, -4161, -4189, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4400,
+    -4401, -4402, -4403, -5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CAN_MEET_A_CHANGE)
+def test_every_code_has_its_explanation(code: int) -> None:
+    """Whatever code comes, the card shows it with Binance's words, what to do next, and what it means."""
+    told = answer(400, {"code": code, "msg": "Binance's own words."})
+    error = explain(told, VENUES["testnet"], "POST /fapi/v1/leverage")
+    rows = dict(error.rows)
+    assert rows["answer"] == f"“Binance's own words.” ({code})"
+    assert rows["next"]
+    assert rows.get("meaning") or code in {-1010, -1013}  # there Binance's words say it all
+
+
+def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-4300 names a time in UTC; the advice names it in local time."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    words = (
+        "You can start trading with more than 20x leverage by 2026-10-29 01:34 (UTC), because higher leverage is "
+        "available 30 days after Futures account registration."
+    )
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    monkeypatch.undo()
+    time.tzset()
+    assert "It lifts on 2026-10-29 10:34:00+09:00, local time." in error.hint
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-13-01 00:00", "2026-02-30 00:00", "0000-01-01 00:00", "2026-10-29 25:00", "2026-10-29 00:60",
+        "9" * 5000, "\u0662\u0660\u0662\u0666-10-29 01:34",
+    ],
+)  # fmt: skip
+def test_a_time_that_is_none_is_passed_over(moment: str) -> None:
+    """Words that name an impossible time raise nothing: the refusal is told without it."""
+    words = f"You can start trading with more than 20x leverage by {moment} (UTC), because ..."
+    assert read_lift_time(words) is None
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    assert error.code == -4300
+    assert "It lifts on" not in error.hint
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00", "9999-12-31 23:59", "2026-10-29 24:00"])
+def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone: str, moment: str) -> None:
+    """A time that may or may not exist in local time raises nothing either."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    found = read_lift_time(f"by {moment} (UTC)")
+    monkeypatch.undo()
+    time.tzset()
+    assert found is None or found.tzinfo is not None
+
+
+@given(st.text(), st.from_regex(r"by [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} \(UTC\)"))
+def test_words_of_others_never_raise(words: str, moment: str) -> None:
+    """Whatever the words of a refusal are, they are explained."""
+    for text in (words, moment, words + moment):
+        told = answer(400, {"code": -4300, "msg": text})
+        assert explain(told, VENUES["testnet"], "POST /fapi/v1/leverage").code == -4300
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"code": -4161}', -4161), ('{"code": "-4161", "symbol": "BTCUSDT", "leverage": 10}', -4161),
+        ('{"code": -99999999999}', None), ('{"msg": "words"}', 0), ('{"symbol": "BTCUSDT", "leverage": 10}', None),
+        ("{}", None), ("[]", None), ("<html>", None), ("[" * 100_000, None), ('{"code": 1e999}', None),
+    ],
+)  # fmt: skip
+def test_an_error_needs_no_words(body: str, code: int | None) -> None:
+    """A code without words is an error all the same; an object with neither is none."""
+    error = read_error(answer(400, body))
+    assert (error.code if error else None) == code
+
+
+def test_a_key_that_is_turned_away(simulator: Simulator) -> None:
+    """-2015 names the three usual causes and the address that the exchange saw."""
+    with pytest.raises(RequestRefused) as caught:
+        connect_to(simulator, "testnet", api_key="k" * 64).setting("BTCUSDT")
+    assert caught.value.code == -2015
+    for part in ("a key of another venue", "an IP address", "Futures not enabled", "come from 127.0.0.1"):
+        assert part in caught.value.hint
+    assert "This is a Portfolio Margin account" not in str(caught.value)
+
+
+@pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
+def test_a_portfolio_margin_account_is_told_so(venue: str) -> None:
+    """Where the same key opens papi, the account is recognised and told that this API does not serve it."""
+    with Simulator(portfolio_margin=True) as simulator, connect_to(simulator, venue) as account:
+        with pytest.raises(RequestRefused, match="This is a Portfolio Margin account") as caught:
+            account.brackets()
+        assert caught.value.code == -2015
+        with pytest.raises(ChangeNotSent, match="This is a Portfolio Margin account"):
+            account.set_leverage("BTCUSDT", 10)

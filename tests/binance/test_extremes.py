@@ -1,0 +1,148 @@
+"""Figures of the wire at the ends of their bounds: nothing that shows them raises a bare exception."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leverage_nb.binance import reader
+from leverage_nb.binance.client import Reply
+from leverage_nb.binance.venues import VENUES
+from leverage_nb.changes.preview import make_preview
+from leverage_nb.errors import LeverageError
+from leverage_nb.notebook.overview import Overview
+from leverage_nb.risk.account_state import find_misfits
+from leverage_nb.risk.ladder import make_ladder
+from leverage_nb.risk.outlook import Outlook
+from leverage_nb.risk.tables import positions_table, settings_table
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+ENDS = [0.0, 5e-324, 1e-300, 1e-8, 0.1, 1.0, 1e8, 1e15, 1e29, 1e30]
+FIGURES = st.one_of(st.sampled_from([*ENDS, *(-x for x in ENDS)]), st.floats(-1e30, 1e30))
+# What no bound lets pass, now and then.
+WILD = st.sampled_from(["nan", "inf", "-inf", 1e31, -1e308, 10**400, None, "x", True, [], {}])
+NUMBERS = st.integers(0, 199).flatmap(lambda turn: WILD if turn == 150 else FIGURES)
+LEVERAGES = st.one_of(st.sampled_from([0, 1, 2, 125, 150, 10_000, 100_000]), st.integers(0, 100_000))
+SYMBOLS = ("A", "B")
+
+
+@st.composite
+def tiers(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Tiers that fit together, of any size."""
+    count = draw(st.integers(1, 4))
+    leverages = sorted(draw(st.sets(st.integers(1, 40), min_size=count, max_size=count)), reverse=True)
+    scale = draw(st.sampled_from([1e-8, 1.0, 1e5, 1e12, 1e28]))
+    rows, floor, cum, before = [], 0.0, 0.0, 0.0
+    for place, leverage in enumerate(leverages):
+        rate = 0.005 * (place + 1)
+        cum += floor * (rate - before) if place else 0.0
+        cap = scale * 4**place
+        rows.append(
+            {
+                "initialLeverage": leverage,
+                "notionalFloor": floor,
+                "notionalCap": cap,
+                "maintMarginRatio": rate,
+                "cum": cum,
+            }
+        )
+        floor, before = cap, rate
+    if draw(st.integers(0, 9)) == 0:
+        draw(st.sampled_from(rows))[draw(st.sampled_from(sorted(rows[0])))] = draw(NUMBERS)
+    return rows
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> dict[str, Any]:
+    """What the exchange answers to every read of one account."""
+
+    def figures(*names: str) -> dict[str, Any]:
+        return {name: draw(NUMBERS) for name in names}
+
+    margin = ("walletBalance", "unrealizedProfit", "crossWalletBalance", "crossUnPnl", "initialMargin", "maintMargin")
+    return {
+        "/fapi/v1/leverageBracket": [{"symbol": name, "brackets": draw(tiers())} for name in SYMBOLS],
+        "/fapi/v1/symbolConfig": [
+            {
+                "symbol": name,
+                "marginType": draw(st.sampled_from(["CROSSED", "ISOLATED", "?"])),
+                "leverage": draw(LEVERAGES),
+                "maxNotionalValue": draw(st.none() | FIGURES),
+            }
+            for name in SYMBOLS
+        ],
+        "/fapi/v3/positionRisk": [
+            {
+                "symbol": draw(st.sampled_from(SYMBOLS)),
+                "positionSide": draw(st.sampled_from(["BOTH", "LONG", "SHORT"])),
+                "marginAsset": "USDT",
+                **figures(
+                    "positionAmt", "entryPrice", "markPrice", "unRealizedProfit", "liquidationPrice", "notional",
+                    "isolatedWallet", "bidNotional", "askNotional", "positionInitialMargin", "openOrderInitialMargin",
+                    "maintMargin",
+                ),
+            }
+            for _ in range(draw(st.integers(0, 2)))
+        ],
+        "/fapi/v3/account": {"assets": [{"asset": "USDT", **figures(*margin, "availableBalance")}]},
+        "/fapi/v1/accountConfig": {"dualSidePosition": draw(st.booleans()), "multiAssetsMargin": draw(st.booleans())},
+        "/fapi/v1/premiumIndex": {"symbol": "A", "markPrice": draw(NUMBERS)},
+    }  # fmt: skip
+
+
+class Recorded:
+    """A client that answers with what was prepared."""
+
+    account = "key 1a2b3c4d"
+    venue = VENUES["testnet"]
+
+    def __init__(self, prepared: dict[str, Any]) -> None:
+        self._prepared = prepared
+
+    def read(self, path: str, *_: Any, **__: Any) -> bytes:
+        return json.dumps(self._prepared[path]).encode()
+
+    def read_reply(self, path: str, *_: Any, **__: Any) -> Reply:
+        return Reply(self.read(path), NOW, 0.0)
+
+    def source(self, path: str) -> str:
+        return path
+
+
+def show(client: Any, leverage: int) -> None:
+    """Decode everything, and show it in every form that there is."""
+    table = reader.read_brackets(client)
+    table.to_frame().to_html()
+    assert all(math.isfinite(cap) for cap in table.figures["notional_cap"])
+    state = reader.read_state(client, dict.fromkeys(SYMBOLS, "USDT"))
+    positions_table(state).to_html()
+    Overview("testnet", "key 1a2b3c4d", state, NOW).card().html()
+    for symbol in (name for name in SYMBOLS if name in table):
+        with suppress(LeverageError):  # a leverage of 0 is none
+            settings_table(state, table, [symbol]).to_html()
+            find_misfits(state, table)
+        outlook = Outlook(state, table[symbol])
+        outlook.to_frame().to_html()
+        chosen = min(leverage, table[symbol].symbol_max_leverage)
+        preview = make_preview(outlook, state, chosen, lambda *_: None)  # type: ignore[arg-type,return-value]  # nothing is sent
+        preview.card().html()
+        repr(preview)
+        outlook.caution(chosen)
+        state.with_leverage(symbol, chosen)
+        with suppress(LeverageError):  # none may fit
+            outlook.highest()
+        with suppress(LeverageError):  # a mark of 0 or below is refused
+            make_ladder(table[symbol], 100.0, reader.read_mark_price(client, "A")).to_html()
+
+
+@given(answers(), st.integers(1, 300))
+def test_no_figure_of_the_wire_raises_a_bare_exception(prepared: dict[str, Any], leverage: int) -> None:
+    """Either an answer cannot be used and that is said, or all that is computed from it can be shown."""
+    with suppress(LeverageError):
+        show(Recorded(prepared), leverage)

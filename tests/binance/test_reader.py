@@ -1,0 +1,109 @@
+"""The reads that make tiers and state, against the simulator."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+
+import pytest
+import responses
+
+from leverage_nb.account import Account
+from leverage_nb.binance import reader
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.venues import VENUES
+from leverage_nb.errors import NotConnected, UnexpectedAnswer
+from leverage_nb.simulator import Simulator
+from tests.interrupting import interrupt_on, interruptible
+
+BASE = "https://demo-fapi.binance.com"
+
+
+def test_state_agrees_with_the_simulators_own_books(simulator: Simulator, account: Account) -> None:
+    """Positions, balances, settings and modes are those of the exchange."""
+    state = account.state()
+    books = simulator.exchange.account
+    by_symbol = {position.symbol: position for position in state.positions}
+    assert by_symbol.keys() == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+    assert by_symbol["BTCUSDT"].side == "long"
+    assert by_symbol["ETHUSDT"].side == "short"
+    assert by_symbol["SOLUSDT"].side == "flat"
+    assert by_symbol["SOLUSDT"].orders_bid == 13_000
+    for symbol in books.market.symbols:
+        assert state.settings[symbol].leverage == books.leverage(symbol)
+        assert state.exposure(symbol) == pytest.approx(float(books.exposure(symbol)))
+    assert state.balances["USDT"].available == pytest.approx(float(books.available("USDT")))
+    assert (state.hedge_mode, state.multi_assets) == (False, False)
+    assert state.settings["ETHBTC"].margin_asset == "BTC"
+
+
+def test_a_failing_read_fails_the_whole_state(simulator: Simulator, account: Account) -> None:
+    """When the exchange is gone, no half of a state is returned, and no thread is left behind."""
+    account.state()
+    simulator.close()
+    before = threading.active_count()
+    with pytest.raises(NotConnected):
+        account.state()
+    assert threading.active_count() <= before
+
+
+@responses.activate
+@pytest.mark.parametrize("rows", ["[]", '[{"symbol":"ETHUSDT","marginType":"CROSSED","leverage":5}]'])
+def test_a_setting_of_another_symbol_is_not_taken(rows: str) -> None:
+    """An answer that does not name the symbol asked for is no setting of it."""
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", body=rows)
+    client = RestClient(VENUES["testnet"], Credentials("k", "s"))
+    with pytest.raises(UnexpectedAnswer, match="does not name BTCUSDT"):
+        reader.read_setting(client, "BTCUSDT")
+
+
+@responses.activate
+def test_one_symbols_bad_tiers_are_said() -> None:
+    """When one symbol is asked for and its tiers are flawed, the error names the flaw."""
+    tier = {"initialLeverage": 5, "notionalFloor": 7, "notionalCap": 9, "maintMarginRatio": 0.1, "cum": 0}
+    responses.get(f"{BASE}/fapi/v1/leverageBracket", json={"symbol": "X", "brackets": [tier]})
+    client = RestClient(VENUES["testnet"], Credentials("k", "s"))
+    with pytest.raises(UnexpectedAnswer, match="first floor is not 0"):
+        reader.read_brackets(client, "X")
+
+
+def test_a_setting_says_when_it_was_read(account: Account) -> None:
+    """A setting has the time at which the request for it was sent, by both clocks; neither is compared."""
+    before, earlier = time.monotonic(), datetime.now().astimezone()
+    setting, again = account.setting("BTCUSDT"), account.setting("BTCUSDT")
+    assert before <= setting.read_at <= again.read_at <= time.monotonic()
+    assert setting.as_of is not None
+    assert earlier <= setting.as_of <= datetime.now().astimezone()
+    assert setting == again
+
+
+def test_reads_together_are_under_way_at_once() -> None:
+    """Reads of one state wait for each other, not one after the other; their results keep their order."""
+    together = threading.Barrier(3, timeout=10)
+    results = reader.read_together(*(lambda place=place: (together.wait(), place)[1] for place in range(3)))
+    assert results == [0, 1, 2]
+
+
+def test_the_first_failing_read_is_raised_after_all_have_ended() -> None:
+    """Of several failures the first in order is raised, and no read goes on after it."""
+    ended: list[int] = []
+
+    def fail(place: int) -> None:
+        ended.append(place)
+        raise UnexpectedAnswer(f"number {place}")
+
+    with pytest.raises(UnexpectedAnswer, match="number 1"):
+        reader.read_together(lambda: ended.append(0), lambda: fail(1), lambda: fail(2))
+    assert sorted(ended) == [0, 1, 2]
+
+
+def test_reads_together_are_cancelled_together(account: Account, simulator: Simulator) -> None:
+    """An interrupt ends a read of the state at once, and the next one works."""
+    account.state()
+    simulator.inject("late_answer", on="GET *", times=4, seconds=0.5)
+    interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        account.state()
+    assert account.state().settings["BTCUSDT"].leverage == 20

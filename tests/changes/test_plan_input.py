@@ -1,0 +1,138 @@
+"""What is wanted, in every form a plan takes; what cannot be is named by its place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from leverage_nb.changes.plan_input import check_targets, read_lines, read_targets
+from leverage_nb.errors import InvalidInput
+
+WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
+
+
+def pairs(targets: Any) -> list[tuple[Any, Any]]:
+    """Symbols and leverages alone."""
+    return [(target.symbol, target.leverage) for target in targets]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        dict(WANTED), pd.Series(dict(WANTED), dtype="object"), pd.DataFrame(WANTED, columns=["symbol", "leverage"]),
+        pd.DataFrame(WANTED, columns=["symbol", "leverage"]).set_index("symbol"),
+    ],
+    ids=["mapping", "series", "columns", "index"],
+)  # fmt: skip
+def test_tables_and_mappings(form: Any) -> None:
+    """A mapping, a Series and a DataFrame of either shape say the same."""
+    assert pairs(read_targets(form)) == WANTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["symbol,leverage\nBTCUSDT,10\nETHUSDT,max\n", "BTCUSDT, 10\n\n# mine\nETHUSDT,max,note\n",
+        "\ufeffBTCUSDT,10\r\nETHUSDT,max"],
+)  # fmt: skip
+def test_files(tmp_path: Path, text: str) -> None:
+    """A CSV file with or without header, blank lines, remarks and further columns."""
+    path = tmp_path / "plan.csv"
+    path.write_text(text, encoding="utf-8")
+    for form in (path, str(path)):
+        assert pairs(read_targets(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
+
+
+def test_lines() -> None:
+    """SYMBOL LEVERAGE a line; blank lines and remarks are passed over, and places are those of the lines."""
+    targets = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")
+    assert [(target.where, target.symbol, target.leverage) for target in targets] == [
+        ("line 2", "BTCUSDT", "10"), ("line 5", "ethusdt", "max"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["BTC/USDT:USDT 10", "BTC/USDT:USDT: 10", "BTC/USDT:USDT=10", "BTC/USDT:USDT , 10"])
+def test_what_stands_between(line: str) -> None:
+    """A space, a comma, an equals sign or a colon stands between; the colon of a symbol is its own."""
+    assert pairs(read_lines(line)) == [("BTC/USDT:USDT", "10")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("BTCUSDT", "line 1: “BTCUSDT” is not SYMBOL LEVERAGE"), ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
+        ("a\nb\nc\nd\ne\nf\ng", "and 2 more"),
+    ],
+)  # fmt: skip
+def test_bad_lines_are_named(text: str, words: str) -> None:
+    """Every line that cannot be read is named by its number."""
+    with pytest.raises(InvalidInput, match=words):
+        check_targets(read_lines(text), lambda target: (target.symbol, 10))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """No file, no text, half a row: each is said in a line."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "half.csv").write_text("symbol,leverage\nBTCUSDT\n")
+    for name, words in (("none", "No such file"), ("binary", "not text in UTF-8"), ("half.csv", "line 2: “BTCUSDT”")):
+        with pytest.raises(InvalidInput, match=words):
+            read_targets(tmp_path / name)
+
+
+@pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
+def test_what_is_no_target(wrong: Any) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(InvalidInput, match="plan"):
+        read_targets(wrong)
+
+
+def problems(targets: Any) -> str:
+    """What is said of targets that cannot be read."""
+    with pytest.raises(InvalidInput) as caught:
+        check_targets(targets, lambda target: (target.symbol, 10))
+    return str(caught.value)
+
+
+def test_input_is_bounded(tmp_path: Path) -> None:
+    """A file over 1 MB, more than 5,000 rows and lines over 200 characters are refused, each in a sentence."""
+    (tmp_path / "large.csv").write_text("BTCUSDT,10\n" * 100_000)
+    (tmp_path / "many.csv").write_text("BTCUSDT,10\n" * 5_001)
+    (tmp_path / "wide.csv").write_text("BTCUSDT,10\nETHUSDT,5," + "x" * 300)
+    (tmp_path / "quoted.csv").write_text('"BTCUSDT\n' + "x" * 150_000)
+    for name, words in (
+        ("large.csv", "larger than 1 MB"), ("many.csv", "at most 5,000 lines; these are 5,001"),
+        ("wide.csv", "line 2: it is longer than 200 characters"), ("quoted.csv", "line 2: it is longer than"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match=words):
+            read_targets(tmp_path / name)
+    with pytest.raises(InvalidInput, match="at most 5,000 lines"):
+        read_lines("BTCUSDT 10\n" * 5_001)
+    with pytest.raises(InvalidInput, match="more than 1,000,000 characters"):
+        read_lines("x" * 1_000_001)
+    assert "line 1: it is longer than 200 characters" in problems(read_lines("x" * 201))
+    for rows in ({str(n): 1 for n in range(5_001)}, pd.DataFrame({"symbol": ["X"] * 5_001, "leverage": [1] * 5_001})):
+        with pytest.raises(InvalidInput, match="at most 5,000 rows"):
+            read_targets(rows)
+
+
+def test_what_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
+    """A folder, a named pipe and a device are refused instead of being read without end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InvalidInput, match="it is not a file"):
+            read_targets(path)
+    for path in ("a\x00b", "~nobody-of-that-name/x.csv", "x" * 5_000):
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            read_targets(path)
+
+
+def test_long_texts_are_not_repeated() -> None:
+    """A symbol, a leverage or a line that could be a key is named by its place alone."""
+    key = "a1b2c3d4" * 8
+    forms = ({key + "x": 10}, {"BTCUSDT": key}, pd.DataFrame({"symbol": [key * 2], "leverage": [5]}))
+    for form in forms:
+        assert key not in problems(read_targets(form))
+    assert key not in problems(read_lines(f"BTCUSDT {key} 5"))

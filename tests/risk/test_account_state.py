@@ -1,0 +1,72 @@
+"""Exposure and effective leverage of what is held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
+
+
+def setting(symbol: str, margin_type: str) -> LeverageSetting:
+    """A setting at 10x."""
+    return LeverageSetting("simulator", "key", symbol, 10, margin_type, None, "USDT")
+
+
+def position(symbol: str, side: str, notional: float, **figures: float) -> Position:
+    """A side marked at 100."""
+    none = dict.fromkeys(("unrealized_profit", "isolated_wallet", "orders_bid", "orders_ask"), 0.0)
+    return Position(
+        symbol=symbol, position_side=side, amount=notional / 100, entry_price=100, mark_price=100,
+        notional=notional, liquidation_price=None, margin_asset="USDT", **(none | figures),
+    )  # fmt: skip
+
+
+STATE = AccountState(
+    positions=(
+        position("A", "BOTH", 4_000, orders_bid=1_000, orders_ask=500),
+        position("B", "BOTH", -2_000, isolated_wallet=150, unrealized_profit=50),
+    ),
+    balances={"USDT": Balance("USDT", 2_150, 150, 1_900, 100, 0, 0, 0)},
+    settings={"A": setting("A", "cross"), "B": setting("B", "isolated")},
+    hedge_mode=False,
+    multi_assets=False,
+)
+
+
+def test_effective_leverage_of_isolated_and_cross() -> None:
+    """Isolated: of the position's own margin; cross: of the whole cross account, isolated ones left out."""
+    cross, isolated = STATE.positions
+    assert STATE.effective_leverage(isolated) == pytest.approx(2_000 / (150 + 50))
+    assert STATE.effective_leverage(cross) == pytest.approx(4_000 / (1_900 + 100))
+
+
+def test_effective_leverage_is_not_guessed() -> None:
+    """Without margin behind it, without a balance, or in multi-assets mode, there is no figure."""
+    cross, isolated = STATE.positions
+    assert replace(STATE, multi_assets=True).effective_leverage(cross) is None
+    assert replace(STATE, balances={}).effective_leverage(cross) is None
+    assert STATE.effective_leverage(replace(isolated, unrealized_profit=-150.0)) is None
+
+
+def test_exposure_one_way_is_the_worse_of_buys_and_sells() -> None:
+    """One-way: what the position becomes when all buys fill, or all sells, whichever is larger."""
+    assert STATE.exposure("A") == 5_000
+    assert STATE.exposure("B") == 2_000
+    assert STATE.exposure("C") == 0
+    flipping = replace(STATE, positions=(position("A", "BOTH", 100, orders_ask=900),))
+    assert flipping.exposure("A") == 800
+
+
+def test_exposure_in_hedge_mode_adds_both_sides() -> None:
+    """Hedge: each side with the orders that open it; orders that close a side do not count."""
+    hedged = replace(
+        STATE,
+        hedge_mode=True,
+        positions=(
+            position("A", "LONG", 300, orders_bid=50, orders_ask=70),
+            position("A", "SHORT", -200, orders_ask=5),
+        ),
+    )
+    assert hedged.exposure("A") == 300 + 50 + 200 + 5
