@@ -1,9 +1,8 @@
-"""Account: the one door to what an account holds, what a change would do, and the change itself."""
+"""Account: the public API of one account on one venue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leverage_nb.binance import reader
@@ -11,20 +10,20 @@ from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event
 from leverage_nb.binance.watching import Watch, Watching
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.guard import Bound, Guard
-from leverage_nb.changes.history import History
+from leverage_nb.changes.guard import Guard
+from leverage_nb.changes.history import history_table
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
-from leverage_nb.changes.planner import Planner
+from leverage_nb.changes.planner import make_plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
-from leverage_nb.errors import LeverageError, UnexpectedAnswer
+from leverage_nb.changes.undo import preview_undo
+from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.account_state import AccountState, LeverageSetting, find_misfits
+from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.ladder import make_ladder
-from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.tables import positions_table, settings_table
 from leverage_nb.risk.user_input import normalize, parse_notional
 from leverage_nb.tiers.cache import TierCache
@@ -35,33 +34,36 @@ if TYPE_CHECKING:
 
 
 class Account:
-    """One account on one venue, through one key. Made by :func:`leverage_nb.connect`.
+    """One account on one venue, opened with one key by :func:`leverage_nb.connect`.
 
-    Safe to use from several threads. Not picklable: it holds a key and open connections. Tiers are read anew when they
-    are five minutes old, and before a previewed change is made; all else is read each time.
+    It is thread-safe. It cannot be pickled, and not be used in a forked process. Tiers are read again when they are
+    five minutes old and before a previewed change is made; everything else is read on each call.
 
-    Every method that asks the exchange may raise, besides what it names, ``NotConnected``, ``NoAnswer``,
-    ``RateLimited``, ``RequestRefused`` or ``UnexpectedAnswer``; all are ``LeverageError``.
+    Every method that sends requests may raise ``NotConnected``, ``NoAnswer``, ``RateLimited``, ``RequestRefused`` or
+    ``UnexpectedAnswer`` besides the errors that it names. All are ``LeverageError``.
 
     Attributes:
-        venue: "simulator", "testnet" or "mainnet": what it was connected as.
-        venue_label: The venue as cards and tables show it: its name, or "testnet at gateway.example" where the address
-            is not known to be its own.
-        label: Whose key it is: "key 1a2b3c4d", its fingerprint, after the profile's name where it has one.
-        profile: What the user calls the account, in small letters; None for the one without a name.
-        asks_first: Whether magic and panel ask before a change on this venue.
-        journal: The path of the file in which every change is written down before it leaves; ":memory:" where that is
-            kept in this process alone.
+        venue: "simulator", "testnet" or "mainnet".
+        venue_label: The venue as cards and tables show it: its name, or "testnet at gateway.example" if the address is
+            not in the venue's own list.
+        label: The key's fingerprint, as "key 1a2b3c4d", after the profile's name if there is one.
+        profile: The profile's name in lower case; None without a profile.
+        asks_first: Whether magic and panel ask for a confirmation before a change on this venue.
+        journal: The path of the journal; ":memory:" if it is kept in this process only.
         closed: Whether :meth:`close` was called.
     """
 
-    def __init__(self, client: RestClient, journal: Journal, max_leverage: int | None = None) -> None:
+    def __init__(
+        self,
+        client: RestClient,
+        journal: Journal,
+        max_leverage: int | None = None,
+        configured_guard: Callable[[], Any] = lambda: 0,
+    ) -> None:
         self._client = client
-        self._tier_history = TierHistory(journal, client.identity)
-        self._tiers = TierCache(client, self._tier_history.note)
-        self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.asks_first, max_leverage))
-        self._planner = Planner(client, self._tiers, self._service)
-        self._history = History(client, self._service, self._planner)
+        self._tiers = TierCache(client, TierHistory(journal, client.identity))
+        guard = Guard(client.venue.asks_first, max_leverage, configured_guard)
+        self._service = ChangeService(client, journal, self._tiers, guard)
         self._watching = Watching(client)
         self.journal = journal.path
         self.closed = False
@@ -75,7 +77,7 @@ class Account:
         return f"<Account {self.venue_label} {self.label}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an Account is not pickled: connect() again where it is needed")
+        raise TypeError("an Account cannot be pickled: call connect() in the other process")
 
     def __enter__(self) -> Account:
         return self
@@ -84,7 +86,7 @@ class Account:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. ``%leverage`` connects anew when it needs the venue again."""
+        """Close the connections. ``%leverage`` connects again when it needs the venue."""
         self._watching.close()
         self._client.close()
         self.closed = True
@@ -92,7 +94,7 @@ class Account:
     # -- tiers --------------------------------------------------------------------------------------------
 
     def symbols(self) -> tuple[str, ...]:
-        """Every symbol that has tiers, in the exchange's order."""
+        """Return every symbol that has tiers, in the exchange's order."""
         return self._tiers.table().symbols
 
     def brackets(self, symbol: str | Iterable[str] | None = None) -> pd.DataFrame:
@@ -102,14 +104,14 @@ class Account:
             symbol: One symbol, several, or None for all.
 
         Returns:
-            Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``,
-            ``maint_margin_ratio``, ``cum`` (float64; notional and ``cum`` in the margin asset). Index
-            ``bracket`` for one symbol, ``(symbol, bracket)`` otherwise. ``frame.attrs`` holds ``venue``, ``account``,
-            ``margin_assets`` by symbol, ``skipped``: symbols whose tiers could not be used, and why; with one symbol
-            ``symbol``, else ``changes``: what has changed in the tiers that ``%leverage`` has not told yet, in words.
+            Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``, ``maint_margin_ratio``, ``cum``
+            (float64; notional and ``cum`` in the margin asset). Index ``bracket`` for one symbol,
+            ``(symbol, bracket)`` otherwise. ``frame.attrs`` has ``venue``, ``account``, ``margin_assets`` (by symbol),
+            ``skipped`` (symbols with unusable tiers, and the reason), ``symbol`` for one symbol, otherwise ``changes``
+            (what Binance has changed since the last load and ``%leverage`` has not shown yet, in words).
 
         Raises:
-            UnknownSymbol: There is no such symbol.
+            UnknownSymbol: The venue does not list the symbol.
         """
         if isinstance(symbol, str):
             name = self.find_symbol(symbol)
@@ -119,7 +121,7 @@ class Account:
         else:
             table = self._tiers.load()
             frame = table.to_frame()
-            frame.attrs["changes"] = [change.text() for change in self._tier_history.news]
+            frame.attrs["changes"] = [change.text() for change in self._tiers.history.news]
             names = list(table.symbols)
             if symbol is not None:
                 names = list(dict.fromkeys(self.find_symbol(one) for one in symbol))
@@ -129,32 +131,29 @@ class Account:
         return self._marked(frame)
 
     def tiers(self, symbol: str) -> Brackets:
-        """One symbol's tiers, at most five minutes old.
+        """Return one symbol's tiers, at most five minutes old.
 
         Raises:
-            UnknownSymbol: There is no such symbol.
-            InvalidInput: The exchange's rows for it could not be used.
+            UnknownSymbol: The venue does not list the symbol.
+            UnexpectedAnswer: The exchange's tiers of the symbol are unusable.
         """
-        name, table = self._tiers.find(symbol)
-        return table[name]
+        return self._tiers.find(symbol)
 
     def find_symbol(self, text: str) -> str:
-        """Binance's spelling of a symbol written as ``btcusdt``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
+        """Return Binance's spelling of a symbol written as ``btcusdt``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
 
         Raises:
-            UnknownSymbol: There is no such symbol; the error suggests some.
-            InvalidInput: The exchange's tiers for it could not be used.
+            UnknownSymbol: The venue does not list the symbol; the error suggests similar ones.
+            UnexpectedAnswer: The exchange's tiers of the symbol are unusable.
         """
-        return self._tiers.find(text)[0]
+        return self._tiers.find(text).symbol
 
     def margin_asset(self, symbol: str) -> str:
-        """What a symbol's notional and margin are in: USDT, USDC, BTC; "" where that is not known."""
-        with suppress(LeverageError):  # a label that is missing must stand in nobody's way
-            return self._tiers.margin_assets().get(normalize(symbol), "")
-        return ""
+        """Return a symbol's margin asset, the asset of its notional and margin: USDT, USDC, BTC; "" if unknown."""
+        return self._tiers.margin_assets().get(normalize(symbol), "")
 
     def tier_changes(self) -> pd.DataFrame:
-        """What Binance has changed in the tiers since this account first loaded them here.
+        """Return what Binance has changed in the tiers since this account first loaded them on this machine.
 
         Returns:
             See :func:`leverage_nb.tiers.history.tier_changes_table`.
@@ -163,75 +162,73 @@ class Account:
             JournalUnusable: The journal cannot be used.
         """
         self._tiers.load()
-        return self._marked(self._tier_history.table())
+        return self._marked(self._tiers.history.table())
 
-    # -- what is held ---------------------------------------------------------------------------------------
+    # -- the account ----------------------------------------------------------------------------------------
 
     def setting(self, symbol: str) -> LeverageSetting:
-        """The symbol's leverage, margin type and max notional as the exchange has them now.
+        """Read a symbol's leverage, margin type and max notional.
 
         Raises:
-            UnknownSymbol: There is no such symbol.
-            UnexpectedAnswer: The exchange has tiers of it, but no setting.
+            UnknownSymbol: The venue does not list the symbol.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
         """
         name = self.find_symbol(symbol)
         return reader.read_setting(self._client, name, self.margin_asset(name))
 
     def settings(self, symbols: str | Iterable[str] | None = None) -> pd.DataFrame:
-        """The settings of several symbols, all by default.
+        """Read the settings of several symbols; of all by default.
 
         Returns:
-            Index ``symbol``; ``leverage``, ``symbol_max`` (int64), ``max_notional``, ``held`` (positions and
-            open orders), ``room`` (what is left of max notional; negative where what is held no longer fits)
-            (float64, in ``margin_asset``), ``margin_type``, ``margin_asset``.
+            Index ``symbol``; ``leverage``, ``symbol_max`` (int64), ``max_notional``, ``held`` (the exposure: positions
+            and open orders), ``room`` (the tier headroom; negative if the exposure no longer fits) (float64, in
+            ``margin_asset``), ``margin_type``, ``margin_asset``.
 
         Raises:
-            UnknownSymbol: There is no such symbol.
-            UnexpectedAnswer: The exchange has tiers of one, but no setting, or the reverse.
+            UnknownSymbol: The venue does not list a symbol.
+            UnexpectedAnswer: The exchange has tiers of a symbol, but no setting, or the reverse.
         """
-        asked = [symbols] if isinstance(symbols, str) else symbols
-        names = None if asked is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in asked))
+        state = self._service.read_state()
+        listed = [symbols] if isinstance(symbols, str) else symbols
+        names = None if listed is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in listed))
         table = self._tiers.table()
-        state = self.state()
         for name in names or ():
             if name not in state.settings or name not in table:
-                raise UnexpectedAnswer(f"The {self.venue_label} has tiers of {name}, but no setting, or the reverse.")
-        listed = [name for name in state.settings if name in table] if names is None else names
-        return self._marked(settings_table(state, table, listed))
+                raise UnexpectedAnswer(
+                    f"The {self.venue_label} has tiers of {name}, but no setting, or the reverse.",
+                    hint="Try again later.",
+                )
+        shown = [name for name in state.settings if name in table] if names is None else names
+        return self._marked(settings_table(state, table, shown))
 
     def positions(self) -> pd.DataFrame:
-        """Open positions as the exchange reports them.
+        """Read the open positions.
 
         Returns:
-            One row a side; index ``symbol``; ``side``, ``amount`` (base asset), ``entry_price``,
-            ``mark_price``, ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the
-            initial leverage, int64), ``effective_leverage`` (of the position where isolated, of the whole
-            cross account where cross), ``liquidation_price`` (the exchange's own; NaN for none),
-            ``margin_type``, ``margin_asset``.
+            One row per side; index ``symbol``; ``side``, ``amount`` (base asset), ``entry_price``, ``mark_price``,
+            ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the initial leverage, int64),
+            ``effective_leverage`` (of an isolated position, or of the whole cross account), ``liquidation_price`` (the
+            exchange's own; NaN for none), ``margin_type``, ``margin_asset``.
         """
         return self._marked(positions_table(self.state()))
 
-    def misfits(self, state: AccountState) -> tuple[tuple[str, str], ...]:
-        """Symbols whose leverage no longer fits their tiers, as after Binance has changed them: symbol, and why."""
-        return find_misfits(state, self._tiers.table())
-
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""
-        return reader.read_state(self._client, self._tiers.margin_assets())
+        return self._service.read_state()
 
     def mark_price(self, symbol: str) -> float:
-        """The exchange's mark price of a symbol, now."""
+        """Read a symbol's mark price."""
         return reader.read_mark_price(self._client, self.find_symbol(symbol))
 
-    # -- looking ahead --------------------------------------------------------------------------------------
+    # -- previews -------------------------------------------------------------------------------------------
 
     def ladder(self, symbol: str, notional: float | str, mark_price: float | None = None) -> pd.DataFrame:
-        """A *new isolated position* of this notional, at every leverage: what it needs, where it is liquidated.
+        """Return a *new isolated position* of this notional at every leverage: its margin and liquidation prices.
 
         Args:
             symbol: In any spelling.
             notional: In the margin asset; also as ``"250k"`` or ``"2m"``.
-            mark_price: The entry; the exchange's mark when None.
+            mark_price: The entry price; the current mark price if None.
 
         Returns:
             See :func:`leverage_nb.risk.ladder.make_ladder`.
@@ -245,94 +242,89 @@ class Account:
         return self._marked(make_ladder(tiers, size, price))
 
     def outlook(self, symbol: str) -> pd.DataFrame:
-        """What is *held* of a symbol, at every leverage: what would fit, be tied up, be left, be refused.
+        """Return the position that you *have*, with its open orders, at every leverage, with the verdict.
 
         Returns:
-            Index ``leverage`` from 1 to the symbol's maximum; ``max_notional``, ``room`` (what is left of it beside
-            positions and orders), ``initial_margin``, ``available_after`` (below 0 is what is lacking; NaN in
-            multi-assets mode) (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``,
-            ``reason``.
+            Index ``leverage`` from 1 to the symbol's maximum; ``max_notional``, ``room`` (the tier headroom),
+            ``initial_margin``, ``available_after`` (the available margin; below 0 is missing margin; NaN in
+            multi-assets mode) (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``.
 
         Raises:
-            UnexpectedAnswer: The exchange has tiers of it, but no setting.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
         """
-        return self._marked(self.look_ahead(symbol)[0].to_frame())
+        return self._marked(self._service.read_symbol(symbol).outlook.to_frame())
 
     def preview(self, symbol: str, leverage: int | str) -> Preview:
-        """What a change would do, before it is made: one row of the outlook, with today's beside it.
+        """Preview a change: what it would do, and whether the exchange would refuse it.
+
+        Args:
+            symbol: In any spelling that :meth:`find_symbol` accepts.
+            leverage: ``10``, ``"10"``, ``"10x"``, or ``"max"`` for the highest that fits.
 
         Raises:
-            UnknownSymbol, InvalidLeverage: As :meth:`set_leverage`.
+            UnknownSymbol, InvalidLeverage: As for :meth:`set_leverage`.
             ChangeNotSent: The account could not be read.
         """
         return self._service.preview(symbol, leverage)
 
-    def check_leverage(self, symbol: str, leverage: Any) -> int:
-        """Read a leverage written as ``10``, ``"10"`` or ``"10x"`` and hold it against the symbol's tiers.
-
-        Raises:
-            InvalidLeverage: Not a whole number from 1 to the symbol's maximum.
-        """
-        return self._service.check_leverage(symbol, leverage)
-
     def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
-        """The highest leverage that allows a position of this notional, and what is held, and the guard.
+        """Return the highest leverage that allows a position of this notional, your exposure, and your guard.
 
         Args:
             symbol: In any spelling.
-            notional: Of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
+            notional: The size of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
 
         Raises:
-            InvalidInput: There is none; the error says what stands in the way.
+            InvalidInput: There is none; the error states why.
         """
-        return self._service.highest(symbol, notional)
+        return self._service.highest(self._service.read_symbol(symbol).outlook, notional)
 
-    # -- changing ---------------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------------
 
     def set_leverage(self, symbol: str, leverage: int | str, *, progress: Progress | None = None) -> LeverageChange:
-        """Change a symbol's initial leverage: read the setting, write the attempt down, post, check what was answered.
+        """Change a symbol's initial leverage: read the setting, record the attempt, post it, check the answer.
 
         Args:
-            symbol: In any spelling :meth:`find_symbol` takes.
+            symbol: In any spelling that :meth:`find_symbol` accepts.
             leverage: ``10``, ``"10"`` or ``"10x"``.
-            progress: Told in a sentence what is awaited, and until when, where no definite answer came.
+            progress: Called with a sentence about what is being verified, and until when, if no definite answer came.
 
         Returns:
-            The change; ``status`` is "applied", or "unchanged" where it was there already.
+            The change; its ``status`` is "applied", or "unchanged" if the symbol was at this leverage already.
 
         Raises:
             UnknownSymbol, InvalidLeverage: Nothing was sent.
-            ChangeNotSent: Nothing was sent: the guard, no connection, the rate limit, a journal that cannot be written,
-                an earlier change that is not settled, or a setting that could not be read.
-            LeverageRefused: Binance refused; ``.code`` and ``.hint`` say why and what to do.
-            ChangeNotApplied, ChangeSuperseded: It was sent, and not confirmed; ``.change`` says what is there.
-            OutcomeUnknown: It was sent, no definite answer came back, and it could not be looked up.
+            ChangeNotSent: Nothing was sent: the guard, no connection, the rate limit, an unusable journal, an earlier
+                change that is not settled, or a setting that could not be read.
+            LeverageRefused: Binance refused it; ``.code`` and ``.hint`` tell why and what to do.
+            ChangeNotApplied, ChangeSuperseded: It was sent without a definite answer; ``.change`` has what was read.
+            OutcomeUnknown: It was sent without a definite answer, and could not be verified.
         """
         return self._service.set_leverage(symbol, leverage, progress)
 
     def plan(self, wanted: Any) -> Plan:
-        """Many changes as one, shown before they are made; nothing is sent before ``.apply()``.
+        """Plan changes of several symbols. Nothing is sent before ``.apply()``.
 
         Args:
-            wanted: Symbols and leverages (also ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
-                the path of a CSV file, targets read by :func:`leverage_nb.changes.plan_input.read_lines`, or a function
-                that makes one of these from ``account.settings()``.
+            wanted: Symbols and leverages (or ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
+                the path of a CSV file, targets from :func:`leverage_nb.changes.plan_input.read_lines`, or a function
+                that returns one of these from ``account.settings()``.
 
         Returns:
-            The plan: what differs from what is wanted, and what each row would do after those before it.
+            The plan: what would change, and what each row would do after the rows before it.
 
         Raises:
-            InvalidInput: Something wanted cannot be; all of it is named, by line or row, and nothing was sent.
+            InvalidInput: Some rows are invalid; the error names all of them.
         """
         if callable(wanted):
             wanted = wanted(self.settings())
         ready = isinstance(wanted, list) and all(isinstance(target, Target) for target in wanted)
-        return self._planner.make(wanted if ready else read_targets(wanted))
+        return make_plan(self._service, wanted if ready else read_targets(wanted))
 
-    # -- looking back ---------------------------------------------------------------------------------------
+    # -- past changes ---------------------------------------------------------------------------------------
 
     def history(self) -> pd.DataFrame:
-        """Every change that was sent through this account, oldest first; what is open and past is looked up first.
+        """Return every attempt of this account, oldest first. Open ones past their deadline are verified first.
 
         Returns:
             See :func:`leverage_nb.changes.history.history_table`.
@@ -340,136 +332,81 @@ class Account:
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        return self._marked(self._history.table())
+        self._service.settle_open(wait=False)
+        return self._marked(history_table(self._service.attempts()))
 
     def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[LeverageChange]:
-        """Look up what became of changes that had no definite answer, of this session or an earlier one.
+        """Find the outcome of changes without a definite answer, of this session or an earlier one.
 
         Args:
-            progress: Told what is awaited, and until when.
-            wait: Wait for those that may still be carried out; else they are left open.
+            progress: Called with a sentence about what is being verified, and until when.
+            wait: Whether to wait for changes that may still be executed; otherwise they stay open.
 
         Returns:
-            The changes of which something was found.
+            The changes that now have a final outcome.
 
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        return self._history.settle(progress, wait=wait)
+        return self._service.settle_open(progress, wait=wait)
 
     def preview_undo(self, *, force: bool = False) -> Preview | Plan:
-        """What it would do to take back the last change that was applied and still stands; ``.apply()`` does it.
+        """Preview the undo of the last change that was applied and not undone; ``.apply()`` undoes it.
 
-        Where that change was part of a plan, a Plan that takes back all of it. What cannot be taken back, as a raise
-        with an isolated position that is still open (-4161), is passed over, and named.
+        If the change belongs to a plan, the result is a Plan that undoes all of it. Changes that cannot be undone, as
+        a raise whose isolated position is still open (-4161), are skipped and named.
 
         Args:
-            force: Pass over nothing.
+            force: Whether to skip nothing.
 
         Raises:
-            InvalidInput: There is none, or the leverage was changed since.
+            NothingToUndo: There is no such change.
+            ChangePending: Its outcome is not known yet.
+            ChangedElsewhere: The leverage was changed since.
             JournalUnusable: The journal cannot be used.
         """
-        return self._history.preview_undo(force=force)
+        return preview_undo(self._service, force=force)
 
     def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange | Plan:
-        """Take back the last change that was applied and still stands; once more, and the one before goes too.
+        """Undo the last change that was applied and not undone. A second call undoes the one before.
 
-        A plan is taken back as a whole, but for rows that were changed since: the Plan returned says which.
+        A plan is undone as a whole, apart from rows that were changed since; the returned Plan names them.
 
         Args:
-            force: Send although a refusal is expected, as -4161 where an isolated position was opened.
-            progress: As :meth:`set_leverage`; not called for a plan.
+            force: Send it although a refusal is expected, as -4161 with an open isolated position.
+            progress: As for :meth:`set_leverage`; not called for a plan.
 
         Raises:
-            InvalidInput: There is none, or the leverage was changed since: the error says what it is.
-            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As :meth:`set_leverage`.
+            NothingToUndo, ChangePending, ChangedElsewhere: As for :meth:`preview_undo`.
+            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for
+                :meth:`set_leverage`.
         """
         preview = self.preview_undo(force=force)
         if isinstance(preview, Plan):
             return preview.apply(force=force)
         return preview.apply(force=force, progress=progress)
 
-    # -- as it happens --------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------------
 
     def watch(self, callback: Callable[[Event], object]) -> Watch:
-        """Follow the account as it changes, by whomever.
+        """Call a function with every event of the account, whoever caused it.
 
         Args:
             callback: Called with each event of ``leverage_nb.binance.events``, in a thread of its own: LeverageEvent,
-                AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the connection comes or goes. A bound
-                method is held weakly: it ends with its object.
+                AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the connection changes. A bound method
+                is referenced weakly: the calls end with its object.
 
         Returns:
-            A handle; its ``close()`` ends it, and ``live`` says whether events are coming.
+            A handle; ``close()`` ends the calls, ``live`` tells whether events arrive.
         """
         return self._watching.watch(callback)
 
-    # -- what magic and panel need beside this ---------------------------------------------------------------
-
-    def known_symbols(self) -> tuple[str, ...]:
-        """The symbols that have been read; none before the first read. Never asks the exchange."""
-        return self._tiers.known.symbols if self._tiers.known is not None else ()
-
-    def known_edges(self, symbol: str) -> tuple[int, ...]:
-        """The leverages at which a symbol's tiers end, highest first, as far as read. Never asks the exchange."""
-        tiers = self._tiers.known.get(normalize(symbol)) if self._tiers.known is not None else None
-        return tuple(tiers.initial_leverage.tolist()) if tiers is not None else ()
-
-    def take_tier_news(self, symbol: str | None = None) -> list[str]:
-        """What changed in the tiers since they were loaded before, of one symbol or all, in words; told once each."""
-        changes = self._tier_history.take_news(symbol)
-        state = None
-        if changes:
-            with suppress(LeverageError):  # without it the news is shorter
-                state = self.state()
-        return [change.text(state) for change in changes]
-
-    def look_ahead(self, symbol: str, *, anew: bool = False) -> tuple[Outlook, AccountState]:
-        """The outlook of a symbol as a value, and the state it was made from; ``anew`` reads the tiers again too."""
-        return self._service.read_outlook(symbol, anew=anew)
-
-    def outlook_from(self, state: AccountState, tiers: Brackets) -> Outlook:
-        """The outlook of a state that was read before, with the limits that were met."""
-        return self._service.outlook(state, tiers)
-
-    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int) -> Preview:
-        """A preview from an outlook that was read before."""
-        return self._service.preview_from(outlook, state, leverage)
-
-    def leverage_bound(self, symbol: str) -> Bound:
-        """The most that can be chosen, and why not more: the symbol's maximum, a limit that was met, the guard."""
-        return self._service.bound(symbol)
-
-    def check_guard(self, symbol: str, leverage: int) -> None:
-        """Stop what the guard stops.
-
-        Raises:
-            ChangeNotSent: The leverage is above it.
-        """
-        self._service.check_guard(symbol, leverage)
-
-    def open_changes(self) -> list[LeverageChange]:
-        """The changes of which it is not known yet what became of them. Asks nobody.
-
-        Raises:
-            JournalUnusable: The journal cannot be used.
-        """
-        return self._history.open_changes()
-
-    def last_changes(self, count: int) -> list[LeverageChange]:
-        """The last changes that were sent, newest first, and every one that is not settled. Asks nobody.
-
-        Raises:
-            JournalUnusable: The journal cannot be used.
-        """
-        return self._history.last_changes(count)
-
-    def tell_changes_to(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method with every change of which it is known what became of it, for as long as its object lives."""
-        self._service.add_listener(listener)
-
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        from leverage_nb.frames import mark  # loads pandas
+        from leverage_nb.frames import mark  # imports pandas
 
         return mark(frame, self.venue_label, self.label)
+
+
+def service_of(account: Account) -> ChangeService:
+    """Return an account's service, for magic and panel."""
+    return account._service

@@ -1,4 +1,4 @@
-"""LeverageChange: what was asked, what was sent, what is known of the outcome."""
+"""LeverageChange: one change of leverage and its outcome."""
 
 from __future__ import annotations
 
@@ -24,36 +24,37 @@ _TONES: dict[Status, Tone] = {
 
 @dataclass(frozen=True, repr=False)  # Shown has one
 class LeverageChange(Shown):
-    """One change of initial leverage, as far as it is known.
+    """One change of initial leverage and its outcome.
 
-    What each status claims, and what alone would make it false:
+    What each status claims:
 
-    * ``applied`` by "answer": the exchange carried out this very request. False if it did not.
-    * ``applied`` by "symbolConfig": at ``as_of`` the symbol was at ``requested``, whoever put it there.
-    * ``unchanged``: at ``as_of`` the symbol was at ``requested``, and nothing was sent.
-    * ``refused``: the exchange did not carry out this request, and will not.
+    * ``applied``, confirmed by "answer": the exchange executed this request.
+    * ``applied``, confirmed by "symbolConfig": at ``as_of`` the symbol was at ``requested``. Another client may have
+      set it.
+    * ``unchanged``: at ``as_of`` the symbol was at ``requested`` already. Nothing was sent.
+    * ``refused``: the exchange did not execute this request and will not.
     * ``not_sent``: nothing of the request left this machine.
-    * ``not_applied``: it was sent and not confirmed; at ``as_of``, after the time in which the exchange acts on a
-      request, the symbol was at ``before``. That this time bounds it is inferred from recvWindow.
-    * ``superseded``: the same, and the symbol was at ``after``, neither ``before`` nor ``requested``.
-    * ``unknown``: nothing is claimed. The attempt is open in the journal.
+    * ``not_applied``: it was sent without a definite answer. At ``as_of``, after the exchange could still execute it,
+      the symbol was at ``before``. That recvWindow bounds this time is inferred.
+    * ``superseded``: the same, and the symbol was at ``after``, which is neither ``before`` nor ``requested``.
+    * ``unknown``: it was sent without a definite answer and is not settled. The attempt is open in the journal.
 
     Attributes:
-        venue: Where.
-        account: Whose, as a key fingerprint.
+        venue: The venue's name.
+        account: The account, by the key's fingerprint.
         symbol: Binance's symbol.
-        before: The leverage that was read before; None where that read failed.
-        after: The leverage as the exchange answered, or as it was seen at ``as_of``; None where neither happened.
-        requested: What was asked for.
+        before: The leverage before the change; None if it could not be read.
+        after: The leverage in the exchange's answer, or read at ``as_of``; None without either.
+        requested: The leverage that was requested.
         max_notional: The largest position at ``after``, in the margin asset, as the exchange answered.
-        status: See above.
-        sent_at: When the request left, in local time; None where none did.
-        confirmed_by: "answer" or "symbolConfig" (a read made after sending); None where nothing confirmed it.
-        note: Anything else there is to say.
-        margin_asset: What ``max_notional`` is in; "" where it is not known.
-        effects: What the preview expected of it, as label and value; empty where there was none.
-        as_of: When the setting was read that the status rests on; None where it rests on no such look.
-        number: The attempt's number in the journal; None where there was no attempt.
+        status: The outcome, as above.
+        sent_at: When the request left, in local time; None if it did not.
+        confirmed_by: "answer", or "symbolConfig" for a read after sending; None if nothing confirmed it.
+        note: Further information, as text.
+        margin_asset: The asset of ``max_notional``; "" if unknown.
+        effects: What the preview expected, as label and value; empty without a preview.
+        as_of: When the read of the setting was sent that the status rests on; None without such a read.
+        number: The number of the attempt in the journal; None without an attempt.
     """
 
     venue: str
@@ -88,7 +89,7 @@ class LeverageChange(Shown):
 
     @property
     def proof(self) -> str:
-        """What the status rests on, in words."""
+        """What confirms the status, in words."""
         if self.confirmed_by == "answer":
             return "the exchange's answer"
         if self.confirmed_by is not None and self.as_of is not None:
@@ -96,7 +97,7 @@ class LeverageChange(Shown):
         return "nothing"
 
     def card(self) -> Card:
-        """The change as a card."""
+        """Return the change as a card."""
         rows = [(name, value) for name, value in self.effects if name != "certainty"]
         if self.max_notional is not None and not self.effects:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))

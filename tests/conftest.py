@@ -11,11 +11,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from leverage_nb import session
 from leverage_nb.account import Account
-from leverage_nb.binance import rate_limit
-from leverage_nb.changes import guard
-from leverage_nb.session import connect
+from leverage_nb.session import connect, session
 from leverage_nb.simulator import Simulator
 from tests.contract.comparison import tell_contract
 
@@ -54,22 +51,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every test starts without connected accounts, journals and limits, and on the simulator."""
-    folder = tmp_path_factory.mktemp("journal")
-    monkeypatch.setattr(session, "default_journal", lambda: folder / "journal.sqlite")
-    monkeypatch.setattr(session, "_journals", {})
-    monkeypatch.setattr(session, "_accounts", {})
-    monkeypatch.setattr(session, "_current_venue", "simulator")
-    monkeypatch.setattr(session, "_current_profile", None)
-    monkeypatch.setattr(session, "_simulator", None)
-    monkeypatch.setattr(rate_limit, "_limiters", {})
-    guard.set_config(0)
+def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every test starts without accounts, journals and limits, and on the simulator."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    session.reset()
+    session.max_leverage = 0
     yield
-    session._close_journals()
-    simulator = session._simulator
-    if simulator is not None:
-        simulator.close()
+    session.close()
 
 
 @pytest.fixture

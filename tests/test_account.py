@@ -11,8 +11,7 @@ import pytest
 import requests
 
 import leverage_nb as lev
-from leverage_nb import session
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance import reader
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import (
@@ -27,7 +26,7 @@ from leverage_nb.errors import (
     UnknownSymbol,
 )
 from leverage_nb.risk.brackets import BracketTable
-from leverage_nb.session import connect, current, switch
+from leverage_nb.session import connect, current, session
 from leverage_nb.simulator import Simulator
 from tests.binance.wire import response, serving
 from tests.conftest import connect_to
@@ -37,14 +36,14 @@ def test_connect_and_current_see_the_same_exchange() -> None:
     """One default simulator a process: what one account changes the other sees."""
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
-    assert session.default_simulator() is session.default_simulator()
+    assert session.simulator() is session.simulator()
 
 
 def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
     """%leverage uses an account that was connected from Python, without keys in the environment."""
     testnet = connect_to(simulator, "testnet")
     assert current().venue == "simulator"
-    assert switch("testnet") is testnet
+    assert session.switch("testnet") is testnet
     assert current() is testnet
     testnet.close()
     with pytest.raises(CredentialsMissing):
@@ -54,7 +53,7 @@ def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator
 def test_a_failed_switch_changes_nothing() -> None:
     """Without a key the venue in use stays what it was."""
     with pytest.raises(CredentialsMissing):
-        switch("mainnet")
+        session.switch("mainnet")
     assert current().venue == "simulator"
 
 
@@ -156,15 +155,15 @@ def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
 
 def test_a_raised_maximum_is_noticed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leverage above the cached maximum is looked up anew before it is refused."""
-    table = account._tiers.table()
+    table = service_of(account).tiers.table()
     low = BracketTable(
         table.symbols, table.start, {**table.figures, "initial_leverage": table.figures["initial_leverage"] / 1}, {}, {}
     )
     low.figures["initial_leverage"][table.start[table.symbols.index("BTCUSDT")]] = 101
-    monkeypatch.setattr(account._tiers, "_table", (low, time.monotonic()))
+    monkeypatch.setattr(service_of(account).tiers, "_table", (low, time.monotonic()))
     with pytest.raises(InvalidLeverage, match="from 1 to 101"):
         account.check_leverage("BTCUSDT", 150)
-    monkeypatch.setattr(account._tiers, "_table", (low, time.monotonic() - 60))
+    monkeypatch.setattr(service_of(account).tiers, "_table", (low, time.monotonic() - 60))
     assert account.check_leverage("BTCUSDT", 150) == 150
 
 
@@ -274,9 +273,9 @@ def test_a_newly_listed_symbol_is_found(
     account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A symbol that the cached tiers do not have is looked up anew."""
-    table = account._tiers.table()
+    table = service_of(account).tiers.table()
     old = BracketTable(table.symbols[1:], table.start[1:], table.figures, {}, {})
-    monkeypatch.setattr(account._tiers, "_table", (old, time.monotonic() - 60))
+    monkeypatch.setattr(service_of(account).tiers, "_table", (old, time.monotonic() - 60))
     assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 
 
@@ -314,7 +313,7 @@ def test_no_symbols_are_no_rows(account: Account) -> None:
 
 def test_a_gateway_that_ignores_the_symbol_is_seen_through(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """When one symbol is asked for and all are answered, only that one's tiers are taken."""
-    client = account._client
+    client = service_of(account).client
     read = client.read
     monkeypatch.setattr(client, "read", lambda path, parameters=(), **more: read(path, **more))
     assert account.brackets("SOLUSDT").equals(account.brackets().loc["SOLUSDT"])

@@ -17,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
 import leverage_nb as lev
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import LeverageError
 from leverage_nb.simulator import Simulator
@@ -107,7 +107,7 @@ def start(shell: InteractiveShell, sweep: Sweep) -> Account:
         "import leverage_nb as lev\n"
         "account = lev.connect('testnet', timeout=0.15, recv_window=60, grace=0.03, **where)\n"
         "account.margin_asset('BTCUSDT')\n"
-        "account._tiers._age = lambda: 0.0"
+        "service_of(account).tiers._age = lambda: 0.0"
     )
     account = shell.user_ns["account"]
     assert isinstance(account, Account)
@@ -136,7 +136,7 @@ def test_under_every_fault(
             sweep.look_at(getattr(link, "change", None), f"the record under {fault}")
             link = link.__cause__ or link.__context__
     sweep.simulator.clear_faults()
-    account._client.limiter._blocked_until = 0.0
+    client.limiter._blocked_until = 0.0
     sweep.look_at(account.history(), f"the history after {fault}")
     for path in sweep.journal.parent.iterdir():
         sweep.look(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
@@ -146,7 +146,7 @@ def test_under_every_fault(
 def test_when_interrupted(sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle of a signed request leaves no trace of it in a verbose traceback."""
     account = start(shell, sweep)
-    session = account._client._transport._session
+    session = client._transport._session
     for path in ("/fapi/v1/symbolConfig", "/fapi/v1/leverage"):
         request = session.request
 
@@ -202,10 +202,11 @@ def test_public_objects(sweep: Sweep) -> None:
     """No public object shows, holds in vars() or pickles anything secret."""
     account = lev.connect("testnet", rest_url=sweep.simulator.rest_url, journal=sweep.journal)
     panel = lev.LeveragePanel(account, "BTCUSDT")
+    client = service_of(account).client
     things = {
-        "account": account, "client": account._client, "credentials": account._client._credentials,
-        "transport": account._client._transport, "limiter": account._client.limiter, "venue": account._client.venue,
-        "service": account._service, "journal": account._service.journal, "setting": account.setting("BTCUSDT"),
+        "account": account, "client": client, "credentials": client._credentials,
+        "transport": client._transport, "limiter": client.limiter, "venue": client.venue,
+        "service": service_of(account), "journal": service_of(account).journal, "setting": account.setting("BTCUSDT"),
         "settings": account.settings(), "positions": account.positions(), "brackets": account.brackets(),
         "tiers": account.tiers("BTCUSDT"), "outlook": account.outlook("BTCUSDT"), "state": account.state(),
         "preview": account.preview("BTCUSDT", 10), "change": account.set_leverage("BTCUSDT", 10),
@@ -257,7 +258,7 @@ def test_executed_notebooks(simulator: Simulator, tmp_path: Path, monkeypatch: p
         f"account = lev.connect('testnet', rest_url={simulator.rest_url!r}, journal=':memory:')",
         *["%leverage --venue testnet"] * 4,  # the first fail
         "%leverage BTCUSDT", "%leverage BTCUSDT 10", "%leverage BTCUSDT 150 --force",
-        "%leverage --history", "%leverage --undo", "account, account._client, vars(account)", "1 / 0",
+        "%leverage --history", "%leverage --undo", "account, client, vars(account)", "1 / 0",
     ]  # fmt: skip
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     NotebookClient(notebook, timeout=60, allow_errors=True, kernel_name="python3").execute()

@@ -16,7 +16,7 @@ from leverage_nb.binance import error_codes
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.binance.http import Answer, Outgoing, Transport
 from leverage_nb.binance.messages import ListenKey, ServerTime, decode
-from leverage_nb.binance.rate_limit import limiter_of
+from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.binance.signing import encode
 from leverage_nb.binance.venues import Venue
 from leverage_nb.errors import (
@@ -109,6 +109,7 @@ class RestClient:
         weight_share: float = 0.5,
         profile: str | None = None,
         grace: float = 1.0,
+        limiter: Limiter | None = None,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
             raise InvalidInput(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
@@ -131,7 +132,7 @@ class RestClient:
         self._clock_offset_ms = 0
         self._portfolio_margin: bool | None = None
         self._weight_share = float(weight_share)
-        self.limiter = limiter_of(venue.rest_url)
+        self.limiter = limiter or Limiter()
         self.limiter.join(self, self._weight_share)
 
     def read(

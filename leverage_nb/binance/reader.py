@@ -111,18 +111,26 @@ def read_settings(
     return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows}
 
 
-def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountState:
-    """Read settings, positions, balances and modes: four requests at the same time."""
-    settings, positions, information, config = read_together(
-        lambda: read_settings(client, margin_assets),
+def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]]) -> AccountState:
+    """Read settings, positions, balances and modes, all at the same time.
+
+    Args:
+        client: The client of the account.
+        margin_assets: Returns each symbol's margin asset; called beside the reads, because it may read too.
+    """
+    assets, (rows, reply), positions, information, config = read_together(
+        margin_assets,
+        lambda: _read_configs(client),
         lambda: _read_positions(client),
         lambda: _read(client, messages.AccountInformation, "/fapi/v3/account"),
         lambda: _read(client, messages.AccountConfig, "/fapi/v1/accountConfig"),
     )
+    settings = {row.symbol: _setting(client, row, assets.get(row.symbol, ""), reply) for row in rows}
     for position in positions:
         if position.symbol not in settings:
             raise UnexpectedAnswer(
-                f"{client.source('/fapi/v1/symbolConfig')} leaves out {position.symbol}, of which something is held."
+                f"{client.source('/fapi/v1/symbolConfig')} leaves out {position.symbol}, which has a position.",
+                hint="Try again later.",
             )
     return AccountState(
         positions=positions,

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+from leverage_nb.errors import GuardExceeded, InvalidInput, InvalidLeverage, as_typed
 from leverage_nb.risk.user_input import parse_leverage
 
-VARIABLE = "LEVERAGE_NB_MAX_LEVERAGE"
 MAINNET_DEFAULT = 20
 
+_ARGUMENT = "connect(max_leverage=...)"
 _CONFIG = "%config LeverageMagics.max_leverage"
-_config: dict[str, Any] = {_CONFIG: 0}
-
-
-def set_config(value: Any) -> None:
-    """Take ``%config LeverageMagics.max_leverage`` for every account of this process; 0 means that it is not set."""
-    _config[_CONFIG] = value
+_VARIABLE = "LEVERAGE_NB_MAX_LEVERAGE"
 
 
 class Bound(NamedTuple):
-    """The most that may be chosen.
+    """An upper bound on leverage.
 
     Attributes:
-        leverage: It.
-        source: Who says so, in words.
+        leverage: The highest leverage that it allows.
+        source: Where the bound comes from, in words.
     """
 
     leverage: int
@@ -33,44 +29,47 @@ class Bound(NamedTuple):
 
 
 class Guard:
-    """The highest leverage that may be sent, to stop 125 typed for 12.
+    """The highest leverage that may be sent, for example to stop 125 typed for 12.
 
-    The strictest of the sources that are set wins, looked up anew each time; on mainnet it is 20 when none is.
+    The lowest of the sources that are set applies. On mainnet it is 20x if none is set.
 
     Args:
-        mainnet: Whether mainnet's rules apply: on mainnet, and at every address that is not known to be another's.
-        argument: ``connect(max_leverage=...)``.
+        mainnet: Whether mainnet's rules apply: on mainnet, and at every address that is not known to be another venue.
+        argument: The value of ``connect(max_leverage=...)``.
+        config: Returns the value of ``%config LeverageMagics.max_leverage``; 0 if it is not set.
 
     Raises:
-        InvalidInput: A source holds what is no leverage.
+        InvalidInput: The argument or the environment variable is not a leverage.
     """
 
-    def __init__(self, mainnet: bool, argument: Any = None) -> None:
+    def __init__(self, mainnet: bool, argument: Any = None, config: Callable[[], Any] = lambda: 0) -> None:
         self._mainnet = mainnet
         self._argument = argument
+        self._config = config
         self.limit()
 
-    def stops(self, leverage: int) -> str:
-        """Why a leverage may not be sent, in a sentence; "" where it may."""
-        limit = self.limit()
-        return f"The guard stops above {limit.leverage}x ({limit.source})." if limit and leverage > limit[0] else ""
-
     def limit(self) -> Bound | None:
-        """The highest leverage that may be sent, and where that was said; None where nothing was."""
-        sources = [
-            ("connect(max_leverage=...)", self._argument),
-            *_config.items(),
-            (VARIABLE, os.environ.get(VARIABLE)),
-        ]
-        unset: tuple[Any, ...] = (None, "")
-        found = [
-            Bound(_read(name, value), name)
-            for name, value in sources
-            if value not in unset and not (name == _CONFIG and value == 0)
-        ]
+        """Return the guard and its source; None without a guard."""
+        config = self._config()
+        sources = {_ARGUMENT: self._argument, _CONFIG: config or None, _VARIABLE: os.environ.get(_VARIABLE) or None}
+        found = [Bound(_read(name, value), name) for name, value in sources.items() if value is not None]
         if not found and self._mainnet:
             return Bound(MAINNET_DEFAULT, "the default on mainnet")
         return min(found, default=None)
+
+    def exceeded(self, leverage: int) -> GuardExceeded | None:
+        """Return the reason why a leverage may not be sent; None if it may."""
+        limit = self.limit()
+        if limit is None or leverage <= limit.leverage:
+            return None
+        to_raise = {
+            _ARGUMENT: f"connect(max_leverage={leverage})",
+            _VARIABLE: f"set {_VARIABLE}={leverage} before Jupyter starts",
+        }.get(limit.source, f"{_CONFIG} = {leverage}")
+        return GuardExceeded(
+            f"{leverage}x is above your guard of {limit.leverage}x ({limit.source}).",
+            hint=f"To raise the guard: {to_raise}",
+        )
 
 
 def _read(name: str, value: Any) -> int:
@@ -78,4 +77,4 @@ def _read(name: str, value: Any) -> int:
         return parse_leverage(value)
     except InvalidLeverage:
         pass
-    raise InvalidInput(f"{name} is a whole number of 1 or more. {as_typed(value)} is not.")
+    raise InvalidInput(f"{name} must be a whole number of 1 or more. {as_typed(value)} is not.")

@@ -13,35 +13,21 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 from leverage_nb import interrupts
-from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.change import LeverageChange
+from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
+from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending
 from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
-from leverage_nb.changes.send import (
-    FRESH_FOR,
-    OVERLOAD_PAUSES,
-    PATH,
-    SECOND_READ_AFTER,
-    ChangeRequest,
-    Delivered,
-    changed_elsewhere,
-    deliver,
-    draft_attempt,
-    draft_change,
-    ended,
-    parameters,
-    raise_unless_applied,
-    still_open,
-)
+from leverage_nb.changes.report import changed_elsewhere, not_sent, return_if_applied
+from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.send import OVERLOAD_PAUSES
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import record, settle
 from leverage_nb.errors import (
-    ChangeNotSent,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
@@ -54,33 +40,33 @@ from leverage_nb.formatting import clock_time
 from leverage_nb.journal.attempts import Attempt, Finding
 from leverage_nb.risk.account_state import LeverageSetting
 
-# A minute's rate limit is waited for; a ban ends the plan.
+# Seconds. A rate limit of one minute is waited for; a ban ends the plan.
 LONGEST_WAIT = 65.0
 
-# Requests in flight at once: with the latency of a distant exchange they overlap; the rate limit bounds them anyway.
+# The most requests in flight at once. The rate limit applies besides.
 AT_ONCE = 24
 
 # The first batch shows whether the connection works, and how long an answer takes.
 _FIRST_BATCH, _LARGEST_BATCH = 4, 240
-# Of the second in which a batch must leave, so much is planned for.
+# Seconds for which a batch is planned, of the one second within which it must leave.
 _PLANNED_FOR = 0.6
 
-# So many rows in a row without an answer end the plan: the connection is dead.
+# The plan ends after so many rows without an answer in a row.
 _DEAD_AFTER = 3
 
-# How often a row is started anew: because its read had grown old, or after a refusal that passes.
+# The most starts of a row: its read grew old, or a refusal passed.
 _MOST_STARTS = 4
 
 
 @dataclass
 class _Sending:
-    """One row on its way.
+    """One row that is being sent.
 
     Attributes:
         row: The row.
         starts: How often it was started.
-        attempt: Its latest attempt, once that is recorded.
-        refused: Its latest outcome, where that was a refusal that passes.
+        attempt: Its latest attempt in the journal.
+        refused: Its latest outcome, if that was a refusal that passes.
     """
 
     row: PlanRow
@@ -92,44 +78,38 @@ class _Sending:
 Outcome = Delivered | LeverageError
 
 
-@dataclass
 class PlanRun:
     """One application of a plan.
 
     Args:
-        client: Where, and with whose key.
-        service: Makes the account's changes.
+        service: The service of the account.
         name: The plan's name in the journal.
         progress: Called after each row.
-        total: How many rows there are.
+        total: The number of rows.
 
     Attributes:
-        ended: The rows with a known end, by symbol.
+        ended: The rows with an outcome, by symbol.
     """
 
-    client: RestClient
-    service: ChangeService
-    name: str
-    progress: PlanProgress | None
-    total: int
-    ended: dict[str, PlanRow] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(self, service: ChangeService, name: str, progress: PlanProgress | None, total: int) -> None:
+        self._service, self._client, self._journal = service, service.client, service.journal
+        self._name, self._progress, self._total = name, progress, total
+        self.ended: dict[str, PlanRow] = {}
         self._unanswered = 0
         self._latency = 0.0
         self._clock_differs = False
 
     def report(self, row: PlanRow) -> None:
-        """Note a row's end, and call the progress function."""
+        """Store the outcome of a row, and call the progress function."""
         self.ended[row.symbol] = row
-        if self.progress is not None:
-            with suppress(Exception):  # a display that fails must not end the plan
-                self.progress(len(self.ended), self.total, row)
+        if self._progress is not None:
+            with suppress(Exception):  # a failing display must not end the plan
+                self._progress(len(self.ended), self._total, row)
 
     def execute(self, *groups: Sequence[PlanRow]) -> None:
         """Send groups of rows, one after the other, and find the outcome of each row.
 
-        Whatever happens on the way, every row gets its end: from its answer, or from the journal.
+        Every row gets an outcome in any case: from its answer, or from the journal.
         """
         for group in groups:
             waiting = deque(_Sending(row) for row in group)
@@ -140,22 +120,22 @@ class PlanRun:
                 except LeverageError as exc:
                     reason = str(exc)
                 except Exception as exc:  # noqa: BLE001 - what was sent must be reported
-                    reason = f"{type(exc).__name__} in leverage_nb: please report it"
+                    reason = f"{type(exc).__name__} in leverage_nb. Please report this bug"
             for row in group:
                 if row.symbol not in self.ended:
                     self.report(self._end_from_journal(row, reason))
-        with suppress(interrupts.WorkCancelled):  # they stay open in the journal
+        with suppress(interrupts.WorkCancelled):  # their attempts stay open in the journal
             self._settle()
 
     # -- batches ------------------------------------------------------------------------------------------------
 
     def _send_all(self, waiting: deque[_Sending]) -> str:
-        """Send rows batch by batch; returns why the rest was not sent."""
+        """Send rows batch by batch; return why the others were not sent."""
         pauses = iter(OVERLOAD_PAUSES)
         while waiting:
             interrupts.check()
             if self._unanswered >= _DEAD_AFTER:
-                return "the exchange does not answer: the rest of the plan was not sent"
+                return "the exchange does not answer, so the rest of the plan was not sent"
             if reason := self._wait_for_rate_limit(waiting):
                 return reason
             again = self._send_batch([waiting.popleft() for _ in range(min(self._batch_size(), len(waiting)))])
@@ -170,50 +150,50 @@ class PlanRun:
         return min(_LARGEST_BATCH, AT_ONCE * max(1, int(_PLANNED_FOR / self._latency)))
 
     def _wait_for_rate_limit(self, waiting: deque[_Sending]) -> str:
-        """Wait until a batch may leave; returns why it may not within a minute."""
+        """Wait until the rate limit allows a batch; return why it does not within a minute."""
         weight = 5 + min(self._batch_size(), len(waiting))
-        while (wait := self.client.limiter.wait_for(weight)) > 0:
+        while (wait := self._client.limiter.wait_for(weight)) > 0:
             if wait > LONGEST_WAIT:
-                until = self.client.limiter.blocked_until
+                until = self._client.limiter.blocked_until
                 at = f" until {clock_time(until)}" if until else ""
                 return f"the exchange has asked this address to wait{at}"
             interrupts.pause(min(wait, 0.25))
         return ""
 
     def _send_batch(self, batch: list[_Sending]) -> list[_Sending]:
-        """Read, compare, record and send; returns the rows that go into a later batch."""
+        """Read, compare, record and send; return the rows for a later batch."""
         if self._clock_differs:
-            self.client.compare_clocks()
+            self._client.compare_clocks()
             self._clock_differs = False
         settings = self._read_settings(batch)
         ready = [sending for sending in batch if self._compare(sending, settings.get(sending.row.symbol))]
         if not ready:
             return []
-        drafts = [draft_attempt(self.client, self._request(s.row), s.row.before) for s in ready]
+        drafts = [draft_attempt(self._client, self._request(s.row), s.row.before) for s in ready]
         begun_at = time.monotonic()
-        begun = self.service.journal.begin(drafts, self.client.time_ms)
+        begun = self._journal.begin(drafts, self._client.time_ms)
         sent: list[_Sending] = []
         for sending, draft, attempt in zip(ready, drafts, begun, strict=True):
             if attempt.token == draft.token:
                 sending.attempt, sending.starts = attempt, sending.starts + 1
                 sent.append(sending)
             else:
-                self._report_not_sent(sending, still_open(self.client, attempt))
+                self._report_not_sent(sending, pending(self._client, attempt))
         read_at = min(settings[sending.row.symbol].read_at for sending in ready)
-        # A request that is older than its window would be refused for certain.
-        expires = min(read_at + FRESH_FOR, begun_at + self.client.recv_window / 1000)
+        # A request older than recvWindow would be refused.
+        expires = min(read_at + FRESH_FOR, begun_at + self._client.recv_window / 1000)
         return self._deliver_all(sent, expires)
 
     def _read_settings(self, batch: Sequence[_Sending]) -> dict[str, LeverageSetting]:
-        """All settings, read after every earlier attempt has been settled; again where a read may be behind."""
+        """Read all settings after earlier attempts are settled; once more if a read may be stale."""
         assets = {sending.row.symbol: sending.row.margin_asset for sending in batch}
-        latest = self.service.journal.latest(self.client.identity, list(assets))
+        latest = self._journal.latest(self._client.identity, list(assets))
         if still := [known.open for known in latest.values() if known.open is not None]:
-            settle(self.client, self.service.journal, still, until_closed=True)
-        settings = read_settings(self.client, assets)
-        if not self.service.agree(settings, list(assets)):
-            interrupts.pause(max(SECOND_READ_AFTER, self.client.grace))
-            settings = read_settings(self.client, assets)
+            settle(self._client, self._journal, still, until_closed=True)
+        settings = read_settings(self._client, assets)
+        if not all_agree(self._client, self._journal, settings, list(assets)):
+            interrupts.pause(max(SECOND_READ_AFTER, self._client.grace))
+            settings = read_settings(self._client, assets)
         return settings
 
     def _compare(self, sending: _Sending, setting: LeverageSetting | None) -> bool:
@@ -221,22 +201,14 @@ class PlanRun:
         row = sending.row
         if setting is None:
             self._report_not_sent(
-                sending, UnexpectedAnswer(f"The exchange's list of settings leaves out {row.symbol}.")
+                sending, UnexpectedAnswer(f"The exchange's list of settings does not contain {row.symbol}.")
             )
         elif setting.leverage == row.before:
             return True
         elif sending.refused is not None:
             self.report(ended_row(row, sending.refused))
         elif setting.leverage == row.after:
-            change = replace(
-                draft_change(self.client, self._request(row)),
-                before=setting.leverage,
-                after=setting.leverage,
-                max_notional=setting.max_notional,
-                status="unchanged",
-                confirmed_by="symbolConfig",
-                as_of=setting.as_of,
-            )
+            change = self._request(row).unchanged(self._client, setting)
             self.report(ended_row(row, change))
         else:
             self._report_not_sent(sending, changed_elsewhere(row.symbol, row.before, setting.leverage))
@@ -267,11 +239,11 @@ class PlanRun:
             again += self._collect(results, len(threads))
         finally:
             stop.set()
-        # What was not started any more: the connection is dead, or the plan was interrupted.
+        # Rows that no worker started: the connection is dead, or the plan was interrupted.
         unsent: list[tuple[_Sending, Outcome]] = []
         with suppress(queue.Empty):
             while True:
-                unsent.append((waiting.get_nowait(), NotConnected("It was not sent any more.")))
+                unsent.append((waiting.get_nowait(), NotConnected("The plan ended before this row was sent.")))
         self._record(unsent)
         return again
 
@@ -283,9 +255,9 @@ class PlanRun:
         request = self._request(sending.row)
         started = time.monotonic()
         outcome = deliver(
-            self.client,
+            self._client,
             request,
-            lambda: self.client.post(PATH, parameters(request), lambda: attempt.timestamp_ms, lambda: expires),
+            lambda: post_change(self._client, request, lambda: attempt.timestamp_ms, expires),
             lambda: True,
         )
         if isinstance(outcome, Delivered) and not isinstance(outcome.failure, NoAnswer):
@@ -296,7 +268,7 @@ class PlanRun:
         results.put((sending, outcome))
 
     def _collect(self, results: queue.SimpleQueue[tuple[_Sending, Outcome] | None], workers: int) -> list[_Sending]:
-        """Record answers, many in one transaction, until all workers have ended; returns rows for a later batch."""
+        """Record answers, many in one transaction, until all workers end; return rows for a later batch."""
         again: list[_Sending] = []
         while workers:
             found: list[tuple[_Sending, Outcome]] = []
@@ -314,20 +286,20 @@ class PlanRun:
         return again
 
     def _record(self, found: Sequence[tuple[_Sending, Outcome]]) -> list[_Sending]:
-        """Record what is known of attempts, and report their rows; returns those that go into a later batch."""
+        """Record findings, and report their rows; return the rows for a later batch."""
         entries: list[tuple[Attempt, Finding]] = []
         for sending, outcome in found:
-            finding = outcome.finding if isinstance(outcome, Delivered) else _not_sent(outcome)
+            finding = outcome.finding if isinstance(outcome, Delivered) else not_sent_finding(outcome)
             if sending.attempt is not None:
                 entries.append((sending.attempt, finding))
-        attempts = record(self.service.journal, entries) if entries else []
+        attempts = record(self._journal, entries) if entries else []
         again = []
         for (sending, outcome), attempt in zip(found, attempts, strict=True):
             sending.attempt = attempt
             if self._goes_on(sending, outcome):
                 again.append(sending)
             else:
-                self.report(ended_row(sending.row, self._end(sending.row, attempt, outcome)))
+                self.report(ended_row(sending.row, self._outcome_of(sending.row, attempt, outcome)))
         return again
 
     def _goes_on(self, sending: _Sending, outcome: Outcome) -> bool:
@@ -338,67 +310,61 @@ class PlanRun:
             return False
         if isinstance(outcome, Delivered) and outcome.may_repeat and sending.attempt is not None:
             self._clock_differs |= outcome.failure is not None and outcome.failure.code == -1021
-            sending.refused = self._end(sending.row, sending.attempt, outcome)
+            sending.refused = self._outcome_of(sending.row, sending.attempt, outcome)
             return True
         return isinstance(outcome, SentTooLate)
 
-    def _end(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> LeverageChange | LeverageError:
-        """The end of a row, as a change or as the error that ends it."""
-        change = self.service.record(attempt)
+    def _outcome_of(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> LeverageChange | LeverageError:
+        """Return the outcome of a row, as a change or an error."""
+        change = self._service.record(attempt)
         if isinstance(outcome, LeverageError):
-            return ended(ChangeNotSent, change, f"{row.symbol} was not changed: nothing was sent.", outcome)
+            return not_sent(change, outcome)
         if change.status == "unknown":
-            return change  # settled at the end, all in one request
+            return change  # settled at the end, together with the others
         try:
-            applied = raise_unless_applied(change, outcome.failure)
+            applied = return_if_applied(change, outcome.failure)
         except LeverageError as exc:
             if isinstance(exc, LeverageRefused):
-                self.service.account_limits.remember(row.symbol, exc)
+                self._service.account_limits.learn(row.symbol, exc)
             return exc
-        self.service.account_limits.forget_below(row.symbol, row.after)
-        self.service.notify(applied)
+        self._service.note_end(applied)
         return applied
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
     def _report_not_sent(self, sending: _Sending, failure: LeverageError) -> None:
-        change = draft_change(self.client, self._request(sending.row))
-        text = f"{sending.row.symbol} was not changed: nothing was sent."
-        self.report(ended_row(sending.row, ended(ChangeNotSent, change, text, failure)))
+        change = self._request(sending.row).outcome(self._client, "not_sent", before=None)
+        self.report(ended_row(sending.row, not_sent(change, failure)))
 
     def _end_from_journal(self, row: PlanRow, reason: str) -> PlanRow:
-        """The end of a row without an answer of its own: what the journal has of it, or that it was not sent."""
+        """Return a row without an answer, with its outcome from the journal; not sent without an attempt."""
         with suppress(JournalUnusable):
-            for attempt in reversed(self.service.attempts(last=self.total + _MOST_STARTS * self.total)):
-                if attempt.plan == self.name and attempt.symbol == row.symbol:
-                    return ended_row(row, self.service.record(attempt))
+            for attempt in reversed(self._service.attempts(last=self._total + _MOST_STARTS * self._total)):
+                if attempt.plan == self._name and attempt.symbol == row.symbol:
+                    return ended_row(row, self._service.record(attempt))
         return replace(row, status="not_sent", reason=reason)
 
     def _settle(self) -> None:
-        """Find the outcome of all rows without a definite answer, by one request."""
+        """Find the outcome of all rows without a definite answer."""
         numbers = {row.change.number for row in self.ended.values() if row.change and row.status == "unknown"}
         if not numbers:
             return
         with suppress(JournalUnusable):  # they stay unknown, and open in the journal
-            still = [attempt for attempt in self.service.attempts(open_only=True) if attempt.number in numbers]
-            for attempt in settle(self.client, self.service.journal, still):
-                change = self.service.record(attempt)
+            still = [attempt for attempt in self._service.attempts(open_only=True) if attempt.number in numbers]
+            for attempt in settle(self._client, self._journal, still):
+                change = self._service.record(attempt)
                 self.report(ended_row(self.ended[attempt.symbol], change))
-                self.service.notify(change)
+                self._service.notify(change)
 
     def _request(self, row: PlanRow) -> ChangeRequest:
-        return ChangeRequest(row.symbol, row.after, row.margin_asset, undoes=row.undoes, plan=self.name)
-
-
-def _not_sent(failure: LeverageError) -> Finding:
-    return Finding(datetime.now().astimezone(), "not sent", "not_sent", closes=True, note=failure.message)
+        return ChangeRequest(row.symbol, row.after, row.margin_asset, undoes=row.undoes, plan=self._name)
 
 
 def run_plan(run: PlanRun, *groups: Sequence[PlanRow]) -> None:
-    """Apply a plan. Ctrl-C stops it: what is on its way ends, and the rest is reported as not sent.
+    """Apply a plan. On Ctrl-C, requests under way end, and the other rows are reported as not sent.
 
     Raises:
-        KeyboardInterrupt: A second Ctrl-C, or one before it had begun. Nothing more is sent; the journal has the rest.
+        KeyboardInterrupt: A second Ctrl-C, or one before the start. Nothing more is sent.
     """
     task = interrupts.Task(lambda: run.execute(*groups))
     try:

@@ -1,4 +1,4 @@
-"""Preview: what a change would do, one row of the outlook with today's beside it."""
+"""Preview: what a change is expected to do."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ class Preview(Shown):
     Amounts are in ``margin_asset``; pairs are before and after.
 
     Attributes:
-        venue: Where.
-        account: Whose, as a key fingerprint.
+        venue: The venue's name.
+        account: The account, by the key's fingerprint.
         symbol: Binance's symbol.
-        before: Today's leverage.
-        after: The leverage asked for.
+        before: The current leverage.
+        after: The requested leverage.
         verdict: "ok", "unchanged", "refused" or "cannot predict".
-        code: The code expected of a refusal.
+        code: The expected error code of a refusal.
         certainty: "documented", "inferred" or "cannot predict".
-        reason: Why, and what would make it pass.
-        max_notional: The tiers' cap.
-        room: What is left of it for new positions and orders.
-        initial_margin: Of positions and open orders.
-        available: What new positions may use; NaN in multi-assets mode.
-        warnings: What to know before the step.
+        reason: The reason for the verdict, and what would pass.
+        max_notional: The largest position that the tiers allow.
+        room: The tier headroom: max notional minus exposure.
+        initial_margin: The initial margin of position and open orders.
+        available: The available margin; NaN in multi-assets mode.
+        warnings: What to know before the change.
         held: The symbol's positions.
-        effective_leverage: Of each of them, as ``AccountState.effective_leverage`` defines it.
+        effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
         margin_type: "cross" or "isolated".
         margin_asset: USDT, USDC, BTC and so on.
-        setting: The setting that was read, with the time of its read: a change is sent from this leverage only.
-        wallet: The cross wallet behind it; 0 where it is not known.
-        modes: Hedge mode, multi-assets mode.
-        undoes: The number of the change in the journal that it takes back; None where it takes none back.
-        caution: What to mind: that it could not be taken back.
-        passed_over: Later changes that cannot be taken back, and why, where this takes back one before them.
+        setting: The setting that was read, with the time of its read. The change is sent from this leverage only.
+        wallet: The cross wallet balance; 0 if unknown.
+        modes: Whether hedge mode and multi-assets mode are on.
+        undoes: The number of the change in the journal that this one undoes; None for any other change.
+        caution: A caution that is independent of the verdict: the change could not be undone.
+        passed_over: Later changes that cannot be undone, with the reason, if this one undoes an earlier change.
+        guard: Why the guard does not allow it; "" if it does.
     """
 
     venue: str
@@ -75,42 +76,47 @@ class Preview(Shown):
     undoes: int | None = None
     caution: str = ""
     passed_over: str = ""
+    guard: str = ""
 
     def confirmed(self) -> Preview:
-        """Return it as confirmed by a person, who took time to answer: it is read again before anything is sent."""
+        """Return it as confirmed by a person. That takes time, so the setting is read again before sending."""
         return replace(self, setting=replace(self.setting, read_at=-math.inf))
 
     @property
     def as_of(self) -> datetime:
-        """When the account was read."""
+        """When the account was read, in local time."""
         return self.setting.as_of or datetime.now().astimezone()
 
     def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make the change.
 
-        A preview older than a second is made again first, and nothing is sent if anything that it shows has changed:
-        leverage, margin type, tiers, positions, orders, modes, wallet or verdict. Prices always move, and do not count.
-        Nothing is ever sent from another leverage than ``before``.
+        A preview older than one second is made again first. Nothing is sent if leverage, margin type, tiers, positions,
+        open orders, modes, wallet or verdict have changed since; prices may. A change is sent only from ``before``.
 
         Args:
-            force: Send although a refusal is expected. It does not pass the guard.
-            progress: As ``Account.set_leverage``.
+            force: Send it although a refusal is expected. The guard applies all the same.
+            progress: As for ``Account.set_leverage``.
 
         Raises:
-            ChangeNotSent: The account has changed, or a refusal is expected and ``force`` is not given.
-            LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As ``Account.set_leverage``.
+            ChangeNotSent: The guard, a changed account, an expected refusal, or as for ``Account.set_leverage``.
+            LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for ``Account.set_leverage``.
         """
         return self._send(self, force, progress)
 
     def still_holds(self, fresh: Preview) -> bool:
-        """Whether a later preview of the same step shows the same, but for what prices moved."""
-        # Funding and fees of other positions nibble at a wallet: a tenth of a percent is no other picture.
+        """Whether a later preview of the same change shows the same, apart from prices."""
+        # Funding and fees of other positions change the wallet a little.
         same_wallet = math.isclose(self.wallet, fresh.wallet, rel_tol=1e-3, abs_tol=1e-9)
         return self.facts == fresh.facts and same_wallet
 
     @property
+    def sends(self) -> bool:
+        """Whether applying it would send a request, without ``force``."""
+        return not self.guard and self.verdict in {"ok", "cannot predict"}
+
+    @property
     def facts(self) -> tuple[object, ...]:
-        """What must not have changed between the preview and the change."""
+        """What must be the same when the change is sent."""
         holding = tuple(
             (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
         )
@@ -118,7 +124,7 @@ class Preview(Shown):
 
     @property
     def headline(self) -> str:
-        """The step and what is expected of it, in one line."""
+        """The change and its verdict, in one line."""
         step = f"{self.symbol} {self.before}x → {self.after}x"
         if self.verdict == "unchanged":
             return f"{self.symbol} is at {self.after}x already"
@@ -129,10 +135,10 @@ class Preview(Shown):
         return step
 
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """The effects, before and after."""
+        """Return the effects as label and text."""
         pairs = {
             "max notional": self.max_notional,
-            "room": self.room,
+            "tier headroom": self.room,
             "initial margin": self.initial_margin,
             "available": self.available,
         }
@@ -141,16 +147,22 @@ class Preview(Shown):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
         if self.caution:
-            rows.append(("mind", self.caution))
+            rows.append(("caution", self.caution))
         if self.passed_over:
-            rows.append(("passed over", self.passed_over))
+            rows.append(("skipped", self.passed_over))
         if self.verdict != "unchanged":
             rows.append(("certainty", self.certainty))
         return tuple(rows)
 
     def card(self) -> Card:
-        """The preview as a card."""
-        note = " ".join([*self.warnings, f"A prediction, as of {moment(self.as_of)}: the exchange decides."])
+        """Return the preview as a card."""
+        note = " ".join(
+            [
+                *filter(None, [self.guard]),
+                *self.warnings,
+                f"A prediction, as of {moment(self.as_of)}: the exchange decides.",
+            ]
+        )
         tone = "warn" if self.caution and self.verdict == "ok" else _TONES[self.verdict]
         return Card(self.venue, self.headline, self.rows(), note, tone)
 
@@ -165,7 +177,7 @@ class Preview(Shown):
             whose = "" if self.margin_type == "isolated" else " for the whole cross account"
             parts.append(f"effective {effective:.1f}x{whose}")
         if position.liquidation_price is not None:
-            parts.append(f"liquidation {price(position.liquidation_price)}, unchanged")
+            parts.append(f"liquidation {price(position.liquidation_price)}, not affected by leverage")
         return ", ".join(parts)
 
 
@@ -174,16 +186,16 @@ def make_preview(
     state: AccountState,
     leverage: int,
     send: Callable[[Preview, bool, Progress | None], LeverageChange],
-    warning: str = "",
+    guard: str = "",
 ) -> Preview:
-    """Take one row of the outlook, and today's beside it; ``warning`` is said before its own."""
+    """Build a preview from one row of the outlook and the row of the current leverage."""
     setting = state.settings[outlook.symbol]
     judged = outlook.judge(leverage)
     held = tuple(position for position in state.positions if position.symbol == outlook.symbol)
     balance = state.balances.get(setting.margin_asset)
 
     def pair(values: Floats) -> tuple[float, float]:
-        # Today's leverage may lie above what the tiers offer by now: then they have no row for it.
+        # The current leverage may be above the symbol's maximum, if Binance has changed the tiers.
         today = float(values[outlook.current - 1]) if outlook.current <= len(values) else math.nan
         return today, float(values[leverage - 1])
 
@@ -201,7 +213,7 @@ def make_preview(
         room=pair(outlook.room),
         initial_margin=pair(outlook.initial_margin),
         available=pair(outlook.available_after),
-        warnings=tuple(filter(None, [warning, *_warnings(outlook, state)])),
+        warnings=tuple(_warnings(outlook, state)),
         held=held,
         effective_leverage=tuple(state.effective_leverage(position) for position in held),
         margin_type=setting.margin_type,
@@ -211,6 +223,7 @@ def make_preview(
         modes=(state.hedge_mode, state.multi_assets),
         _send=send,
         caution=outlook.caution(leverage),
+        guard=guard,
     )
 
 
@@ -221,7 +234,7 @@ def _warnings(outlook: Outlook, state: AccountState) -> list[str]:
         cap = float(outlook.max_notional[outlook.current - 1])
         if cap != setting.max_notional:
             warnings.append(
-                f"The tiers allow {short(cap)} at {outlook.current}x, the exchange's own setting says "
-                f"{short(setting.max_notional)}: the figures here follow the tiers."
+                f"The tiers allow {short(cap)} at {outlook.current}x, but the exchange's setting shows "
+                f"{short(setting.max_notional)}. The figures here follow the tiers."
             )
     return warnings

@@ -1,36 +1,28 @@
-"""ChangeService: resolve, preview, apply and notify, for one account. Used by Account, magic and panel."""
+"""ChangeService: resolve, preview, apply and notify for one account; used by Account, magic and panel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakMethod
 
 from leverage_nb import interrupts
+from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.reader import read_alias, read_state
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.account_limits import AccountLimits
+from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
 from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.preview import Preview, make_preview
-from leverage_nb.changes.send import (
-    SECOND_READ_AFTER,
-    ChangeRequest,
-    agrees,
-    draft_change,
-    how_to_verify,
-    is_fresh,
-    not_sent,
-    open_question,
-    send_change,
-)
-from leverage_nb.changes.settle import Progress
+from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent
+from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.send import Sender
+from leverage_nb.changes.settle import Progress, seconds_left, settle
 from leverage_nb.errors import (
     ChangedElsewhere,
     ChangeInterrupted,
-    GuardExceeded,
     InvalidInput,
     InvalidLeverage,
     JournalUnusable,
@@ -40,295 +32,365 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
     WrongAccount,
 )
-from leverage_nb.journal.attempts import Attempt, Latest
+from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.account_state import AccountState, LeverageSetting
+from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional
 from leverage_nb.tiers.cache import TierCache
 
-# Seconds for an interrupted change to record its end.
+# Seconds that an interrupted change gets to record its end.
 _TO_RECORD = 1.0
+
+
+@dataclass(frozen=True)
+class SymbolView:
+    """One symbol of the account, as read at one moment.
+
+    Attributes:
+        outlook: The position and its open orders at every leverage.
+        state: The account state that the outlook was made from.
+        mark_price: The mark price; None if it was not read.
+    """
+
+    outlook: Outlook
+    state: AccountState
+    mark_price: float | None = None
 
 
 class ChangeService:
     """Previews and makes the changes of one account.
 
     Args:
-        client: Where, and with whose key.
-        journal: Where each attempt is recorded before it leaves.
+        client: The client of the account.
+        journal: The journal in which each attempt is recorded before it leaves.
         tiers: The account's tiers.
-        guard: The highest leverage that may be sent.
+        guard: The user's upper bound on leverage.
 
     Attributes:
-        journal: As given.
-        guard: As given.
-        account_limits: The account limits that the exchange has named in refusals.
+        client, journal, tiers, guard: As given.
+        account_limits: The upper bounds that the exchange has named in refusals.
     """
 
     def __init__(self, client: RestClient, journal: Journal, tiers: TierCache, guard: Guard) -> None:
-        self._client = client
-        self._tiers = tiers
-        self.journal = journal
-        self.guard = guard
+        self.client, self.journal, self.tiers, self.guard = client, journal, tiers, guard
         self.account_limits = AccountLimits()
-        self._profile_checked = False
+        self._profile_checked = client.profile is None
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def read_state(self, symbols: Sequence[str] = (), *, reload_tiers: bool = False) -> AccountState:
+        """Read the account, and the tiers at the same time if they are older than five minutes.
+
+        It is read once more if the setting of one of ``symbols`` differs from the exchange's latest answer: a read may
+        be stale by the grace. If the second read differs too, the setting was changed elsewhere.
+
+        Args:
+            symbols: The symbols that matter; unknown ones are ignored.
+            reload_tiers: Whether to read the tiers in any case.
+        """
+        assets = self.tiers.reload if reload_tiers else self.tiers.margin_assets
+        state = reader.read_state(self.client, assets)
+        listed = [symbol for symbol in symbols if symbol in self.tiers.table()]
+        if not all_agree(self.client, self.journal, state.settings, listed):
+            interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self.client.grace)))
+            state = reader.read_state(self.client, self.tiers.margin_assets)
+        return state
+
+    def read_symbol(self, symbol: str, *, reload_tiers: bool = False, mark_price: bool = False) -> SymbolView:
+        """Read the account, a symbol's tiers and, if asked for, its mark price, all at the same time.
+
+        Raises:
+            UnknownSymbol: The venue does not list the symbol.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
+        """
+        name = normalize(symbol) if isinstance(symbol, str) else ""
+        state, price = reader.read_together(
+            lambda: self.read_state([name] if name else [], reload_tiers=reload_tiers),
+            lambda: _error_or(lambda: reader.read_mark_price(self.client, name)) if mark_price and name else None,
+        )
+        tiers = self.tiers.find(symbol)
+        if tiers.symbol not in state.settings:
+            raise UnexpectedAnswer(
+                f"{self.client.venue.speaker} has tiers of {tiers.symbol}, but no setting.", hint="Try again later."
+            )
+        if isinstance(price, LeverageError):
+            raise price
+        return SymbolView(self.outlook(state, tiers), state, price)
+
+    def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
+        """Return the outlook of an account state, with the account limits."""
+        return Outlook(state, tiers, self.account_limits.of(tiers.symbol))
+
+    def bound(self, tiers: Brackets) -> Bound:
+        """Return the highest leverage that can be chosen: the symbol's maximum, an account limit or the guard."""
+        bounds = [Bound(tiers.symbol_max_leverage, "the symbol's maximum")]
+        limit, guard = self.account_limits.of(tiers.symbol), self.guard.limit()
+        if limit is not None:
+            bounds.append(Bound(limit.max_leverage, "an account limit of the exchange"))
+        if guard is not None:
+            bounds.append(Bound(guard.leverage, f"your guard: {guard.source}"))
+        return min(bounds, key=lambda bound: bound.leverage)
 
     # -- resolving --------------------------------------------------------------------------------------------
 
-    def check(self, symbol: str, leverage: Any) -> tuple[str, int]:
-        """A symbol in Binance's spelling, and a leverage that its tiers allow.
+    def leverage_of(self, tiers: Brackets, leverage: Any) -> int:
+        """Parse a leverage, and check it against a symbol's tiers.
 
         Raises:
-            UnknownSymbol, InvalidLeverage: They are not such.
-            ChangeNotSent: The tiers could not be read.
+            InvalidLeverage: It is not a whole number from 1 to the symbol's maximum.
         """
+        with suppress(InvalidLeverage):
+            wanted = parse_leverage(leverage)
+            if wanted > tiers.symbol_max_leverage:
+                tiers = self.tiers.find_again(tiers)  # the maximum may have risen since
+            if wanted <= tiers.symbol_max_leverage:
+                return wanted
+            leverage = wanted
+        raise InvalidLeverage(leverage, tiers.symbol, tiers.symbol_max_leverage)
+
+    def highest(self, outlook: Outlook, notional: float | str = 0.0) -> int:
+        """Return the highest leverage that allows a notional and the position, and that the guard allows.
+
+        Raises:
+            InvalidInput: There is none.
+        """
+        size = parse_notional(notional) if notional else 0.0
+        guard = self.guard.limit()
+        if guard is None:
+            return outlook.highest(size)
+        exceeded = self.guard.exceeded(guard.leverage + 1)
+        return outlook.highest(size, guard.leverage, str(exceeded or ""))
+
+    # -- previewing -------------------------------------------------------------------------------------------
+
+    def preview(
+        self, symbol: str, leverage: Any, *, notional: float | str = 0.0, reload_tiers: bool = False
+    ) -> Preview:
+        """Preview a change: see ``Account.preview``.
+
+        Args:
+            symbol: In any spelling.
+            leverage: In any form, or "max" for the highest leverage that fits.
+            notional: With "max": the position size that must still be allowed.
+            reload_tiers: Whether to read the tiers in any case.
+        """
+        to_highest = isinstance(leverage, str) and leverage.strip().lower() == "max"
         failure: LeverageError
         try:
-            name = self._tiers.find(symbol)[0]
-            return name, self.check_leverage(name, leverage)
+            view = self.read_symbol(symbol, reload_tiers=reload_tiers)
         except InvalidInput:
             raise
         except LeverageError as exc:
             failure = exc
-        raise not_sent(self._client, normalize(symbol), parse_leverage(leverage), failure)
-
-    def check_leverage(self, symbol: str, leverage: Any) -> int:
-        """A leverage written in any way, compared with a symbol's tiers: see ``Account.check_leverage``."""
-        name, table = self._tiers.find(symbol)
-        tiers = table[name]
-        with suppress(InvalidLeverage):
-            wanted = parse_leverage(leverage)
-            if wanted > tiers.symbol_max_leverage and self._tiers.may_be_behind():
-                tiers = self._tiers.load().get(name, tiers)  # the maximum may have risen since
-            if wanted <= tiers.symbol_max_leverage:
-                return wanted
-        raise InvalidLeverage(leverage, name, tiers.symbol_max_leverage)
-
-    def highest(self, symbol: str, notional: float | str) -> int:
-        """The highest leverage that allows a notional and the exposure: see ``Account.highest_leverage``."""
-        size = parse_notional(notional) if notional else 0.0
-        outlook, _ = self.read_outlook(symbol)
-        guard = self.guard.limit()
-        if guard is None:
-            return outlook.highest(size)
-        return outlook.highest(size, guard.leverage, self.guard.stops(guard.leverage + 1))
-
-    def bound(self, symbol: str) -> Bound:
-        """The most that can be chosen, and why not more: the symbol's maximum, an account limit, the guard."""
-        name, table = self._tiers.find(symbol)
-        bounds = [Bound(table[name].symbol_max_leverage, "the symbol's maximum")]
-        met, guard = self.account_limits.of(name), self.guard.limit()
-        if met is not None:
-            bounds.append(Bound(met.max_leverage, "the exchange limits the account"))
-        if guard is not None:
-            bounds.append(Bound(guard.leverage, f"the guard: {guard.source}"))
-        return min(bounds, key=lambda bound: bound.leverage)
-
-    def check_guard(self, symbol: str, leverage: int) -> None:
-        """Stop what the guard stops.
-
-        Raises:
-            ChangeNotSent: The leverage is above it.
-        """
-        if reason := self.guard.stops(leverage):
-            raise not_sent(
-                self._client, symbol, leverage, GuardExceeded(reason, hint="Raise max_leverage to go higher.")
-            )
-
-    # -- previewing -------------------------------------------------------------------------------------------
-
-    def read_outlook(self, symbol: str, *, anew: bool = False) -> tuple[Outlook, AccountState]:
-        """The outlook of a symbol, and the state it was made from; ``anew`` reads the tiers again as well."""
-        if anew:
-            self._tiers.load()
-        name, table = self._tiers.find(symbol)
-        state = self.read_state([name])
-        if name not in state.settings:
-            raise UnexpectedAnswer(f"{self._client.venue.speaker} has tiers of {name}, but no setting.")
-        return self.outlook(state, table[name]), state
-
-    def read_state(self, symbols: Sequence[str]) -> AccountState:
-        """Read the account; once more where a symbol's setting differs from the exchange's own latest answer.
-
-        A read may be behind by the grace. What differs on the second read was changed elsewhere.
-        """
-        state = read_state(self._client, self._tiers.margin_assets())
-        if not self.agree(state.settings, symbols):
-            interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self._client.grace)))
-            state = read_state(self._client, self._tiers.margin_assets())
-        return state
-
-    def agree(self, settings: Mapping[str, LeverageSetting], symbols: Sequence[str]) -> bool:
-        """Whether settings have all of some symbols, each as the exchange's latest answer to a change has it."""
-        latest: Mapping[str, Latest] = {}
-        with suppress(JournalUnusable):  # it stops a change, and no read
-            latest = self.journal.latest(self._client.identity, symbols)
-        return all(
-            symbol in settings and agrees(settings[symbol], latest[symbol].applied if symbol in latest else None)
-            for symbol in symbols
-        )
-
-    def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
-        """The outlook of a state that was read before, with the account limits."""
-        return Outlook(state, tiers, self.account_limits.of(tiers.symbol))
-
-    def preview(self, symbol: str, leverage: int | str) -> Preview:
-        """What a change would do: see ``Account.preview``."""
-        name, wanted = self.check(symbol, leverage)
-        failure: LeverageError
-        try:
-            outlook, state = self.read_outlook(name)
-        except LeverageError as exc:
-            failure = exc
         else:
-            return self.preview_from(outlook, state, wanted)
-        raise not_sent(self._client, name, wanted, failure)
+            if to_highest:
+                return self.preview_at(view, self.highest(view.outlook, notional))
+            wanted = self.leverage_of(view.outlook.brackets, leverage)
+            if wanted > len(view.outlook.leverage):  # the tiers were reloaded: the maximum has risen
+                view = replace(view, outlook=self.outlook(view.state, self.tiers.find(view.outlook.symbol)))
+            return self.preview_at(view, wanted)
+        raise failure if to_highest else self._unread(symbol, leverage, failure)
 
-    def preview_from(self, outlook: Outlook, state: AccountState, leverage: int) -> Preview:
-        """A preview from an outlook that was read before."""
-        if not 1 <= leverage <= len(outlook.leverage):
-            raise InvalidLeverage(leverage, outlook.symbol, len(outlook.leverage))
-        return make_preview(outlook, state, leverage, self._apply, self.guard.stops(leverage))
+    def preview_at(self, view: SymbolView, leverage: int) -> Preview:
+        """Preview a change from what was read before."""
+        highest = len(view.outlook.leverage)
+        if not 1 <= leverage <= highest:
+            raise InvalidLeverage(leverage, view.outlook.symbol, highest)
+        exceeded = self.guard.exceeded(leverage)
+        return make_preview(view.outlook, view.state, leverage, self._apply, str(exceeded or ""))
 
     # -- changing ---------------------------------------------------------------------------------------------
 
     def set_leverage(self, symbol: str, leverage: Any, progress: Progress | None = None) -> LeverageChange:
-        """Make a change from whatever leverage is there: see ``Account.set_leverage``."""
-        name, wanted = self.check(symbol, leverage)
-        asset = ""
-        with suppress(LeverageError):  # a missing asset label must not block a change
-            asset = self._tiers.margin_assets().get(name, "")
-        return self.change(ChangeRequest(name, wanted, asset), progress)
+        """Make a change from the current leverage: see ``Account.set_leverage``."""
+        setting = None
+        failure: LeverageError
+        try:
+            if self.tiers.is_current:
+                tiers = self.tiers.find(symbol)
+            else:  # both at the same time
+                tiers, setting = reader.read_together(
+                    lambda: self.tiers.find(symbol),
+                    lambda: _none_or(lambda: reader.read_setting(self.client, normalize(symbol))),
+                )
+            wanted = self.leverage_of(tiers, leverage)
+        except InvalidInput:
+            raise
+        except LeverageError as exc:
+            failure = exc
+        else:
+            asset = self.tiers.margin_assets().get(tiers.symbol, "")
+            return self._make(ChangeRequest(tiers.symbol, wanted, asset, setting=setting), progress)
+        raise self._unread(symbol, leverage, failure)
+
+    def _unread(self, symbol: str, leverage: Any, failure: LeverageError) -> LeverageError:
+        """Return the error for a change whose symbol could not be read."""
+        request = ChangeRequest(normalize(symbol), parse_leverage(leverage))
+        return not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def _apply(self, preview: Preview, force: bool, progress: Progress | None) -> LeverageChange:
         """Make a previewed change: see ``Preview.apply``."""
-        symbol, leverage = preview.symbol, preview.after
-        self.check_guard(symbol, leverage)
         if not is_fresh(preview.setting):
-            fresh = self._preview_again(symbol, leverage)
-            if not preview.still_holds(fresh):
-                moved = ChangedElsewhere(
-                    f"The account has changed since the preview. Now: {fresh.headline}.",
-                    hint="Check the new preview, and confirm again.",
-                )
-                raise not_sent(self._client, symbol, leverage, moved)
+            fresh = self._preview_again(preview)
             preview = replace(fresh, undoes=preview.undoes, passed_over=preview.passed_over)
+        request = _request_of(preview)
         if preview.verdict == "refused" and not force:
-            refusal = RefusalExpected(
+            expected = RefusalExpected(
                 f"The exchange is expected to refuse it: {preview.reason} ({preview.code}).",
                 hint="To send it all the same: --force, or apply(force=True).",
+                code=preview.code,
             )
-            raise not_sent(self._client, symbol, leverage, refusal)
-        effects = preview.rows()
-        request = ChangeRequest(symbol, leverage, preview.margin_asset, preview.setting, effects, preview.undoes)
-        return self.change(request, progress)
+            raise not_sent(request.outcome(self.client, "not_sent"), expected)
+        return self._make(request, progress)
 
-    def _preview_again(self, symbol: str, leverage: int) -> Preview:
-        """A preview from the account and the tiers as they are now.
+    def _preview_again(self, preview: Preview) -> Preview:
+        """Preview the same change on new reads.
 
         Raises:
-            ChangeNotSent: They could not be read.
+            ChangeNotSent: The account is no longer as the preview showed it, or could not be read.
         """
         failure: LeverageError
         try:
-            outlook, state = self.read_outlook(symbol, anew=True)
-            return self.preview_from(outlook, state, leverage)
+            fresh = self.preview(preview.symbol, preview.after, reload_tiers=True)
+            if preview.still_holds(fresh):
+                return fresh
+            failure = ChangedElsewhere(
+                f"The account has changed since the preview. Now: {fresh.headline}.",
+                hint="Check the new preview, then confirm again.",
+            )
         except LeverageError as exc:
             failure = exc
-        raise not_sent(self._client, symbol, leverage, failure)
+        raise not_sent(_request_of(preview).outcome(self.client, "not_sent"), failure)
 
-    def change(self, request: ChangeRequest, progress: Progress | None = None) -> LeverageChange:
-        """Make a change: see :func:`leverage_nb.changes.send.send_change`.
+    def _make(self, request: ChangeRequest, progress: Progress | None) -> LeverageChange:
+        """Make a change that is resolved. The guard is checked here, immediately before sending.
 
         Raises:
-            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With the record.
-            ChangeInterrupted: Ctrl-C. The record says what the journal has of it; nothing more is sent.
+            ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With ``.change``.
+            ChangeInterrupted: Ctrl-C. Its record shows what is in the journal; nothing more is sent.
         """
-        self.check_guard(request.symbol, request.leverage)
-        task = interrupts.Task(lambda: self._change(request, progress))
+        if (exceeded := self.guard.exceeded(request.leverage)) is not None:
+            raise not_sent(request.outcome(self.client, "not_sent"), exceeded)
+        sender = Sender(self.client, self.journal, request, progress)
+        task = interrupts.Task(lambda: self._run(sender, request))
         try:
             return task.result()
         except KeyboardInterrupt:
             task.cancel()
         with suppress(LeverageError, KeyboardInterrupt):
             task.finish(_TO_RECORD)
-        raise self._interrupted(request)
+        raise self._interrupted(sender, request)
 
-    def _change(self, request: ChangeRequest, progress: Progress | None) -> LeverageChange:
-        self.check_profile(request.symbol, request.leverage)
-        try:
-            change = send_change(self._client, self.journal, request, progress)
-        except LeverageRefused as refused:
-            self.account_limits.remember(request.symbol, refused)
-            raise
-        if change.status == "applied":
-            self.account_limits.forget_below(request.symbol, request.leverage)
-        self.notify(change)
-        return change
-
-    def _interrupted(self, request: ChangeRequest) -> ChangeInterrupted:
-        """What the journal has of a change that Ctrl-C stopped."""
-        nothing = draft_change(self._client, request)
-        try:
-            attempt = self.journal.find(self._client.identity, request.tokens[-1]) if request.tokens else None
-        except JournalUnusable as exc:
-            change = replace(nothing, status="unknown", note=f"interrupted. {exc.message}")
-            return ChangeInterrupted(f"Interrupted. {open_question(change)}", exc.hint, change)
-        if attempt is None:
-            return ChangeInterrupted(f"Interrupted. {request.symbol} was not changed: nothing was sent.", "", nothing)
-        change = replace(self.record(attempt), effects=request.effects)
-        if not attempt.is_open:
-            return ChangeInterrupted(f"Interrupted. {change.headline}.", "", change)
-        change = replace(change, status="unknown", note="interrupted")
-        return ChangeInterrupted(f"Interrupted. {open_question(change)}", how_to_verify(change), change)
-
-    def check_profile(self, symbol: str, leverage: int) -> None:
-        """Once a session: a profile's key opens the account that it was first used with.
-
-        Raises:
-            ChangeNotSent: It opens another, or that cannot be read.
-        """
-        profile = self._client.profile
-        if profile is None or self._profile_checked:
-            return
+    def _run(self, sender: Sender, request: ChangeRequest) -> LeverageChange:
         failure: LeverageError
         try:
-            alias = read_alias(self._client)
-            # An account without balance rows has no alias yet: it is bound later.
-            bound = self.journal.bind_profile(self._client.venue.name, profile, alias) if alias else alias
+            self.check_profile()
         except LeverageError as exc:
             failure = exc
         else:
-            if alias == bound:
-                self._profile_checked = alias != ""
-                return
-            failure = WrongAccount(
-                f"The key of the profile {profile} opens the account {alias}; it was used with {bound} before.",
-                hint="If the key was swapped by mistake, put the right one back; else use another profile's name.",
-            )
-        raise not_sent(self._client, symbol, leverage, failure)
+            try:
+                change = sender.run()
+            except LeverageRefused as refused:
+                self.account_limits.learn(request.symbol, refused)
+                raise
+            self.note_end(change)
+            return change
+        raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
-    # -- the journal --------------------------------------------------------------------------------------------
+    def note_end(self, change: LeverageChange) -> None:
+        """Drop account limits that a change has disproved, and notify the listeners."""
+        if change.status == "applied":
+            self.account_limits.forget_below(change.symbol, change.requested)
+        self.notify(change)
+
+    def _interrupted(self, sender: Sender, request: ChangeRequest) -> ChangeInterrupted:
+        """Return the error that reports a change that Ctrl-C stopped, by what is in the journal."""
+        nothing = request.outcome(self.client, "not_sent")
+        try:
+            attempt = sender.latest_attempt()
+        except JournalUnusable as exc:
+            unknown = replace(nothing, status="unknown", note=f"Interrupted. {exc.message}")
+            return ChangeInterrupted(f"Interrupted. {may_be_changed(unknown)}", exc.hint, unknown)
+        if attempt is None:
+            return ChangeInterrupted(f"Interrupted. {request.symbol} was not changed. Nothing was sent.", "", nothing)
+        change = replace(self.record(attempt), effects=request.effects)
+        if not attempt.is_open:
+            return ChangeInterrupted(f"Interrupted. {change.headline}.", "", change)
+        change = replace(change, status="unknown", note="Interrupted.")
+        return ChangeInterrupted(f"Interrupted. {may_be_changed(change)}", how_to_verify(change), change)
+
+    def check_profile(self) -> None:
+        """Check once per session that the profile's key opens the account that the profile was first used with.
+
+        Raises:
+            WrongAccount: It opens another account.
+            LeverageError: The account could not be read.
+        """
+        if self._profile_checked:
+            return
+        profile = str(self.client.profile)
+        alias = reader.read_alias(self.client)
+        # An account without balance rows has no alias yet; its profile is bound later.
+        bound = self.journal.bind_profile(self.client.venue.name, profile, alias) if alias else alias
+        if alias != bound:
+            raise WrongAccount(
+                f"The key of the profile {profile} opens the account {alias}. It was used with {bound} before.",
+                hint="If the key was swapped by mistake, put the right one back. Otherwise use another profile name.",
+            )
+        self._profile_checked = alias != ""
+
+    # -- past changes -----------------------------------------------------------------------------------------
 
     def attempts(self, *, open_only: bool = False, last: int | None = None) -> list[Attempt]:
-        """The attempts of this account, oldest first: see :meth:`leverage_nb.journal.journal.Journal.attempts`.
+        """Return the attempts of this account, oldest first.
 
         Raises:
             JournalUnusable: The journal cannot be read.
         """
-        return self.journal.attempts(self._client.identity, open_only=open_only, last=last)
+        return self.journal.attempts(self.client.identity, open_only=open_only, last=last)
 
     def record(self, attempt: Attempt) -> LeverageChange:
-        """The record of an attempt, under the name that the account has today."""
-        return replace(attempt.change, account=self._client.account)
+        """Return the record of an attempt, under the account's current name."""
+        return replace(attempt.change, account=self.client.account)
+
+    def settle_open(self, progress: Progress | None = None, *, wait: bool) -> list[LeverageChange]:
+        """Find the outcome of changes without a definite answer: see ``Account.settle``."""
+        awaited = self.attempts(open_only=True)
+        if any(seconds_left(self.client, attempt) for attempt in awaited):
+            with suppress(LeverageError):  # this machine's clock may be wrong
+                self.client.compare_clocks()
+        if not wait:
+            awaited = [attempt for attempt in awaited if not seconds_left(self.client, attempt)]
+        found = interrupts.run(lambda: settle(self.client, self.journal, awaited, progress=progress, until_closed=True))
+        changes = [self.record(attempt) for attempt in found if not attempt.is_open]
+        for change in changes:
+            self.notify(change)
+        return changes
+
+    def open_changes(self) -> list[LeverageChange]:
+        """Return the changes without a final outcome. Reads only the journal; sends no request.
+
+        Raises:
+            JournalUnusable: The journal cannot be read.
+        """
+        return [self.record(attempt) for attempt in self.attempts(open_only=True)]
+
+    def last_changes(self, count: int) -> list[LeverageChange]:
+        """Return the last changes, newest first, and all open ones. Reads only the journal; sends no request.
+
+        Raises:
+            JournalUnusable: The journal cannot be read.
+        """
+        wanted = {attempt.number: attempt for attempt in (*self.attempts(last=count), *self.attempts(open_only=True))}
+        return [self.record(attempt) for _, attempt in sorted(wanted.items(), reverse=True)]
 
     # -- listeners ----------------------------------------------------------------------------------------------
 
     def add_listener(self, listener: Callable[[LeverageChange], None]) -> None:
-        """Call a method with every change whose outcome is known, for as long as its object lives."""
+        """Call a bound method with every change whose outcome is known, as long as its object exists."""
         self._listeners.append(WeakMethod(listener))
 
     def notify(self, change: LeverageChange) -> None:
@@ -337,5 +399,40 @@ class ChangeService:
         for reference in self._listeners:
             listener = reference()
             if listener is not None:
-                with suppress(Exception):  # a panel that cannot redraw must not turn a change into a failure
+                with suppress(Exception):  # a panel that cannot redraw must not make a change fail
                     listener(change)
+
+    def tier_news(self, symbol: str | None = None) -> list[str]:
+        """Return in words what has changed in the tiers since they were read before; each change is returned once."""
+        changes = self.tiers.history.take_news(symbol)
+        state = None
+        if changes:
+            with suppress(LeverageError):  # without the position the text is shorter
+                state = self.read_state()
+        return [change.text(state) for change in changes]
+
+
+def _request_of(preview: Preview) -> ChangeRequest:
+    return ChangeRequest(
+        symbol=preview.symbol,
+        leverage=preview.after,
+        margin_asset=preview.margin_asset,
+        before=preview.before,
+        setting=preview.setting,
+        effects=preview.rows(),
+        undoes=preview.undoes,
+    )
+
+
+def _error_or(read: Callable[[], Any]) -> Any:
+    """Return what a read returns, or its error."""
+    try:
+        return read()
+    except LeverageError as exc:
+        return exc
+
+
+def _none_or(read: Callable[[], Any]) -> Any:
+    """Return what a read returns; None if it fails."""
+    result = _error_or(read)
+    return None if isinstance(result, LeverageError) else result

@@ -170,6 +170,49 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
     return symbols, numbers[0]
 
 
+# Options that select what a line does; at most one of them.
+_ACTIONS = ("brackets", "plot", "history", "changes", "undo")
+
+
+def check_options(options: argparse.Namespace, leverage: str | None, *, is_cell: bool) -> None:
+    """Check that options, words and cell go together.
+
+    Args:
+        options: The parsed line.
+        leverage: The leverage in it, as typed.
+        is_cell: Whether it is the first line of ``%%leverage``.
+
+    Raises:
+        InvalidInput: They do not.
+    """
+    actions = [f"--{name}" for name in _ACTIONS if getattr(options, name)]
+    if is_cell and (actions or options.words or options.notional):
+        raise InvalidInput(
+            "%%leverage takes only -n, -y, --force, --venue and --profile.",
+            hint="Write the changes below it, one SYMBOL LEVERAGE per line.",
+        )
+    if options.undo and (options.words or options.notional):
+        raise InvalidInput(
+            "--undo takes neither symbol nor leverage: it undoes the last change of this account.",
+            hint="Repeat it to undo the change before.",
+        )
+    if len(actions) > 1:
+        raise InvalidInput(f"{' and '.join(actions)} cannot be combined.", hint="Use one at a time.")
+    if actions and leverage is not None:
+        raise InvalidInput(f"{actions[0]} takes no leverage ({leverage}).")
+    if options.plot and not options.words:
+        raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
+    changes = is_cell or options.undo or leverage is not None
+    for name in ("dry_run", "force", "yes"):
+        if getattr(options, name) and not changes:
+            raise InvalidInput(f"--{name.replace('_', '-')} needs a symbol and a leverage.")
+    if options.notional and (leverage is None or not _is_max(leverage)):
+        symbol = options.words[0] if options.words else "BTCUSDT"
+        raise InvalidInput(
+            "--notional needs the word max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
+        )
+
+
 def _is_max(word: str) -> bool:
     return word.lower() == "max"
 

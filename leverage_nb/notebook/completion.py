@@ -6,7 +6,7 @@ Only what has been read before is offered: nothing goes over the network while s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import (
@@ -19,7 +19,7 @@ from IPython.core.completer import (
 from leverage_nb.notebook.command_line import words_so_far
 
 if TYPE_CHECKING:
-    from leverage_nb.account import Account
+    from leverage_nb.risk.brackets import Brackets
 
 FLAGS = (
     "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--notional", "--plot",
@@ -51,26 +51,26 @@ def _offer(words: list[str], fragment: str) -> list[str]:
         return []
     if fragment.startswith("-"):
         return _starting(fragment, (flag for flag in FLAGS if flag not in words))
-    account = _account_in_use()
+    from leverage_nb.account import service_of
+    from leverage_nb.risk.user_input import normalize
+    from leverage_nb.session import session
+
+    account = session.connected()
     given = [word for word in words if not word.startswith("-") and word not in VENUES]
     if account is None:
         return [] if not given else _starting(fragment, FLAGS)
+    known: Mapping[str, Brackets] = service_of(account).tiers.known or {}
     if not given:
-        return _starting(fragment, account.known_symbols())
+        return _starting(fragment, known)
     if any(_LEVERAGE.fullmatch(word) for word in given):
         return _starting(fragment, (flag for flag in FLAGS if flag not in words))
-    edges = account.known_edges(given[0]) if len(given) == 1 else ()
+    tiers = known.get(normalize(given[0])) if len(given) == 1 else None
+    edges = tiers.initial_leverage.tolist() if tiers is not None else []
     offered = _starting(fragment, [*map(str, edges), "max"])
     if fragment:
-        offered += _starting(fragment, (name for name in account.known_symbols() if name not in given))
+        offered += _starting(fragment, (name for name in known if name not in given))
     return offered or ([] if fragment else _starting(fragment, FLAGS))
 
 
 def _starting(fragment: str, texts: Iterable[str]) -> list[str]:
     return [text for text in texts if text.lower().startswith(fragment.lower())]
-
-
-def _account_in_use() -> Account | None:
-    from leverage_nb.session import connected
-
-    return connected()

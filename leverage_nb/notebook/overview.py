@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.cards import Card, Shown
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import amount, moment, percent, price
-from leverage_nb.risk.account_state import AccountState, Balance, Position
+from leverage_nb.risk.account_state import AccountState, Balance, Position, find_misfits
 
 # How many of the last changes are shown.
 LAST = 3
@@ -48,10 +48,12 @@ class Overview(Shown):
     def of(cls, account: Account) -> Overview:
         """Read the account."""
         as_of = datetime.now().astimezone()
+        service = service_of(account)
         state = account.state()
-        overview = cls(account.venue_label, account.label, state, as_of, misfits=account.misfits(state))
+        misfits = find_misfits(state, service.tiers.table())
+        overview = cls(account.venue_label, account.label, state, as_of, misfits=misfits)
         try:
-            return replace(overview, changes=tuple(account.last_changes(LAST)))
+            return replace(overview, changes=tuple(service.last_changes(LAST)))
         except JournalUnusable as exc:
             return replace(overview, trouble=str(exc))
 

@@ -19,12 +19,13 @@ from IPython import get_ipython
 from IPython.display import display
 
 from leverage_nb import cards
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.binance.watching import Watch
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
@@ -37,7 +38,7 @@ from leverage_nb.errors import (
 from leverage_nb.notebook.panel_view import DECIDED_ON, LadderView, Look, draw_chart, make_table, make_twin
 from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.user_input import parse_notional
-from leverage_nb.session import current
+from leverage_nb.session import session
 
 STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
 
@@ -211,7 +212,8 @@ class LeveragePanel(ipywidgets.VBox):
     reading_time = 0.5
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
-        self.account = account or current()
+        self.account = account or session.current()
+        self._service = service_of(self.account)
         self.view = LadderView()
         self.picker = ipywidgets.Combobox(description="symbol", continuous_update=False, ensure_option=False)
         self.slider = ipywidgets.IntSlider(
@@ -237,7 +239,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._reviewed: Preview | None = None
         self._asked_at = 0.0
         self._twins: list[tuple[str, str, Any]] = []  # where each is: the cell, its run, and the output's handle
-        self._show(self.account.find_symbol(symbol))
+        self._show(symbol)
         self.picker.options = self.account.symbols()
         self._link = ipywidgets.jslink((self.slider, "value"), (self.view, "leverage"))
         self.picker.observe(self._guarded(self._pick), "value")
@@ -245,7 +247,7 @@ class LeveragePanel(ipywidgets.VBox):
         self.view.on_msg(self._receive)
         super().__init__([ipywidgets.HBox([self.picker]), self.slider, self.view])
         self._ear: _Ear | None = _Ear(self._changed, self._hear)
-        self.account.tell_changes_to(self._ear.change)
+        self._service.add_listener(self._ear.change)
         self._watch: Watch | None = self.account.watch(self._ear.event)
         _open.append(self)
         _make_room(self)
@@ -297,7 +299,7 @@ class LeveragePanel(ipywidgets.VBox):
         Raises:
             UnknownSymbol: There is no such symbol.
         """
-        self._show(self.account.find_symbol(symbol))
+        self._show(symbol)
 
     def reload(self) -> None:
         """Read tiers and setting of the symbol on show again; the slider stays where it is, if it can."""
@@ -329,8 +331,10 @@ class LeveragePanel(ipywidgets.VBox):
         if not self.account.asks_first:
             self._change(preview)
             return
-        self.account.check_guard(symbol, leverage)
-        now = self._read(symbol)  # nobody is asked about what has moved meanwhile
+        if not preview.sends:
+            self._change(preview)  # raises the reason
+            return
+        now = self._read(symbol)  # the question is about the current state
         if now is None:
             raise _moved_on(symbol)
         fresh = self._previewed(now, leverage)
@@ -372,12 +376,11 @@ class LeveragePanel(ipywidgets.VBox):
             raise NotConfirmed(
                 "Another change has been made since: nothing was sent.", hint="%leverage --undo -n shows it."
             )
-        self.account.check_guard(symbol, preview.after)
-        if preview.verdict == "refused":
+        if preview.verdict == "refused" and not preview.guard:
             raise NotConfirmed(
                 f"{preview.headline}. Nothing was sent.", hint="%leverage --undo --force sends it all the same."
             )
-        if not self.account.asks_first:
+        if not self.account.asks_first or preview.guard:
             self._bound(preview.after, self._look.most)
             self._change(preview)
             return
@@ -389,7 +392,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def _previewed(self, look: Look, leverage: int) -> Preview:
         """The preview of what is on the screen."""
-        return self.account.preview_from(look.outlook, look.state, leverage)
+        return self._service.preview_at(SymbolView(look.outlook, look.state), leverage)
 
     def _as_rendered(self, content: dict[str, Any]) -> tuple[Look, int]:
         """What was on the screen when the button was clicked, and the leverage there, if it is still shown.
@@ -443,7 +446,7 @@ class LeveragePanel(ipywidgets.VBox):
     def _say_what_is_open(self) -> bool:
         """Show that a change of the symbol on show is not settled, or that changes cannot be recorded, if so."""
         try:
-            still = [change for change in self.account.open_changes() if change.symbol == self.symbol]
+            still = [change for change in self._service.open_changes() if change.symbol == self.symbol]
         except JournalUnusable as exc:
             self._say("failed", cards.message(exc.message, exc.hint, "bad"))
             return True
@@ -469,8 +472,7 @@ class LeveragePanel(ipywidgets.VBox):
             return
         # Emptied at once: the list offers every symbol again, and the box never names another than the chart.
         self.picker.value = ""
-        symbol = self.account.find_symbol(text)
-        self._show(symbol, self.slider.value if symbol == self.symbol else None)
+        self._show(text, self.slider.value if self.account.find_symbol(text) == self.symbol else None)
 
     def _move(self, _event: dict[str, Any]) -> None:
         self._at_now = self.slider.value == self._look.setting.leverage
@@ -535,7 +537,7 @@ class LeveragePanel(ipywidgets.VBox):
         setting = replace(look.setting, leverage=latest.leverage, max_notional=latest.max_notional, as_of=latest.at)
         state = look.state.with_leverage(symbol, latest.leverage)
         state = replace(state, settings={**state.settings, symbol: setting})
-        return replace(look, setting=setting, state=state, outlook=self.account.outlook_from(state, look.tiers))
+        return replace(look, setting=setting, state=state, outlook=self._service.outlook(state, look.tiers))
 
     def _guarded(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
         """Widget callbacks raise into a log that nobody opens: show what went wrong in the panel instead."""
@@ -567,12 +569,14 @@ class LeveragePanel(ipywidgets.VBox):
     # -- showing ----------------------------------------------------------------------------------------------
 
     def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
-        """Read a symbol and put it on the screen, the slider at ``leverage`` or at the setting."""
-        if self._read(symbol, leverage or 0, anew=anew, switch=symbol != self.symbol) is None:
+        """Read a symbol in any spelling and show it, the slider at ``leverage`` or at the setting."""
+        look = self._read(symbol, leverage or 0, anew=anew, switch=symbol != self._symbol)
+        if look is None:
             return
+        symbol = look.setting.symbol
         self.picker.placeholder = f"{symbol}: type another"
         if not self._say_what_is_open():
-            news = self.account.take_tier_news(symbol)
+            news = self._service.tier_news(symbol)
             self._say("editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else "")
 
     def _read(
@@ -594,9 +598,10 @@ class LeveragePanel(ipywidgets.VBox):
             self._reads += 1
             number = self._reads
         # No lock is taken here: others may read and draw while this waits for the network.
-        outlook, state = self.account.look_ahead(symbol, anew=anew)
-        mark = self.account.mark_price(symbol)
-        most, because = self.account.leverage_bound(symbol)
+        view = self._service.read_symbol(symbol, reload_tiers=anew, mark_price=True)
+        outlook, state, mark = view.outlook, view.state, view.mark_price or 0.0
+        symbol = outlook.symbol
+        most, because = self._service.bound(outlook.brackets)
         with self._drawing:
             shown = symbol == self._symbol
             if number < (self._drawn if shown else self._switched) or not (shown or switch):

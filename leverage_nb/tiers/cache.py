@@ -1,90 +1,110 @@
-"""TierCache: an account's tiers and margin assets, read when they are needed and kept for a while."""
+"""TierCache: the tiers and margin assets of an account, read again after five minutes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.errors import InvalidInput, LeverageError, UnexpectedAnswer, UnknownSymbol, as_typed
-from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.user_input import normalize, suggest
+from leverage_nb.tiers.history import TierHistory
 
-# Binance changes tiers several times a month, by announcement.
+# Seconds. Binance changes tiers several times a month, by announcement.
 MAX_AGE = 300.0
-# A symbol or leverage that the cached tiers do not know is looked up anew, but not on every typing slip.
-RELOAD_AFTER = 5.0
+# An unknown symbol or a leverage above the maximum causes another read, but not for every typing error.
+_RELOAD_AFTER = 5.0
 
 
 class TierCache:
-    """The tiers of all symbols, at most five minutes old, and what each symbol's amounts are in.
+    """The tiers of all symbols, at most five minutes old, and each symbol's margin asset.
 
     Args:
-        client: Where they are read.
-        note: Told of every table that is read.
+        client: The client that reads them.
+        history: Receives every table that was read.
+
+    Attributes:
+        history: As given.
     """
 
-    def __init__(self, client: RestClient, note: Callable[[BracketTable], None]) -> None:
+    def __init__(self, client: RestClient, history: TierHistory) -> None:
         self._client = client
-        self._note = note
-        self._table: tuple[BracketTable, float] | None = None  # and when, by the monotonic clock
+        self.history = history
+        self._table: BracketTable | None = None
+        self._read_at = -math.inf  # by the monotonic clock
         self._assets: Mapping[str, str] = {}
-        self._assets_with: BracketTable | None = None
 
     @property
     def known(self) -> BracketTable | None:
-        """What has been read, of whatever age; None before the first read."""
-        return self._table[0] if self._table is not None else None
+        """The tiers that were read last, of any age; None before the first read."""
+        return self._table
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the tiers can be used without another read."""
+        return time.monotonic() - self._read_at <= MAX_AGE
 
     def table(self) -> BracketTable:
-        """The tiers, read anew if they are too old."""
-        return self._table[0] if self._table is not None and self._age() <= MAX_AGE else self.load()
+        """Return the tiers of all symbols; read them again if they are older than five minutes."""
+        return self._table if self._table is not None and self.is_current else self.load()
 
     def load(self) -> BracketTable:
-        """Read the tiers anew."""
-        table = reader.read_brackets(self._client)
-        self._table = table, time.monotonic()
-        self._note(table)
+        """Read the tiers, and at the same time the margin assets if they are unknown."""
+        known = self._assets
+        table: BracketTable
+        table, assets = reader.read_together(
+            lambda: reader.read_brackets(self._client), lambda: known or self._read_assets()
+        )
+        if known and not table.keys() <= known.keys():  # new symbols; margin assets never change
+            assets = self._read_assets()
+        self._table, self._assets, self._read_at = table, assets, time.monotonic()
+        self.history.note(table)
         return table
 
-    def may_be_behind(self) -> bool:
-        """Whether what the table lacks is worth another read."""
-        return self._age() > RELOAD_AFTER
+    def reload(self) -> Mapping[str, str]:
+        """Read the tiers, and return the margin assets."""
+        self.load()
+        return self._assets
 
-    def find(self, text: str) -> tuple[str, BracketTable]:
-        """Binance's spelling of a symbol, and the table that has it.
+    def margin_assets(self) -> Mapping[str, str]:
+        """Return each symbol's margin asset; read the tiers if they are older than five minutes."""
+        self.table()
+        return self._assets
+
+    def find(self, text: str) -> Brackets:
+        """Return the tiers of a symbol in any spelling.
 
         Raises:
-            UnknownSymbol: There is no such symbol; the error suggests some.
-            UnexpectedAnswer: The exchange's tiers for it could not be used.
+            UnknownSymbol: The venue does not list the symbol; the error suggests similar ones.
+            UnexpectedAnswer: The exchange's tiers of the symbol are unusable.
         """
         if not isinstance(text, str):
-            raise InvalidInput(f"A symbol is written as text, like BTCUSDT; got {as_typed(text)}.")
+            raise InvalidInput(f"A symbol is text, like BTCUSDT; got {as_typed(text)}.")
         symbol, venue = normalize(text), self._client.venue.label
         table = self.table()
-        if symbol not in table and self.may_be_behind():
+        if symbol not in table and self._may_be_outdated():
             table = self.load()
         if symbol in table:
-            return symbol, table
+            return table[symbol]
         if symbol in table.skipped:
             raise UnexpectedAnswer(
-                f"The {venue}'s tiers of {symbol} cannot be used: {table.skipped[symbol]}.",
-                hint="Nothing is guessed in their place.",
+                f"The {venue}'s tiers of {symbol} are unusable: {table.skipped[symbol]}.",
+                hint="Other symbols are not affected. Try again later.",
             )
         raise UnknownSymbol(symbol, venue, suggest(symbol, table.symbols))
 
-    def margin_assets(self) -> Mapping[str, str]:
-        """Margin assets by symbol: they never change, so only a table with new symbols causes a new look."""
-        table = self.table()
-        if table is not self._assets_with and not table.keys() <= self._assets.keys():
-            try:
-                self._assets = reader.read_margin_assets(self._client)
-            except LeverageError:
-                return self._assets  # a label that is missing must not stand in a change's way
-        self._assets_with = table
-        return self._assets
+    def find_again(self, tiers: Brackets) -> Brackets:
+        """Return a symbol's tiers from a new read, unless the last one is younger than five seconds."""
+        return self.load().get(tiers.symbol, tiers) if self._may_be_outdated() else tiers
 
-    def _age(self) -> float:
-        return math.inf if self._table is None else time.monotonic() - self._table[1]
+    def _may_be_outdated(self) -> bool:
+        return time.monotonic() - self._read_at > _RELOAD_AFTER
+
+    def _read_assets(self) -> Mapping[str, str]:
+        try:
+            return reader.read_margin_assets(self._client)
+        except LeverageError:
+            return self._assets  # a missing asset label must not block a change

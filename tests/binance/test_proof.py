@@ -65,7 +65,7 @@ def test_what_is_no_proof(answer: bytes) -> None:
         account = connect("testnet", rest_url=wire.url, **KEYS)
     assert re.fullmatch(r"testnet at 127\.0\.0\.1:\d+", account.venue_label)
     assert account.asks_first
-    with pytest.raises(ChangeNotSent, match="The guard stops above 20x"):
+    with pytest.raises(ChangeNotSent, match="The above your guard of 20x"):
         account.check_guard("BTCUSDT", 21)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance import client as client_module
 from leverage_nb.binance import rate_limit
 from leverage_nb.binance.rate_limit import Limiter, limiter_of, use_limiter
@@ -137,9 +137,9 @@ def test_times_that_the_exchange_names_are_honoured(
 def test_one_limiter_for_all_accounts_of_an_address(simulator: Simulator) -> None:
     """Accounts of one address share a limiter; another address has its own."""
     first, second = connect_to(simulator), connect_to(simulator, weight_share=0.2)
-    assert first._client.limiter is second._client.limiter is limiter_of(simulator.rest_url)
+    assert service_of(first).client.limiter is service_of(second).client.limiter is limiter_of(simulator.rest_url)
     with Simulator() as other:
-        assert connect_to(other)._client.limiter is not first._client.limiter
+        assert service_of(connect_to(other)).client.limiter is not service_of(first).client.limiter
 
 
 def test_the_testnets_two_names_share_one_limit() -> None:
@@ -191,7 +191,7 @@ def test_after_a_limit_was_met_nothing_is_sent(simulator: Simulator, fault: str,
     with pytest.raises(LeverageRefused) as caught:
         account.set_leverage("BTCUSDT", 10)
     assert caught.value.http_status == status
-    until = account._client.limiter.blocked_until
+    until = service_of(account).client.limiter.blocked_until
     assert until is not None
     assert f"Nothing more is sent before {until:%H:%M:%S}" in caught.value.hint
     used = simulator.exchange._weight.used
@@ -225,7 +225,7 @@ def test_reads_are_tried_again_with_pauses(
 def test_reads_keep_their_time_budget(account: Account, simulator: Simulator) -> None:
     """Trying again never takes longer than one request may."""
     account.margin_asset("BTCUSDT")
-    account._client.timeout = 0.4
+    service_of(account).client.timeout = 0.4
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
     started = time.monotonic()
     with pytest.raises(NoAnswer):
@@ -275,7 +275,7 @@ def test_the_limit_is_learnt_from_the_exchange(account: Account) -> None:
     """ExchangeInfo's REQUEST_WEIGHT is the limit, whatever it was thought to be."""
     with Simulator(weight_limit=6000) as other, connect_to(other) as elsewhere:
         elsewhere.margin_asset("BTCUSDT")
-        assert elsewhere._client.limiter.limit == 6000
+        assert service_of(elsewhere).client.limiter.limit == 6000
     assert rate_limit.DEFAULT_LIMIT == 2400
 
 
@@ -299,7 +299,7 @@ def test_a_forked_process_does_not_wait_for_a_lost_lock(simulator: Simulator) ->
     """In a child of a process whose other thread held the limiter's lock, an account that is opened there works."""
     account = connect_to(simulator)
     account.symbols()
-    with account._client.limiter._lock:
+    with service_of(account).client.limiter._lock:
         child = os.fork()
         if not child:
             with suppress(BaseException):
@@ -326,7 +326,7 @@ def test_an_account_does_not_survive_a_fork(account: Account) -> None:
 def test_what_never_left_uses_up_nothing(account: Account, simulator: Simulator) -> None:
     """Connections that are refused do not count against the share."""
     account.margin_asset("BTCUSDT")
-    limiter = account._client.limiter
+    limiter = service_of(account).client.limiter
     before = limiter._sent_weight
     simulator.close()
     with pytest.raises(NotConnected):
@@ -339,7 +339,7 @@ def test_a_closed_account_that_is_used_again_keeps_its_share(simulator: Simulato
     account = connect_to(simulator, weight_share=0.25)
     account.close()
     account.setting("BTCUSDT")
-    assert min(account._client.limiter._shares.values()) == 0.25
+    assert min(service_of(account).client.limiter._shares.values()) == 0.25
 
 
 def test_a_long_ban_names_its_day(limiter: Limiter, clock: Clock) -> None:

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance import client as client_module
 from leverage_nb.binance.client import Reply
 from leverage_nb.binance.events import (
@@ -182,9 +182,9 @@ class Day:
         start = time.time()
         self.simulator = Simulator(weight_limit=10**9, clock=lambda: start + (time.time() - start) * speed)
         self.account = connect_to(self.simulator, recv_window=60_000)
-        self.account._client.limiter._ticks = lambda: time.monotonic() * speed  # type: ignore[method-assign]  # as fast
-        self.account._client.compare_clocks()
-        monotonic = self.account._client
+        service_of(self.account).client.limiter._ticks = lambda: time.monotonic() * speed  # type: ignore[method-assign]  # as fast
+        service_of(self.account).client.compare_clocks()
+        monotonic = service_of(self.account).client
         monotonic.time_ms = lambda: int((start + (time.time() - start) * speed) * 1000)  # type: ignore[method-assign]  # as fast
         self.account._watching.pace = Pace(speed)
 
@@ -290,7 +290,7 @@ def test_without_an_address_it_says_so() -> None:
     """Behind a gateway whose streams are not known a watch says why nothing comes."""
     ear = Ear()
     account = connect_to(Simulator(), "testnet")
-    account._client.venue = VENUES["testnet"].at("https://gateway.example")
+    service_of(account).client.venue = VENUES["testnet"].at("https://gateway.example")
     watch = account.watch(ear.hear)
     assert not watch.live
     assert "connect(stream_url=...)" in ear.of(StreamEvent)[0].reason
@@ -371,7 +371,7 @@ def test_a_ban_on_the_listen_key_holds_everything_back(account: Account, simulat
     simulator.inject("banned", on="POST /fapi/v1/listenKey", seconds=600)
     ear = Ear()
     with account.watch(ear.hear):
-        until(lambda: account._client.limiter.blocked_until is not None)
+        until(lambda: service_of(account).client.limiter.blocked_until is not None)
 
 
 class ForeignStream:

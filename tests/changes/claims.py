@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.send import FRESH_FOR
+from leverage_nb.changes.fresh_read import FRESH_FOR
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.simulator.exchange import Execution
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.changes.account_limits import AccountLimits
-from leverage_nb.changes.guard import VARIABLE, Guard, set_config
+from leverage_nb.changes.guard import Guard
 from leverage_nb.errors import ChangeNotSent, InvalidInput, LeverageRefused
+from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -28,9 +29,8 @@ def test_the_strictest_source_wins(
 ) -> None:
     """Of argument, %config and environment the lowest holds; on mainnet it is 20 when none is set."""
     if variable is not None:
-        monkeypatch.setenv(VARIABLE, variable)
-    guard = Guard(mainnet, argument)
-    set_config(config)
+        monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", variable)
+    guard = Guard(mainnet, argument, lambda: config)
     found = guard.limit()
     assert (found and found[0]) == limit
 
@@ -50,13 +50,13 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
         lambda: account.preview("SOLUSDT", 25).apply(),
         lambda: account.preview("SOLUSDT", 25).apply(force=True),
     ):
-        with pytest.raises(ChangeNotSent, match="guard stops above 20x") as caught:
+        with pytest.raises(ChangeNotSent, match="above your guard of 20x") as caught:
             attempt()
         assert caught.value.change is not None
         assert caught.value.change.status == "not_sent"
     assert simulator.exchange.account.leverage("SOLUSDT") == 20
-    assert "The guard stops above 20x" in account.preview("SOLUSDT", 25).warnings[0]
-    assert account.leverage_bound("SOLUSDT") == (20, "the guard: the default on mainnet")
+    assert "above your guard of 20x" in account.preview("SOLUSDT", 25).guard
+    assert service_of(account).bound(account.tiers("SOLUSDT")) == (20, "your guard: the default on mainnet")
     assert account.highest_leverage("SOLUSDT") == 20
 
 
@@ -132,19 +132,19 @@ def test_a_limit_that_was_met_is_in_outlook_and_preview(account: Account, simula
     preview = account.preview("ETHUSDT", 30)
     assert (preview.verdict, preview.code) == ("refused", -4300)
     assert "2999-01-01" in preview.reason
-    assert account.leverage_bound("BTCUSDT") == (20, "the exchange limits the account")
+    assert service_of(account).bound(account.tiers("BTCUSDT")) == (20, "an account limit of the exchange")
     assert account.outlook("SOLUSDT").loc[21, "code"] == -4300
     books.set_leverage = plain  # type: ignore[method-assign]  # it has come of age
     assert account.preview("SOLUSDT", 30).apply(force=True).status == "applied"
-    assert account.leverage_bound("BTCUSDT")[0] == 150
+    assert service_of(account).bound(account.tiers("BTCUSDT"))[0] == 150
     assert account.preview("SOLUSDT", 30).verdict == "unchanged"
 
 
 def test_config_guards_every_account_of_the_process(account: Account) -> None:
     """%config holds for accounts and previews made before and after it, in Python too."""
     preview = account.preview("SOLUSDT", 75)
-    set_config(12)
+    session.max_leverage = 12
     for attempt in (lambda: account.set_leverage("SOLUSDT", 75), preview.apply):
-        with pytest.raises(ChangeNotSent, match="guard stops above 12x"):
+        with pytest.raises(ChangeNotSent, match="above your guard of 12x"):
             attempt()
-    assert account.leverage_bound("SOLUSDT")[0] == 12
+    assert service_of(account).bound(account.tiers("SOLUSDT"))[0] == 12

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import read_lines
 from leverage_nb.changes.service import ChangeService
@@ -63,7 +63,7 @@ def test_applied_every_row_has_its_record(account: Account, simulator: Simulator
     }  # fmt: skip
     assert books(simulator, *WANTED) == {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": 10}
     assert len(simulator.exchange.received) == len(account.history()) == 4
-    assert {attempt.plan for attempt in account._service.attempts()} == {done.name}
+    assert {attempt.plan for attempt in service_of(account).attempts()} == {done.name}
     assert [count for count, _, _ in told] == [1, 2, 3, 4, 5]
     assert {total for _, total, _ in told} == {5}
     assert "4 applied, 1 unchanged" in done.headline
@@ -206,7 +206,7 @@ def test_max_is_the_highest_that_fits_and_the_guard_holds(simulator: Simulator) 
     }
     done = plan.apply(force=True)
     assert statuses(done) == {"BTCUSDT": "applied", "SOLUSDT": "not_sent"}
-    assert "the guard stops above 30x" in str(done)
+    assert "the above your guard of 30x" in str(done)
 
 
 def test_rows_that_are_right_by_now_are_left_alone(account: Account, simulator: Simulator) -> None:
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_what_is_under_way_and_reports_the_rest(simulator: Simulator
     counts = {status: list(statuses(done).values()).count(status) for status in ("applied", "not_sent")}
     assert sum(counts.values()) == 60
     assert 10 <= counts["applied"] == len(simulator.exchange.executed) == sent < 60
-    assert account.open_changes() == []
+    assert service_of(account).open_changes() == []
     simulator.clear_faults()
     assert set(statuses(done.retry()).values()) == {"applied"}
     assert len(simulator.exchange.received) == 60
@@ -256,7 +256,7 @@ def test_the_rate_limit_holds_rows_back_and_never_meets_a_429() -> None:
         simulator.exchange.market.symbols.update(many(simulator, 40))
         account = connect_to(simulator)
         plan = account.plan({f"S{number:03}USDT": 7 for number in range(40)})
-        limiter = account._client.limiter
+        limiter = service_of(account).client.limiter
         ticks = [0.0]
         limiter._ticks = lambda: time.monotonic() + ticks[0]  # a minute in no time
         timer = threading.Timer(1.0, ticks.__setitem__, (0, 61.0))
@@ -264,7 +264,7 @@ def test_the_rate_limit_holds_rows_back_and_never_meets_a_429() -> None:
         done = plan.apply()
         timer.join()
         assert set(statuses(done).values()) == {"applied"}
-        assert all(attempt.status == "applied" for attempt in account._service.attempts())
+        assert all(attempt.status == "applied" for attempt in service_of(account).attempts())
 
 
 def test_two_plans_at_once(simulator: Simulator) -> None:
@@ -514,14 +514,14 @@ def test_a_row_with_an_open_attempt_is_not_sent(simulator: Simulator, monkeypatc
         before=20, requested=25, recv_window_ms=60_000,
     )  # fmt: skip
 
-    begin = account._service.journal.begin
+    begin = service_of(account).journal.begin
 
     def begin_after_another(*arguments: Any) -> Any:
         monkeypatch.undo()
-        begin([draft], account._client.time_ms)  # another kernel is faster
+        begin([draft], service_of(account).client.time_ms)  # another kernel is faster
         return begin(*arguments)
 
-    monkeypatch.setattr(account._service.journal, "begin", begin_after_another)
+    monkeypatch.setattr(service_of(account).journal, "begin", begin_after_another)
     done = plan.apply()
     assert statuses(done) == {"SOLUSDT": "not_sent", "ADAUSDT": "applied"}
     assert "may still be executed until" in str(done)

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from leverage_nb import session
 from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import InvalidInput, LeverageError
+from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import Truth, contradictions_of_journal
 from tests.conftest import connect_to
@@ -106,7 +106,7 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_journal_is_true(self) -> None:
         """Every word of the journal holds, and every change that arrived is in it."""
-        exchange, attempts = self.simulator.exchange, self.account._service.attempts()
+        exchange, attempts = self.simulator.exchange, service_of(self.account).attempts()
         assert (
             contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening, GRACE), attempts) == []
         )
@@ -116,7 +116,7 @@ class Desk(RuleBasedStateMachine):
         """Stop the exchange, and forget its journal: another one may be given the same port."""
         self.account.close()
         self.simulator.close()
-        session._journals.clear()
+        session.reset()
 
 
 def run_desks(examples: int, steps: int, *, alike: bool) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.binance import reader
+from leverage_nb.changes.fresh_read import FRESH_FOR
 from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.send import FRESH_FOR
+from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import ChangeNotSent, InvalidInput, InvalidLeverage, LeverageRefused, UnexpectedAnswer
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
@@ -180,12 +181,12 @@ def test_todays_leverage_above_the_tiers(account: Account) -> None:
     state = account.state()
     settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
     outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
-    preview = account.preview_from(outlook, replace(state, settings=settings), 50)
+    preview = service_of(account).preview_at(SymbolView(outlook, replace(state, settings=settings)), 50)
     assert preview.before == 125
     assert np.isnan(preview.max_notional[0])
     assert "nan" not in str(preview)
     with pytest.raises(InvalidLeverage):
-        account.preview_from(outlook, state, 101)
+        service_of(account).preview_at(SymbolView(outlook, state), 101)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,6 @@ def requests(simulator: Simulator) -> list[str]:
 
 def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: Simulator) -> None:
     """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
-    account.check_leverage("BTCUSDT", 10)
     account.margin_asset("BTCUSDT")
     arrived = requests(simulator)
     simulator.inject("late_answer", on="GET *", times=None, seconds=0.3)

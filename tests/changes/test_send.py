@@ -19,7 +19,9 @@ from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_setting
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.send import FRESH_FOR, ChangeRequest, is_fresh, send_change
+from leverage_nb.changes.fresh_read import FRESH_FOR, is_fresh
+from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.send import Sender
 from leverage_nb.errors import (
     ChangeNotApplied,
     ChangeNotSent,
@@ -65,7 +67,8 @@ def now_ms() -> int:
 
 def change(client: Any, leverage: int = 10, asset: str = "", setting: LeverageSetting | None = None) -> LeverageChange:
     """Request a change of BTCUSDT."""
-    return send_change(client, client.journal, ChangeRequest("BTCUSDT", leverage, asset, setting))
+    before = setting.leverage if setting is not None else None
+    return Sender(client, client.journal, ChangeRequest("BTCUSDT", leverage, asset, before, setting)).run()
 
 
 def answer(client: Any, body: Any, status: int = 200) -> None:
@@ -230,7 +233,7 @@ def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> 
         before = books.leverage("BTCUSDT")
         refused: LeverageError | None = None
         try:
-            made = send_change(client, journal, ChangeRequest("BTCUSDT", target))
+            made = Sender(client, journal, ChangeRequest("BTCUSDT", target)).run()
         except LeverageRefused as error:
             refused = error
         if refused is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
@@ -52,9 +52,9 @@ def begin(account: Account, simulator: Simulator, symbol: str, before: int, requ
     """Record an attempt that is never sent."""
     draft = Attempt(
         venue="simulator", address=simulator.rest_url, account=account.label, symbol=symbol, margin_asset="USDT",
-        before=before, requested=requested, recv_window_ms=account._client.recv_window,
+        before=before, requested=requested, recv_window_ms=service_of(account).client.recv_window,
     )  # fmt: skip
-    account._service.journal.begin([draft], account._client.time_ms)
+    service_of(account).journal.begin([draft], service_of(account).client.time_ms)
 
 
 def test_history_has_a_row_for_each_attempt(account: Account) -> None:
@@ -221,7 +221,7 @@ def test_settling_notifies_the_listeners(simulator: Simulator) -> None:
             notified.append(change.after)
 
     listener = Listener()
-    account.tell_changes_to(listener.notice)
+    service_of(account).add_listener(listener.notice)
     begin(account, simulator, "BTCUSDT", 33, 20)
     account.settle()
     assert notified == [20]
@@ -231,8 +231,8 @@ def test_last_changes_and_open_ones(account: Account) -> None:
     """The last changes come newest first, with every one that is open."""
     for symbol, wanted in (("BTCUSDT", 10), ("XRPUSDT", 20), ("SOLUSDT", 10)):
         account.set_leverage(symbol, wanted)
-    assert [change.symbol for change in account.last_changes(2)] == ["SOLUSDT", "XRPUSDT"]
-    assert account.open_changes() == []
+    assert [change.symbol for change in service_of(account).last_changes(2)] == ["SOLUSDT", "XRPUSDT"]
+    assert service_of(account).open_changes() == []
 
 
 def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,14 +258,14 @@ def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_pat
     account = connect_to(simulator, profile="sub1", journal=tmp_path / "journal.sqlite")
     made = account.set_leverage("BTCUSDT", 10)
     assert made.account == account.label
-    assert [change.account for change in account.last_changes(1)] == [account.label]
+    assert [change.account for change in service_of(account).last_changes(1)] == [account.label]
 
 
 def test_last_changes_are_the_newest(account: Account) -> None:
     """So many as were asked for, newest first."""
     for leverage in (10, 11, 12):
         account.set_leverage("SOLUSDT", leverage)
-    assert [change.requested for change in account.last_changes(2)] == [12, 11]
+    assert [change.requested for change in service_of(account).last_changes(2)] == [12, 11]
 
 
 # -- interrupts ----------------------------------------------------------------------------------------------------

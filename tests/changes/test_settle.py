@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import leverage_nb as lev
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.changes.settle import counts, settle
 from leverage_nb.errors import (
     ChangeNotApplied,
@@ -50,7 +50,7 @@ def account(simulator: Simulator) -> Account:
 
 def attempts(account: Account) -> list[Attempt]:
     """What the journal has."""
-    return account._service.attempts()
+    return service_of(account).attempts()
 
 
 def begin(account: Account, simulator: Simulator, symbol: str, before: int, requested: int, **more: Any) -> Attempt:
@@ -59,7 +59,7 @@ def begin(account: Account, simulator: Simulator, symbol: str, before: int, requ
         venue="simulator", address=simulator.rest_url, account=account.label, symbol=symbol, margin_asset="USDT",
         before=before, requested=requested, recv_window_ms=WINDOW, **more,
     )  # fmt: skip
-    [attempt] = account._service.journal.begin([draft], account._client.time_ms)
+    [attempt] = service_of(account).journal.begin([draft], service_of(account).client.time_ms)
     return attempt
 
 
@@ -379,7 +379,7 @@ def test_rule_6_two_addresses_of_one_exchange_are_one_account(simulator: Simulat
 def test_rule_6_another_kernels_attempt_is_not_ours(account: Account, simulator: Simulator) -> None:
     """Until it is past nobody else verifies it; afterwards anybody may."""
     theirs = begin(account, simulator, "BTCUSDT", 33, 20, process="another kernel")
-    [early] = settle(account._client, account._service.journal, [theirs], at_most=0.1)
+    [early] = settle(service_of(account).client, service_of(account).journal, [theirs], at_most=0.1)
     assert early.status == "unknown"  # though the target is there
     account.settle()
     assert time.time() * 1000 > theirs.timestamp_ms + PAST_MS
@@ -473,11 +473,11 @@ def test_rule_7_what_cannot_be_read_stays_unknown(account: Account, simulator: S
     simulator.inject("missing_symbol", symbol="BTCUSDT", times=None)
     with pytest.raises(OutcomeUnknown):
         preview.apply()
-    assert [change.status for change in account.open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(account).open_changes()] == ["unknown"]
     assert account.history()["status"].tolist() == ["unknown"]
     simulator.clear_faults()
     assert account.history()["status"].tolist() == ["applied"]
-    assert account.open_changes() == []
+    assert service_of(account).open_changes() == []
 
 
 # -- how it is done ------------------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ def test_many_are_settled_by_one_request(account: Account, simulator: Simulator)
         simulator.exchange.change_elsewhere(name, 2)
     changed = {name for name in names if simulator.exchange.account.leverage(name) == 2}
     arrived = requests(simulator)
-    found = settle(account._client, account._service.journal, opened, until_closed=True)
+    found = settle(service_of(account).client, service_of(account).journal, opened, until_closed=True)
     assert {attempt.symbol for attempt in found if attempt.status == "applied"} == changed
     assert {attempt.status for attempt in found if attempt.symbol not in changed} == {"not_applied"}
     assert arrived.count(SETTING) == 1
@@ -522,10 +522,10 @@ def test_reads_that_fail_as_well(account: Account, simulator: Simulator) -> None
         before.apply()
     assert time.monotonic() - started < PAST_MS / 1000 + 3 * TIMEOUT + 1
     assert "%leverage --history" in caught.value.hint
-    assert [change.status for change in account.open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(account).open_changes()] == ["unknown"]
     simulator.clear_faults()
     assert account.history()["status"].tolist() == ["applied"]
-    assert account.open_changes() == []
+    assert service_of(account).open_changes() == []
 
 
 def test_what_another_found_is_not_forgotten(simulator: Simulator) -> None:

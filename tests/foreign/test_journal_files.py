@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from leverage_nb import Account
+from leverage_nb.account import service_of
 from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.kernels import Kernel
@@ -191,5 +192,5 @@ def test_a_commit_that_fails(
     assert status == ("applied" if sent else "not_sent")
     history = account.history().set_index("symbol")["status"]
     assert history.get("BTCUSDT", "not_sent") == status
-    assert not account.open_changes()
+    assert not service_of(account).open_changes()
     assert account.set_leverage("BTCUSDT", 13).status == "applied"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from leverage_nb import Account, LeverageRefused
+from leverage_nb.account import service_of
 from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.wire import Reply
@@ -60,7 +61,7 @@ def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callab
     assert account.history()["status"].tolist() == [change.status]
     assert len(exchange.changes_sent()) == 1
     if change.status == "unknown":
-        assert [open_change.symbol for open_change in account.open_changes()] == ["BTCUSDT"]
+        assert [open_change.symbol for open_change in service_of(account).open_changes()] == ["BTCUSDT"]
 
 
 def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leverage_nb import Account
+from leverage_nb.account import service_of
 from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange
 from tests.foreign.wire import RESET, Reply
@@ -91,7 +92,7 @@ def test_rows_missing_from_a_list_are_verified_again(
     exchange.clear()
     account.settle()
     assert account.history()["status"].tolist() == ["applied"] * 3
-    assert not account.open_changes()
+    assert not service_of(account).open_changes()
 
 
 def test_a_symbol_that_one_read_does_not_know(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
@@ -104,4 +105,4 @@ def test_a_symbol_that_one_read_does_not_know(exchange: ForeignExchange, connect
     exchange.clear()
     account.settle()
     assert account.history()["status"].tolist() == ["applied"]
-    assert not account.open_changes()
+    assert not service_of(account).open_changes()

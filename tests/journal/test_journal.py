@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.database import MEMORY
@@ -184,7 +184,7 @@ def test_a_failed_entry_does_not_change_the_outcome(account: Account, monkeypatc
         change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.after) == ("applied", 10)
     assert "This could not be recorded: The journal x cannot be used" in change.note
-    assert [one.status for one in account.open_changes()] == ["unknown"]  # settled at the next contact
+    assert [one.status for one in service_of(account).open_changes()] == ["unknown"]  # settled at the next contact
 
 
 def test_memory_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"
 
 # An account that the exchange keeps at 20x, as it does in its first weeks.
 YOUNG = """
-from leverage_nb.session import default_simulator
+from leverage_nb.session import session
 from leverage_nb.simulator.account import Refused
-young = default_simulator().exchange.account
+young = session.simulator().exchange.account
 accept = young.set_leverage
 
 def refuse_above_20(name, leverage):

@@ -13,7 +13,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from leverage_nb import session
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
@@ -33,7 +32,7 @@ from leverage_nb.notebook.completion import FLAGS
 from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
-from leverage_nb.session import current
+from leverage_nb.session import current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -281,7 +280,7 @@ def test_max(shell: InteractiveShell) -> None:
     assert run(shell, "BTCUSDT MAX --notional 2,000,000.5").status == "unchanged"
     shell.run_cell("%config LeverageMagics.max_leverage = 30").raise_error()
     assert run(shell, "BTCUSDT max").after == 30
-    with pytest.raises(ChangeNotSent, match="The guard stops above 30x"):
+    with pytest.raises(ChangeNotSent, match="The above your guard of 30x"):
         run(shell, "BTCUSDT 31 --force -y")
 
 
@@ -300,7 +299,7 @@ def test_mainnet_shows_the_preview_above_the_question(
     with pytest.raises(ChangeNotSent, match="has changed since the preview"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 18
-    with pytest.raises(ChangeNotSent, match=r"guard stops above 20x \(the default on mainnet\)"):
+    with pytest.raises(ChangeNotSent, match=r"above your guard of 20x \(the default on mainnet\)"):
         run(shell, "BTCUSDT 21 --venue mainnet -y")
 
 
@@ -447,7 +446,7 @@ def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: 
 
 def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """A leverage above a maximum that Binance has lowered is said, and marked nowhere on the staircase."""
-    symbols = session.default_simulator().exchange.market.symbols
+    symbols = session.simulator().exchange.market.symbols
     current().set_leverage("SOLUSDT", 100)
     first, *others = symbols["SOLUSDT"].tiers
     symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], tiers=(replace(first, initial_leverage=99), *others))
@@ -553,7 +552,7 @@ def test_login_checks_and_stores(
     run(shell, "--login testnet --profile sub1")
     assert held.keys() == {("leverage_nb testnet", "sub1")}
     assert "sub1, key" in capsys.readouterr().out
-    session._accounts.clear()
+    current().close()
     assert str(run(shell, "--venue testnet --profile sub1")).count("sub1, key") == 1
     assert run(shell, "BTCUSDT 10").account.startswith("sub1, key")
     with pytest.raises(InvalidInput, match="needs no key"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
@@ -144,8 +144,8 @@ def test_reload_sees_a_change_made_elsewhere(panel: LeveragePanel, simulator: Si
 
 def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: Simulator) -> None:
     """An exchange that is gone, and even a slip of ours, is shown in the panel and never lost in a log."""
-    panel.account._tiers.load = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
-    panel.account._tiers._table = None
+    service_of(panel.account).tiers.load = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
+    service_of(panel.account).tiers._table = None
     click(panel, "apply", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.view.message
@@ -291,7 +291,7 @@ def test_an_open_panel_costs_a_change_no_request(
     """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
     wait_until_live(panel)  # the stream begins with a look of its own
     asked: list[str] = []
-    client = account._client
+    client = service_of(account).client
     read, post = client.read_reply, client.post
 
     def reading(path: str, *rest: Any, **more: Any) -> Any:
@@ -370,8 +370,8 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     panel = LeveragePanel(account, "SOLUSDT")
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
-    assert "The guard stops above 30x" in panel.view.message
-    account._service.account_limits.remember(
+    assert "The above your guard of 30x" in panel.view.message
+    service_of(account).account_limits.learn(
         "SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage")
     )
     panel.select("SOLUSDT")
@@ -404,12 +404,12 @@ def test_an_interrupt_leaves_a_panel_that_works(panel: LeveragePanel, monkeypatc
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    client = panel.account._client
+    client = service_of(panel.account).client
     post = client.post
     monkeypatch.setattr(client, "post", interrupt)
     click(panel, "apply", 10)
     assert (panel.state, panel.view.answered) == ("failed", 1)
-    assert "Interrupted. BTCUSDT was not changed: nothing was sent." in panel.view.message
+    assert "Interrupted. BTCUSDT was not changed. Nothing was sent." in panel.view.message
     monkeypatch.setattr(client, "post", post)
     click(panel, "apply", 11)
     assert panel.state == "done"
@@ -445,7 +445,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
             for tier in symbols["SOLUSDT"].tiers
         ),
     )
-    account._tiers._table = None
+    service_of(account).tiers._table = None
     click(panel, "apply", 75)
     assert panel.state == "failed"
     assert "75 is not a leverage for SOLUSDT: it takes a whole number from 1 to 59" in panel.view.message
@@ -458,7 +458,7 @@ def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePane
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
     account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
-    account._client.timeout = 0.3  # opened without haste, also on a busy machine
+    service_of(account).client.timeout = 0.3  # opened without haste, also on a busy machine
     return panel
 
 
@@ -541,7 +541,7 @@ def test_unknown_and_check_again(quick: LeveragePanel, simulator: Simulator) -> 
     assert quick.state == "done"
     assert "BTCUSDT 20x → 75x" in quick.view.message
     assert quick.view.table["current"] == 75
-    assert quick.account.open_changes() == []
+    assert service_of(quick.account).open_changes() == []
 
 
 def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Simulator) -> None:
@@ -775,16 +775,17 @@ class SlowReads:
 
     def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
-        look_ahead, reader = account.look_ahead, threading.current_thread()
+        service, reader = service_of(account), threading.current_thread()
+        read_symbol = service.read_symbol
 
-        def slow(symbol: str, *, anew: bool = False) -> Any:
-            found = look_ahead(symbol, anew=anew)
+        def slow(symbol: str, **options: Any) -> Any:
+            found = read_symbol(symbol, **options)
             if threading.current_thread() is not reader:
                 self.begun.set()
                 assert self.go_on.wait(10)
             return found
 
-        monkeypatch.setattr(account, "look_ahead", slow)
+        monkeypatch.setattr(service, "read_symbol", slow)
 
 
 def test_the_read_of_a_symbol_that_was_left_is_dropped(

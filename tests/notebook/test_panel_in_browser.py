@@ -403,7 +403,7 @@ def test_what_others_change_shows_while_a_cell_runs(open_notebook: Any) -> None:
     """With the kernel busy another client's change shows in the panel at once, and the panel says that it is live."""
     elsewhere = (
         "import threading\n"
-        "sim = lev.connecting.default_simulator()\n"
+        "sim = lev.session.session.simulator()\n"
         "threading.Timer(1.0, sim.exchange.change_elsewhere, ('BTCUSDT', 33)).start()\n"
         "time.sleep(6)"
     )

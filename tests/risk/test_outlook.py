@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.risk.outlook import AccountLimit, Outlook
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Account as Books
@@ -48,7 +48,7 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
     """
     seen: Counter[str] = Counter()
     with Simulator(weight_limit=10**9) as simulator, connect_to(simulator) as account:
-        table = account._tiers.table()
+        table = service_of(account).tiers.table()
 
         @settings(
             max_examples=runs, deadline=None, database=None, derandomize=alike, suppress_health_check=list(HealthCheck)

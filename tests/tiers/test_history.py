@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -45,13 +45,13 @@ def raise_rate(simulator: Simulator) -> None:
 def test_what_changed_is_told_once(account: Account, simulator: Simulator) -> None:
     """The next load tells what changed, what fits, and nothing the time after."""
     account.brackets()
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []
     move_tiers(simulator)
     frame = account.brackets()
     assert frame.attrs["changes"] == ["BTCUSDT: 25x now up to 60M, was 70M"]
-    assert account.take_tier_news() == ["BTCUSDT: 25x now up to 60M, was 70M; your position still fits"]
+    assert service_of(account).tier_news() == ["BTCUSDT: 25x now up to 60M, was 70M; your position still fits"]
     account.brackets()
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []
 
 
 def test_maintenance_margin_of_what_is_held(account: Account, simulator: Simulator) -> None:
@@ -59,7 +59,7 @@ def test_maintenance_margin_of_what_is_held(account: Account, simulator: Simulat
     account.brackets()
     raise_rate(simulator)
     account.brackets()
-    [news] = account.take_tier_news()
+    [news] = service_of(account).tier_news()
     assert news == (
         "BTCUSDT: other maintenance rates; your position still fits; "
         "maintenance margin of your position 1,860.31 -> 2,076.34 USDT"
@@ -76,7 +76,7 @@ def test_what_no_longer_fits_and_what_comes_and_goes(account: Account, simulator
     lower = [replace(t, initial_leverage=min(t.initial_leverage, 19 - t.number)) for t in symbols["BTCUSDT"].tiers]
     symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=tuple(lower))
     account.brackets()
-    news = "\n".join(account.take_tier_news())
+    news = "\n".join(service_of(account).tier_news())
     assert "DOGEUSDT: listed no longer" in news
     assert "NEWUSDT: newly listed" in news
     assert "ETHUSDT: 25x now up to 13M, was 50M; your position still fits" in news
@@ -138,4 +138,4 @@ def test_an_unusable_journal_keeps_nobody_from_seeing_tiers(simulator: Simulator
     (tmp_path / "journal.sqlite").write_text("no journal" * 99)
     account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
     assert len(account.brackets("BTCUSDT")) == 12
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []

@@ -1,0 +1,121 @@
+"""Read the setting before a change is sent: after every earlier attempt is settled, and not older than one second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from leverage_nb import interrupts
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.reader import read_setting
+from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.settle import Progress, seconds_left, settle, settled_by
+from leverage_nb.errors import ChangePending, JournalUnusable, NoAnswer
+from leverage_nb.formatting import clock_time
+from leverage_nb.journal.attempts import Applied, Attempt, Latest
+from leverage_nb.journal.journal import Journal
+from leverage_nb.risk.account_state import LeverageSetting
+
+# For how many seconds after it was sent a read may be used to send a change.
+FRESH_FOR = 1.0
+
+# A read that differs from an answer of the exchange within this time is repeated once, after SECOND_READ_AFTER seconds.
+_MAY_BE_STALE_FOR = timedelta(seconds=60)
+SECOND_READ_AFTER = 1.0
+
+# The most reads before a change is sent, while other programs keep changing the symbol.
+_MOST_READS = 8
+
+
+def is_fresh(setting: LeverageSetting) -> bool:
+    """Whether a setting was read so recently that a change may be sent on it."""
+    return time.monotonic() - setting.read_at <= FRESH_FOR
+
+
+def read_before_change(
+    client: RestClient, journal: Journal, request: ChangeRequest, progress: Progress | None = None
+) -> tuple[LeverageSetting, Applied | None]:
+    """Read the setting to send from, and the exchange's latest answer that a change of the symbol was applied.
+
+    The journal is read after the setting, because another process may have changed the symbol in between.
+
+    Raises:
+        ChangePending: An earlier attempt stays open for longer than a request may take.
+        NoAnswer: An earlier attempt could not be verified, or other programs change the symbol all the time.
+        LeverageError: The setting could not be read.
+    """
+    setting, repeated = request.setting, False
+    for _ in range(_MOST_READS):
+        if setting is None or not is_fresh(setting):
+            setting = read_setting(client, request.symbol, request.margin_asset)
+        latest = journal.latest(client.identity, [request.symbol])[request.symbol]
+        if latest.open is not None:
+            _wait_for(client, journal, latest.open, progress)
+        elif agrees(setting, latest.applied) or (repeated and not _is_outdated(setting, latest.applied)):
+            return setting, latest.applied
+        elif not _is_outdated(setting, latest.applied):
+            repeated = True
+            interrupts.pause(max(SECOND_READ_AFTER, client.grace))
+        setting = None
+    raise NoAnswer(f"Other programs change {request.symbol} all the time.", hint="Try again later.")
+
+
+def agrees(setting: LeverageSetting, applied: Applied | None) -> bool:
+    """Whether a read was sent after the exchange's latest answer, and shows its leverage or is much later."""
+    if applied is None or setting.as_of is None or setting.leverage == applied.leverage:
+        return not _is_outdated(setting, applied)
+    return setting.as_of > applied.at + _MAY_BE_STALE_FOR
+
+
+def all_agree(
+    client: RestClient, journal: Journal, settings: Mapping[str, LeverageSetting], symbols: Sequence[str]
+) -> bool:
+    """Whether settings contain all of some symbols, and each agrees with the exchange's latest answer."""
+    latest: Mapping[str, Latest] = {}
+    with suppress(JournalUnusable):  # an unusable journal stops a change, not a read
+        latest = journal.latest(client.identity, symbols)
+    return all(
+        symbol in settings and agrees(settings[symbol], latest[symbol].applied if symbol in latest else None)
+        for symbol in symbols
+    )
+
+
+def pending(client: RestClient, earlier: Attempt) -> ChangePending:
+    """Return the reason for not sending a change while an earlier attempt is open."""
+    until = clock_time(settled_by(client, [earlier]))
+    return ChangePending(f"{_may_still_be_executed(earlier)} until {until}.", hint="Try again after that.")
+
+
+def _is_outdated(setting: LeverageSetting, applied: Applied | None) -> bool:
+    if applied is None or setting.as_of is None:
+        return False
+    # An answer that is dated in the future says nothing: the clock was set back since.
+    return setting.as_of <= applied.at <= datetime.now().astimezone()
+
+
+def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: Progress | None) -> None:
+    """Settle an earlier attempt on the same symbol, because no other may be sent while it is open."""
+    in_flight = not earlier.findings  # the process that sent it may get its answer any moment
+    if seconds_left(client, earlier) > client.timeout + 1:
+        client.compare_clocks()  # this machine's clock may be wrong
+    left = seconds_left(client, earlier)
+    if in_flight or left <= client.timeout + 1:
+        at_most = max(client.timeout, min(left, client.timeout)) + 1 if in_flight else None
+        [earlier] = settle(client, journal, [earlier], progress=progress, until_closed=True, at_most=at_most)
+        if not earlier.is_open:
+            return
+        if seconds_left(client, earlier) <= 0:
+            raise NoAnswer(
+                f"{_may_still_be_executed(earlier)}, and it could not be verified.", hint="Try again in a moment."
+            )
+    raise pending(client, earlier)
+
+
+def _may_still_be_executed(earlier: Attempt) -> str:
+    by_another = "" if earlier.is_ours else " by another program"
+    return (
+        f"A change of {earlier.symbol} to {earlier.requested}x{by_another}, sent at {clock_time(earlier.begun_at)}, "
+        "may still be executed"
+    )

@@ -1,0 +1,99 @@
+"""Predict the rows of a plan, each after the rows that are sent before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from leverage_nb.changes.guard import Guard
+from leverage_nb.changes.plan import PlanRow
+from leverage_nb.errors import InvalidInput
+from leverage_nb.risk.account_state import AccountState
+from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.outlook import AccountLimit, Judgement, Outlook
+
+
+def make_rows(
+    wanted: Mapping[str, int | None],
+    state: AccountState,
+    table: BracketTable,
+    limit_of: Callable[[str], AccountLimit | None],
+    guard: Guard,
+) -> tuple[PlanRow, ...]:
+    """Predict the rows of a plan, in the order in which they are sent: raises first, then lowers.
+
+    Args:
+        wanted: Symbol and leverage; None for the highest that fits.
+        state: The account.
+        table: The tiers.
+        limit_of: Returns the account limit that applies to a symbol.
+        guard: The user's upper bound.
+
+    Returns:
+        One row per symbol, also for symbols that are no longer listed.
+    """
+    limit = guard.limit()
+    targets: list[tuple[str, int, int]] = []
+    stuck: dict[str, str] = {}
+    unlisted = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
+    for symbol, leverage in wanted.items():
+        if symbol in unlisted:
+            continue
+        outlook = Outlook(state, table[symbol], limit_of(symbol))
+        try:
+            highest = limit.leverage if limit is not None else None
+            reason = str(guard.exceeded(highest + 1) or "") if highest is not None else ""
+            after = leverage or outlook.highest(0.0, highest, reason)
+        except InvalidInput as exc:
+            after, stuck[symbol] = outlook.current, exc.message
+        targets.append((symbol, outlook.current, after))
+    # A raise frees margin and a lower ties it up: in this order each row finds the most available margin.
+    targets.sort(key=lambda target: 0 if target[2] > target[1] else 1 if target[2] < target[1] else 2)
+    rows = []
+    for symbol, before, after in targets:
+        outlook = Outlook(state, table[symbol], limit_of(symbol))
+        judged = _judge(outlook, after, guard, stuck.get(symbol))
+        if judged.verdict in {"ok", "cannot predict"}:
+            state = state.with_leverage(symbol, after)
+        rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
+    gone = [changed_row(symbol, 0, wanted[symbol] or 0, f"{symbol} is not listed now") for symbol in unlisted]
+    return (*rows, *gone)
+
+
+def changed_row(symbol: str, before: int, after: int, reason: str) -> PlanRow:
+    """Return a row that is not sent, because the symbol has changed since or is no longer listed."""
+    unknown = (math.nan, math.nan)
+    return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")
+
+
+def _judge(outlook: Outlook, leverage: int, guard: Guard, why_stuck: str | None) -> Judgement:
+    if why_stuck is not None:
+        return Judgement("refused", None, "documented", why_stuck)
+    exceeded = guard.exceeded(leverage)
+    if exceeded is not None and leverage != outlook.current:
+        return Judgement("refused", None, "documented", str(exceeded))
+    highest = len(outlook.leverage)
+    if leverage > highest:
+        return Judgement("refused", -4028, "documented", f"{outlook.symbol}'s maximum is {highest}x now")
+    return outlook.judge(leverage)
+
+
+def _row(outlook: Outlook, before: int, after: int, judged: Judgement, *, is_stuck: bool) -> PlanRow:
+    highest = len(outlook.leverage)
+    now, then = min(before, highest) - 1, min(after, highest) - 1
+    stays = judged.verdict in {"refused", "unchanged"}
+    return PlanRow(
+        symbol=outlook.symbol,
+        before=before,
+        after=after,
+        verdict=judged.verdict,
+        code=judged.code,
+        certainty=judged.certainty,
+        reason=judged.reason,
+        max_notional=(float(outlook.max_notional[now]), float(outlook.max_notional[then])),
+        initial_margin=(float(outlook.initial_margin[now]), float(outlook.initial_margin[then])),
+        available=float(outlook.available_after[now if stays else then]),
+        margin_asset=outlook.margin_asset,
+        stuck=is_stuck,
+        caution=outlook.caution(after),
+    )

@@ -1,0 +1,86 @@
+"""Undo: which changes can be undone, and the preview or plan that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.planner import make_undo_plan
+from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.service import ChangeService
+from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
+from leverage_nb.formatting import moment
+from leverage_nb.journal.attempts import Attempt
+from leverage_nb.risk.outlook import ISOLATED_OPEN
+
+
+def preview_undo(service: ChangeService, *, force: bool = False) -> Preview | Plan:
+    """Preview the undo of the last change that can be undone: see ``Account.preview_undo``."""
+    service.settle_open(wait=False)
+    skipped: dict[int, str] = {}  # changes that cannot be undone, by number, with the reason
+    stuck: dict[str, str] = {}  # the same by symbol: earlier changes of it cannot be undone either
+    while True:
+        changes = _last_to_undo(service.attempts(), skipped)
+        last = changes[-1]
+        if last.plan is not None:
+            plan = make_undo_plan(service, changes)
+            stuck |= {row.symbol: row.reason for row in plan.rows if row.code == ISOLATED_OPEN}
+            if force or any(row.symbol not in stuck for row in plan.rows):
+                return replace(plan, passed_over="; ".join(skipped.values()))
+            skipped |= {change.number: f"{change.step}: {stuck[change.symbol]}" for change in changes}
+        elif last.symbol in stuck and not force:
+            skipped[last.number] = f"{last.step}: {stuck[last.symbol]}"
+        else:
+            preview = _preview_one(service, last)
+            if preview.code != ISOLATED_OPEN or force:
+                return replace(preview, passed_over="; ".join(skipped.values()))
+            stuck[last.symbol] = preview.reason
+            skipped[last.number] = f"{last.step}: {preview.reason}"
+
+
+def _preview_one(service: ChangeService, last: Attempt) -> Preview:
+    """Preview the undo of one change.
+
+    Raises:
+        ChangedElsewhere: The leverage was changed since.
+    """
+    step = f"{last.step} of {moment(last.begun_at)}"
+    preview = service.preview(last.symbol, last.before or 0)
+    if preview.before != last.requested:
+        raise ChangedElsewhere(
+            f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at {preview.before}x. "
+            "Nothing was sent.",
+            hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
+        )
+    return replace(preview, undoes=last.number, warnings=(f"Undoes {step}.", *preview.warnings))
+
+
+def _last_to_undo(attempts: list[Attempt], skipped: Mapping[int, str]) -> list[Attempt]:
+    """Return the last change that was applied, not undone and not skipped; all changes of its plan, oldest first.
+
+    Raises:
+        NothingToUndo: There is none.
+        ChangePending: Its outcome is not known yet.
+    """
+    done = set(skipped) | {
+        attempt.undoes for attempt in attempts if attempt.undoes is not None and attempt.status == "applied"
+    }
+    for attempt in reversed(attempts):
+        if attempt.number in done or not (attempt.status == "applied" or attempt.is_open):
+            continue
+        same = [attempt]
+        if attempt.plan is not None and attempt.undoes is None:
+            same = [other for other in attempts if other.plan == attempt.plan and other.number not in done]
+        for other in same:
+            if other.status == "unknown" and other.is_open:
+                raise ChangePending(
+                    f"The outcome of the last change, {other.step}, is not known yet. Nothing was undone.",
+                    hint="To verify it: %leverage --history, or account.history().",
+                )
+        if attempt.undoes is None:
+            return [other for other in same if other.status == "applied"]
+    if skipped:
+        reasons = ". ".join(skipped.values())
+        raise NothingToUndo(f"No change can be undone now. {reasons}.", hint="To try the last one: --undo --force.")
+    raise NothingToUndo("There is no change left to undo.", hint="%leverage --history lists all changes.")
