@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leverage_nb.binance import reader
@@ -19,7 +20,7 @@ from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
 from leverage_nb.changes.undo import preview_undo
-from leverage_nb.errors import UnexpectedAnswer
+from leverage_nb.errors import LeverageError, UnexpectedAnswer
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
@@ -150,7 +151,9 @@ class Account:
 
     def margin_asset(self, symbol: str) -> str:
         """Return a symbol's margin asset, the asset of its notional and margin: USDT, USDC, BTC; "" if unknown."""
-        return self._tiers.margin_assets().get(normalize(symbol), "")
+        with suppress(LeverageError):
+            return self._tiers.margin_assets().get(normalize(symbol), "")
+        return ""
 
     def tier_changes(self) -> pd.DataFrame:
         """Return what Binance has changed in the tiers since this account first loaded them on this machine.

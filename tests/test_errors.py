@@ -8,12 +8,15 @@ import pickle
 import pytest
 
 from leverage_nb import errors
+from leverage_nb.change import LeverageChange
+
+CHANGE = LeverageChange("testnet", "key 1a2b3c4d", "BTCUSDT", 20, None, 10, None, "refused", None)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     """Every error class is in the module's drawing, and the drawing names no other."""
     classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__}
-    drawing = (errors.__doc__ or "").split("::", 1)[1].split("Each prints", 1)[0]
+    drawing = (errors.__doc__ or "").split("::", 1)[1].split("In a notebook", 1)[0]
     drawn = {word for word in drawing.replace("(", " ").split() if word[0].isupper() and word.isidentifier()}
     assert classes <= drawn
     kinds = (errors.LeverageError, KeyboardInterrupt)
@@ -51,7 +54,7 @@ def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"]), errors.NotionalBeyondTiers(2e9, 1.8e9, "BTCUSDT"),
         errors.InvalidLeverage(200, "BTCUSDT", 150), errors.RateLimited("slow", retry_after=3.0, code=-1003),
-        errors.LeverageRefused("no", hint="later", code=-2027, http_status=400),
+        errors.LeverageRefused("no", hint="later", code=-2027, http_status=400, change=CHANGE),
     ],
 )  # fmt: skip
 def test_errors_survive_pickling(error: errors.LeverageError) -> None:

@@ -136,7 +136,7 @@ def test_under_every_fault(
             sweep.look_at(getattr(link, "change", None), f"the record under {fault}")
             link = link.__cause__ or link.__context__
     sweep.simulator.clear_faults()
-    client.limiter._blocked_until = 0.0
+    service_of(account).client.limiter._blocked_until = 0.0
     sweep.look_at(account.history(), f"the history after {fault}")
     for path in sweep.journal.parent.iterdir():
         sweep.look(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
@@ -146,7 +146,7 @@ def test_under_every_fault(
 def test_when_interrupted(sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle of a signed request leaves no trace of it in a verbose traceback."""
     account = start(shell, sweep)
-    session = client._transport._session
+    session = service_of(account).client._transport._session
     for path in ("/fapi/v1/symbolConfig", "/fapi/v1/leverage"):
         request = session.request
 

@@ -37,7 +37,6 @@ class LeverageMagics(Magics):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._reported: WeakSet[Account] = WeakSet()
-        self._set_guard()
 
     # Otherwise IPython would fill in {fields} before the line is split, and a value could become an option.
     @no_var_expand
@@ -91,7 +90,7 @@ class LeverageMagics(Magics):
             return None
         if options.login:
             return self._login(options)
-        symbols, leverage = split_symbols(options.words)
+        symbols, leverage = ([], None) if options.undo else split_symbols(options.words)
         check_options(options, leverage, is_cell=cell is not None)
         account = self._account(options)
         self._set_guard()

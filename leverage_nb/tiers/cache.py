@@ -13,11 +13,6 @@ from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.user_input import normalize, suggest
 from leverage_nb.tiers.history import TierHistory
 
-# Seconds. Binance changes tiers several times a month, by announcement.
-MAX_AGE = 300.0
-# An unknown symbol or a leverage above the maximum causes another read, but not for every typing error.
-_RELOAD_AFTER = 5.0
-
 
 class TierCache:
     """The tiers of all symbols, at most five minutes old, and each symbol's margin asset.
@@ -25,14 +20,19 @@ class TierCache:
     Args:
         client: The client that reads them.
         history: Receives every table that was read.
+        max_age: Seconds after which tiers are read again. Binance changes them several times a month.
+        reload_after: Seconds after which an unknown symbol, or a leverage above the maximum, causes another read. Not
+            every typing error should.
 
     Attributes:
-        history: As given.
+        history, max_age, reload_after: As given.
     """
 
-    def __init__(self, client: RestClient, history: TierHistory) -> None:
+    def __init__(
+        self, client: RestClient, history: TierHistory, *, max_age: float = 300.0, reload_after: float = 5.0
+    ) -> None:
         self._client = client
-        self.history = history
+        self.history, self.max_age, self.reload_after = history, max_age, reload_after
         self._table: BracketTable | None = None
         self._read_at = -math.inf  # by the monotonic clock
         self._assets: Mapping[str, str] = {}
@@ -45,7 +45,7 @@ class TierCache:
     @property
     def is_current(self) -> bool:
         """Whether the tiers can be used without another read."""
-        return time.monotonic() - self._read_at <= MAX_AGE
+        return time.monotonic() - self._read_at <= self.max_age
 
     def table(self) -> BracketTable:
         """Return the tiers of all symbols; read them again if they are older than five minutes."""
@@ -101,7 +101,7 @@ class TierCache:
         return self.load().get(tiers.symbol, tiers) if self._may_be_outdated() else tiers
 
     def _may_be_outdated(self) -> bool:
-        return time.monotonic() - self._read_at > _RELOAD_AFTER
+        return time.monotonic() - self._read_at > self.reload_after
 
     def _read_assets(self) -> Mapping[str, str]:
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from leverage_nb.account import Account
 from leverage_nb.binance.rate_limit import Limiter, use_limiter
 from leverage_nb.change import LeverageChange
-from leverage_nb.errors import InvalidInput, LeverageError
+from leverage_nb.errors import ChangedElsewhere, ChangeFailed, ChangePending, LeverageError, NothingToUndo
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.simulator import Simulator
@@ -153,7 +153,7 @@ def act_once(account: Account, chance: random.Random, most: dict[str, int]) -> l
     try:
         return chance.choices(actions, weights=[5, 5, 4, 2, 2])[0]()
     except LeverageError as error:
-        return [error.change] if error.change is not None else []
+        return [error.change] if isinstance(error, ChangeFailed) else []
 
 
 def _previewed(account: Account, symbol: str, leverage: int) -> LeverageChange:
@@ -172,7 +172,7 @@ def _planned(account: Account, chance: random.Random, most: dict[str, int]) -> l
 def _undone(account: Account) -> list[LeverageChange]:
     try:
         undone = account.undo(force=True)
-    except InvalidInput:
+    except (NothingToUndo, ChangePending, ChangedElsewhere):
         return []
     return [undone] if isinstance(undone, LeverageChange) else [row.change for row in undone.rows if row.change]
 

@@ -10,7 +10,7 @@ import pytest
 from leverage_nb.account import Account, service_of
 from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.guard import Guard
-from leverage_nb.errors import ChangeNotSent, InvalidInput, LeverageRefused
+from leverage_nb.errors import ChangeNotSent, InvalidInput, LeverageRefused, RequestRefused
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -67,9 +67,9 @@ YOUNG = (
 )
 
 
-def refusal(code: int, words: str) -> LeverageRefused:
+def refusal(code: int, words: str) -> RequestRefused:
     """A refusal as the exchange words it."""
-    return LeverageRefused("refused", code=code, words=words)
+    return RequestRefused("refused", code=code, words=words)
 
 
 @pytest.mark.parametrize(
@@ -85,32 +85,32 @@ def refusal(code: int, words: str) -> LeverageRefused:
 )
 def test_limits_are_read_from_binances_words(code: int, words: str, most: int, everywhere: bool) -> None:
     """What a refusal names is remembered, for the symbol or for all, as far as it reaches."""
-    met = AccountLimits()
-    met.remember("BTCUSDT", refusal(code, words))
-    limit = met.of("BTCUSDT")
+    limits = AccountLimits()
+    limits.learn("BTCUSDT", refusal(code, words))
+    limit = limits.of("BTCUSDT")
     assert limit is not None
     assert (limit.max_leverage, limit.code, limit.words) == (most, code, words)
-    assert (met.of("ETHUSDT") is not None) == everywhere
+    assert (limits.of("ETHUSDT") is not None) == everywhere
 
 
 def test_a_limit_lifts_when_the_exchange_said() -> None:
     """-4300 names the time at which it lifts: until then it holds, after it, it is forgotten."""
-    met = AccountLimits()
+    limits = AccountLimits()
     later = datetime.now(tz=UTC) + timedelta(days=3)
-    met.remember("BTCUSDT", refusal(-4300, YOUNG.format(f"{later:%Y-%m-%d %H:%M}")))
-    limit = met.of("ETHUSDT")
+    limits.learn("BTCUSDT", refusal(-4300, YOUNG.format(f"{later:%Y-%m-%d %H:%M}")))
+    limit = limits.of("ETHUSDT")
     assert limit is not None
     assert limit.until is not None
     assert abs(limit.until - later) < timedelta(minutes=1)
-    met.remember("BTCUSDT", refusal(-4300, YOUNG.format("2026-10-29 01:34")))
-    assert met.of("ETHUSDT") is None
+    limits.learn("BTCUSDT", refusal(-4300, YOUNG.format("2026-10-29 01:34")))
+    assert limits.of("ETHUSDT") is None
 
 
 def test_other_refusals_are_no_limits() -> None:
     """A refusal that names no limit is not remembered."""
-    met = AccountLimits()
-    met.remember("BTCUSDT", refusal(-2027, "Exceeded the maximum allowable position at current leverage."))
-    assert met.of("BTCUSDT") is None
+    limits = AccountLimits()
+    limits.learn("BTCUSDT", refusal(-2027, "Exceeded the maximum allowable position at current leverage."))
+    assert limits.of("BTCUSDT") is None
 
 
 def test_a_limit_that_was_met_is_in_outlook_and_preview(account: Account, simulator: Simulator) -> None:

@@ -49,7 +49,7 @@ def test_unapplied_it_is_a_drift_report(account: Account, simulator: Simulator) 
     assert frame["verdict"].tolist() == ["ok"] * 4 + ["unchanged"]
     assert (str(frame["before"].dtype), str(frame["code"].dtype), frame.index.name) == ("int64", "Int64", "symbol")
     for shown in (str(plan), plan._repr_html_()):
-        assert "4 to change, 1 right already" in shown
+        assert "4 to change, 1 unchanged" in shown
         assert "BTCUSDT" in shown
     assert simulator.exchange.received == []
 
@@ -173,7 +173,7 @@ def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulat
     for words in (
         "BTCUSTD is not a symbol",
         "Did you mean BTCUSDT?",
-        "500 is not a leverage",
+        "500x is above ETHUSDT's maximum",
         "2.5 is not",
         "wanted twice",
     ):
@@ -206,7 +206,7 @@ def test_max_is_the_highest_that_fits_and_the_guard_holds(simulator: Simulator) 
     }
     done = plan.apply(force=True)
     assert statuses(done) == {"BTCUSDT": "applied", "SOLUSDT": "not_sent"}
-    assert "the above your guard of 30x" in str(done)
+    assert "above your guard of 30x" in str(done)
 
 
 def test_rows_that_are_right_by_now_are_left_alone(account: Account, simulator: Simulator) -> None:

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from leverage_nb.account import service_of
 from leverage_nb.changes.plan import Plan
-from leverage_nb.errors import InvalidInput, LeverageError
+from leverage_nb.errors import LeverageError
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import Truth, contradictions_of_journal
@@ -89,8 +90,6 @@ class Desk(RuleBasedStateMachine):
         self.last = None
         try:
             undone = self.account.undo()
-        except InvalidInput:
-            return
         except LeverageError:
             return
         if isinstance(undone, Plan):

@@ -29,7 +29,7 @@ def test_before_and_after(account: Account) -> None:
     assert preview.available == (pytest.approx(72_109.375), pytest.approx(72_109.375 - 432_062.5 / 20))
     assert preview.headline == "BTCUSDT 20x → 10x leaves 50,506.25 USDT available"
     text = str(preview)
-    assert "liquidation 67,819.10, unchanged" in text
+    assert "liquidation 67,819.10, not affected by leverage" in text
     assert "effective 4.6x for the whole cross account" in text
     assert "initial leverage 20x → 10x" in text
     assert "A prediction, as of" in text
@@ -64,11 +64,11 @@ def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
     """Raising on an isolated position is a one-way street, and the preview says so before."""
     preview = account.preview("ETHUSDT", 20)
     assert preview.caution == "it cannot be taken back while the isolated position is open (-4161)"
-    assert ("mind", preview.caution) in preview.rows()
+    assert ("caution", preview.caution) in preview.rows()
     assert account.preview("ETHUSDT", 10).caution == ""
     assert account.preview("BTCUSDT", 30).caution == ""
     assert "it cannot be taken back while" in str(account.plan({"ETHUSDT": 20}))
-    assert "mind" in str(preview.apply())
+    assert "caution" in str(preview.apply())
 
 
 def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch:
     told = answers.symbol_config
     monkeypatch.setattr(answers, "symbol_config", lambda *a: {**told(*a), "maxNotionalValue": "50000000"})
     (warning,) = account.preview("BTCUSDT", 10).warnings
-    assert "The tiers allow 100M at 20x, the exchange's own setting says 50M" in warning
+    assert "The tiers allow 100M at 20x, but the exchange's setting shows 50M" in warning
 
 
 def aged(preview: Preview) -> Preview:
@@ -266,7 +266,7 @@ def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simul
     market = simulator.exchange.market.symbols
     tiers = tuple(replace(t, initial_leverage=min(t.initial_leverage, 99 - t.number)) for t in market["SOLUSDT"].tiers)
     market["SOLUSDT"] = replace(market["SOLUSDT"], tiers=tiers)
-    with pytest.raises(ChangeNotSent, match="it takes a whole number from 1 to 98") as caught:
+    with pytest.raises(ChangeNotSent, match="100x is above SOLUSDT's maximum of 98x") as caught:
         aged(preview).apply()
     assert caught.value.change is not None
     assert caught.value.change.status == "not_sent"
@@ -276,7 +276,7 @@ def test_prices_keep_their_digits(account: Account) -> None:
     """A liquidation price below 1,000 is shown with six digits: cents would move it by a percent on a small coin."""
     preview = account.preview("BTCUSDT", 10)
     held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
-    assert "liquidation 2.13579, unchanged" in str(replace(preview, held=held))
+    assert "liquidation 2.13579, not affected by leverage" in str(replace(preview, held=held))
 
 
 def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:

@@ -14,7 +14,16 @@ from leverage_nb.account import Account, service_of
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
-from leverage_nb.errors import ChangeInterrupted, ChangeNotSent, InvalidInput, LeverageError, LeverageRefused
+from leverage_nb.errors import (
+    ChangedElsewhere,
+    ChangeInterrupted,
+    ChangeNotSent,
+    ChangePending,
+    InvalidInput,
+    LeverageError,
+    LeverageRefused,
+    NothingToUndo,
+)
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.simulator import Simulator
@@ -89,7 +98,7 @@ def test_undo_goes_back_one_by_one(account: Account) -> None:
         ("BTCUSDT", 15, 10), ("XRPUSDT", 20, 50), ("BTCUSDT", 10, 20),
     ]  # fmt: skip
     assert account.history()["undoes"].tolist()[3:] == [3, 2, 1]
-    with pytest.raises(InvalidInput, match="no change to undo"):
+    with pytest.raises(NothingToUndo, match="no change left to undo"):
         account.undo()
     account.set_leverage("BTCUSDT", 33)
     assert undo(account).after == 20
@@ -99,7 +108,7 @@ def test_undo_refuses_what_was_changed_since(account: Account, simulator: Simula
     """When the leverage is not what the change left, undo says what it found and sends nothing."""
     account.set_leverage("BTCUSDT", 10)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
-    with pytest.raises(InvalidInput, match="changed since and is at 33x") as caught:
+    with pytest.raises(ChangedElsewhere, match="changed since and is at 33x") as caught:
         account.undo()
     assert "%leverage BTCUSDT 20" in caught.value.hint
     assert leverage(account) == 33
@@ -114,9 +123,9 @@ def test_what_cannot_be_taken_back_blocks_nothing_before_it(account: Account) ->
     assert preview.passed_over.startswith("ETHUSDT 10x → 20x: an isolated position is open")
     with pytest.raises(LeverageRefused, match="-4161"):
         account.undo(force=True)
-    assert ("passed over", preview.passed_over) in undo(account).effects
+    assert ("skipped", preview.passed_over) in undo(account).effects
     assert (leverage(account, "SOLUSDT"), leverage(account, "ETHUSDT")) == (20, 20)
-    with pytest.raises(InvalidInput, match=r"Nothing can be taken back now\. ETHUSDT 10x → 20x: an isolated position"):
+    with pytest.raises(NothingToUndo, match=r"No change can be undone now\. ETHUSDT 10x → 20x: an isolated position"):
         account.undo()
 
 
@@ -164,7 +173,7 @@ def test_undo_waits_for_what_is_not_known(simulator: Simulator) -> None:
     account = connect_to(simulator, recv_window=60_000)
     account.set_leverage("XRPUSDT", 20)
     begin(account, simulator, "BTCUSDT", 20, 10)
-    with pytest.raises(InvalidInput, match="BTCUSDT 20x → 10x, is not known yet"):
+    with pytest.raises(ChangePending, match="BTCUSDT 20x → 10x, is not known yet"):
         account.undo()
     assert leverage(account, "XRPUSDT") == 20
 
@@ -189,7 +198,7 @@ def test_undo_is_of_this_account_alone(simulator: Simulator, tmp_path: Path) -> 
         there.set_leverage("XRPUSDT", 10)
         assert undo(here).symbol == "BTCUSDT"
         assert len(there.history()) == 1
-        with pytest.raises(InvalidInput, match="no change to undo"):
+        with pytest.raises(NothingToUndo, match="no change left to undo"):
             here.undo()
 
 
@@ -204,11 +213,11 @@ def test_the_next_start_settles_and_shows(simulator: Simulator, tmp_path: Path) 
         preview.apply()
     simulator.clear_faults()
     after = connect_to(simulator, journal=path, grace=0.0)
-    assert [change.status for change in after.open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(after).open_changes()] == ["unknown"]
     [found] = after.settle(wait=False)
     assert (found.symbol, found.status, found.confirmed_by) == ("BTCUSDT", "applied", "symbolConfig")
     assert after.settle() == []
-    assert after.open_changes() == []
+    assert service_of(after).open_changes() == []
 
 
 def test_settling_notifies_the_listeners(simulator: Simulator) -> None:
@@ -249,7 +258,7 @@ def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: p
     named.set_leverage("BTCUSDT", 20)
     assert (tmp_path / "mine.sqlite").is_file()
     for wrong in ("", "  ", 5):
-        with pytest.raises(InvalidInput, match="journal is the path of a file"):
+        with pytest.raises(InvalidInput, match="journal must be the path of a file"):
             connect_to(simulator, journal=wrong)
 
 
@@ -293,7 +302,7 @@ def test_ctrl_c_before_sending_sends_nothing(quick: Account, simulator: Simulato
     simulator.inject("late_answer", on="GET /fapi/v1/symbolConfig", seconds=0.2)
     interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
     error = interrupted(quick)
-    assert (error.change.status, "nothing was sent" in error.message) == ("not_sent", True)
+    assert (error.change.status, "Nothing was sent" in error.message) == ("not_sent", True)
     assert quick.set_leverage("XRPUSDT", 10).status == "applied"
     assert [symbol for symbol, _ in simulator.exchange.received] == ["XRPUSDT"]
 
@@ -306,7 +315,7 @@ def test_ctrl_c_while_the_answer_is_awaited_says_what_is_not_known(quick: Accoun
     assert "may or may not be at 10x" in error.message
     assert (error.change.status, error.change.before) == ("unknown", 20)
     assert "%leverage --history" in error._render_traceback_()[1]
-    assert [change.status for change in quick.open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
     [change] = quick.settle()
     assert (change.status, change.after) == ("applied", 10)
     assert quick.set_leverage("BTCUSDT", 30).status == "applied"

@@ -25,6 +25,8 @@ from leverage_nb.errors import (
     InvalidLeverage,
     LeverageError,
     LeverageRefused,
+    NotConfirmed,
+    NothingToUndo,
     RequestRefused,
     UnknownSymbol,
 )
@@ -122,19 +124,19 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("FOO 10", UnknownSymbol, "FOO is not a symbol on the simulator"),
         ("BTCUSTD 10", UnknownSymbol, "Did you mean BTCUSDT?"),
         ("BTCUSDT ten", InvalidInput, "ten is neither a leverage nor a symbol"),
-        ("BTCUSDT 0", InvalidLeverage, "0 is not a leverage for BTCUSDT: it takes a whole number from 1 to 150"),
+        ("BTCUSDT 0", InvalidLeverage, "0 is not a leverage for BTCUSDT: use a whole number from 1 to 150"),
         ("BTCUSDT -5", InvalidLeverage, "-5 is not"),
         ("BTCUSDT 10.5", InvalidLeverage, "10.5 is not"),
         ("BTCUSDT 1e9", InvalidLeverage, "1e9 is not"),
-        ("BTCUSDT 200", InvalidLeverage, "from 1 to 150"),
-        ("哈基米USDT 4", InvalidLeverage, "from 1 to 3"),
+        ("BTCUSDT 200", InvalidLeverage, "200x is above BTCUSDT's maximum of 150x"),
+        ("哈基米USDT 4", InvalidLeverage, "4x is above 哈基米USDT's maximum of 3x"),
         ("BTCUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
         ("BTCUSDT ETHUSDT 10", InvalidInput, "One symbol at a time"),
         ("10", InvalidInput, "10 of which symbol?"),
         ("10 BTCUSDT", InvalidInput, "The leverage comes after the symbol"),
         ("BTCUSDT --plot --plot", InvalidInput, "--plot is given twice"),
         ("BTCUSDT 10 --venue testnet --venue simulator", InvalidInput, "--venue is given twice"),
-        ("BTCUSDT 10 --plot", InvalidInput, "no meaning beside"),
+        ("BTCUSDT 10 --plot", InvalidInput, "--plot takes no leverage (10)"),
         ("BTCUSDT --plot --brackets", InvalidInput, "one at a time"),
         ("--plot", InvalidInput, "needs a symbol"),
         ("BTCUSDT ETHBTC --plot", InvalidInput, "margin asset"),
@@ -154,11 +156,11 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", InvalidInput, "No leverage of BTCUSDT allows"),
         ("BTCUSDT max --notional much", InvalidInput, "much is not a notional"),
-        ("BTCUSDT 10 --notional 2m", InvalidInput, "goes with max"),
-        ("--force", InvalidInput, "--force goes with a symbol and a leverage"),
-        ("BTCUSDT -n", InvalidInput, "--dry-run goes with a symbol and a leverage"),
-        ("BTCUSDT --brackets --force", InvalidInput, "--force goes with a symbol and a leverage"),
-        ("--history --notional 2m", InvalidInput, "--notional goes with max"),
+        ("BTCUSDT 10 --notional 2m", InvalidInput, "needs the word max"),
+        ("--force", InvalidInput, "--force needs a symbol and a leverage"),
+        ("BTCUSDT -n", InvalidInput, "--dry-run needs a symbol and a leverage"),
+        ("BTCUSDT --brackets --force", InvalidInput, "--force needs a symbol and a leverage"),
+        ("--history --notional 2m", InvalidInput, "--notional needs the word max"),
         ("max", InvalidInput, "max of which symbol?"),
     ],
 )  # fmt: skip
@@ -231,7 +233,7 @@ def test_mainnet_yes_and_nobody_to_ask(
 
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", nobody)
-    with pytest.raises(InvalidInput, match="-y"):
+    with pytest.raises(NotConfirmed, match="-y"):
         run(shell, "BTCUSDT 10 --venue mainnet")
     assert main.setting("BTCUSDT").leverage == 20
     assert run(shell, "BTCUSDT 20 --venue mainnet").status == "unchanged"
@@ -262,7 +264,11 @@ def test_dry_run_sends_nothing(shell: InteractiveShell) -> None:
     assert isinstance(preview, Preview)
     assert current().setting("BTCUSDT").leverage == 20
     for shown in (str(preview), preview._repr_html_()):
-        for part in ("leaves 50,506.25 USDT available", "21,603.12 → 43,206.25", "liquidation 67,819.10, unchanged"):
+        for part in (
+            "leaves 50,506.25 USDT available",
+            "21,603.12 → 43,206.25",
+            "liquidation 67,819.10, not affected by leverage",
+        ):
             assert part in shown
 
 
@@ -280,7 +286,7 @@ def test_max(shell: InteractiveShell) -> None:
     assert run(shell, "BTCUSDT MAX --notional 2,000,000.5").status == "unchanged"
     shell.run_cell("%config LeverageMagics.max_leverage = 30").raise_error()
     assert run(shell, "BTCUSDT max").after == 30
-    with pytest.raises(ChangeNotSent, match="The above your guard of 30x"):
+    with pytest.raises(ChangeNotSent, match="above your guard of 30x"):
         run(shell, "BTCUSDT 31 --force -y")
 
 
@@ -311,20 +317,20 @@ def test_history_and_undo(shell: InteractiveShell) -> None:
     assert run(shell, "btcusdt --history")["requested"].tolist() == [10]
     preview = run(shell, "--undo -n")
     assert isinstance(preview, Preview)
-    assert "Takes back XRPUSDT 50x → 20x" in str(preview)
+    assert "Undoes XRPUSDT 50x → 20x" in str(preview)
     undone = run(shell, "--undo")
     assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
     assert run(shell, "--undo").after == 20
-    with pytest.raises(InvalidInput, match="no change to undo"):
+    with pytest.raises(NothingToUndo, match="no change left to undo"):
         run(shell, "--undo")
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--history --undo", "one at a time"), ("BTCUSDT --undo", "it goes alone"),
-        ("--undo --notional 5", "it goes alone"),
-        ("BTCUSDT 10 --history", "10 has no meaning beside --history"), ("BTCUSDT 10 --undo", "it goes alone"),
+        ("--history --undo", "one at a time"), ("BTCUSDT --undo", "--undo takes neither"),
+        ("--undo --notional 5", "--undo takes neither"),
+        ("BTCUSDT 10 --history", "--history takes no leverage"), ("BTCUSDT 10 --undo", "--undo takes neither"),
     ],
 )  # fmt: skip
 def test_history_and_undo_go_alone(shell: InteractiveShell, line: str, words: str) -> None:
@@ -407,11 +413,11 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
         ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE a line"),
         ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
         ("BTCUSDT max 50000", "%leverage BTCUSDT max --notional 50000"),
-        ("--undo 3", "it goes alone. Repeat it for more."),
-        ("BTCUSDT --notional 2m", "goes with max"),
+        ("--undo 3", "--undo takes neither symbol nor leverage"),
+        ("BTCUSDT --notional 2m", "needs the word max"),
         ("--venue mainet", "Did you mean mainnet?"),
         ("BTCUSDT --venue simulator 10", "Options come last."),
-        ("-y", "--yes goes with a symbol and a leverage"),
+        ("-y", "--yes needs a symbol and a leverage"),
     ],
 )
 def test_hints_name_what_was_meant(shell: InteractiveShell, line: str, hint: str) -> None:
@@ -475,16 +481,16 @@ def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture
     undone = run(shell, "--undo")
     assert isinstance(undone, Plan)
     assert current().setting("BTCUSDT").leverage == 20
-    assert "right already" in repr(run_cell_magic(shell, "", "BTCUSDT 20"))
+    assert "unchanged" in repr(run_cell_magic(shell, "", "BTCUSDT 20"))
 
 
 @pytest.mark.parametrize(
     ("line", "cell", "words"),
     [
         ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not SYMBOL LEVERAGE"),
-        ("", "BTCUSDT 10\nETHUSDT 500\n", "line 2: 500 is not a leverage for ETHUSDT"),
+        ("", "BTCUSDT 10\nETHUSDT 500\n", "line 2: 500x is above ETHUSDT's maximum"),
         ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "nothing in this plan"),
-        ("BTCUSDT", "BTCUSDT 10\n", "takes -n, -y, --force and --venue"),
+        ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --venue and --profile"),
     ],
 )  # fmt: skip
 def test_a_bad_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
@@ -505,7 +511,7 @@ def test_mainnet_wants_the_number_of_rows(
         done = run_cell_magic(shell, "--venue mainnet", cell)
         assert account.setting("BTCUSDT").leverage == leverage
         assert (done is None) == (leverage == 20)
-    assert f"MAINNET, {account.label}: send 2 changes? Type 2 to do it: " in asked[0]
+    assert f"MAINNET, {account.label}: send 2 changes? Type 2 to confirm: " in asked[0]
 
 
 def test_a_key_is_asked_for_unseen(
@@ -598,7 +604,7 @@ def test_a_login_that_fails_leaves_the_account_in_use(
     with pytest.raises(RequestRefused):
         run(shell, "--login testnet")
     assert current("testnet") is working
-    with pytest.raises(InvalidInput, match="goes alone"):
+    with pytest.raises(InvalidInput, match="takes only --profile"):
         run(shell, "--login testnet BTCUSDT 10")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.errors import LeverageRefused, UnknownSymbol
+from leverage_nb.errors import RequestRefused, UnknownSymbol
 from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
 from leverage_nb.notebook import panel_view
@@ -370,9 +370,9 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     panel = LeveragePanel(account, "SOLUSDT")
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
     click(panel, "apply", 31)
-    assert "The above your guard of 30x" in panel.view.message
+    assert "above your guard of 30x" in panel.view.message
     service_of(account).account_limits.learn(
-        "SOLUSDT", LeverageRefused("no", code=-4300, words="more than 20x leverage")
+        "SOLUSDT", RequestRefused("no", code=-4300, words="more than 20x leverage")
     )
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
@@ -430,7 +430,7 @@ def test_a_limit_met_in_the_panel_stops_the_slider(panel: LeveragePanel, simulat
     assert "-4300" in panel.view.message
     assert (panel.slider.max, panel.slider.value, panel.view.table["most"]) == (20, 20, 20)
     assert panel.view.table["verdict"][49] == "refused"
-    assert "the exchange limits the account" in panel.view.table["range"]
+    assert "an account limit of the exchange" in panel.view.table["range"]
 
 
 def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -> None:
@@ -448,7 +448,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
     service_of(account).tiers._table = None
     click(panel, "apply", 75)
     assert panel.state == "failed"
-    assert "75 is not a leverage for SOLUSDT: it takes a whole number from 1 to 59" in panel.view.message
+    assert "75x is above SOLUSDT&#x27;s maximum of 59x" in panel.view.message
     assert panel.slider.max == 59
 
 

@@ -96,7 +96,7 @@ def test_the_table_and_its_snapshots(simulator: Simulator, tmp_path: Path) -> No
         account.brackets()
     with connect_to(simulator, journal=path) as later:
         changes = later.tier_changes()
-        assert later.take_tier_news() == []
+        assert service_of(later).tier_news() == []
     assert changes.index.tolist() == ["BTCUSDT", "BTCUSDT"]
     assert changes["leverage"].tolist() == [25, 25]
     assert changes["max_notional_before"].tolist() == [70e6, 60e6]
