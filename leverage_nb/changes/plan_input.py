@@ -1,4 +1,4 @@
-"""What is wanted: symbols and leverages, from a mapping, a table, a file or lines of text."""
+"""Read the targets of a plan: from a mapping, a DataFrame, a CSV file or lines of text."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leverage_nb.errors import InvalidInput, as_typed
+from leverage_nb.errors import InvalidInput, UnexpectedAnswer, as_typed
 from leverage_nb.risk.user_input import LONGEST_NUMBER, LONGEST_SYMBOL
 
-# Bounds of what is read: there are about 700 symbols.
+# Limits of the input. There are about 700 symbols.
 LARGEST_FILE, MOST_ROWS, LONGEST_LINE = 1_000_000, 5_000, 200
 
-# A colon is part of BTC/USDT:USDT: between symbol and leverage a space follows it.
+# BTC/USDT:USDT contains a colon, so a colon separates only if a space follows.
 _BETWEEN = re.compile(r"[\s,=]+|:\s+")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One line of what is wanted.
+    """One row of the input.
 
     Attributes:
-        where: Where it stands, for messages: "line 3", "row 3", or the symbol.
-        symbol: As it was written.
-        leverage: As it was written; "max" for the highest that fits.
-        problem: Why it cannot be read; "" where it can.
+        where: Its place, for messages: "line 3", "row 3", or the symbol.
+        symbol: As written.
+        leverage: As written; "max" for the highest that fits.
+        problem: Why it is invalid; "" if it is valid so far.
     """
 
     where: str
@@ -37,7 +37,7 @@ class Target:
 
 
 def read_targets(wanted: Any) -> list[Target]:
-    """Read what is wanted, in any form that a plan takes.
+    """Read the targets of a plan in any supported form.
 
     Args:
         wanted: A mapping or Series from symbol to leverage; a DataFrame with a column ``leverage`` and the symbols in a
@@ -54,7 +54,7 @@ def read_targets(wanted: Any) -> list[Target]:
     if hasattr(wanted, "columns"):
         if "leverage" not in wanted.columns:
             raise InvalidInput(
-                "A plan's DataFrame has a column leverage, and the symbols in a column symbol or its index."
+                "The DataFrame of a plan needs a column leverage, and the symbols in a column symbol or the index."
             )
         symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
         pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
@@ -62,15 +62,15 @@ def read_targets(wanted: Any) -> list[Target]:
     if hasattr(wanted, "items"):
         return [_target(as_typed(symbol, 40), symbol, leverage) for symbol, leverage in wanted.items()]
     raise InvalidInput(
-        f"A plan is made from a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
+        f"A plan needs a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
         hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
     )
 
 
 def read_lines(text: str) -> list[Target]:
-    """Read ``SYMBOL LEVERAGE`` a line, also with ``,`` ``=`` or ``:`` between; blank lines and remarks are passed over.
+    """Read one ``SYMBOL LEVERAGE`` per line, also separated by ``,`` ``=`` or ``:``. Skip blank lines and # comments.
 
-    A line that is anything else is a target with a problem, so that all that is wrong can be told at once.
+    An invalid line becomes a target with a problem, so that one error can name all of them.
 
     Raises:
         InvalidInput: There are more than 5,000 lines.
@@ -91,7 +91,9 @@ def read_lines(text: str) -> list[Target]:
 
 def _lines_of(text: str) -> list[str]:
     if len(text) > LARGEST_FILE:
-        raise InvalidInput(f"That is more than {LARGEST_FILE:,} characters.", hint="A line is SYMBOL LEVERAGE.")
+        raise InvalidInput(
+            f"That is more than {LARGEST_FILE:,} characters.", hint="Write one SYMBOL LEVERAGE per line."
+        )
     lines = text.splitlines()
     _check_count(len(lines), "lines")
     return lines
@@ -103,7 +105,7 @@ def _check_count(count: int, of_what: str = "rows") -> None:
 
 
 def _target(where: str, symbol: Any, leverage: Any) -> Target:
-    """A target; one with a problem where a text is longer than any symbol or leverage."""
+    """Return a target; with a problem if a text is longer than any symbol or leverage."""
     for text, longest, kind in ((symbol, LONGEST_SYMBOL, "symbol"), (leverage, LONGEST_NUMBER, "leverage")):
         if isinstance(text, str) and len(text) > longest:
             return Target(where, "", None, f"a {kind} has at most {longest} characters")
@@ -130,10 +132,10 @@ def _read_csv(path: Path) -> list[Target]:
 
 
 def _read_text(path: Path) -> str:
-    """A file's text.
+    """Return the text of a file.
 
     Raises:
-        InvalidInput: It cannot be read, is no text or no file, or is larger than 1 MB.
+        InvalidInput: It cannot be read, is not a text file, or is larger than 1 MB.
     """
     problem = ""
     try:
@@ -148,7 +150,7 @@ def _read_text(path: Path) -> str:
             problem = f"it is larger than {LARGEST_FILE // 1_000_000} MB"
     except UnicodeDecodeError:
         problem = "it is not text in UTF-8"
-    except (OSError, ValueError, RuntimeError) as exc:  # also a path with a NUL, and "~" of nobody
+    except (OSError, ValueError, RuntimeError) as exc:  # also a path with a NUL, and "~" of an unknown user
         problem = getattr(exc, "strerror", None) or "it is not the path of a file"
     raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
 
@@ -156,14 +158,14 @@ def _read_text(path: Path) -> str:
 def check_targets(
     targets: Iterable[Target], check: Callable[[Target], tuple[str, int | None]]
 ) -> dict[str, int | None]:
-    """Bring targets to Binance's symbols and whole leverages; None stands for "max".
+    """Resolve targets to symbols and leverages; None stands for "max".
 
     Args:
-        targets: As they were read.
-        check: Gives symbol and leverage of one, or raises.
+        targets: The targets as read.
+        check: Resolves one target, or raises.
 
     Raises:
-        InvalidInput: Some cannot be; all of them are named, each by its place.
+        InvalidInput: Some are invalid; the error names all of them with their places.
     """
     checked: dict[str, int | None] = {}
     bad = []
@@ -173,16 +175,16 @@ def check_targets(
             continue
         try:
             symbol, leverage = check(target)
-        except InvalidInput as exc:
+        except (InvalidInput, UnexpectedAnswer) as exc:
             bad.append(f"{target.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
             continue
         if symbol in checked and checked[symbol] != leverage:
-            bad.append(f"{target.where}: {symbol} is wanted twice, at another leverage")
+            bad.append(f"{target.where}: {symbol} is there twice, with another leverage")
         checked[symbol] = leverage
     if bad:
         raise InvalidInput(f"{_some(bad)}. Nothing was sent.")
     if not checked:
-        raise InvalidInput("There is nothing in this plan.", hint="A line is SYMBOL LEVERAGE, as BTCUSDT 10.")
+        raise InvalidInput("The plan is empty.", hint="Write one SYMBOL LEVERAGE per line, as BTCUSDT 10.")
     return checked
 
 

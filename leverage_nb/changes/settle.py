@@ -1,11 +1,11 @@
 """Settle: find the outcome of attempts without a definite answer, by reading the setting.
 
-An attempt stays open until the exchange's own clock is past ``timestamp + recvWindow`` and a grace. Only a read that is
-sent after that may say that it was not applied. A read that shows the target earlier says ``applied``, and the attempt
-stays open all the same: it blocks other changes of its symbol until its time is over.
+An attempt stays open until its deadline: the exchange's clock is past ``timestamp + recvWindow + grace``. Only a read
+that is sent after the deadline can show that it was not applied. A read that shows the requested leverage earlier means
+``applied``, but the attempt stays open and blocks other changes of its symbol until the deadline.
 
-That recvWindow and the grace bound when the exchange executes a request is inferred: Binance documents recvWindow for
-when it accepts one. That a read is behind by the grace at most is assumed.
+That the exchange does not execute a request after the deadline is inferred: Binance documents recvWindow for the time
+of acceptance. That a read is stale by at most the grace is assumed.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ Progress = Callable[[str], None]
 
 
 def seconds_left(client: RestClient, attempt: Attempt) -> float:
-    """For how many seconds the exchange may still execute an attempt, by its clock as known here; 0 for none.
+    """Return the seconds until an attempt's deadline, by the exchange's clock as known here; 0 after it.
 
-    Never more than recvWindow and grace: a clock that was set back must not make a wait longer.
+    At most recvWindow plus grace: a clock that was set back must not make a wait longer.
     """
     whole = attempt.recv_window_ms / 1000 + client.grace
     return min(max(0.0, (deadline_ms(client, attempt) - client.time_ms()) / 1000), whole)
 
 
 def deadline_ms(client: RestClient, attempt: Attempt) -> int:
-    """Until when the exchange may execute an attempt, by its own clock."""
+    """Return the deadline of an attempt, by the exchange's clock."""
     return attempt.timestamp_ms + attempt.recv_window_ms + int(client.grace * 1000)
 
 
 def settled_by(client: RestClient, attempts: Iterable[Attempt]) -> datetime:
-    """When the last of several attempts can no longer be executed, by this machine's clock."""
+    """Return the last deadline of several attempts, by this machine's clock."""
     return datetime.now().astimezone() + timedelta(seconds=max(seconds_left(client, one) for one in attempts))
 
 
 def counts(setting: LeverageSetting, applied: Applied | None, grace: float) -> bool:
-    """Whether a read may be used beside the exchange's latest answer that a change of the symbol was applied.
+    """Whether a read counts, given the exchange's latest answer that a change of the symbol was applied.
 
-    A read that was sent before that answer is old. One that was sent soon after it and differs may be behind.
+    A read that was sent before that answer is outdated. One that was sent soon after it and differs may be stale.
     """
     if applied is None or setting.as_of is None:
         return True
-    if setting.as_of <= applied.at <= datetime.now().astimezone():  # not where a clock was set back since
+    if setting.as_of <= applied.at <= datetime.now().astimezone():  # unless a clock was set back since
         return False
     return setting.leverage == applied.leverage or setting.as_of > applied.at + timedelta(seconds=grace)
 
@@ -73,15 +73,15 @@ def settle(
     """Find the outcome of attempts, and record it.
 
     Args:
-        client: Of the account that sent them.
-        journal: The journal that has them.
-        attempts: Open ones.
-        progress: Called once with what is being verified, and until when.
-        until_closed: Go on until nothing more can come of them, also where the target was read.
-        at_most: Seconds to spend; when None, the client's time-out after the last of them can no longer be executed.
+        client: The client of the account that sent them.
+        journal: The journal that contains them.
+        attempts: Open attempts.
+        progress: Called once with a sentence about what is being verified, and until when.
+        until_closed: Go on until the deadline, also if the requested leverage was read before.
+        at_most: Seconds to spend; by default the client's time-out after the last deadline.
 
     Returns:
-        The attempts with what was found, in their order; those that could not be verified in time are still open.
+        The attempts with their findings, in the same order. Those that could not be verified in time are still open.
     """
     if not attempts:
         return []
@@ -89,17 +89,17 @@ def settle(
     if progress is not None:
         names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
         until = clock_time(settled_by(client, attempts))
-        with suppress(Exception):  # a display that fails must not change the outcome
+        with suppress(Exception):  # a failing display must not change the outcome
             progress(f"no definite answer about {names}; verifying with the exchange, final by {until}")
     whole = max(due.values()) - time.monotonic() + client.timeout
     give_up = time.monotonic() + (whole if at_most is None else min(whole, at_most))
     settled: dict[int, Attempt] = {}
-    unreadable: set[int] = set()  # read after their time, and their symbol was not in the answer
+    unreadable: set[int] = set()  # read after the deadline, and the answer did not contain the symbol
     pause = _FIRST_PAUSE
     while True:
         awaited = [attempt for attempt in attempts if attempt.number not in settled]
         past = _past(client, awaited, due, give_up)
-        # Another process verifies its own attempt until its time is over.
+        # Until the deadline another process verifies its own attempt.
         wanted = [a for a in awaited if a.number in past or (a.is_ours and not until_closed)]
         settings = _read(client, wanted, give_up)
         found = []
@@ -115,14 +115,14 @@ def settle(
         now = time.monotonic()
         if not awaited or now >= give_up:
             return [settled.get(attempt.number, attempt) for attempt in attempts]
-        # The next moment at which more can be known; where the exchange does not answer, ever later.
+        # The next time at which more can be known; later each time if the exchange does not answer.
         soon = min((due[a.number] - now + 0.005 for a in awaited if due[a.number] > now), default=pause)
         interrupts.pause(max(0.02, min(pause, soon, give_up - now)))
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def record(journal: Journal, found: Sequence[tuple[Attempt, Finding]]) -> list[Attempt]:
-    """Add findings to the journal. Where that fails they count all the same, and say that they were not recorded."""
+    """Add findings to the journal. If that fails they count all the same, with a note that they were not recorded."""
     try:
         return journal.add(found)
     except JournalUnusable as exc:
@@ -134,7 +134,7 @@ def record(journal: Journal, found: Sequence[tuple[Attempt, Finding]]) -> list[A
 
 
 def _latest(journal: Journal, client: RestClient, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Applied | None]]:
-    """Each attempt with the exchange's latest answer that a change of its symbol was applied."""
+    """Return each attempt with the exchange's latest answer that a change of its symbol was applied."""
     if not attempts:
         return []
     with suppress(JournalUnusable):
@@ -144,7 +144,7 @@ def _latest(journal: Journal, client: RestClient, attempts: Sequence[Attempt]) -
 
 
 def _closed_by_others(journal: Journal, attempts: Sequence[Attempt]) -> dict[int, Attempt]:
-    """Attempts that were closed meanwhile, by the thread or the process that sent them or by one that read earlier."""
+    """Return the attempts that another thread or process has closed meanwhile."""
     if not attempts:
         return {}
     wanted = {attempt.token: attempt for attempt in attempts}
@@ -155,7 +155,7 @@ def _closed_by_others(journal: Journal, attempts: Sequence[Attempt]) -> dict[int
 
 
 def _past(client: RestClient, attempts: Iterable[Attempt], due: dict[int, float], give_up: float) -> set[int]:
-    """The attempts that can no longer be executed, by the exchange's own clock; it is read when this one says so."""
+    """Return the numbers of the attempts past their deadline, by the exchange's clock."""
     ended = [attempt for attempt in attempts if time.monotonic() >= due[attempt.number]]
     if not ended:
         return set()
@@ -169,7 +169,7 @@ def _past(client: RestClient, attempts: Iterable[Attempt], due: dict[int, float]
 
 
 def _read(client: RestClient, attempts: Sequence[Attempt], give_up: float) -> Mapping[str, LeverageSetting]:
-    """The settings of the attempts' symbols, in one request; without those that could not be read."""
+    """Read the settings of the attempts' symbols; those that could not be read are missing."""
     assets = {attempt.symbol: attempt.margin_asset for attempt in attempts}
     if not assets:
         return {}
@@ -177,7 +177,7 @@ def _read(client: RestClient, attempts: Sequence[Attempt], give_up: float) -> Ma
         settings = read_settings(client, assets, within=_within(give_up))
     except LeverageError:
         return {}
-    # A symbol that one list leaves out is not delisted.
+    # A symbol that is missing from one list is not delisted.
     for symbol in assets.keys() - settings.keys():
         with suppress(LeverageError):
             settings[symbol] = read_setting(client, symbol, assets[symbol], within=_within(give_up))
@@ -189,16 +189,16 @@ def _within(give_up: float) -> float:
 
 
 def _judge(attempt: Attempt, setting: LeverageSetting, grace: float, *, is_past: bool) -> Finding | None:
-    """What a read says of an attempt; None where it says nothing yet."""
+    """Return the finding that a read makes about an attempt; None if it shows nothing yet."""
     at_target = setting.leverage == attempt.requested
-    # A read may be behind by the grace: sooner than that it may show what was there before the attempt.
+    # A read may be stale by the grace: an earlier one may show the value before the attempt.
     is_after = setting.as_of is not None and setting.as_of >= attempt.begun_at + timedelta(seconds=grace)
     if not is_past and not (at_target and is_after):
         return None
     note = attempt.findings[-1].note if attempt.findings else ""
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)
     if earlier is not None and not at_target:
-        # The target was read while the attempt was open: what is there now came after.
+        # The requested leverage was read while the attempt was open, so it was changed after that.
         note = f"Since then the leverage was changed elsewhere: it is {setting.leverage}x."
         return replace(earlier, found_at=datetime.now().astimezone(), closes=True, note=note)
     return Finding(

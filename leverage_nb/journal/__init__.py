@@ -1,1 +1,1 @@
-"""The journal: every attempt to change something, recorded before it is sent, and what was found out about it since."""
+"""The journal: every attempt, recorded before it is sent, with the findings about its outcome."""

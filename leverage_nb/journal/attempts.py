@@ -1,4 +1,4 @@
-"""Attempts and findings: what the journal stores of a change."""
+"""Attempt and Finding: how the journal stores a change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from leverage_nb.change import LeverageChange, Status
 
-# Drawn once, so that processes differ also after their numbers have started anew.
+# Random, because process numbers are used again.
 _RUN = uuid.uuid4().hex[:8]
 
 Source = Literal["answer", "no answer", "symbolConfig", "not sent"]
@@ -19,19 +19,19 @@ Source = Literal["answer", "no answer", "symbolConfig", "not sent"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found out about an attempt. The last one counts.
+    """One finding about the outcome of an attempt. The last one counts.
 
     Attributes:
-        found_at: When.
+        found_at: When it was found.
         source: "answer" (the exchange's own), "no answer", "symbolConfig" (a read of the setting) or "not sent".
-        status: The outcome from here on.
+        status: The outcome.
         closes: Whether the outcome is final.
-        leverage: The leverage that was answered or read.
-        max_notional: The max notional that was answered or read, in the margin asset.
+        leverage: The leverage in the answer or the read.
+        max_notional: The max notional in the answer or the read, in the margin asset.
         as_of: When the request for the read was sent.
         code: The exchange's error code.
         http_status: The HTTP status of the answer.
-        note: More about it, for people.
+        note: Further information, as text.
     """
 
     found_at: datetime
@@ -54,13 +54,13 @@ def _new_token() -> str:
 
 
 def _this_process() -> str:
-    """A name for this process that no other process has, a forked one included."""
+    """Return a unique name of this process."""
     return f"{socket.gethostname()} {os.getpid()} {_RUN}"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One signed POST, recorded before it is sent, with what was found out since.
+    """One signed POST, recorded before it is sent, with the findings about its outcome.
 
     Attributes:
         venue: The venue's name.
@@ -68,18 +68,18 @@ class Attempt:
         account: The key's fingerprint. It identifies the account: one exchange may have several addresses.
         symbol: Binance's symbol.
         margin_asset: The asset of the symbol's amounts.
-        before: The leverage that was read before.
-        requested: The leverage that was requested.
-        recv_window_ms: For how long after its timestamp the exchange may accept it.
-        undoes: The number of the attempt that this one takes back.
-        plan: The plan it belongs to.
+        before: The leverage before, as read.
+        requested: The requested leverage.
+        recv_window_ms: Milliseconds after its timestamp in which the exchange may accept it.
+        undoes: The number of the attempt that this one undoes.
+        plan: The name of the plan that it belongs to.
         kind: What it changes.
-        token: Identifies it, also before it has a number.
+        token: Identifies it before it has a number.
         begun_at: When it was recorded.
-        timestamp_ms: The request's timestamp, by the exchange's clock as known here.
-        process: Which process sent it.
-        number: Its number in the journal; 0 before it has one.
-        findings: In the order they were made.
+        timestamp_ms: The request's timestamp, by the exchange's clock as known on this machine.
+        process: The process that sent it.
+        number: Its number in the journal; 0 before it is recorded.
+        findings: The findings, oldest first.
     """
 
     venue: str
@@ -107,12 +107,12 @@ class Attempt:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this very process sent it."""
+        """Whether this process sent it."""
         return self.process == _this_process()
 
     @property
     def status(self) -> Status:
-        """Its outcome as known now."""
+        """The outcome by the last finding."""
         return self.findings[-1].status if self.findings else "unknown"
 
     @property
@@ -122,7 +122,7 @@ class Attempt:
 
     @property
     def change(self) -> LeverageChange:
-        """Its record, by the last finding."""
+        """The record of the change, by the last finding."""
         last = self.findings[-1] if self.findings else None
         read = last is not None and last.source == "symbolConfig" and last.status != "unknown"
         answered = last is not None and last.source == "answer" and last.status == "applied"
@@ -144,16 +144,16 @@ class Attempt:
         )
 
     def with_finding(self, finding: Finding) -> Attempt:
-        """Return it with one finding more."""
+        """Return the attempt with one more finding."""
         return replace(self, findings=(*self.findings, finding))
 
 
 @dataclass(frozen=True)
 class Applied:
-    """The exchange's own answer that a symbol is at a leverage.
+    """An answer of the exchange that a change was applied.
 
     Attributes:
-        leverage: The leverage.
+        leverage: The leverage in the answer.
         at: When the answer came.
     """
 
@@ -163,11 +163,11 @@ class Applied:
 
 @dataclass(frozen=True)
 class Latest:
-    """What the journal knows of one symbol of an account.
+    """The latest entries of one symbol of an account.
 
     Attributes:
-        open: The attempt that the exchange may still execute, if there is one.
-        applied: The latest answer of the exchange that a change was applied, if there is one.
+        open: The attempt that the exchange may still execute; None without one.
+        applied: The latest answer of the exchange that a change was applied; None without one.
     """
 
     open: Attempt | None = None
@@ -176,12 +176,12 @@ class Latest:
 
 @dataclass(frozen=True)
 class SeenTiers:
-    """Tiers as an account saw them.
+    """One version of the tiers, as an account has read it.
 
     Attributes:
-        digest: Of their content.
-        first_seen_at: When they were first seen so.
-        last_seen_at: When they were last seen so.
+        digest: The hash of its content.
+        first_seen_at: When it was read first.
+        last_seen_at: When it was read last.
     """
 
     digest: str

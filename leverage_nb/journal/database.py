@@ -1,11 +1,11 @@
-"""The journal file: opened for one access at a time, under a lock that other processes keep too.
+"""The journal file: open, lock, transaction.
 
-An SQLite file that is appended to and never altered. An attempt is committed before its request is sent, so that
-whatever happens to this process, the next one knows what the exchange may have executed.
+The file is an SQLite database that is only appended to. An attempt is committed before its request is sent, so that the
+next process knows what the exchange may have executed, whatever happens to this one.
 
-SQLite's own locks are not enough. They vanish as soon as any descriptor of the file is closed in the same process, as
-by ``shutil.copy`` in a cell. So every access holds a lock on a file beside it, SQLite keeps its rollback journal (a
-write-ahead log could be removed under another process), and no descriptor stays open between two accesses.
+SQLite's own POSIX locks are lost when any descriptor of the file is closed in the same process, as by ``shutil.copy``
+in a cell. Therefore every access holds a lock on a second file, SQLite uses its rollback journal (another process could
+remove a write-ahead log), and no descriptor stays open between two accesses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from leverage_nb import interrupts
-from leverage_nb.errors import JournalUnusable
+from leverage_nb.errors import ForkedProcess, JournalUnusable
 from leverage_nb.journal.schema import APPLICATION_ID, STATEMENTS, VERSION
 
 if TYPE_CHECKING:
@@ -30,21 +30,20 @@ T = TypeVar("T")
 
 MEMORY = ":memory:"
 
-# Seconds to wait for another process's access.
-BUSY_TIMEOUT = 5.0
-
-_checked: set[tuple[int, int]] = set()  # device and inode of the files that this process has found to be journals
+_checked: set[tuple[int, int]] = set()  # device and inode of the files that this process has checked
 
 
 class Database:
     """One journal file. Safe for threads, processes and interrupts.
 
     Args:
-        path: The file, made with its folder where there is none; ``":memory:"`` keeps it in this process.
+        path: The file; it is created if it does not exist. ``":memory:"`` keeps the journal in this process.
+        busy_timeout: Seconds to wait for the access of another process.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        # Folders may be links; the file must not be one. Two names of one folder lead to one lock.
+    def __init__(self, path: str | Path, busy_timeout: float = 5.0) -> None:
+        self._busy_timeout = busy_timeout
+        # The folder may be a link, the file must not. Two names of one folder must lead to one lock.
         self.path = str(path) if str(path) == MEMORY else str(Path(path).parent.resolve() / Path(path).name)
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -52,27 +51,27 @@ class Database:
         self._memory: sqlite3.Connection | None = None
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Read something.
+        """Run a function that reads.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         return interrupts.run_to_end(lambda: self._guarded(work))
 
     def write(self, work: Callable[[sqlite3.Connection], T], is_there: Callable[[sqlite3.Connection], bool]) -> T:
-        """Write something, as a whole or not at all, and return once it is on the disk.
+        """Run a function that writes in one transaction, and return once the data is on the disk.
 
         Args:
-            work: What to write.
-            is_there: Whether it was written. A COMMIT that fails may have been carried out: it is read again.
+            work: Writes the data.
+            is_there: Whether the data was written. A COMMIT that fails may have been executed, so this is read again.
 
         Raises:
-            JournalUnusable: It was not written.
+            JournalUnusable: The data was not written.
         """
         return interrupts.run_to_end(lambda: self._guarded(lambda connection: self._commit(connection, work, is_there)))
 
     def close(self) -> None:
-        """Forget a journal in memory; a file is never open between two accesses."""
+        """Drop a journal in memory. A file is never open between two accesses."""
         with self._lock:
             if self._memory is not None:
                 self._memory.close()
@@ -104,10 +103,10 @@ class Database:
         return result
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something with a connection; what SQLite and the file system complain of becomes JournalUnusable."""
+        """Run a function with a connection; errors of SQLite and the file system become JournalUnusable."""
         failure: JournalUnusable
-        if self._process != os.getpid():  # a forked process: another thread may have held the locks
-            self._process, self._lock, self._lock_file = os.getpid(), threading.RLock(), None
+        if self._process != os.getpid():
+            raise ForkedProcess
         try:
             with self._lock:
                 if self.path == MEMORY:
@@ -120,29 +119,29 @@ class Database:
 
     def _in_memory(self) -> sqlite3.Connection:
         if self._memory is None:
-            self._memory = _connect(MEMORY)
+            self._memory = self._connect()
             _prepare(self._memory)
         return self._memory
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock file, which belongs to one access of one process at a time."""
+        """Hold the lock file."""
         if self._lock_file is None:
             from filelock import FileLock
 
             Path(self.path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock_file = FileLock(f"{self.path}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
-        with self._lock_file.acquire(timeout=BUSY_TIMEOUT, poll_interval=0.005):
+        with self._lock_file.acquire(timeout=self._busy_timeout, poll_interval=0.005):
             yield
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         info = self._check_file()
-        connection = _connect(self.path)
+        connection = self._connect()
         try:
-            # Truncating the rollback journal commits, and with FULL that is on the disk before COMMIT returns.
+            # Truncating the rollback journal commits; with FULL it is on the disk before COMMIT returns.
             connection.execute("PRAGMA journal_mode = TRUNCATE")
-            # The version every time: a newer leverage_nb may have changed the tables meanwhile.
+            # The version is read every time: a newer leverage_nb may have changed the tables.
             if (info.st_dev, info.st_ino) not in _checked or _pragma(connection, "user_version") != VERSION:
                 _prepare(connection)
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -153,17 +152,17 @@ class Database:
             connection.close()
 
     def _check_file(self) -> os.stat_result:
-        """Make the file where there is none; refuse one that is a link or another user's.
+        """Create the file if it does not exist; refuse a link and a file of another user.
 
-        The file is examined without opening it: closing that descriptor would drop SQLite's locks.
+        An existing file is examined without opening it: closing that descriptor would drop SQLite's locks.
         """
         try:
             info = os.lstat(self.path)
         except FileNotFoundError:
-            # Nobody can have it open yet: this one descriptor is harmless.
+            # No process has the new file open yet, so closing this descriptor is harmless.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             info = os.lstat(self.path)
-            _checked.discard((info.st_dev, info.st_ino))  # the number of a file that was deleted
+            _checked.discard((info.st_dev, info.st_ino))  # the inode of a deleted file may be used again
         if stat.S_ISLNK(info.st_mode) or (stat.S_ISREG(info.st_mode) and info.st_nlink > 1):
             raise sqlite3.DatabaseError("it is a link, and the same file under two names cannot be locked")
         if not stat.S_ISREG(info.st_mode):
@@ -174,26 +173,27 @@ class Database:
             os.chmod(self.path, 0o600)
         return info
 
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
     def _unusable(self, exc: Exception) -> JournalUnusable:
         name = getattr(exc, "sqlite_errorname", "") or type(exc).__name__
         reason = next((text for start, text in _REASONS.items() if name.startswith(start)), str(exc))
         return JournalUnusable(
             f"The journal {self.path} cannot be used: {reason}.",
-            hint="No change is sent without a record of it. Repair the file, or name another with "
-            "connect(journal=...). Its content is left as it is.",
+            hint="No change is sent without a record of it. Repair the file, or use another with "
+            "connect(journal=...). Its content was not changed.",
             path=self.path,
         )
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Check that the file is a journal of this version; make the tables in an empty one."""
+    """Check that the file is a journal of this version; create the tables in an empty file."""
     version = _pragma(connection, "user_version")
     is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
@@ -220,13 +220,13 @@ _REASONS = {
     "SQLITE_READONLY": "it cannot be written",
     "SQLITE_CANTOPEN": "it cannot be opened",
     "SQLITE_FULL": "the disk is full",
-    "SQLITE_NOTADB": "it is no journal",
+    "SQLITE_NOTADB": "it is not a journal",
     "SQLITE_CORRUPT": "it is damaged",
     "SQLITE_BUSY": "another program is using it",
-    "SQLITE_PROTOCOL": "its file system does not keep locks",
+    "SQLITE_PROTOCOL": "its file system does not support locks",
     "SQLITE_IOERR": "the disk could not read or write it",
     "Timeout": "another program is using it",
-    "NotImplementedError": "its file system does not keep locks",
+    "NotImplementedError": "its file system does not support locks",
     "PermissionError": "access to it is denied",
     "IsADirectoryError": "it is not a file",
     "NotADirectoryError": "its folder is a file",

@@ -14,10 +14,10 @@ from leverage_nb.journal.database import Database
 
 
 class Journal:
-    """Attempts and findings of all accounts in one file.
+    """The attempts and findings of all accounts in one file.
 
     Args:
-        path: The file, made with its folder where there is none; ``":memory:"`` keeps it in this process.
+        path: The file; it is created if it does not exist. ``":memory:"`` keeps the journal in this process.
 
     Attributes:
         path: The file's full path, or ``":memory:"``.
@@ -30,14 +30,14 @@ class Journal:
     # -- attempts ---------------------------------------------------------------------------------------------
 
     def begin(self, drafts: Sequence[Attempt], stamp: Callable[[], int]) -> list[Attempt]:
-        """Record attempts, all in one transaction, but those whose symbol has an open attempt of the same account.
+        """Record attempts in one transaction, except for symbols with an open attempt of the same account.
 
         Args:
             drafts: Attempts without number and timestamp.
-            stamp: Returns the timestamp, called once the file is locked, so that it does not grow old waiting.
+            stamp: Returns the timestamp; called while the file is locked, so that it does not age while waiting.
 
         Returns:
-            Each as recorded; in place of one that was not, the attempt that is open.
+            The recorded attempts; for a symbol with an open attempt, that open attempt.
 
         Raises:
             JournalUnusable: None was recorded.
@@ -69,13 +69,13 @@ class Journal:
         return [int(row[0]) for row in found if row is not None]
 
     def add(self, found: Sequence[tuple[Attempt, Finding]]) -> list[Attempt]:
-        """Add findings, all in one transaction.
+        """Add findings in one transaction.
 
-        A finding that does not close its attempt, or that rests on a read, is left out where another process has
-        closed the attempt meanwhile: the earlier finding counts.
+        If another process has closed the attempt meanwhile, a finding is not added unless it is an answer or "not
+        sent": the earlier finding counts.
 
         Returns:
-            The attempts as the journal now has them.
+            The attempts as they are in the journal now.
 
         Raises:
             JournalUnusable: None was added.
@@ -96,7 +96,7 @@ class Journal:
     def _add(self, connection: sqlite3.Connection, attempt: Attempt, finding: Finding) -> Attempt:
         there = _select(connection, attempt.account, number=attempt.number)
         if not there or there[0].token != attempt.token:
-            raise sqlite3.DatabaseError("it was replaced while a change was being made")
+            raise sqlite3.DatabaseError("it was replaced during a change")
         counts_anyway = finding.closes and finding.source in {"answer", "not sent"}
         if not (there[0].is_open or counts_anyway):
             return there[0]
@@ -107,32 +107,32 @@ class Journal:
         return there[0].with_finding(finding)
 
     def attempts(self, account: str, *, open_only: bool = False, last: int | None = None) -> list[Attempt]:
-        """The attempts of one account, oldest first.
+        """Return the attempts of one account, oldest first.
 
         Args:
             account: The key's fingerprint.
             open_only: Only those without a final outcome.
-            last: So many of them, the newest; None for all.
+            last: Only so many of the newest; None for all.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         return self._database.read(lambda connection: _select(connection, account, open_only=open_only, last=last))
 
     def find(self, account: str, token: str) -> Attempt | None:
-        """The attempt with a token; None where none was recorded.
+        """Return the attempt with a token; None if it was not recorded.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         found = self._database.read(lambda connection: _select(connection, account, token=token))
         return found[0] if found else None
 
     def latest(self, account: str, symbols: Sequence[str]) -> dict[str, Latest]:
-        """What the journal knows of each of several symbols, in one access.
+        """Return the latest entries of several symbols, in one access.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         return self._database.read(
             lambda connection: {
@@ -147,10 +147,10 @@ class Journal:
     # -- tiers over time --------------------------------------------------------------------------------------
 
     def seen_tiers(self, account: str) -> list[SeenTiers]:
-        """When an account saw which tiers, oldest first.
+        """Return the versions of the tiers that an account has read, oldest first.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         query = "SELECT * FROM tiers_seen WHERE account = ? ORDER BY id"
         return self._database.read(
@@ -158,22 +158,22 @@ class Journal:
         )
 
     def tiers(self, digest: str) -> str:
-        """The content of a snapshot.
+        """Return the content of one version of the tiers.
 
         Raises:
-            JournalUnusable: It could not be read.
+            JournalUnusable: The journal could not be read.
         """
         query = "SELECT content FROM tiers WHERE digest = ?"
         return self._database.read(lambda connection: str(connection.execute(query, (digest,)).fetchone()[0]))
 
     def see_tiers(self, account: str, digest: str, content: Callable[[], str]) -> SeenTiers | None:
-        """Note that an account has seen tiers now; each content is stored once.
+        """Record that an account has read a version of the tiers now. Each content is stored once.
 
         Returns:
-            What it had seen before, where that was another content; else None.
+            The version that it had read before, if that was another one; otherwise None.
 
         Raises:
-            JournalUnusable: It could not be written.
+            JournalUnusable: The journal could not be written.
         """
         now = _text(datetime.now(tz=UTC))
 
@@ -195,10 +195,10 @@ class Journal:
     # -- profiles --------------------------------------------------------------------------------------------
 
     def bind_profile(self, venue: str, profile: str, alias: str) -> str:
-        """The account that a profile belongs to: the one it was first used with.
+        """Return the account that a profile belongs to, which is the one that it was first used with.
 
         Raises:
-            JournalUnusable: It could not be read or written.
+            JournalUnusable: The journal could not be read or written.
         """
 
         def work(connection: sqlite3.Connection) -> str:
@@ -214,7 +214,7 @@ class Journal:
         return self._database.write(work, lambda connection: bound(connection) != "")
 
     def close(self) -> None:
-        """Forget a journal in memory; a file is never open between two accesses."""
+        """Drop a journal in memory."""
         self._database.close()
 
 
@@ -246,7 +246,7 @@ def _select(
     newest = f" AND id IN (SELECT id FROM attempts {wanted} ORDER BY id DESC LIMIT :last)"  # noqa: S608 - as below
     wanted += newest if last is not None else ""
     names = {"account": account, "symbol": symbol, "token": token, "number": number, "last": last}
-    # The conditions are the constants above; what was typed goes in as parameters.
+    # The conditions are the constants above; input is passed as parameters.
     rows = connection.execute(f"SELECT * FROM attempts {wanted} ORDER BY id", names).fetchall()  # noqa: S608
     if not rows:
         return []

@@ -1,11 +1,11 @@
-"""The journal's tables. The values of a change are text, so that other kinds of change fit beside leverage."""
+"""The journal's tables. The values of a change are text, so that other kinds of change can follow."""
 
 from __future__ import annotations
 
-# "LEVR": tells a journal from any other SQLite file.
+# "LEVR" in ASCII: distinguishes a journal from other SQLite files.
 APPLICATION_ID = 0x4C455652
 
-# Raised whenever the tables change. Versions below the first one here were never released.
+# Increased when the tables change. Lower versions were never released.
 VERSION = 3
 
 
@@ -52,7 +52,7 @@ STATEMENTS: tuple[str, ...] = (
         note TEXT NOT NULL
     )""",
     "CREATE INDEX findings_by_attempt ON findings (attempt)",
-    # An index by hand, kept by the triggers: finding open attempts stays fast however long the journal grows.
+    # Maintained by the triggers, so that finding open attempts stays fast in a large journal.
     "CREATE TABLE open_attempts (attempt INTEGER PRIMARY KEY REFERENCES attempts (id))",
     """CREATE TRIGGER an_attempt_opens AFTER INSERT ON attempts
         BEGIN INSERT INTO open_attempts VALUES (NEW.id); END""",
@@ -60,7 +60,7 @@ STATEMENTS: tuple[str, ...] = (
         BEGIN DELETE FROM open_attempts WHERE attempt = NEW.attempt; END""",
     *_append_only("attempts"),
     *_append_only("findings"),
-    # Each content of all symbols' tiers once, however often it is seen.
+    # Each version of all symbols' tiers, stored once.
     "CREATE TABLE tiers (digest TEXT PRIMARY KEY, content TEXT NOT NULL)",
     """CREATE TABLE tiers_seen (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -175,12 +175,12 @@ def test_wishes_that_cannot_be_send_nothing(account: Account, simulator: Simulat
         "Did you mean BTCUSDT?",
         "500x is above ETHUSDT's maximum",
         "2.5 is not",
-        "wanted twice",
+        "there twice",
     ):
         assert words in caught.value.message
     empty: Any
     for empty in ({}, lambda settings: settings["leverage"].iloc[:0]):
-        with pytest.raises(InvalidInput, match="nothing in this plan"):
+        with pytest.raises(InvalidInput, match="plan is empty"):
             account.plan(empty)
     assert simulator.exchange.received == []
 
@@ -385,7 +385,7 @@ def test_all_that_is_wrong_is_told_at_once(account: Account) -> None:
     """Lines that cannot be read, unknown symbols, leverages that are none and doubles are named together."""
     with pytest.raises(InvalidInput) as caught:
         account.plan(read_lines("BTCUSDT 20\nfoo\nXYZUSDT 5\nADAUSDT 10.5\nBTCUSDT 30"))
-    for place in ("line 2: “foo”", "line 3: XYZUSDT is not", "line 4: 10.5 is not", "line 5: BTCUSDT is wanted twice"):
+    for place in ("line 2: “foo”", "line 3: XYZUSDT is not", "line 4: 10.5 is not", "line 5: BTCUSDT is there twice"):
         assert place in str(caught.value)
 
 

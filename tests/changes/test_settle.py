@@ -53,13 +53,18 @@ def attempts(account: Account) -> list[Attempt]:
     return service_of(account).attempts()
 
 
-def begin(account: Account, simulator: Simulator, symbol: str, before: int, requested: int, **more: Any) -> Attempt:
-    """Record an attempt that is never sent."""
-    draft = Attempt(
+def draft(account: Account, simulator: Simulator, symbol: str, before: int, requested: int, **more: Any) -> Attempt:
+    """An attempt that is not recorded yet."""
+    return Attempt(
         venue="simulator", address=simulator.rest_url, account=account.label, symbol=symbol, margin_asset="USDT",
         before=before, requested=requested, recv_window_ms=WINDOW, **more,
     )  # fmt: skip
-    [attempt] = service_of(account).journal.begin([draft], service_of(account).client.time_ms)
+
+
+def begin(account: Account, simulator: Simulator, symbol: str, before: int, requested: int, **more: Any) -> Attempt:
+    """Record an attempt that is never sent."""
+    client, journal = service_of(account).client, service_of(account).journal
+    [attempt] = journal.begin([draft(account, simulator, symbol, before, requested, **more)], client.time_ms)
     return attempt
 
 
@@ -486,7 +491,9 @@ def test_rule_7_what_cannot_be_read_stays_unknown(account: Account, simulator: S
 def test_many_are_settled_by_one_request(account: Account, simulator: Simulator) -> None:
     """Ten open attempts cost one read of all settings, not ten."""
     names = account.symbols()[:10]
-    opened = [begin(account, simulator, name, simulator.exchange.account.leverage(name), 2) for name in names]
+    drafts = [draft(account, simulator, name, simulator.exchange.account.leverage(name), 2) for name in names]
+    stamp = service_of(account).client.time_ms()
+    opened = service_of(account).journal.begin(drafts, lambda: stamp)
     for name in names[:4]:
         simulator.exchange.change_elsewhere(name, 2)
     changed = {name for name in names if simulator.exchange.account.leverage(name) == 2}

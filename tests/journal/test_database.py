@@ -17,7 +17,7 @@ import pytest
 
 from leverage_nb.account import Account
 from leverage_nb.errors import ChangeNotSent, JournalUnusable
-from leverage_nb.journal import database
+from leverage_nb.journal.database import Database
 from leverage_nb.journal.journal import Journal
 from leverage_nb.journal.schema import APPLICATION_ID, VERSION
 from leverage_nb.simulator import Simulator
@@ -288,15 +288,14 @@ def test_an_access_waits_for_another_process(path: Path) -> None:
     assert done.is_set()
 
 
-def test_no_access_waits_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_access_waits_for_ever(path: Path) -> None:
     """Another process that does not end its access is named as the reason, after a bounded time."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.2)  # five seconds are long for a test
     path.parent.mkdir()
     with (
         another_process(_HOLDS_THE_LOCK, f"{path}.lock"),
         pytest.raises(JournalUnusable, match="another program is using it"),
     ):
-        Journal(path).begin([draft()], lambda: 1)
+        Database(path, busy_timeout=0.2).read(lambda connection: None)
     assert symbols(path) == []
 
 
@@ -390,7 +389,7 @@ def unusable(tmp_path: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("no database", "it is no journal"), ("a folder", "it is not a file"),
+        ("no database", "it is not a journal"), ("a folder", "it is not a file"),
         ("a file for a folder", "its folder is a file"), ("another program's", "it belongs to another program"),
         ("damaged", "it is damaged"), ("a link", "it is a link"),
     ],

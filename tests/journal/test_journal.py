@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.errors import JournalUnusable
+from leverage_nb.errors import ForkedProcess, JournalUnusable
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
@@ -159,14 +159,17 @@ def test_tiers_are_stored_once_for_each_content(journal: Journal) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
-def test_attempts_of_a_forked_process_are_not_ours(journal: Journal) -> None:
-    """After a fork both processes record, and each knows which attempts are its own."""
+def test_attempts_of_a_forked_process_are_not_ours(journal: Journal, path: Path) -> None:
+    """Parent and forked child recognise their own attempts; the child needs a Journal of its own."""
     begin(journal, draft())
     child = os.fork()
     if not child:
         try:
-            [attempt] = begin(journal, draft("ETHUSDT"))
-            os._exit(0 if attempt.is_ours and not journal.attempts("key 1")[0].is_ours else 1)
+            with pytest.raises(ForkedProcess):
+                journal.attempts("key 1")
+            own = Journal(path)
+            [attempt] = begin(own, draft("ETHUSDT"))
+            os._exit(0 if attempt.is_ours and not own.attempts("key 1")[0].is_ours else 1)
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
@@ -205,7 +208,7 @@ def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, 
     path.rename(tmp_path / "kept.sqlite")
     [other] = begin(Journal(path), draft("ETHUSDT"))
     assert other.number == mine.number
-    with pytest.raises(JournalUnusable, match="replaced while a change was being made"):
+    with pytest.raises(JournalUnusable, match="replaced during a change"):
         journal.add([(mine, APPLIED)])
     assert [attempt.status for attempt in journal.attempts("key 1")] == ["unknown"]
 

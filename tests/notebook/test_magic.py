@@ -393,7 +393,7 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
     assert "BTCUSDT 20x → 10x" in overview
     (tmp_path / "j.sqlite").write_text("no journal" * 99)
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
-    assert "it is no journal" in str(run(shell, "--venue testnet"))
+    assert "it is not a journal" in str(run(shell, "--venue testnet"))
 
 
 def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell) -> None:
@@ -489,7 +489,7 @@ def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture
     [
         ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not SYMBOL LEVERAGE"),
         ("", "BTCUSDT 10\nETHUSDT 500\n", "line 2: 500x is above ETHUSDT's maximum"),
-        ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "nothing in this plan"),
+        ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "plan is empty"),
         ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --venue and --profile"),
     ],
 )  # fmt: skip

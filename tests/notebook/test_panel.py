@@ -569,7 +569,7 @@ def test_a_journal_that_cannot_be_used_is_said_in_the_panel(simulator: Simulator
     """The panel still shows everything, and says that no change can be sent."""
     (tmp_path / "journal.sqlite").write_text("no journal" * 100)
     panel = LeveragePanel(connect_to(simulator, journal=tmp_path / "journal.sqlite"), "BTCUSDT")
-    assert "it is no journal" in panel.view.message
+    assert "it is not a journal" in panel.view.message
     assert panel.view.table["current"] == 20
     click(panel, "apply", 10)
     assert panel.state == "failed"
