@@ -1,8 +1,8 @@
-// Chart, figures and Apply of the leverage panel. No arithmetic on figures here: each is looked up in the table that
-// the kernel sent, so the view follows the slider while the kernel is busy, and shows nothing it was not told.
+// Chart, figures and buttons of the leverage panel. All texts come from the table that the kernel sent, so the view
+// follows the slider while the kernel is busy.
 
 const SVG = "http://www.w3.org/2000/svg";
-// For how long a question has to be on the screen before it can be answered.
+// How long a question must be on the screen before an answer counts.
 const READING_MS = 800;
 
 function element(tag, className, parent, text = "") {
@@ -34,24 +34,24 @@ function render({ model, el }) {
   element("span", "leverage-unit", choice, "x");
   const lower = element("button", "leverage-edge", choice, "◂ tier");
   const higher = element("button", "leverage-edge", choice, "tier ▸");
-  lower.title = "To the next lower tier edge (PageDown)";
-  higher.title = "To the next higher tier edge (PageUp)";
+  lower.title = "Next lower tier (PageDown)";
+  higher.title = "Next higher tier (PageUp)";
   const complaint = element("span", "leverage-complaint", choice);
   const verdict = element("div", "leverage-verdict", root);
   const held = element("div", "leverage-held", root);
   const heldFigures = element("div", "leverage-figures", root);
   const sizing = element("label", "leverage-sizing", root, "a new isolated position of ");
   const size = element("input", "leverage-size", sizing);
-  size.setAttribute("aria-label", "what-if notional");
+  size.setAttribute("aria-label", "planned size");
   const sizeAsset = element("span", "leverage-unit", sizing);
   const ladderFigures = element("div", "leverage-figures", root);
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
   const cancel = element("button", "leverage-cancel", actions, "Cancel");
   const check = element("button", "leverage-check", actions, "Check again");
-  check.title = "Ask the exchange what became of the change";
+  check.title = "Verify the outcome of the change";
   const undo = element("button", "leverage-undo", actions);
-  undo.title = "Take the change back";
+  undo.title = "Undo the change";
   const reload = element("button", "leverage-reload", actions, "Reload");
   reload.title = "Read tiers and setting again";
   const waiting = element("span", "leverage-waiting", actions);
@@ -72,7 +72,7 @@ function render({ model, el }) {
   let sized = "";
   let saidAt = model.get("leverage");
   let reviewingSince = performance.now();
-  // This is not part of the page yet, and the slider may not be drawn.
+  // Neither this element nor the slider may be part of the page yet.
   const naming = setInterval(nameSlider, 100);
 
   function shown() {
@@ -124,7 +124,7 @@ function render({ model, el }) {
     follow();
   }
 
-  // ipywidgets leaves the slider's handle without a name, and a screen reader without a word for it.
+  // ipywidgets gives the slider's handle no name for screen readers.
   function nameSlider() {
     const handle = el.closest(".widget-vbox")?.querySelector(".leverage-slider .noUi-handle");
     handle?.setAttribute("aria-label", field.getAttribute("aria-label") ?? "");
@@ -132,7 +132,7 @@ function render({ model, el }) {
     if (handle) clearInterval(naming);
   }
 
-  // The chart is logarithmic and the slider is not: low leverages are easier to grasp here.
+  // The chart is logarithmic, the slider is linear: low leverages are easier to select in the chart.
   function drag(down) {
     const svg = down.currentTarget;
     const toNearest = event => {
@@ -187,8 +187,8 @@ function render({ model, el }) {
     if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.most) {
       choose(leverage);
     } else {
-      complain(`${field.value || "That"} is no leverage here: ${table.range}`);
-      // What is on the screen belongs to another leverage than the one in the field.
+      complain(Number(field.value) > table.most ? `${field.value}x is above ${table.upper}` : `Enter ${table.range}`);
+      // The figures belong to another leverage than the one in the field.
       for (const { node } of values) node.textContent = "–";
       verdict.textContent = "";
       buttons();
@@ -208,7 +208,7 @@ function render({ model, el }) {
     const reviewing = state === "reviewing" && model.get("reviewed") === leverage;
     const pending = clicks > model.get("answered");
     const busy = lost || pending || state === "applying" || state === "checking";
-    // What is applied is what is on the screen: never a number other than the one in the field.
+    // Apply sends the number in the field, or nothing.
     const agreed = known && field.value === String(leverage) && complaint.textContent === ""
       && table.verdict[leverage - 1] !== "refused";
     apply.disabled = busy || state === "unknown" || !agreed || (leverage === table.current && !reviewing);
@@ -226,12 +226,12 @@ function render({ model, el }) {
     undo.disabled = busy;
     reload.disabled = busy;
     waiting.textContent = lost
-      ? "This panel has lost its kernel and sends nothing. Run the cell again."
-      : pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "asking the exchange…" : "";
+      ? "This panel has lost its kernel. Run the cell again."
+      : pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "sending…" : "";
     root.dataset.state = lost ? "lost" : state;
   }
 
-  // A second click where Apply or Undo stood is not an answer to a question that nobody can have read yet.
+  // A second click at the place of Apply or Undo is not an answer to a question that was not read yet.
   function readable() {
     return performance.now() - reviewingSince > READING_MS;
   }
@@ -273,8 +273,8 @@ function render({ model, el }) {
     mark.dataset.live = live;
     mark.textContent = { live: "● live", stale: "○ stale" }[live] ?? "";
     mark.title = live === "live"
-      ? "Changes made elsewhere show here as they happen"
-      : `Changes made elsewhere show on Reload only: ${model.get("live_reason")}`;
+      ? "Changes made elsewhere are shown immediately"
+      : `Changes made elsewhere are shown after Reload: ${model.get("live_reason")}`;
   }
 
   function checkKernel() {
@@ -293,7 +293,7 @@ function render({ model, el }) {
   });
   lower.addEventListener("click", () => step(-1));
   higher.addEventListener("click", () => step(1));
-  // A moment after the last key, not on Enter alone: a notebook keeps Enter for itself.
+  // Shortly after the last key, because a notebook handles Enter itself.
   size.addEventListener("input", () => {
     clearTimeout(resizing);
     resizing = setTimeout(resize, 400);
@@ -303,7 +303,7 @@ function render({ model, el }) {
     const { table, leverage } = shown();
     const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;
     if (reviewing && !readable()) {
-      beginReading();  // whoever goes on clicking is not reading
+      beginReading();  // repeated clicks restart the time
       return;
     }
     click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);

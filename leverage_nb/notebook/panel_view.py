@@ -1,8 +1,7 @@
-"""The part of the panel that lives in the browser: chart, figures, Apply (anywidget).
+"""The table that the panel sends to the browser, and the static twin for saved notebooks.
 
-The kernel sends one SVG and, for every leverage, its pixel and its ready-made strings. The browser only looks
-them up, so chart and figures follow the slider whether or not the kernel is busy, and what is on the screen
-when Apply is clicked is what Apply sends.
+The kernel sends one SVG and, for every leverage, its pixel and its texts. The browser only selects among them, so chart
+and figures follow the slider while the kernel is busy, and Apply sends what is on the screen.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HERE = Path(__file__).parent
-_WIDTH, _HEIGHT = 6.8, 3.1  # inches; the browser scales the SVG to the room there is
-_AXES = (0.105, 0.155, 0.875, 0.82)  # left, bottom, width, height, as shares of the figure
+_WIDTH, _HEIGHT = 6.8, 3.1  # inches; the browser scales the SVG
+_AXES = (0.105, 0.155, 0.875, 0.82)  # left, bottom, width, height, as parts of the figure
 
-# Colours to draw with, and the theme variables that take their place in the SVG.
+# Placeholder colours, and the theme variables that replace them in the SVG.
 _INK, _FAINT, _LINE, _SHADE = "#010203", "#010204", "#010205", "#010206"
 _THEME = {
     _INK: "var(--jp-ui-font-color1, CanvasText)",
@@ -44,67 +43,67 @@ _THEME = {
 }
 
 
-# What the browser may change: see :meth:`LadderView.set_state`.
+# The traits that the browser may change.
 _BROWSERS_OWN = {"leverage"}
 
-# What somebody who presses Apply has decided on: a click on a table in which one of these differs is refused.
+# A click on Apply is refused if one of these has changed since the table was shown.
 DECIDED_ON = ("venue", "account", "symbol", "current", "most", "verdict")
-_drawing = threading.Lock()  # matplotlib's settings belong to all threads
+_drawing = threading.Lock()  # matplotlib's settings are shared by all threads
 
 
 class LadderView(anywidget.AnyWidget):
     """Chart, figures and buttons of one symbol."""
 
-    # As text: of a path anywidget keeps every view that was ever made.
+    # As text, because anywidget keeps every view of a path in memory.
     _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
     table = traitlets.Dict().tag(sync=True)
-    """What there is to show of one symbol, whole: see :func:`make_table`. Replaced, never edited."""
+    """Everything shown of one symbol: see :func:`make_table`. It is replaced as a whole."""
 
     leverage = traitlets.Int(1).tag(sync=True)
-    """The leverage under the slider; linked to it inside the browser."""
+    """The leverage of the slider, linked to it in the browser."""
 
     state = traitlets.Unicode("editing").tag(sync=True)
     """The panel's state."""
 
     live = traitlets.Unicode("").tag(sync=True)
-    """"live" while the exchange's events come, "stale" while they do not, "" before either is known."""
+    """"live" while events of the exchange arrive, "stale" while they do not, "" before that is known."""
 
     live_reason = traitlets.Unicode("").tag(sync=True)
-    """Why it is stale."""
+    """Why the panel is stale."""
 
     message = traitlets.Unicode("").tag(sync=True)
     """The message area, as HTML."""
 
     reviewed = traitlets.Int(0).tag(sync=True)
-    """The leverage that a confirmation is being asked for; 0 when none is."""
+    """The leverage that waits for a confirmation; 0 for none."""
 
     undo = traitlets.Unicode("").tag(sync=True)
-    """What the button says that takes back the change just made; "" where there is none."""
+    """The text of the Undo button; "" to hide it."""
 
     answered = traitlets.Int(0).tag(sync=True)
-    """Number of the last click that the kernel has dealt with."""
+    """The number of the last click that the kernel has handled."""
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take from the browser the leverage under the slider, and undo whatever else it has changed."""
+        """Accept the slider's leverage from the browser, and restore anything else that it has changed."""
         super().set_state({name: value for name, value in sync_data.items() if name in _BROWSERS_OWN})
         self.send_state([name for name in sync_data if name in self.keys and name not in _BROWSERS_OWN])
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was read of a symbol at one moment: all that a panel shows comes from here.
+class PanelData:
+    """Everything that a panel shows of one symbol, as read at one moment.
 
     Attributes:
         setting: The leverage setting.
         tiers: The tiers.
-        outlook: What is held, at every leverage.
-        state: What it was made from.
-        ladder: A new isolated position of ``notional``, at every leverage.
-        notional: The what-if size, in the margin asset.
-        most: The most that can be chosen: the symbol's maximum, a limit that was met, the guard.
-        because: Which of them it is.
+        outlook: The position and its open orders at every leverage.
+        state: The account state that the outlook was made from.
+        ladder: A new isolated position of ``notional`` at every leverage.
+        notional: The planned size, in the margin asset.
+        most: The highest leverage that can be chosen: the symbol's maximum, an account limit or the guard.
+        because: Which of them it is, in words.
     """
 
     setting: LeverageSetting
@@ -117,20 +116,20 @@ class Look:
     because: str
 
 
-def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, Any]:
-    """Everything the view shows of one symbol.
+def make_table(data: PanelData, chart: Chart, version: int, page: str) -> dict[str, Any]:
+    """Return the table that the browser shows.
 
     Args:
-        look: What was read.
+        data: The data of the symbol.
         chart: Its chart.
-        version: Tells this table from every other of the panel; a click names the table it was made on.
-        page: Keeps the ids inside the SVG apart from those of other charts on the page.
+        version: Identifies the table; a click names the table that it was made on.
+        page: A prefix for the ids in the SVG, unique on the page.
 
     Returns:
-        Strings, whole numbers and lists of them: JSON without NaN.
+        Texts, integers and lists of them, without NaN.
     """
-    setting, tiers = look.setting, look.tiers
-    judged = [(look.outlook.judge(x), look.outlook.caution(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
+    setting, tiers = data.setting, data.tiers
+    judged = [(data.outlook.judge(x), data.outlook.caution(x)) for x in range(1, tiers.symbol_max_leverage + 1)]
     as_of = f", as of {setting.as_of:%H:%M:%S}" if setting.as_of else ""
     return {
         "version": version,
@@ -141,20 +140,21 @@ def make_table(look: Look, chart: Chart, version: int, page: str) -> dict[str, A
         "account": setting.account,
         "current": setting.leverage,
         "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
-        "most": look.most,
-        "range": f"a whole number from 1 to {look.most} ({look.because})",
+        "most": data.most,
+        "range": f"a whole number from 1 to {data.most} ({data.because})",
+        "upper": f"{data.most}x ({data.because})",
         "edges": sorted(set(tiers.initial_leverage.tolist())),
         "svg": chart.svg_for(page),
         "pixels": chart.pixels,
         "ground": chart.ground,
-        "held": _held_line(look),
-        "what_if": formatting.short(look.notional),
+        "held": _held_line(data),
+        "what_if": formatting.short(data.notional),
         "asset": setting.margin_asset,
         "verdict": ["mind" if caution and j.verdict == "ok" else j.verdict for j, caution in judged],
         "words": [_verdict_text(judgement, caution) for judgement, caution in judged],
         "groups": [
-            {"figures": _held_figures(look)},
-            {"figures": _ladder_figures(look)},
+            {"figures": _held_figures(data)},
+            {"figures": _ladder_figures(data)},
         ],
     }
 
@@ -163,37 +163,37 @@ def _figures(columns: dict[str, list[str]]) -> list[dict[str, Any]]:
     return [{"name": name, "values": values} for name, values in columns.items()]
 
 
-def _held_line(look: Look) -> str:
-    sides = [p for p in look.state.positions if p.symbol == look.setting.symbol and p.amount]
+def _held_line(data: PanelData) -> str:
+    sides = [p for p in data.state.positions if p.symbol == data.setting.symbol and p.amount]
     parts = []
     for side in sides:
-        text = f"{side.side} {formatting.amount(abs(side.notional), look.setting.margin_asset)}"
+        text = f"{side.side} {formatting.amount(abs(side.notional), data.setting.margin_asset)}"
         if side.liquidation_price is not None:
-            text += f", liquidation {formatting.price(side.liquidation_price)}: the leverage does not move it"
+            text += f", liquidation {formatting.price(side.liquidation_price)}, not affected by leverage"
         parts.append(text)
-    if look.outlook.exposure > look.state.held_notional(look.setting.symbol):
-        parts.append(f"{formatting.amount(look.outlook.exposure, look.setting.margin_asset)} with open orders")
-    return "held: " + ("; ".join(parts) or "nothing")
+    if data.outlook.exposure > data.state.held_notional(data.setting.symbol):
+        parts.append(f"{formatting.amount(data.outlook.exposure, data.setting.margin_asset)} with open orders")
+    return "; ".join(parts) or "no position"
 
 
-def _held_figures(look: Look) -> list[dict[str, Any]]:
-    outlook, asset = look.outlook, look.setting.margin_asset
+def _held_figures(data: PanelData) -> list[dict[str, Any]]:
+    outlook, asset = data.outlook, data.setting.margin_asset
     columns = {
         "max notional": [formatting.amount(value, asset) for value in outlook.max_notional.tolist()],
-        "room": [formatting.amount(value, asset) for value in outlook.room.tolist()],
+        "tier headroom": [formatting.amount(value, asset) for value in outlook.room.tolist()],
         "initial margin": [formatting.amount(value, asset) for value in outlook.initial_margin.tolist()],
         "available after": [_or_dash(value, asset) for value in outlook.available_after.tolist()],
-        "tier": [f"{_tier_of(look.tiers, x)} of {len(look.tiers)}" for x in outlook.leverage.tolist()],
+        "tier": [f"{_tier_of(data.tiers, x)} of {len(data.tiers)}" for x in outlook.leverage.tolist()],
         "maintenance rate": [
-            formatting.percent(float(look.tiers.maint_margin_ratio[_tier_of(look.tiers, x) - 1]))
+            formatting.percent(float(data.tiers.maint_margin_ratio[_tier_of(data.tiers, x) - 1]))
             for x in outlook.leverage.tolist()
         ],
     }
     return _figures(columns)
 
 
-def _ladder_figures(look: Look) -> list[dict[str, Any]]:
-    ladder, asset = look.ladder, look.setting.margin_asset
+def _ladder_figures(data: PanelData) -> list[dict[str, Any]]:
+    ladder, asset = data.ladder, data.setting.margin_asset
     prices = {side: ladder[f"liquidation_{side}"].tolist() for side in ("long", "short")}
     distances = {side: ladder[f"distance_{side}"].tolist() for side in ("long", "short")}
     columns = {"its initial margin": [_or_dash(value, asset) for value in ladder["initial_margin"].tolist()]}
@@ -221,18 +221,18 @@ def _verdict_text(judgement: Judgement, caution: str) -> str:
 
 
 def _tier_of(tiers: Brackets, leverage: int) -> int:
-    """The number of the highest tier that a position at this leverage may reach."""
+    """Return the number of the highest tier that a position at this leverage may reach."""
     return int((tiers.initial_leverage >= leverage).sum())
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A symbol's staircase, drawn once for the live panel and its twin.
+    """The tiers of a symbol as a chart, drawn once for the panel and its twin.
 
     Attributes:
-        svg: In theme colours.
-        pixels: Where each leverage from 1 up lies in its viewBox.
-        ground: Where the x axis lies.
+        svg: The SVG in theme colours.
+        pixels: The position of each leverage from 1 in its viewBox.
+        ground: The position of the x axis.
     """
 
     svg: str
@@ -240,22 +240,22 @@ class Chart:
     ground: float
 
     def svg_for(self, page: str) -> str:
-        """The SVG with ids of its own: two charts on a page must not share clip paths and markers."""
+        """Return the SVG with a prefix for its ids, because two charts on a page must not share them."""
         return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page}-", self.svg)
 
 
-def draw_chart(look: Look) -> Chart:
-    """Draw a symbol's staircase with its current leverage marked and what does not fit shaded."""
-    setting, tiers = look.setting, look.tiers
-    # Tiers may have fallen below the leverage in force: then it has no place on the staircase.
+def draw_chart(data: PanelData) -> Chart:
+    """Draw the tiers of a symbol, with the current leverage marked and refused leverages shaded."""
+    setting, tiers = data.setting, data.tiers
+    # The current leverage may be above the maximum, if Binance has changed the tiers.
     now = setting.leverage if setting.leverage <= tiers.symbol_max_leverage else None
     with _drawing:
-        return _draw(tiers, now, setting.margin_asset, _refused(look))
+        return _draw(tiers, now, setting.margin_asset, _refused(data))
 
 
-@lru_cache(maxsize=16)  # panels of one symbol show the same chart, and drawing one takes longer than all else
+@lru_cache(maxsize=16)  # drawing is slow, and panels of one symbol show the same chart
 def _draw(tiers: Brackets, now: int | None, margin_asset: str, refused: tuple[int, ...]) -> Chart:
-    from matplotlib.figure import Figure  # not pyplot: slow to import, and it keeps figures alive
+    from matplotlib.figure import Figure  # not pyplot: it is slow to import and keeps figures in memory
 
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
     axes = figure.add_axes(_AXES)
@@ -279,7 +279,7 @@ def _draw(tiers: Brackets, now: int | None, margin_asset: str, refused: tuple[in
 
 @contextmanager
 def _svg_settings() -> Iterator[None]:
-    """Set what ``savefig`` takes as no argument, and put back just that: ``rc_context`` would undo user settings."""
+    """Set the options that ``savefig`` has no argument for; ``rc_context`` would reset the user's settings."""
     from matplotlib import rcParams
 
     before = rcParams["svg.fonttype"], rcParams["svg.hashsalt"]
@@ -291,7 +291,7 @@ def _svg_settings() -> Iterator[None]:
 
 
 def _paint(axes: Axes) -> None:
-    """Give every artist a stand-in colour, to be replaced by a theme variable; global settings stay alone."""
+    """Give every artist a placeholder colour, without changing global settings."""
     for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label):
         text.set_color(_INK)
     for spine in axes.spines.values():
@@ -304,33 +304,33 @@ def _paint(axes: Axes) -> None:
             line.set_markerfacecolor(_LINE)
 
 
-def _refused(look: Look) -> tuple[int, ...]:
-    """The leverages at which the position does not fit, or which would be refused for another reason."""
-    passing = set(look.outlook.fitting().tolist())
-    leverages = range(1, look.tiers.symbol_max_leverage + 1)
-    return tuple(x for x in leverages if x not in passing and look.outlook.judge(x).verdict == "refused")
+def _refused(data: PanelData) -> tuple[int, ...]:
+    """Return the leverages that would be refused."""
+    passing = set(data.outlook.fitting().tolist())
+    leverages = range(1, data.tiers.symbol_max_leverage + 1)
+    return tuple(x for x in leverages if x not in passing and data.outlook.judge(x).verdict == "refused")
 
 
 def _shade(axes: Axes, refused: tuple[int, ...]) -> None:
-    """Shade the leverages that would be refused, a band for each run of them."""
+    """Shade the refused leverages, one band per consecutive range."""
     for first in (x for x in refused if x - 1 not in refused):
         last = first
         while last + 1 in refused:
             last += 1
-        # A leverage is a whole number: the band reaches half a step to both sides, on a logarithmic axis.
+        # Each band extends by half a step on both sides.
         left, right = first - 0.5 if first > 1 else axes.get_xlim()[0], last + 0.5
         axes.axvspan(left, right, facecolor=_SHADE, edgecolor="none", alpha=0.13, zorder=0)
 
 
-def make_twin(look: Look, chart: Chart, ended: str = "The live panel ended with its kernel") -> tuple[str, str]:
-    """The panel as it stays in a saved notebook, as HTML and as plain text: chart, setting and tiers.
+def make_twin(data: PanelData, chart: Chart, ended: str = "The live panel ended with its kernel") -> tuple[str, str]:
+    """Return the static twin of the panel for saved notebooks, as HTML and plain text: chart, setting and tiers.
 
     Args:
-        look: What was read.
+        data: What was read.
         chart: Its chart.
-        ended: Why the live panel is gone where this is read.
+        ended: Why the panel itself is gone.
     """
-    setting, tiers = look.setting, look.tiers
+    setting, tiers = data.setting, data.tiers
     asset = setting.margin_asset
     header = ["max leverage", "notional above", "up to", "maintenance rate"]
     rows = [
@@ -345,7 +345,7 @@ def make_twin(look: Look, chart: Chart, ended: str = "The live panel ended with 
     ]
     card = setting.card()
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
-    saved = f"{ended}: run this cell again. What it showed last:"
+    saved = f"{ended}. Run this cell again to use it. Its last content:"
     picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'
     html = f'<div class="leverage-twin">{cards.message(saved)}{card.html()}{picture}{table}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
