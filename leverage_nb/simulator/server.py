@@ -28,10 +28,12 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from leverage_nb.simulator import altered
 from leverage_nb.simulator.account import Account, Refused
 from leverage_nb.simulator.admission import Request, read_parameters
-from leverage_nb.simulator.exchange import STREAM_LIFE, Answer, Exchange
+from leverage_nb.simulator.exchange import Answer, Exchange
 from leverage_nb.simulator.fault_kinds import BAD_GATEWAY
 from leverage_nb.simulator.faults import Course, Fault, Faults, Foreign, parse_faults
 from leverage_nb.simulator.market import load_market
+
+STREAM_LIFE = 86_400.0
 
 
 class _SignatureScrubber(logging.Filter):
