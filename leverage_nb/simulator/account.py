@@ -48,11 +48,6 @@ class OpenOrder:
     quantity: Decimal
     price: Decimal
 
-    @property
-    def notional(self) -> Decimal:
-        """Quantity times limit price, in the margin asset."""
-        return self.quantity * self.price
-
 
 class Account:
     """Balances, positions, orders and settings of one account. Amounts are in the symbol's margin asset.
@@ -164,7 +159,7 @@ class Account:
     def order_notional(self, name: str, side: str, position_side: str = "BOTH") -> Decimal:
         """Return the total notional of a symbol's open orders on one side."""
         key = (name, side, position_side)
-        return _sum(o.notional for o in self.orders if (o.symbol, o.side, o.position_side) == key)
+        return _sum(o.quantity * o.price for o in self.orders if (o.symbol, o.side, o.position_side) == key)
 
     def sides(self, name: str) -> list[tuple[str, Decimal, Decimal]]:
         """Return for each position side: its name, its absolute notional, and the largest one after orders fill.

@@ -6,6 +6,7 @@ Each function follows the page of its endpoint: https://developers.binance.com/d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -16,9 +17,21 @@ from leverage_nb.simulator.market import Market, Symbol
 Row = dict[str, Any]
 
 _EIGHT_PLACES = Decimal("0.00000001")
-_NO_DELIVERY = 4133404800000  # deliveryDate of perpetual contracts
 _FUNDING_INTERVAL_MS = 8 * 3600 * 1000
 _NOT_TOTALLED = {"availableBalance", "maxWithdrawAmount"}  # figures of USDT in both asset modes
+
+# Fields of exchangeInfo.
+_LISTED = (
+    "symbol", "baseAsset", "quoteAsset", "marginAsset", "pricePrecision", "quantityPrecision", "underlyingSubType",
+)  # fmt: skip
+_EQUAL_FOR_ALL = {
+    "contractType": "PERPETUAL", "deliveryDate": 4133404800000, "status": "TRADING", "underlyingType": "COIN",
+    "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000",  # Binance's page says to ignore both
+    "baseAssetPrecision": 8, "quotePrecision": 8, "triggerProtect": "0.0500", "liquidationFee": "0.012500",
+    "marketTakeBound": "0.05", "maxMoveOrderLimit": 10000, "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+    "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
+}  # fmt: skip
+_PERCENT_PRICE = {"multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"}
 
 
 def amount(value: Decimal) -> str:
@@ -36,66 +49,43 @@ def whole(value: Decimal) -> int | float:
 
 def exchange_info(market: Market, weight_limit: int, now_ms: int) -> Row:
     """Return ``exchangeInfo``."""
-    limits = (
-        ("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
-        ("ORDERS", "MINUTE", 1, 1200),
-        ("ORDERS", "SECOND", 10, 300),
-    )
     assets = dict.fromkeys(symbol.margin_asset for symbol in market.symbols.values())
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
         "futuresType": "U_MARGINED",
         "rateLimits": [
-            {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
-            for kind, interval, number, limit in limits
+            _limit("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
+            _limit("ORDERS", "MINUTE", 1, 1200),
+            _limit("ORDERS", "SECOND", 10, 300),
         ],
         "exchangeFilters": [],
         "assets": [{"asset": a, "marginAvailable": True, "autoAssetExchange": "0"} for a in assets],
-        "symbols": [_symbol_info(symbol, market.opened_at) for symbol in market.symbols.values()],
+        "symbols": [_listing(symbol, market.opened_at) for symbol in market.symbols.values()],
     }
 
 
-def _symbol_info(symbol: Symbol, opened_at: int) -> Row:
-    lot = {"maxQty": "1000000", "minQty": symbol.step_size, "stepSize": symbol.step_size}
-    percent = {"multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"}
+def _limit(kind: str, interval: str, number: int, limit: int) -> Row:
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
+
+
+def _listing(symbol: Symbol, opened_at: int) -> Row:
+    own = symbol.listing
+    lot = {"maxQty": "1000000", "minQty": own["stepSize"], "stepSize": own["stepSize"]}
+    price = {"minPrice": own["tickSize"], "maxPrice": "1000000", "tickSize": own["tickSize"]}
     return {
-        "symbol": symbol.name,
+        **{name: own[name] for name in _LISTED},
+        **_EQUAL_FOR_ALL,
         "pair": symbol.name,
-        "contractType": "PERPETUAL",
-        "deliveryDate": _NO_DELIVERY,
         "onboardDate": opened_at,
-        "status": "TRADING",
-        "maintMarginPercent": "2.5000",  # equal for all symbols: Binance's page says to ignore both
-        "requiredMarginPercent": "5.0000",
-        "baseAsset": symbol.base_asset,
-        "quoteAsset": symbol.quote_asset,
-        "marginAsset": symbol.margin_asset,
-        "pricePrecision": symbol.price_precision,
-        "quantityPrecision": symbol.quantity_precision,
-        "baseAssetPrecision": 8,
-        "quotePrecision": 8,
-        "underlyingType": "COIN",
-        "underlyingSubType": list(symbol.underlying_sub_type),
-        "triggerProtect": "0.0500",
-        "liquidationFee": "0.012500",
-        "marketTakeBound": "0.05",
-        "maxMoveOrderLimit": 10000,
         "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": symbol.tick_size,
-                "maxPrice": "1000000",
-                "tickSize": symbol.tick_size,
-            },
+            {"filterType": "PRICE_FILTER", **price},
             {"filterType": "LOT_SIZE", **lot},
             {"filterType": "MARKET_LOT_SIZE", **lot},
             {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-            {"filterType": "MIN_NOTIONAL", "notional": symbol.min_notional},
-            {"filterType": "PERCENT_PRICE", **percent},
+            {"filterType": "MIN_NOTIONAL", "notional": own["minNotional"]},
+            {"filterType": "PERCENT_PRICE", **_PERCENT_PRICE},
         ],
-        "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
     }
 
 
@@ -146,16 +136,9 @@ def symbol_config(account: Account, symbol: Symbol) -> Row:
 
 def account_config(account: Account) -> Row:
     """Return ``accountConfig``."""
-    return {
-        "feeTier": 0,
-        "canTrade": True,
-        "canDeposit": True,
-        "canWithdraw": True,
-        "dualSidePosition": account.dual_side,
-        "updateTime": 0,
-        "multiAssetsMargin": account.multi_assets,
-        "tradeGroupId": -1,
-    }
+    modes = {"dualSidePosition": account.dual_side, "multiAssetsMargin": account.multi_assets}
+    permissions = {"canTrade": True, "canDeposit": True, "canWithdraw": True}
+    return {"feeTier": 0, "updateTime": 0, "tradeGroupId": -1, **modes, **permissions}
 
 
 # -- positions and balances -----------------------------------------------------------------------------
@@ -188,29 +171,29 @@ def _position(account: Account, position: Position) -> Row:
     }
 
 
-def position_risk_v2(account: Account, names: list[str], update_time: int) -> list[Row]:
+def position_risk_v2(account: Account, symbols: list[Symbol]) -> list[Row]:
     """Return ``positionRisk`` v2: leverage, cap and flags as strings, margin type in lower case."""
     rows = []
-    for name in names:
-        config = symbol_config(account, account.market.symbols[name])
+    for symbol in symbols:
+        config = symbol_config(account, symbol)
         rows += [
             {
                 **_position(account, position),
                 "leverage": str(config["leverage"]),
                 "maxNotionalValue": config["maxNotionalValue"],
-                "marginType": "isolated" if name in account.isolated else "cross",
+                "marginType": "isolated" if symbol.name in account.isolated else "cross",
                 "isAutoAddMargin": "false",
-                "updateTime": update_time if position.amount else 0,
+                "updateTime": account.market.opened_at if position.amount else 0,
             }
-            for position in _sides(account, name)
+            for position in _sides(account, symbol.name)
         ]
     return rows
 
 
-def position_risk_v3(account: Account, names: list[str], update_time: int) -> list[Row]:
-    """Return ``positionRisk`` v3, which has no leverage and no margin type."""
+def position_risk_v3(account: Account, symbols: Iterable[Symbol]) -> list[Row]:
+    """Return ``positionRisk`` v3: only sides with a position or an open order, without leverage and margin type."""
     rows = []
-    for name in names:
+    for name in (symbol.name for symbol in symbols):
         leverage = account.leverage(name)
         for position, (side, size, worst) in zip(_sides(account, name), account.sides(name), strict=True):
             bids, asks = (account.order_notional(name, direction, side) for direction in ("BUY", "SELL"))
@@ -227,7 +210,7 @@ def position_risk_v3(account: Account, names: list[str], update_time: int) -> li
             more = {
                 "marginAsset": account.symbol(position).margin_asset,
                 "adl": 1 if position.amount else 0,
-                "updateTime": update_time,
+                "updateTime": account.market.opened_at,
             }
             rows.append(_position(account, position) | _as_strings(figures) | more)
     return rows
@@ -260,7 +243,7 @@ def _as_strings(figures: dict[str, Decimal]) -> dict[str, str]:
     return {name: amount(figure) for name, figure in figures.items()}
 
 
-def account_v3(account: Account, update_time: int) -> Row:
+def account_v3(account: Account) -> Row:
     """Return ``account`` v3: the totals are of USDT in single-asset mode, and of all assets, in USD, otherwise."""
     assets = {asset: _asset(account, asset) for asset in account.assets()}
     totals = dict(assets["USDT"])
@@ -272,50 +255,52 @@ def account_v3(account: Account, update_time: int) -> Row:
         "symbol", "positionSide", "positionAmt", "isolatedMargin", "notional", "isolatedWallet", "initialMargin",
         "maintMargin", "updateTime",
     )  # fmt: skip
-    positions = position_risk_v3(account, account.symbols_in_use(), update_time)
+    opened_at = account.market.opened_at
+    positions = position_risk_v3(account, account.market.symbols.values())
     return {
         **{names[name]: amount(total) for name, total in totals.items()},
-        "assets": [{"asset": a, **_as_strings(row), "updateTime": update_time} for a, row in assets.items()],
+        "assets": [{"asset": a, **_as_strings(row), "updateTime": opened_at} for a, row in assets.items()],
         "positions": [
             {"unrealizedProfit": row["unRealizedProfit"], **{name: row[name] for name in shown}} for row in positions
         ],
     }
 
 
-def balance_v3(account: Account, update_time: int) -> list[Row]:
+def balance_v3(account: Account) -> list[Row]:
     """Return ``balance`` v3: one row for each asset."""
-    return [
-        {
-            "accountAlias": account.alias,
-            "asset": asset,
-            "balance": amount(account.wallets.get(asset, ZERO)),
-            "crossWalletBalance": amount(account.cross_wallet(asset)),
-            "crossUnPnl": amount(account.cross_profit(asset)),
-            "availableBalance": amount(account.available(asset)),
-            "maxWithdrawAmount": amount(account.withdrawable(asset)),
-            "marginAvailable": True,
-            "updateTime": update_time,
-        }
-        for asset in account.assets()
-    ]
+    rows = []
+    for asset in account.assets():
+        figures = _as_strings(_asset(account, asset))
+        shown = {name: figures[name] for name in ("crossWalletBalance", "crossUnPnl", *_NOT_TOTALLED)}
+        named = {"accountAlias": account.alias, "asset": asset, "balance": figures["walletBalance"]}
+        rows.append({**named, **shown, "marginAvailable": True, "updateTime": account.market.opened_at})
+    return rows
 
 
 # -- user-data stream -----------------------------------------------------------------------------------
 
 
+def _stream_position(account: Account, position: Position) -> Row:
+    """Return the fields that ``ACCOUNT_UPDATE`` and ``MARGIN_CALL`` share."""
+    return {
+        "s": position.symbol,
+        "ps": position.side,
+        "pa": str(position.amount),
+        "iw": amount(position.isolated_wallet),
+        "up": amount(account.unrealized_profit(position)),
+    }
+
+
 def stream_positions(account: Account, symbol: Symbol) -> list[Row]:
     """Return the ``P`` rows of an ``ACCOUNT_UPDATE`` for one symbol."""
+    margin_type = "isolated" if symbol.name in account.isolated else "cross"
     return [
         {
-            "s": position.symbol,
-            "pa": str(position.amount),
+            **_stream_position(account, position),
             "ep": str(position.entry_price),
             "bep": str(position.entry_price),
             "cr": "0",
-            "up": amount(account.unrealized_profit(position)),
-            "mt": "isolated" if symbol.name in account.isolated else "cross",
-            "iw": amount(position.isolated_wallet),
-            "ps": position.side,
+            "mt": margin_type,
         }
         for position in _sides(account, symbol.name)
     ]
@@ -323,15 +308,12 @@ def stream_positions(account: Account, symbol: Symbol) -> list[Row]:
 
 def stream_margin_call(account: Account, symbol: Symbol) -> list[Row]:
     """Return the ``p`` rows of a ``MARGIN_CALL`` for one symbol."""
+    margin_type = "ISOLATED" if symbol.name in account.isolated else "CROSSED"
     return [
         {
-            "s": position.symbol,
-            "ps": position.side,
-            "pa": str(position.amount),
-            "mt": "ISOLATED" if symbol.name in account.isolated else "CROSSED",
-            "iw": amount(position.isolated_wallet),
+            **_stream_position(account, position),
+            "mt": margin_type,
             "mp": str(symbol.mark_price),
-            "up": amount(account.unrealized_profit(position)),
             "mm": amount(account.maintenance_margin(position)),
         }
         for position in _sides(account, symbol.name)

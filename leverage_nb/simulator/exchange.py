@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,42 +39,24 @@ class Answer:
 
 @dataclass(frozen=True)
 class Execution:
-    """A change of leverage that the exchange executed, by any client.
+    """A change of leverage that the exchange executed, by any client."""
 
-    Attributes:
-        at: When, in seconds since the epoch.
-        symbol: The symbol.
-        before: The leverage before.
-        after: The leverage after; equal to ``before`` if the request set the current value.
-        timestamp: The timestamp of the request; None for another client.
-    """
-
-    at: float
+    at: float  # seconds since the epoch
     symbol: str
     before: int
-    after: int
-    timestamp: int | None
+    after: int  # equal to ``before`` if the current value was set again
+    timestamp: int | None  # of the request; None for another client
 
 
 class Exchange:
     """Answers requests one at a time; the same requests at the same times give the same answers.
 
-    Args:
-        market: Symbols, tiers and mark prices.
-        account: The one account of the API key.
-        api_key: 64 letters and digits.
-        api_secret: The HMAC secret.
-        weight_limit: Request weight per minute.
-        clock: Returns seconds since the epoch.
-        portfolio_margin: Whether the account is in Portfolio Margin: ``/fapi`` then refuses its key with -2015 and only
-            ``/papi`` serves it; the reverse for any other account.
-        public_key: PEM of an RSA or Ed25519 key that replaces the HMAC secret.
+    Args: see ``Simulator``.
 
     Attributes:
-        market: As given.
-        account: As given.
         executed: Every executed change of leverage, in order, regardless of what was answered.
         received: Symbol and timestamp of every change of leverage that arrived, executed or not.
+        weight: The request weight that was used.
     """
 
     def __init__(
@@ -85,10 +66,10 @@ class Exchange:
         *,
         api_key: str,
         api_secret: str,
-        weight_limit: int = 2400,
-        clock: Callable[[], float] = time.time,
-        portfolio_margin: bool = False,
-        public_key: str | None = None,
+        weight_limit: int,
+        clock: Callable[[], float],
+        portfolio_margin: bool,
+        public_key: str | None,
     ) -> None:
         self.market = market
         self.account = account
@@ -97,10 +78,10 @@ class Exchange:
         self._portfolio_margin = portfolio_margin
         self._verify = admission.public_key_verifier(public_key) if public_key else admission.hmac_verifier(api_secret)
         self._earlier: deque[tuple[float, dict[str, Any]]] = deque(maxlen=HISTORY)  # rows of symbolConfig, until when
-        self._clock_jump = self._age = 0.0  # of the request that is being answered
+        self._jump = self._age = 0.0  # of the request that is being answered
         self._api_key = api_key
-        self._clock = clock
-        self._weight = WeightMeter(weight_limit, clock)
+        self.clock = clock
+        self.weight = WeightMeter(weight_limit, clock)
         self._listen_key_expiry = 0.0
         self._listeners: list[Listener] = []
 
@@ -113,24 +94,24 @@ class Exchange:
             jump: Seconds by which the exchange's clock is ahead in every respect; ``executed`` keeps the true time.
             age: Age in seconds of the settings that symbolConfig shows.
         """
-        self._clock_jump, self._age = jump, age
+        self._jump, self._age = jump, age
         try:
             status, body = 200, self._answer(request, clock_shift)
         except Refused as refusal:
             status, body = refusal.status, {"code": refusal.code, "msg": refusal.msg}
         finally:
-            self._clock_jump = self._age = 0.0
-        headers = {"Content-Type": "application/json", "X-MBX-USED-WEIGHT-1M": str(self._weight.used)}
+            self._jump = self._age = 0.0
+        headers = {"Content-Type": "application/json", "X-MBX-USED-WEIGHT-1M": str(self.weight.used)}
         return Answer(status, json.dumps(body, ensure_ascii=False, separators=(",", ":")), headers)
 
     def _answer(self, request: Request, clock_shift: float) -> Any:
         route = ROUTES.get((request.method, request.path))
         if route is None:
             raise Refused(404, -5000, f"Path {request.path}, Method {request.method} is invalid")
-        self._weight.charge(route.weight)
+        self.weight.charge(route.weight)
         parameters = admission.read_parameters(request)
         if "symbol" not in parameters:
-            self._weight.charge(route.weight_of_all)
+            self.weight.charge(route.weight_of_all)
         if route.security != "none":
             admission.check_key(request, self._api_key)
             if self._portfolio_margin != request.path.startswith("/papi/"):
@@ -147,23 +128,9 @@ class Exchange:
             with suppress(ValueError):
                 self.received.append((parameters.get("symbol", ""), int(parameters.get("timestamp", ""))))
 
-    @property
-    def used_weight(self) -> int:
-        """Request weight used in the minute of the last request."""
-        return self._weight.used
-
-    @property
-    def weight_limit(self) -> int:
-        """Request weight per minute."""
-        return self._weight.limit
-
-    def seconds(self) -> float:
-        """Return the exchange's time in seconds since the epoch."""
-        return self._clock()
-
     def now_ms(self) -> int:
         """Return the exchange's time in milliseconds, as the request that is being answered finds it."""
-        return int((self._clock() + self._clock_jump) * 1000)
+        return int((self.clock() + self._jump) * 1000)
 
     # -- reads ------------------------------------------------------------------------------------------
 
@@ -172,22 +139,16 @@ class Exchange:
         rows = [answers.symbol_config(self.account, symbol) for symbol in self._requested(parameters)]
         if not self._age:
             return rows
-        shown_at = self._clock() - self._age
+        shown_at = self.clock() - self._age
         stale = {row["symbol"]: row for until, row in reversed(self._earlier) if until > shown_at}
         return [stale.get(row["symbol"], row) for row in rows]
+
+    def _leverage_bracket(self, parameters: Parameters) -> Any:
+        return self._one_or_all(parameters, answers.leverage_bracket)
 
     def _one_or_all(self, parameters: Parameters, answer: Callable[[Symbol], Any]) -> Any:
         rows = [answer(symbol) for symbol in self._requested(parameters)]
         return rows[0] if "symbol" in parameters else rows
-
-    def _position_risk_v2(self, parameters: Parameters) -> Any:
-        names = [symbol.name for symbol in self._requested(parameters)]
-        return answers.position_risk_v2(self.account, names, self.market.opened_at)
-
-    def _position_risk_v3(self, parameters: Parameters) -> Any:
-        requested = {symbol.name for symbol in self._requested(parameters)}
-        names = [name for name in self.account.symbols_in_use() if name in requested]
-        return answers.position_risk_v3(self.account, names, self.market.opened_at)
 
     # -- changes ----------------------------------------------------------------------------------------
 
@@ -207,7 +168,7 @@ class Exchange:
         before = self.account.leverage(symbol)
         self._keep_settings(symbol)
         changed = self.account.set_leverage(symbol, leverage)
-        self.executed.append(Execution(self._clock(), symbol, before, leverage, timestamp))
+        self.executed.append(Execution(self.clock(), symbol, before, leverage, timestamp))
         if changed:
             # Inferred: Binance does not document whether it sends an event for an unchanged value.
             self.emit("ACCOUNT_CONFIG_UPDATE", ac={"s": symbol, "l": leverage})
@@ -228,7 +189,7 @@ class Exchange:
 
     def _keep_settings(self, symbol: str) -> None:
         row = answers.symbol_config(self.account, self.market.symbols[symbol])
-        self._earlier.append((self._clock(), row))
+        self._earlier.append((self.clock(), row))
 
     def _change_dual_side(self, parameters: Parameters) -> Any:
         self.account.set_dual_side(_boolean(parameters, "dualSidePosition"))
@@ -248,14 +209,14 @@ class Exchange:
 
     def admits_stream(self, listen_key: str) -> bool:
         """Return whether a WebSocket with this listen key may open now."""
-        return listen_key == self.listen_key and self._clock() < self._listen_key_expiry
+        return listen_key == self.listen_key and self.clock() < self._listen_key_expiry
 
     def _open_listen_key(self, parameters: Parameters) -> Any:
-        self._listen_key_expiry = self._clock() + LISTEN_KEY_LIFE
+        self._listen_key_expiry = self.clock() + LISTEN_KEY_LIFE
         return {"listenKey": self.listen_key}
 
     def _keep_listen_key(self, parameters: Parameters) -> Any:
-        if self._clock() >= self._listen_key_expiry:
+        if self.clock() >= self._listen_key_expiry:
             raise Refused(400, -1125, "This listenKey does not exist.")
         return self._open_listen_key(parameters)
 
@@ -268,9 +229,9 @@ class Exchange:
 
         Does nothing before the hour is over, unless ``early``.
         """
-        if self._listen_key_expiry > 0 and (early or self._listen_key_expiry <= self._clock()):
-            self.emit("listenKeyExpired", listenKey=self.listen_key)
+        if self._listen_key_expiry > 0 and (early or self._listen_key_expiry <= self.clock()):
             self._listen_key_expiry = 0.0
+            self.emit("listenKeyExpired", listenKey=self.listen_key)
 
     def margin_call(self, symbol: str) -> None:
         """Send the event that Binance sends when a symbol's positions come close to liquidation."""
@@ -282,12 +243,7 @@ class Exchange:
         return lambda: self._listeners.remove(listener)
 
     def emit(self, event: str, **content: Any) -> None:
-        """Send a user-data event to every listener.
-
-        Args:
-            event: Binance's event type.
-            content: The event's own fields.
-        """
+        """Send a user-data event, given its type and its own fields, to every listener."""
         now = self.now_ms()
         for listener in list(self._listeners):
             listener({"e": event, "E": now, "T": now, **content})
@@ -323,28 +279,24 @@ class Route:
     weight_of_all: int = 0
 
 
-def _leverage_bracket(exchange: Exchange, parameters: Parameters) -> Any:
-    return exchange._one_or_all(parameters, answers.leverage_bracket)
-
-
 # fmt: off
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ping"): Route("none", 1, lambda own, _: {}),
     ("GET", "/fapi/v1/time"): Route("none", 1, lambda own, _: {"serverTime": own.now_ms()}),
     ("GET", "/fapi/v1/exchangeInfo"): Route(
-        "none", 1, lambda own, _: answers.exchange_info(own.market, own.weight_limit, own.now_ms())),
+        "none", 1, lambda own, _: answers.exchange_info(own.market, own.weight.limit, own.now_ms())),
     ("GET", "/fapi/v1/premiumIndex"): Route(
         "none", 1, lambda own, p: own._one_or_all(p, lambda symbol: answers.premium_index(symbol, own.now_ms())), 9),
-    ("GET", "/fapi/v1/leverageBracket"): Route("signed", 1, _leverage_bracket),
-    ("GET", "/papi/v1/um/leverageBracket"): Route("signed", 1, _leverage_bracket),
+    ("GET", "/fapi/v1/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
+    ("GET", "/papi/v1/um/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
     ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, lambda own, p: own.symbol_config(p)),
     ("GET", "/fapi/v1/accountConfig"): Route("signed", 5, lambda own, _: answers.account_config(own.account)),
-    ("GET", "/fapi/v2/positionRisk"): Route("signed", 5, Exchange._position_risk_v2),
-    ("GET", "/fapi/v3/positionRisk"): Route("signed", 5, Exchange._position_risk_v3),
-    ("GET", "/fapi/v3/account"): Route(
-        "signed", 5, lambda own, _: answers.account_v3(own.account, own.market.opened_at)),
-    ("GET", "/fapi/v3/balance"): Route(
-        "signed", 5, lambda own, _: answers.balance_v3(own.account, own.market.opened_at)),
+    ("GET", "/fapi/v2/positionRisk"): Route(
+        "signed", 5, lambda own, p: answers.position_risk_v2(own.account, own._requested(p))),
+    ("GET", "/fapi/v3/positionRisk"): Route(
+        "signed", 5, lambda own, p: answers.position_risk_v3(own.account, own._requested(p))),
+    ("GET", "/fapi/v3/account"): Route("signed", 5, lambda own, _: answers.account_v3(own.account)),
+    ("GET", "/fapi/v3/balance"): Route("signed", 5, lambda own, _: answers.balance_v3(own.account)),
     ("GET", "/fapi/v1/positionSide/dual"): Route(
         "signed", 30, lambda own, _: {"dualSidePosition": own.account.dual_side}),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route(

@@ -27,20 +27,13 @@ class Tier:
 
 @dataclass(frozen=True)
 class Symbol:
-    """One contract as ``exchangeInfo`` lists it, with its tiers and its mark price."""
+    """One contract, with its tiers and its mark price. ``listing`` has fields of ``exchangeInfo``, as in the file."""
 
     name: str
-    base_asset: str
-    quote_asset: str
     margin_asset: str
     mark_price: Decimal
-    tick_size: str
-    step_size: str
-    min_notional: str
-    price_precision: int
-    quantity_precision: int
-    underlying_sub_type: tuple[str, ...]
     tiers: tuple[Tier, ...]
+    listing: dict[str, Any]
 
     @property
     def max_leverage(self) -> int:
@@ -75,17 +68,5 @@ def load_market() -> Market:
 
 
 def _symbol(row: dict[str, Any]) -> Symbol:
-    return Symbol(
-        name=row["symbol"],
-        base_asset=row["baseAsset"],
-        quote_asset=row["quoteAsset"],
-        margin_asset=row["marginAsset"],
-        mark_price=Decimal(row["markPrice"]),
-        tick_size=row["tickSize"],
-        step_size=row["stepSize"],
-        min_notional=row["minNotional"],
-        price_precision=row["pricePrecision"],
-        quantity_precision=row["quantityPrecision"],
-        underlying_sub_type=tuple(row["underlyingSubType"]),
-        tiers=tuple(Tier(number, tier[0], *map(Decimal, tier[1:])) for number, tier in enumerate(row["tiers"], 1)),
-    )
+    tiers = tuple(Tier(number, tier[0], *map(Decimal, tier[1:])) for number, tier in enumerate(row["tiers"], 1))
+    return Symbol(row["symbol"], row["marginAsset"], Decimal(row["markPrice"]), tiers, listing=row)

@@ -16,7 +16,7 @@ SYMBOLS = tuple(MARKET.symbols[name] for name in ("BTCUSDT", "ETHUSDT", "42USDT"
 
 def _amount(symbol: Symbol, share: float) -> Decimal:
     """A quantity in whole steps worth about ``share`` of the symbol's last cap."""
-    step = Decimal(symbol.step_size)
+    step = Decimal(symbol.listing["stepSize"])
     quantity = Decimal(str(share)) * symbol.tiers[-1].notional_cap / symbol.mark_price
     return max(step, (quantity / step).to_integral_value() * step)
 

@@ -17,7 +17,7 @@ import requests
 
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.altered import OVERSIZE
-from leverage_nb.simulator.faults import CHANGE, FOR_CHANGES, FOR_READS, KINDS, Fault, Faults, parse_faults
+from leverage_nb.simulator.faults import CHANGE, FOR_CHANGES, FOR_READS, KINDS, Course, Fault, Faults, parse_faults
 from tests.simulator.conftest import signed_call
 
 READ = "GET /fapi/v1/symbolConfig"
@@ -367,7 +367,7 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     def drawn(seed: int) -> list[bool]:
         faults = Faults(seed)
         faults.add([Fault("reset_after", times=None, chance=0.5)])
-        return [faults.meet("POST", "/fapi/v1/leverage") is not None for _ in range(50)]
+        return [faults.meet("POST", "/fapi/v1/leverage") != Course() for _ in range(50)]
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert 10 < sum(drawn(1)) < 40
@@ -426,7 +426,7 @@ def test_the_command_takes_them() -> None:
     assert all(name in listed.stdout for name in KINDS)
     wrong = subprocess.run([*command, "--faults", "gremlins"], capture_output=True, text=True, timeout=20, check=False)
     assert wrong.returncode == 2
-    assert "there is no fault 'gremlins'" in wrong.stderr
+    assert "There is no fault 'gremlins'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 

@@ -36,7 +36,7 @@ def test_a_taken_port_is_said_in_one_line() -> None:
         command = [sys.executable, "-m", "leverage_nb.simulator", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"cannot serve on port {port}")
+    assert done.stderr.startswith(f"Cannot serve on port {port}")
     assert len(done.stderr.splitlines()) == 1
 
 
