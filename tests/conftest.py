@@ -17,7 +17,7 @@ from leverage_nb.binance import rate_limit
 from leverage_nb.changes import guard
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
-from tests.contract.comparison import tell_contract
+from tests.contract.comparison import report_contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,9 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What the contract has found, once: the processes that ran it say nothing."""
+    """Report the results of the contract once, in the main process."""
     if not hasattr(config, "workerinput"):
-        tell_contract(terminalreporter)
+        report_contract(terminalreporter)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
