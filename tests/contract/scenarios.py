@@ -71,7 +71,7 @@ def scenario(certainty: Literal["documented", "inferred", "unknown"], source: st
 
 @scenario("documented", "Check Server Time; General Info")
 def server_time(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """ServerTime is a number in milliseconds, and every answer has the header X-MBX-USED-WEIGHT-1M."""
+    """The field serverTime is a number in milliseconds, and every answer has the header X-MBX-USED-WEIGHT-1M."""
     reply = exchange.call("GET", "/fapi/v1/time", security="none")
     found.shape(reply.request, {"serverTime": "int"}, reply.content)
     found.same(reply.request, "header X-MBX-USED-WEIGHT-1M", True, "X-MBX-USED-WEIGHT-1M" in reply.headers)
@@ -79,7 +79,7 @@ def server_time(exchange: ExchangeUnderTest, found: Comparison) -> None:
 
 @scenario("documented", "Exchange Information")
 def rate_limit_is_named(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """ExchangeInfo has the request weight per minute, and the margin asset of every symbol."""
+    """The answer of exchangeInfo has the request weight per minute, and the margin asset of every symbol."""
     reply = exchange.call("GET", "/fapi/v1/exchangeInfo", security="none")
     kinds = {"rateLimitType": "text", "interval": "text", "intervalNum": "int", "limit": "int"}
     for row in reply.content["rateLimits"]:
@@ -189,7 +189,7 @@ def account_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
 
 @scenario("documented", "Position Information V3")
 def position_risk(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """PositionRisk v3 lists symbols with a position or an open order; figures are strings; there is no leverage."""
+    """Version 3 of positionRisk lists symbols with a position or open orders; figures are strings, without leverage."""
     rows = exchange.positions()
     if not rows:
         raise NotChecked("a position or an open order")
