@@ -66,7 +66,7 @@ def test_an_action_sends_no_request_twice(
     first: list[str],
     next_time: list[str],
 ) -> None:
-    """The first call reads the tiers too, the next call only what can have changed since; a second change is not sent."""
+    """The first call reads the tiers too, the next one only what can have changed; a second change is not sent."""
     action(account)
     assert sent == Counter(first)
     sent.clear()
