@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -157,10 +158,9 @@ def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
 def test_a_raised_maximum_is_noticed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leverage above the cached maximum is looked up anew before it is refused."""
     table = account._tiers.table()
-    low = BracketTable(
-        table.symbols, table.start, {**table.figures, "initial_leverage": table.figures["initial_leverage"] / 1}, {}, {}
-    )
-    low.figures["initial_leverage"][table.start[table.symbols.index("BTCUSDT")]] = 101
+    btc = table["BTCUSDT"]
+    lowered = replace(btc, initial_leverage=np.array([101, *btc.initial_leverage[1:]]))
+    low = BracketTable({**table, "BTCUSDT": lowered})
     monkeypatch.setattr(account._tiers, "_table", (low, time.monotonic()))
     with pytest.raises(InvalidLeverage, match="from 1 to 101"):
         account.check_leverage("BTCUSDT", 150)
@@ -275,7 +275,7 @@ def test_a_newly_listed_symbol_is_found(
 ) -> None:
     """A symbol that the cached tiers do not have is looked up anew."""
     table = account._tiers.table()
-    old = BracketTable(table.symbols[1:], table.start[1:], table.figures, {}, {})
+    old = BracketTable({symbol: tiers for symbol, tiers in table.items() if symbol != "BTCUSDT"})
     monkeypatch.setattr(account._tiers, "_table", (old, time.monotonic() - 60))
     assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 

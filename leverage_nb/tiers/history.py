@@ -222,8 +222,7 @@ def _compare(
             yield TierChange(symbol, before, after, seen_at, since)
 
 
-def _tiers(symbol: str, rows: list[list[float]] | None) -> Brackets | None:
-    if rows is None:
+def _tiers(symbol: str, columns: list[list[float]] | None) -> Brackets | None:
+    if columns is None:
         return None
-    columns = {name: np.array(values, np.float64) for name, values in zip(COLUMNS, rows, strict=True)}
-    return BracketTable((symbol,), np.array([0, len(rows[0])]), columns, {}, {})[symbol]
+    return Brackets.from_rows(symbol, list(zip(*columns, strict=True)))
