@@ -36,7 +36,7 @@ _EXPECTED: dict[Verdict, str] = {
     "ok": "to change",
     "unchanged": "right already",
     "refused": "would be refused",
-    "cannot predict": "cannot be predicted",
+    "unpredictable": "cannot be predicted",
 }
 
 
@@ -48,7 +48,7 @@ class PlanRow:
         symbol: Binance's symbol.
         before: The leverage when the plan was made.
         after: The leverage wanted.
-        verdict: What is expected of it, after the rows before it: "ok", "unchanged", "refused", "cannot predict".
+        verdict: What is expected of it, after the rows before it: "ok", "unchanged", "refused", "unpredictable".
         code: The code expected of a refusal.
         certainty: How that is known.
         reason: Why.
@@ -221,7 +221,7 @@ def _row_text(row: PlanRow) -> str:
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
         said = f": {row.note}" if row.status not in DONE and row.note else proof
         return f"{step}  {row.status.replace('_', ' ')}{said}{mind if row.status == 'applied' else ''}"
-    if row.verdict in {"refused", "cannot predict"}:
+    if row.verdict in {"refused", "unpredictable"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{mind}"
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{mind}"
 
@@ -271,7 +271,7 @@ def make_rows(
             judged = Judgement("refused", None, "documented", _stopped_by(guard))
         if symbol in stuck:
             judged = Judgement("refused", None, "documented", stuck[symbol])
-        if judged.verdict in {"ok", "cannot predict"}:
+        if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         today, then = min(before, highest) - 1, min(after, highest) - 1
         stays = judged.verdict in {"refused", "unchanged"}

@@ -124,7 +124,7 @@ def _hold_back(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRo
         force: Whether refusals that are expected are to be sent.
     """
     unseen = first and shown.verdict == "refused" and not (force and shown.code is not None)
-    if row.verdict in {"ok", "cannot predict"} and (shown.stuck or unseen):
+    if row.verdict in {"ok", "unpredictable"} and (shown.stuck or unseen):
         now = f"; {row.after}x would pass now, in a new plan" if first else ""
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
     # A step from another leverage is another step. A retry starts from this one.

@@ -14,7 +14,7 @@ from leverage_nb.formatting import amount, moment, price, short
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
-_TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
+_TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "unpredictable": "warn"}
 
 
 @dataclass(frozen=True, repr=False)  # Shown has one
@@ -29,9 +29,9 @@ class Preview(Shown):
         symbol: Binance's symbol.
         before: Today's leverage.
         after: The leverage asked for.
-        verdict: "ok", "unchanged", "refused" or "cannot predict".
+        verdict: "ok", "unchanged", "refused" or "unpredictable".
         code: The code expected of a refusal.
-        certainty: "documented", "inferred" or "cannot predict".
+        certainty: "documented" or "inferred".
         reason: Why, and what would make it pass.
         max_notional: The tiers' cap.
         room: What is left of it for new positions and orders.

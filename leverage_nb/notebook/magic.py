@@ -277,7 +277,7 @@ class LeverageMagics(Magics):
             return preview
         symbol, wanted = preview.symbol, preview.after
         account.check_guard(symbol, wanted)
-        sends = preview.verdict in {"ok", "cannot predict"} or (preview.verdict == "refused" and options.force)
+        sends = preview.verdict in {"ok", "unpredictable"} or (preview.verdict == "refused" and options.force)
         asks = account.asks_first and sends and not options.yes
         if asks:
             display(preview)

@@ -421,7 +421,7 @@ class LeveragePanel(ipywidgets.VBox):
         if change.status != "applied" or made.undoes is not None or before is None or before > self._look.most:
             return
         back = self._previewed(self._look, before)
-        if back.verdict in {"ok", "cannot predict"}:
+        if back.verdict in {"ok", "unpredictable"}:
             self.view.undo = _undo_label(back)
 
     def _report(self, change: LeverageChange) -> None:

@@ -171,7 +171,7 @@ def _held_line(look: Look) -> str:
         if side.liquidation_price is not None:
             text += f", liquidation {formatting.price(side.liquidation_price)}: the leverage does not move it"
         parts.append(text)
-    if look.outlook.exposure > look.state.held_notional(look.setting.symbol):
+    if look.outlook.exposure > look.state.position_notional(look.setting.symbol):
         parts.append(f"{formatting.amount(look.outlook.exposure, look.setting.margin_asset)} with open orders")
     return "held: " + ("; ".join(parts) or "nothing")
 

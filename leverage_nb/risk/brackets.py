@@ -1,7 +1,7 @@
 """Brackets: the tiers of one symbol and the figures they define. BracketTable: the tiers of every symbol.
 
 A tier allows its ``initial_leverage`` and every lower leverage, for positions up to its ``notional_cap``. Binance
-prints tiers as "floor < Position <= cap", so a notional exactly at a cap belongs to the lower tier. The maximum notional
+prints tiers as "floor < Position <= cap", so a notional exactly at a cap belongs to the lower tier. The max notional
 at a leverage is the cap of the highest tier that still offers it, as in every reported ``maxNotionalValue``.
 
 Sources:

@@ -73,7 +73,7 @@ class TierChange:
         """What it means for what is held of the symbol."""
         if state is None or self.before is None or self.after is None or self.symbol not in state.settings:
             return []
-        held, exposure = state.held_notional(self.symbol), state.exposure(self.symbol)
+        held, exposure = state.position_notional(self.symbol), state.exposure(self.symbol)
         if not exposure:
             return []
         setting = state.settings[self.symbol]
