@@ -1,4 +1,4 @@
-"""How values look."""
+"""Cards show every value alike, and text of an exchange as text."""
 
 from __future__ import annotations
 
@@ -6,32 +6,9 @@ import re
 
 import pytest
 
-from leverage_nb import cards, formatting
+from leverage_nb import cards
 
 RED = "#c62828"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (300_000, "300k"), (1.8e9, "1.8B"), (12_500_000, "12.5M"), (999, "999"), (0.045, "0.045"), (2e12, "2T")],
-)
-def test_short_figures(value: float, text: str) -> None:
-    """Caps read as traders write them."""
-    assert formatting.short(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "asset", "text"),
-    [
-        (300_000, "USDT", "300,000 USDT"),
-        (1860.3125, "", "1,860.31"),
-        (0.00123, "BTC", "0.00123 BTC"),
-        (-5.5, "", "-5.50"),
-    ],
-)
-def test_amounts(value: float, asset: str, text: str) -> None:
-    """Amounts are in full, with their asset."""
-    assert formatting.amount(value, asset) == text
 
 
 def test_a_card_escapes_what_it_shows() -> None:

@@ -39,7 +39,7 @@ from leverage_nb.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
-from leverage_nb.formatting import clock_time, moment
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
@@ -238,14 +238,14 @@ def wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: P
 
 def still_open(client: RestClient, earlier: Attempt) -> ChangePending:
     """The reason why a change is not sent while an earlier attempt is open."""
-    until = clock_time(settled_by(client, [earlier]))
+    until = moment(settled_by(client, [earlier]))
     return ChangePending(f"{_still_open(earlier)} until {until}.", hint="Try again after that.")
 
 
 def _still_open(earlier: Attempt) -> str:
     whose = "" if earlier.is_ours else " by another program"
     return (
-        f"A change of {earlier.symbol} to {earlier.requested}x{whose}, sent at {clock_time(earlier.begun_at)}, "
+        f"A change of {earlier.symbol} to {earlier.requested}x{whose}, sent at {moment(earlier.begun_at)}, "
         "may still be executed"
     )
 

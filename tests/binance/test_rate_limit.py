@@ -183,7 +183,7 @@ def change_until_it_stops(account: Account) -> None:
 
 @pytest.mark.parametrize(("fault", "status"), [("rate_limited_for", 429), ("banned", 418)])
 def test_after_a_limit_was_met_nothing_is_sent(simulator: Simulator, fault: str, status: int) -> None:
-    """A refusal for sending too much is told with the time of day, and until then nothing leaves."""
+    """A refusal for sending too much names the time, and until then nothing leaves."""
     use_limiter(simulator.rest_url, Limiter(shortest_ban=1.0))
     account = connect_to(simulator, timeout=0.3)
     account.margin_asset("BTCUSDT")
@@ -193,7 +193,7 @@ def test_after_a_limit_was_met_nothing_is_sent(simulator: Simulator, fault: str,
     assert caught.value.http_status == status
     until = account._client.limiter.blocked_until
     assert until is not None
-    assert f"Nothing more is sent before {until:%H:%M:%S}" in caught.value.hint
+    assert f"Nothing more is sent before {until:%Y-%m-%d %H:%M:%S}" in caught.value.hint
     used = simulator.exchange._weight.used
     with pytest.raises(ChangeNotSent, match="the next request may leave at"):
         account.set_leverage("BTCUSDT", 10)
