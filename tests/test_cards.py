@@ -12,7 +12,7 @@ RED = "#c62828"
 
 
 def test_a_card_escapes_what_it_shows() -> None:
-    """Text from an exchange is shown, never run."""
+    """Text from an exchange is shown as text, never as HTML."""
     card = cards.Card("testnet", "<script>x</script>", (("<b>", "<i>"),), "<u>", examples=("<a>",))
     html = card.html()
     for tag in ("<script>", "<i>", "<u>", "<a>"):
@@ -20,6 +20,16 @@ def test_a_card_escapes_what_it_shows() -> None:
     assert "<script>" not in cards.message("<script>", "<script>")
     assert "<script>" not in cards.table("<script>", ["<script>"], [["<script>"]])
     assert "[TESTNET] <script>" in card.text()
+
+
+def test_a_card_shows_the_same_as_html_and_as_text() -> None:
+    """Badge, title, rows, note and examples are in both forms; in text, the values are aligned."""
+    card = cards.Card("testnet", "A title", (("a", "1"), ("longer", "2")), "A note.", examples=("%leverage BTCUSDT",))
+    for part in ("TESTNET", "A title", "a", "1", "longer", "2", "A note.", "%leverage BTCUSDT"):
+        assert part in card.html()
+        assert part in card.text()
+    assert "  a       1\n  longer  2\n" in card.text()
+    assert "<table" not in cards.Card("testnet", "A title").html()
 
 
 @pytest.mark.parametrize("venue", ["mainnet", "testnet at gateway.example", "simulator at 127.0.0.1:5", "Testnet", ""])
