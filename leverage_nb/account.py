@@ -157,7 +157,7 @@ class Account:
         """What Binance has changed in the tiers since this account first loaded them here.
 
         Returns:
-            See :func:`leverage_nb.tiers.history.tier_changes_table`.
+            See :func:`leverage_nb.tiers.history.TierHistory.table`.
 
         Raises:
             JournalUnusable: The journal cannot be used.
