@@ -11,9 +11,13 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from leverage_nb.account import Account
+from leverage_nb.journal.journal import Journal
 from leverage_nb.notebook.panel import LeveragePanel
+from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.simulator import Simulator
+from leverage_nb.tiers.history import TierHistory
 from tests.conftest import connect_to
+from tests.risk.tiers import BTCUSDT, brackets
 
 
 def lower_cap(simulator: Simulator, symbol: str = "BTCUSDT", cap: int = 60_000_000) -> None:
@@ -139,3 +143,15 @@ def test_tiers_load_without_a_usable_journal(simulator: Simulator, tmp_path: Pat
     account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
     assert len(account.brackets("BTCUSDT")) == 12
     assert account.take_tier_news() == []
+
+
+def test_a_skipped_symbol_counts_as_unchanged(tmp_path: Path) -> None:
+    """A symbol whose rows cannot be used in one load is neither reported as removed nor as new in the next."""
+    history = TierHistory(Journal(tmp_path / "journal.sqlite"), "key 1a2b3c4d")
+    tiers = {"BTCUSDT": brackets(BTCUSDT), "ETHUSDT": brackets(BTCUSDT, "ETHUSDT")}
+    history.note(BracketTable(tiers))
+    history.note(BracketTable({"BTCUSDT": tiers["BTCUSDT"]}, {"ETHUSDT": "a figure is not finite"}))
+    history.note(BracketTable(tiers))
+    assert history.news == history.changes() == []
+    history.note(BracketTable({"BTCUSDT": tiers["BTCUSDT"]}))
+    assert [change.text() for change in history.take_news(None)] == ["ETHUSDT: no longer listed"]
