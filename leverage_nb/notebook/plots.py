@@ -101,10 +101,10 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for side, style in (("long", "-"), ("short", "--")):
         distance = allowed[f"distance_{side}"].replace(np.inf, np.nan) * 100
         ax.plot(allowed.index, distance, style, linewidth=1.8, label=f"new {side}, isolated")
+    _style(ax)
     highest_allowed, highest = int(allowed.index[-1]), int(ladder.index[-1])
     if highest_allowed < highest:
         ax.axvspan(highest_allowed + 0.5, highest, color="C3", alpha=0.13, linewidth=0)
-    _style(ax)
     ticks = [x for x in (1, 2, 3, 5, 10, 20, 50, 100, 150) if x <= highest]
     ax.set_xticks(ticks, [f"{x}x" for x in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -176,10 +176,8 @@ def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dic
     if isinstance(brackets, Brackets):
         return {brackets.symbol: brackets}, {}, ""
     if not hasattr(brackets, "columns"):
-        raise InvalidInput(
-            f"plot_brackets() cannot plot a {type(brackets).__name__}.",
-            hint="Pass the result of account.brackets(...).",
-        )
+        got = type(brackets).__name__
+        raise InvalidInput(f"A {got} cannot be plotted.", hint="Pass the result of account.brackets(...).")
     if "symbol" in brackets.index.names:
         symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
         tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}
@@ -245,10 +243,12 @@ def _spread(leverages: Any, highest: int) -> Any:
 
 def _label_tiers(ax: Axes, tiers: Brackets) -> None:
     """Write each cap at its edge: above it if there is space, else below, else not at all."""
+    from matplotlib.transforms import Bbox
+
     ax.apply_aspect()
     to_points = 72 / ax.figure.dpi
     edges = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[Bbox] = []
     # Both ends first: they are the most informative.
     order = [0, len(edges) - 1, *range(1, len(edges) - 1)] if len(edges) > 1 else [0]
     for place in order:
@@ -259,16 +259,11 @@ def _label_tiers(ax: Axes, tiers: Brackets) -> None:
         for dx, dy, across, up in ((3, 3, "left", "bottom"), (-4, -4, "right", "top")):
             left = x + dx - (width if across == "right" else 0)
             bottom = y + dy - (height if up == "top" else 0)
-            box = (left, bottom, left + width, bottom + height)
-            if any(_overlap(box, other) for other in taken):
-                continue
-            taken.append(box)
-            ax.annotate(
-                text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
-                ha=across, va=up, fontsize=LABEL_SIZE,
-            )  # fmt: skip
-            break
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+            box = Bbox.from_bounds(left, bottom, width, height)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                ax.annotate(
+                    text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
+                    ha=across, va=up, fontsize=LABEL_SIZE,
+                )  # fmt: skip
+                break
