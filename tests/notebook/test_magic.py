@@ -122,7 +122,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("哈基米USDT 4", InvalidLeverage, "from 1 to 3"),
         ("BTCUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
         ("BTCUSDT ETHUSDT 10", InvalidInput, "One symbol at a time"),
-        ("10", InvalidInput, "10 of which symbol?"),
+        ("10", InvalidInput, "The symbol for 10 is missing"),
         ("10 BTCUSDT", InvalidInput, "The leverage comes after the symbol"),
         ("BTCUSDT --plot --plot", InvalidInput, "--plot is given twice"),
         ("BTCUSDT 10 --venue testnet --venue simulator", InvalidInput, "--venue is given twice"),
@@ -151,7 +151,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("BTCUSDT -n", InvalidInput, "--dry-run goes with a symbol and a leverage"),
         ("BTCUSDT --brackets --force", InvalidInput, "--force goes with a symbol and a leverage"),
         ("--history --notional 2m", InvalidInput, "--notional goes with max"),
-        ("max", InvalidInput, "max of which symbol?"),
+        ("max", InvalidInput, "The symbol for max is missing"),
     ],
 )  # fmt: skip
 def test_slips_cost_a_line(
