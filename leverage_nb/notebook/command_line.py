@@ -43,7 +43,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # The parts of a field that decide where it ends: strings are skipped, brackets are counted; "!r" and ":.0f" end the
-# expression. string.Formatter does not understand expressions such as {n != 1} and {[1, 2][0]}.
+# expression. string.Formatter does not understand expressions such as {n != 1} and { {'a': 1}['a'] }.
 _MARK = re.compile(
     r"""
       (?P<string> '{3}.*?'{3} | "{3}.*?"{3} | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" )

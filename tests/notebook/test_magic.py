@@ -141,7 +141,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         (f"{'a1b2c3d4' * 8} 10", UnknownSymbol, "That text is not a symbol on the simulator"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
-        ("BTCUSDT 'x", InvalidInput, "quotation mark (') outside of braces"),
+        ("BTCUSDT 'x", InvalidInput, "quotation mark (') outside braces"),
         ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", InvalidInput, "No leverage of BTCUSDT allows"),
@@ -384,8 +384,8 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE a line"),
-        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE a line"),
+        ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE per line"),
+        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE per line"),
         ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
         ("BTCUSDT max 50000", "%leverage BTCUSDT max --notional 50000"),
         ("--undo 3", "it goes alone. Repeat it for more."),

@@ -30,14 +30,12 @@ def targets_of(books: Books, name: str, extra: list[int]) -> list[int]:
     return sorted(x for x in targets if 1 <= x <= symbol.max_leverage)
 
 
-def outcome(books: Books, name: str, leverage: int) -> int:
-    """Return the simulator's answer, 0 or a code, and leave its books unchanged."""
-    before = books.leverage(name)
+def outcome(opening: dict[str, Any], name: str, leverage: int) -> int:
+    """Return the simulator's answer for an account that opens like this: 0 or a code."""
     try:
-        books.set_leverage(name, leverage)
+        Books(MARKET, opening).set_leverage(name, leverage)
     except Refused as refused:
         return refused.code
-    books._leverage[name] = before
     return 0
 
 
@@ -48,7 +46,7 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
     """
     seen: Counter[str] = Counter()
     with Simulator(weight_limit=10**9) as simulator, connect_to(simulator) as account:
-        table = account._tiers.table()
+        tiers = {symbol.name: account.tiers(symbol.name) for symbol in SYMBOLS}
 
         @settings(
             max_examples=runs, deadline=None, database=None, derandomize=alike, suppress_health_check=list(HealthCheck)
@@ -58,10 +56,10 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
             books = simulator.exchange.account = Books(MARKET, opening)
             state = account.state()
             for symbol in SYMBOLS:
-                outlook = Outlook(state, table[symbol.name])
+                outlook = Outlook(state, tiers[symbol.name])
                 for leverage in targets_of(books, symbol.name, extra):
                     judgement = outlook.judge(leverage)
-                    answer = outcome(books, symbol.name, leverage)
+                    answer = outcome(opening, symbol.name, leverage)
                     where = (symbol.name, books.leverage(symbol.name), leverage, judgement)
                     mode = "multi" if state.multi_assets else "single"
                     seen[f"{mode} {judgement.verdict}"] += 1
