@@ -159,7 +159,7 @@ class Account:
         """Return what Binance has changed in the tiers since this account first loaded them on this machine.
 
         Returns:
-            See :func:`leverage_nb.tiers.history.tier_changes_table`.
+            See :func:`leverage_nb.tiers.history.TierHistory.table`.
 
         Raises:
             JournalUnusable: The journal cannot be used.

@@ -1,4 +1,4 @@
-"""The DataFrames this package hands out: plain pandas, with figures a trader can read when shown."""
+"""LeverageFrame: a DataFrame that shows its figures with separators. Imports pandas: import it in functions only."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from leverage_nb.cards import label
-from leverage_nb.formatting import readable
+from leverage_nb.formatting import price
 
 Frame = TypeVar("Frame", bound=pd.DataFrame)
 
 
 class LeverageFrame(pd.DataFrame):
-    """A DataFrame that shows its floats as traders read them. What is computed from it is one too."""
+    """A DataFrame that shows floats without exponents, all columns in text, and long texts whole in HTML.
+
+    DataFrames derived from it by pandas, such as slices, are of this class too.
+    """
 
     @property
     def _constructor(self) -> Callable[..., LeverageFrame]:
         return LeverageFrame
 
     def __repr__(self) -> str:
-        # All columns, wrapped where they must be: pandas would leave the telling ones out.
-        with pd.option_context("display.float_format", readable, "display.max_columns", None):
+        with pd.option_context("display.float_format", price, "display.max_columns", None):
             return super().__repr__()
 
     def _repr_html_(self) -> Any:
-        # Reasons and notes whole: the end says what to do.
-        with pd.option_context("display.float_format", readable, "display.max_colwidth", None):
-            return super()._repr_html_()  # type: ignore[misc]  # pandas' stubs do not list it
+        # Reasons and notes are shown whole, because the next step is at their end.
+        with pd.option_context("display.float_format", price, "display.max_colwidth", None):
+            return super()._repr_html_()  # type: ignore[misc]  # not in pandas' stubs
 
 
 def mark(frame: Frame, venue: str, account: str) -> Frame:
-    """Name the venue in the corner of a DataFrame, and venue and account in its ``attrs``; return the same frame."""
+    """Set the venue as the name of the columns, and venue and account in ``attrs``; return the same frame."""
     frame.columns.name = label(venue)
     frame.attrs |= {"venue": venue, "account": account}
     return frame

@@ -1,4 +1,4 @@
-"""How values look."""
+"""Cards show every value alike, and text of an exchange as text."""
 
 from __future__ import annotations
 
@@ -6,36 +6,13 @@ import re
 
 import pytest
 
-from leverage_nb import cards, formatting
+from leverage_nb import cards
 
 RED = "#c62828"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (300_000, "300k"), (1.8e9, "1.8B"), (12_500_000, "12.5M"), (999, "999"), (0.045, "0.045"), (2e12, "2T")],
-)
-def test_short_figures(value: float, text: str) -> None:
-    """Caps read as traders write them."""
-    assert formatting.short(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "asset", "text"),
-    [
-        (300_000, "USDT", "300,000 USDT"),
-        (1860.3125, "", "1,860.31"),
-        (0.00123, "BTC", "0.00123 BTC"),
-        (-5.5, "", "-5.50"),
-    ],
-)
-def test_amounts(value: float, asset: str, text: str) -> None:
-    """Amounts are in full, with their asset."""
-    assert formatting.amount(value, asset) == text
-
-
 def test_a_card_escapes_what_it_shows() -> None:
-    """Text from an exchange is shown, never run."""
+    """Text from an exchange is shown as text, never as HTML."""
     card = cards.Card("testnet", "<script>x</script>", (("<b>", "<i>"),), "<u>", examples=("<a>",))
     html = card.html()
     for tag in ("<script>", "<i>", "<u>", "<a>"):
@@ -43,6 +20,16 @@ def test_a_card_escapes_what_it_shows() -> None:
     assert "<script>" not in cards.message("<script>", "<script>")
     assert "<script>" not in cards.table("<script>", ["<script>"], [["<script>"]])
     assert "[TESTNET] <script>" in card.text()
+
+
+def test_a_card_shows_the_same_as_html_and_as_text() -> None:
+    """Badge, title, rows, note and examples are in both forms; in text, the values are aligned."""
+    card = cards.Card("testnet", "A title", (("a", "1"), ("longer", "2")), "A note.", examples=("%leverage BTCUSDT",))
+    for part in ("TESTNET", "A title", "a", "1", "longer", "2", "A note.", "%leverage BTCUSDT"):
+        assert part in card.html()
+        assert part in card.text()
+    assert "  a       1\n  longer  2\n" in card.text()
+    assert "<table" not in cards.Card("testnet", "A title").html()
 
 
 @pytest.mark.parametrize("venue", ["mainnet", "testnet at gateway.example", "simulator at 127.0.0.1:5", "Testnet", ""])

@@ -28,7 +28,7 @@ from leverage_nb.errors import (
     RateLimited,
     UnexpectedAnswer,
 )
-from leverage_nb.formatting import clock_time
+from leverage_nb.formatting import moment
 
 Parameters = Sequence[tuple[str, str | int]]
 # What Binance wants of an endpoint: nothing, the key, or the key and a signature.
@@ -277,7 +277,7 @@ class RestClient:
         if error.code == -2015 and self._is_portfolio_margin():
             return error_codes.explain(answer, self.venue, asked, error_codes.PORTFOLIO_MARGIN)
         if isinstance(error, RateLimited) and (until := self.limiter.blocked_until):
-            error.hint = f"Nothing more is sent before {clock_time(until)}. Other programs at this address count too."
+            error.hint = f"Nothing more is sent before {moment(until)}. Other programs at this address count too."
         return error
 
     def source(self, path: str) -> str:

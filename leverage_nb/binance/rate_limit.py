@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from leverage_nb import interrupts
 from leverage_nb.binance.venues import back_end
 from leverage_nb.errors import RateLimited
-from leverage_nb.formatting import clock_time
+from leverage_nb.formatting import moment
 
 # Until exchangeInfo tells: Binance's production limit (the testnet's is higher).
 DEFAULT_LIMIT = 2400
@@ -117,7 +117,7 @@ class Limiter:
                     return
             if now + wait > deadline:
                 raise RateLimited(
-                    f"{reason}; the next request may leave at {clock_time(self._time_in(wait))}.",
+                    f"{reason}; the next request may leave at {moment(self._time_in(wait))}.",
                     hint="Nothing was sent. connect(weight_share=...) sets the part of the limit that is used here.",
                     retry_after=wait,
                 )

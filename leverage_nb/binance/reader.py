@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import chain
+from operator import attrgetter
 from typing import Any
-
-import numpy as np
 
 from leverage_nb import interrupts
 from leverage_nb.binance import messages
 from leverage_nb.binance.client import Reply, RestClient
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
-from leverage_nb.risk.bracket_checks import COLUMNS, find_flawed_symbols
-from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
+from leverage_nb.risk.brackets import Brackets, BracketTable, sort_rows
 
 
 def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable:
@@ -35,37 +33,18 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
 
 
 def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None) -> BracketTable:
-    """Lay decoded tiers out flat, sorted by floor; symbols whose tiers are flawed are skipped and named."""
+    """Build the table from decoded tiers; symbols whose tiers are flawed go to ``skipped``, with the reason."""
     skipped = dict(skipped or {})
-    start = np.cumsum([0, *(len(row.brackets) for row in rows)], dtype=np.int64)
-    flat = list(chain.from_iterable(row.brackets for row in rows))
-    figures = {
-        name: np.fromiter((getattr(tier, name) for tier in flat), dtype=np.float64, count=len(flat)) for name in COLUMNS
-    }
-    owner = np.repeat(np.arange(len(rows)), np.diff(start))
-    order = np.lexsort((figures["notional_floor"], owner))
-    if (order[1:] < order[:-1]).any():
-        figures = {name: column[order] for name, column in figures.items()}
-    flaws = find_flawed_symbols(start, figures)
-    names = [row.symbol for row in rows]
-    if len(set(names)) < len(names):
-        flaws |= {place: "it is listed twice" for place, name in enumerate(names) if names.count(name) > 1}
-    flaws |= {
-        place: "a notionalCoef that is not finite"
-        for place, row in enumerate(rows)
-        if row.notional_coef is not None and not math.isfinite(row.notional_coef)
-    }
-    if flaws:
-        skipped |= {rows[place].symbol: reason for place, reason in flaws.items()}
-        kept = [row for place, row in enumerate(rows) if place not in flaws]
-        return make_bracket_table(kept, skipped)
-    return BracketTable(
-        symbols=tuple(row.symbol for row in rows),
-        start=start,
-        figures=figures,
-        coefs={row.symbol: row.notional_coef for row in rows if row.notional_coef is not None},
-        skipped=skipped,
-    )
+    count = Counter(row.symbol for row in rows)
+    tiers = {}
+    for row in rows:
+        figures = sort_rows(map(attrgetter(*COLUMNS), row.brackets))
+        reason = "it is listed twice" if count[row.symbol] > 1 else find_flaw(figures)
+        if reason:
+            skipped[row.symbol] = reason
+        else:
+            tiers[row.symbol] = Brackets.from_rows(row.symbol, figures, row.notional_coef)
+    return BracketTable(tiers, skipped)
 
 
 def read_margin_assets(client: RestClient) -> dict[str, str]:

@@ -13,7 +13,7 @@ from leverage_nb.binance.reader import read_setting
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.settle import Progress, seconds_left, settle, settled_by
 from leverage_nb.errors import ChangePending, JournalUnusable, NoAnswer
-from leverage_nb.formatting import clock_time
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Latest
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
@@ -84,7 +84,7 @@ def all_agree(
 
 def pending(client: RestClient, earlier: Attempt) -> ChangePending:
     """Return the reason for not sending a change while an earlier attempt is open."""
-    until = clock_time(settled_by(client, [earlier]))
+    until = moment(settled_by(client, [earlier]))
     return ChangePending(f"{_may_still_be_executed(earlier)} until {until}.", hint="Try again after that.")
 
 
@@ -116,6 +116,6 @@ def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: 
 def _may_still_be_executed(earlier: Attempt) -> str:
     by_another = "" if earlier.is_ours else " by another program"
     return (
-        f"A change of {earlier.symbol} to {earlier.requested}x{by_another}, sent at {clock_time(earlier.begun_at)}, "
+        f"A change of {earlier.symbol} to {earlier.requested}x{by_another}, sent at {moment(earlier.begun_at)}, "
         "may still be executed"
     )

@@ -32,7 +32,7 @@ _EXPECTED: dict[Verdict, str] = {
     "ok": "to change",
     "unchanged": "unchanged",
     "refused": "would be refused",
-    "cannot predict": "cannot be predicted",
+    "unpredictable": "cannot be predicted",
 }
 
 
@@ -44,9 +44,9 @@ class PlanRow:
         symbol: Binance's symbol.
         before: The leverage when the plan was made.
         after: The requested leverage.
-        verdict: "ok", "unchanged", "refused" or "cannot predict", after the rows before it.
+        verdict: "ok", "unchanged", "refused" or "unpredictable", after the rows before it.
         code: The expected error code of a refusal.
-        certainty: "documented", "inferred" or "cannot predict".
+        certainty: "documented", "inferred" or "unpredictable".
         reason: The reason for the verdict or the outcome.
         max_notional: The largest position that the tiers allow, before and after.
         initial_margin: The initial margin of position and open orders, before and after.
@@ -223,7 +223,7 @@ def _row_text(row: PlanRow) -> str:
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
         detail = f": {row.note}" if row.status not in DONE and row.note else proof
         return f"{step}  {row.status.replace('_', ' ')}{detail}{caution if row.status == 'applied' else ''}"
-    if row.verdict in {"refused", "cannot predict"}:
+    if row.verdict in {"refused", "unpredictable"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{caution}"
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{caution}"
 

@@ -53,7 +53,7 @@ def make_rows(
     for symbol, before, after in targets:
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         judged = _judge(outlook, after, guard, stuck.get(symbol))
-        if judged.verdict in {"ok", "cannot predict"}:
+        if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
     gone = [changed_row(symbol, 0, wanted[symbol] or 0, f"{symbol} is not listed now") for symbol in unlisted]

@@ -36,7 +36,7 @@ from leverage_nb.errors import (
     RateLimited,
     UnexpectedAnswer,
 )
-from leverage_nb.formatting import clock_time
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt, Finding
 from leverage_nb.risk.account_state import LeverageSetting
 
@@ -155,7 +155,7 @@ class PlanRun:
         while (wait := self._client.limiter.wait_for(weight)) > 0:
             if wait > LONGEST_WAIT:
                 until = self._client.limiter.blocked_until
-                at = f" until {clock_time(until)}" if until else ""
+                at = f" until {moment(until)}" if until else ""
                 return f"the exchange has asked this address to wait{at}"
             interrupts.pause(min(wait, 0.25))
         return ""

@@ -100,7 +100,7 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
         force: Whether rows are sent although a refusal is expected.
     """
     not_confirmed = first and shown.verdict == "refused" and not (force and shown.code is not None)
-    if row.verdict in {"ok", "cannot predict"} and (shown.stuck or not_confirmed):
+    if row.verdict in {"ok", "unpredictable"} and (shown.stuck or not_confirmed):
         now = f"; {row.after}x would pass now, in a new plan" if first else ""
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
     # A change from another leverage is another change. A retry starts from this one.

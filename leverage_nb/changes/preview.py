@@ -14,7 +14,7 @@ from leverage_nb.formatting import amount, moment, price, short
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
-_TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "cannot predict": "warn"}
+_TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "unpredictable": "warn"}
 
 
 @dataclass(frozen=True, repr=False)  # Shown has one
@@ -29,9 +29,9 @@ class Preview(Shown):
         symbol: Binance's symbol.
         before: The current leverage.
         after: The requested leverage.
-        verdict: "ok", "unchanged", "refused" or "cannot predict".
+        verdict: "ok", "unchanged", "refused" or "unpredictable".
         code: The expected error code of a refusal.
-        certainty: "documented", "inferred" or "cannot predict".
+        certainty: "documented", "inferred" or "unpredictable".
         reason: The reason for the verdict, and what would pass.
         max_notional: The largest position that the tiers allow.
         room: The tier headroom: max notional minus exposure.
@@ -112,7 +112,7 @@ class Preview(Shown):
     @property
     def sends(self) -> bool:
         """Whether applying it would send a request, without ``force``."""
-        return not self.guard and self.verdict in {"ok", "cannot predict"}
+        return not self.guard and self.verdict in {"ok", "unpredictable"}
 
     @property
     def facts(self) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.errors import JournalUnusable, LeverageError
-from leverage_nb.formatting import clock_time
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
@@ -88,7 +88,7 @@ def settle(
     due = {attempt.number: time.monotonic() + seconds_left(client, attempt) for attempt in attempts}
     if progress is not None:
         names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
-        until = clock_time(settled_by(client, attempts))
+        until = moment(settled_by(client, attempts))
         with suppress(Exception):  # a failing display must not change the outcome
             progress(f"no definite answer about {names}; verifying with the exchange, final by {until}")
     whole = max(due.values()) - time.monotonic() + client.timeout

@@ -1,7 +1,7 @@
-"""Parse a ``%leverage`` line: words, fields such as ``{symbol}`` or ``$symbol``, options. No account is needed.
+"""Parse a ``%leverage`` line: words, fields such as ``{symbol}`` or ``$symbol``, options.
 
-The line is split into words before any value is filled in, and a value fills one place of one word. Data can
-therefore never add a word, an option or a comment to what was typed.
+The line is split into words before values are filled in, and a value fills one slot of one word. Therefore data can
+never add a word, an option or a comment to the line that was typed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from IPython.core.error import UsageError
 
 from leverage_nb.errors import InvalidInput
 
-# No line that a person types is longer. Work and messages are bounded by these.
+# Longer than any line and word that a person types. They bound the work and the messages.
 MAX_LINE = 4_000
 MAX_WORD = 100
 
-# What a person means as a leverage, right or wrong: -5, 10.5, 1e9, 10x.
+# A word meant as a leverage, valid or not: -5, 10.5, 1e9, 10x.
 _NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
-_SEVERAL = "Several symbols at once: %%leverage, with one SYMBOL LEVERAGE a line."
-_CHECK_DATA = "Check the data that it comes from."
+_SEVERAL = "For several symbols use %%leverage, with one SYMBOL LEVERAGE per line."
+_CHECK_DATA = "Check the data that the value comes from."
 _ONE_EACH = "Write a field for each word; for several symbols use %%leverage or account.plan()."
 
-# The pieces of a line outside of fields. IPython's rules: {{ }} $$name are literal, $name.attribute is a field.
+# The pieces of a line outside fields. As in IPython, {{ }} and $$name are literal, and $name.attribute is a field.
 _PIECE = re.compile(
     r"""
       (?P<space> \s+ )
@@ -42,7 +42,8 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# What matters inside of a field: strings are skipped, brackets counted; "!r" and ":.0f" end the expression.
+# The parts of a field that decide where it ends: strings are skipped, brackets are counted; "!r" and ":.0f" end the
+# expression. string.Formatter does not understand expressions such as {n != 1} and { {'a': 1}['a'] }.
 _MARK = re.compile(
     r"""
       (?P<string> '{3}.*?'{3} | "{3}.*?"{3} | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" )
@@ -53,18 +54,18 @@ _MARK = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_OPTION_START = re.compile(r"--[a-z][a-z-]*=")  # --venue={v}: what follows is the place of the option's argument
+_OPTION_START = re.compile(r"--[a-z][a-z-]*=")  # --venue={v}: the option's argument follows
 _CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
 
 
 class Once(argparse.Action):
-    """An option that may be given once: argparse would use the last one and say nothing."""
+    """An option that may be given once; argparse by itself silently uses the last one."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         """Set the option.
 
         Raises:
-            InvalidInput: It is set already.
+            InvalidInput: The option was given before.
         """
         if getattr(namespace, self.dest):
             raise InvalidInput(f"{option} is given twice.")
@@ -72,7 +73,7 @@ class Once(argparse.Action):
 
 
 class _Field(NamedTuple):
-    """A place for one value: ``{expression!conversion:spec}`` or ``$expression``."""
+    """A slot for one value: ``{expression!conversion:spec}`` or ``$expression``."""
 
     typed: str
     expression: str
@@ -81,7 +82,7 @@ class _Field(NamedTuple):
 
 
 class _Word(NamedTuple):
-    """One word: literal text and fields, in their order, and where it is in the line."""
+    """One word: its literal texts and fields in order, the word as typed, and its end in the line."""
 
     parts: tuple[str | _Field, ...]
     typed: str
@@ -89,10 +90,10 @@ class _Word(NamedTuple):
 
 
 def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[str, Any]) -> argparse.Namespace:
-    """Parse a line; its fields are filled in from ``namespace``.
+    """Parse a line and fill in its fields from ``namespace``.
 
     Raises:
-        InvalidInput: The line, one of its fields or one of its options is wrong.
+        InvalidInput: The line, a field or an option is invalid.
     """
     words = read_words(line, namespace)
     problem = ""
@@ -101,39 +102,36 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
     except UsageError as exc:
         problem = _shorten(str(exc), 200)
     after_option = re.search(r"unrecognized arguments: [^-]", problem)
-    raise InvalidInput(
-        f"{problem[:1].upper()}{problem[1:]}.",
-        hint="Options come last." if after_option else "%leverage? lists what there is.",
-    )
+    hint = "Options come last." if after_option else "%leverage? lists the options."
+    raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
 
 
 def read_words(line: str, namespace: Mapping[str, Any]) -> list[str]:
-    """Split a line into words, then fill in the fields of each.
+    """Split a line into words, then fill in the fields of each word.
 
-    A comment (``#`` after white space) and semicolons at the end are left out, where they are typed; in a value they
-    are not looked for.
+    A typed comment (``#`` after white space) and typed semicolons at the end are removed; those in a value are not.
 
     Raises:
-        InvalidInput: The line is too long, a field cannot be read or evaluated, or its value does not fit one place.
+        InvalidInput: The line is too long, a field is invalid or fails, or its value is not a single word.
     """
     if len(line) > MAX_LINE:
         raise InvalidInput(
-            f"The line has {len(line):,} characters; at most {MAX_LINE:,} are read.",
+            f"The line has {len(line):,} characters; at most {MAX_LINE:,} are allowed.",
             hint="For many symbols use %%leverage or account.plan().",
         )
     words = [list(word.parts) for word in _split(line)]
     if words and isinstance(last := words[-1][-1], str):
         words[-1][-1] = last.rstrip(";")
-    # Expressions get a copy: what they assign must not change the notebook.
+    # A copy, so that an assignment in an expression does not change the notebook.
     values = dict(namespace)
     return [_fill(parts, values) for parts in words if parts != [""]]
 
 
 def words_so_far(text: str) -> tuple[list[str], str] | None:
-    """Return the words before the cursor and the one that it is in, as typed.
+    """Return the words before the cursor and the word at the cursor, as typed; for completion.
 
     Returns:
-        None where no word of ours is being typed: in a field, a comment or quotation marks.
+        None if the cursor is in a field, a comment or quotation marks.
     """
     try:
         words = _split(text)
@@ -149,14 +147,14 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
     """Separate the symbols from the leverage at the end, both as typed.
 
     Raises:
-        InvalidInput: The words make no sense together.
+        InvalidInput: The words are not symbols followed by at most one leverage.
     """
     numbers = [word for word in words if _NUMBER.fullmatch(word) or _is_max(word)]
     symbols = [word for word in words if word not in numbers]
     if not numbers:
         return symbols, None
     if not symbols and len(numbers) == 1:
-        raise InvalidInput(f"{numbers[0]} of which symbol?", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
+        raise InvalidInput(f"The symbol for {numbers[0]} is missing.", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
     if len(symbols) == 1 and len(numbers) == 2 and _is_max(numbers[0]):
         raise _size_after_max(symbols[0], numbers[1])
     if len(numbers) > 1:
@@ -224,7 +222,7 @@ def _size_after_max(symbol: str, size: str) -> InvalidInput:
 
 
 def _split(line: str) -> list[_Word]:
-    """Split a line at white space outside of fields, up to a comment."""
+    """Split a line at white space outside fields, up to a comment."""
     words: list[_Word] = []
     parts: list[str | _Field] = []
     place = start = 0
@@ -253,17 +251,17 @@ def _split(line: str) -> list[_Word]:
 
 
 def _read_piece(piece: str, kind: str | None) -> str | _Field:
-    """Read a piece that is no field in braces.
+    """Read a piece other than a field in braces.
 
     Raises:
-        InvalidInput: It is a quotation mark or a brace without its partner.
+        InvalidInput: It is a quotation mark or an unmatched brace.
     """
     if kind == "close":
-        raise InvalidInput("The line has a } without its {.", hint="For a brace itself write {{ or }}.")
+        raise InvalidInput("The line has a } without a {.", hint="For a literal brace write {{ or }}.")
     if kind == "quote":
         raise InvalidInput(
-            f"The line has a quotation mark ({piece}) outside of braces.",
-            hint="Words are written without quotation marks: %leverage BTCUSDT 10",
+            f"The line has a quotation mark ({piece}) outside braces.",
+            hint="Write words without quotation marks: %leverage BTCUSDT 10",
         )
     if kind == "name":
         return _Field(piece, piece[1:])
@@ -274,7 +272,7 @@ def _read_field(line: str, start: int) -> _Field:
     """Read the field in braces that begins at ``start``.
 
     Raises:
-        InvalidInput: It is not closed, or empty.
+        InvalidInput: It is not closed, is empty, or has an unknown conversion.
     """
     depth, end = 0, 0
     for mark in _MARK.finditer(line, start + 1):
@@ -287,16 +285,12 @@ def _read_field(line: str, start: int) -> _Field:
         elif mark.lastgroup == "end" and not depth and not end:
             end = mark.start()
     raise InvalidInput(
-        f"{_shorten(line[start:])} has no closing brace.", hint="For a brace itself write {{ instead of {."
+        f"{_shorten(line[start:])} has no closing brace.", hint="For a literal brace write {{ instead of {."
     )
 
 
 def _make_field(typed: str, end: int) -> _Field:
-    """Take a field apart; its expression ends at ``end``.
-
-    Raises:
-        InvalidInput: It is empty, or its conversion is unknown.
-    """
+    """Divide a field into expression, which ends at ``end``, conversion and format specification."""
     expression, rest = typed[1:end].strip(), typed[end:-1]
     if not expression:
         raise InvalidInput(f"{_shorten(typed)} is empty.", hint="A field names a variable: {symbol}")
@@ -304,7 +298,7 @@ def _make_field(typed: str, end: int) -> _Field:
     if rest.startswith("!"):
         conversion, _, spec = spec.partition(":")
         if conversion not in _CONVERSIONS:
-            raise InvalidInput(f"{_shorten(typed)} has an unknown conversion.", hint="There are !r, !s and !a.")
+            raise InvalidInput(f"{_shorten(typed)} has an unknown conversion.", hint="Use !r, !s or !a.")
     return _Field(typed, expression, conversion, spec)
 
 
@@ -312,7 +306,7 @@ def _fill(parts: list[str | _Field], namespace: dict[str, Any]) -> str:
     """Return a word with its values filled in.
 
     Raises:
-        InvalidInput: A value cannot be had, or is not allowed in its place.
+        InvalidInput: A field fails, or its value is not allowed.
     """
     word = "".join(part if isinstance(part, str) else _read_value(part, namespace) for part in parts)
     if any(isinstance(part, _Field) for part in parts):
@@ -320,15 +314,15 @@ def _fill(parts: list[str | _Field], namespace: dict[str, Any]) -> str:
         option = _OPTION_START.match(typed)
         if typed.startswith("-") and not option:
             raise InvalidInput(f"{_shorten(typed)} is an option with a field in it.", hint="Type the option itself.")
-        # The text around a value counts too: m{x} must not become max.
+        # The check includes the literal text around a value: m{x} must not become max.
         _check_value(typed, word[option.end() :] if option else word)
     elif len(word) > MAX_WORD:
-        raise InvalidInput(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are read.")
+        raise InvalidInput(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are allowed.")
     return word
 
 
 def _read_value(field: _Field, namespace: dict[str, Any]) -> str:
-    """Evaluate a field and return its value as text that fills one place.
+    """Evaluate a field and return its value as text.
 
     Raises:
         InvalidInput: The expression fails, or its value is not allowed.
@@ -342,7 +336,7 @@ def _read_value(field: _Field, namespace: dict[str, Any]) -> str:
         problem, hint = f"there is no variable {_shorten(exc.name or field.expression)} here", "Assign it first."
     except SyntaxError:
         problem, hint = "it is not a Python expression", "As in an f-string: {symbol}, {row['symbol']}, {size:.0f}"
-    except Exception as exc:  # noqa: BLE001 - the expression is the user's: it may raise anything
+    except Exception as exc:  # noqa: BLE001 - the user's expression may raise anything
         problem = _shorten(traceback.format_exception_only(exc)[-1].strip(), 120)
     if problem:
         raise InvalidInput(f"{_shorten(field.typed)} was not filled in: {problem}.", hint=hint)
@@ -352,12 +346,12 @@ def _read_value(field: _Field, namespace: dict[str, Any]) -> str:
 
 def _evaluate(expression: str, namespace: dict[str, Any]) -> Any:
     code = compile(expression, "<%leverage>", "eval", dont_inherit=True)
-    return eval(code, namespace)  # noqa: S307 - the user typed it, as they type the cells
+    return eval(code, namespace)  # noqa: S307 - the user typed it, like any cell
 
 
 def _find_wrong_kind(value: Any) -> tuple[str, str]:
-    """Return why a value is neither text nor a number, and what to do; two empty texts where it is one."""
-    import numpy as np  # here: %load_ext must not wait for it
+    """Return why a value is not a text or a finite number, and what to do; two empty texts if it is."""
+    import numpy as np  # not at the top: %load_ext must not load it
 
     if isinstance(value, str):
         return "", ""
@@ -370,7 +364,7 @@ def _find_wrong_kind(value: Any) -> tuple[str, str]:
 
 
 def _format(value: Any, field: _Field) -> str:
-    """Return a value as text, as an f-string does; but 10.0, which DataFrames make of 10, is 10."""
+    """Format a value as an f-string does, but a whole float such as 10.0 as 10: DataFrames make floats of integers."""
     if field.conversion:
         value = _CONVERSIONS[field.conversion](value)
     elif not (field.spec or isinstance(value, (str, int))) and abs(value) < 10**15 and value == int(value):
@@ -379,22 +373,11 @@ def _format(value: Any, field: _Field) -> str:
 
 
 def _check_value(typed: str, text: str) -> None:
-    """Check that a value fills one place and is nothing but a value.
+    """Check that a value is a single word and neither an option nor a keyword.
 
     Raises:
         InvalidInput: It is not.
     """
-    reason, hint = _find_fault(text)
-    if reason:
-        raise InvalidInput(
-            f"{_shorten(typed)} was not filled in: its value {_shorten(text, 40)!r} {reason}. "
-            "A value fills one place of the line.",
-            hint=hint,
-        )
-
-
-def _find_fault(text: str) -> tuple[str, str]:
-    """Return why a text is no single value, and what to do; two empty texts where it is one."""
     faults = (
         (not text, "is empty", _CHECK_DATA),
         (len(text) > MAX_WORD, f"has {len(text):,} characters, more than {MAX_WORD}", _CHECK_DATA),
@@ -406,7 +389,13 @@ def _find_fault(text: str) -> tuple[str, str]:
         (text.startswith("#"), 'starts with "#"', _CHECK_DATA),
         (_is_max(text), "is the word max", "Type max into the line: %leverage {symbol} max"),
     )
-    return next(((reason, hint) for fault, reason, hint in faults if fault), ("", ""))
+    for fault, reason, hint in faults:
+        if fault:
+            shown = f"its value {_shorten(text, 40)!r} {reason}"
+            raise InvalidInput(
+                f"{_shorten(typed)} was not filled in: {shown}. A value can only be a symbol, a number or a name.",
+                hint=hint,
+            )
 
 
 def _shorten(text: str, most: int = 60) -> str:

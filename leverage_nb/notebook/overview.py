@@ -1,4 +1,4 @@
-"""Overview: an account at a glance, as bare ``%leverage`` shows it."""
+"""The account at a glance: the result of ``%leverage`` without arguments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import amount, moment, percent, price
 from leverage_nb.risk.account_state import AccountState, Balance, Position, find_misfits
 
-# How many of the last changes are shown.
-LAST = 3
+LAST_CHANGES = 3
 
 EXAMPLES = (
     "%leverage BTCUSDT          tiers, chart and slider",
@@ -24,16 +23,16 @@ EXAMPLES = (
 
 @dataclass(frozen=True, repr=False)  # Shown has one
 class Overview(Shown):
-    """What an account holds, as of one moment.
+    """Balances, positions, open orders and last changes of an account.
 
     Attributes:
-        venue: Where.
-        account: Whose, as a key fingerprint.
+        venue: The venue.
+        account: The account, as a key fingerprint.
         state: Positions, balances, settings and modes.
-        as_of: When it was read, in local time.
-        changes: The last changes, newest first, and every one that is not settled.
-        trouble: What is wrong with the journal; "" where nothing is.
-        misfits: Symbols whose leverage no longer fits their tiers, and why.
+        as_of: When the account was read, in local time.
+        changes: The last changes, newest first, and all that are not settled.
+        journal_error: Why the journal cannot be used; "" if it can.
+        misfits: Symbols whose leverage or exposure no longer fits their tiers, and why.
     """
 
     venue: str
@@ -41,44 +40,41 @@ class Overview(Shown):
     state: AccountState
     as_of: datetime
     changes: tuple[LeverageChange, ...] = ()
-    trouble: str = ""
+    journal_error: str = ""
     misfits: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, account: Account) -> Overview:
-        """Read the account."""
+        """Read the account and its journal."""
         as_of = datetime.now().astimezone()
-        service = service_of(account)
         state = account.state()
+        service = service_of(account)
         misfits = find_misfits(state, service.tiers.table())
         overview = cls(account.venue_label, account.label, state, as_of, misfits=misfits)
         try:
-            return replace(overview, changes=tuple(service.last_changes(LAST)))
+            return replace(overview, changes=tuple(service.last_changes(LAST_CHANGES)))
         except JournalUnusable as exc:
-            return replace(overview, trouble=str(exc))
+            return replace(overview, journal_error=str(exc))
 
     def card(self) -> Card:
-        """The overview as a card."""
+        """Return the overview as a card."""
         state = self.state
-        modes = [
-            "hedge mode" if state.hedge_mode else "one-way mode",
-            "multi-assets" if state.multi_assets else "single-asset",
-        ]
-        rows = [("account", f"{self.account}, {', '.join(modes)}")]
+        mode = "hedge mode" if state.hedge_mode else "one-way mode"
+        assets = "multi-assets" if state.multi_assets else "single-asset"
+        rows = [("account", f"{self.account}, {mode}, {assets}")]
         rows += [
             (f"{b.asset} margin", _balance_text(state, b)) for b in state.balances.values() if b.wallet or b.available
         ]
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
-        rows += [(symbol, text) for symbol, text in self.misfits]
+        rows += self.misfits
         rows += [("not settled" if c.status == "unknown" else "changed", _change_text(c)) for c in self.changes]
-        rows += [("journal", self.trouble)] if self.trouble else []
-        held = any(position.amount for position in state.positions)
+        rows += [("journal", self.journal_error)] if self.journal_error else []
         note = f"As of {moment(self.as_of)}."
-        if not held:
+        if not any(position.amount for position in state.positions):
             note += " No open positions."
         if self.venue == "simulator":
-            note += " Nothing here touches Binance."
+            note += " The simulator sends nothing to Binance."
         return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
 
 
@@ -111,9 +107,9 @@ def _position_text(state: AccountState, position: Position) -> str:
     ]
     effective = state.effective_leverage(position)
     if effective is not None:
-        whose = "effective" if state.is_isolated(position.symbol) else "effective for the whole cross account"
-        parts.append(f"{effective:.1f}x {whose}")
+        scope = "" if state.is_isolated(position.symbol) else " for the whole cross account"
+        parts.append(f"{effective:.1f}x effective{scope}")
     if position.liquidation_price is not None and position.mark_price > 0:
-        away = abs(position.liquidation_price / position.mark_price - 1)
-        parts.append(f"liquidation {price(position.liquidation_price)} ({percent(round(away, 3))} away)")
+        distance = abs(position.liquidation_price / position.mark_price - 1)
+        parts.append(f"liquidation {price(position.liquidation_price)} ({percent(round(distance, 3))} away)")
     return ", ".join(parts)

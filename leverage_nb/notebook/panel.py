@@ -57,7 +57,7 @@ def _undo_label(back: Preview) -> str:
 def _panel_changed(symbol: object) -> NotConfirmed:
     return NotConfirmed(
         f"The panel no longer shows the {symbol} that you clicked on. Nothing was sent.",
-        hint="PanelData at what it shows now, then press Apply again.",
+        hint="Check what it shows now, then press Apply again.",
     )
 
 
@@ -376,7 +376,7 @@ class LeveragePanel(ipywidgets.VBox):
         if change.status != "applied" or made.undoes is not None or before is None or before > self._data.most:
             return
         back = self._previewed(self._data, before)
-        if back.verdict in {"ok", "cannot predict"}:
+        if back.verdict in {"ok", "unpredictable"}:
             self.view.undo = _undo_label(back)
 
     def _report(self, change: LeverageChange) -> None:

@@ -171,7 +171,7 @@ def _held_line(data: PanelData) -> str:
         if side.liquidation_price is not None:
             text += f", liquidation {formatting.price(side.liquidation_price)}, not affected by leverage"
         parts.append(text)
-    if data.outlook.exposure > data.state.held_notional(data.setting.symbol):
+    if data.outlook.exposure > data.state.position_notional(data.setting.symbol):
         parts.append(f"{formatting.amount(data.outlook.exposure, data.setting.margin_asset)} with open orders")
     return "; ".join(parts) or "no position"
 

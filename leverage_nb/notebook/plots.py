@@ -1,4 +1,4 @@
-"""matplotlib figures."""
+"""Plots of tiers and ladders with matplotlib."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 LABEL_SIZE = 8.5  # points
 MOST_IN_LEGEND = 12
+FIGURE_SIZE = (7.2, 3.8)  # inches
 
-# Some symbols are written in Chinese, which matplotlib's own font cannot draw: use what the system has.
+# matplotlib's default font has no Chinese characters, which some symbols contain: use an installed font that has them.
 _CHINESE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans SC",
@@ -37,25 +38,23 @@ def plot_brackets(
     leverage: int | Mapping[str, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot max notional against leverage: one descending staircase a symbol, both axes logarithmic.
+    """Plot max notional against leverage: one descending staircase per symbol, on logarithmic axes.
 
     Args:
-        brackets: ``Account.brackets(...)`` of one symbol or several, or one symbol's :class:`Brackets`.
-        leverage: The current leverage to mark: a number, or one a symbol.
-        ax: Where to draw; a new pyplot figure when None.
+        brackets: The result of ``Account.brackets(...)`` for one or several symbols, or the :class:`Brackets` of one.
+        leverage: The current leverage to mark: a number, or a mapping from symbol to number.
+        ax: The axes to draw on; None creates a pyplot figure.
 
     Returns:
-        The axes. The step at leverage L is as high as the largest position allowed at L. Beyond 12 symbols there is no
-        legend.
+        The axes. The height of the staircase at a leverage is the max notional. There is a legend for 2 to 12 symbols.
 
     Raises:
-        InvalidInput: There is nothing to draw, or the symbols are margined in different assets, which one axis
-            cannot show.
-        InvalidLeverage: ``leverage`` is not one the symbol allows.
+        InvalidInput: There are no tiers, or the symbols have different margin assets, which one axis cannot show.
+        InvalidLeverage: The symbol does not allow ``leverage``.
     """
     tables, assets, venue = _unpack(brackets)
     if not tables:
-        raise InvalidInput("There are no brackets to plot.")
+        raise InvalidInput("There are no brackets to plot.", hint="Pass account.brackets() of at least one symbol.")
     examples: dict[str, str] = {}
     for symbol, asset in assets.items():
         examples.setdefault(asset, symbol)
@@ -66,84 +65,94 @@ def plot_brackets(
             hint="Plot them one asset at a time.",
         )
     asset = next(iter(assets.values()), "")
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    ax = ax or _new_axes()
     draw_brackets(ax, tables, leverage, asset)
-    title = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
-    heading = f"{title}: max notional by leverage" + (f"  [{label(venue)}]" if venue else "")
-    ax.set_title(heading, loc="left", family=_fonts_for(tables))
+    symbols = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
+    ax.set_title(_with_venue(f"{symbols}: max notional by leverage", venue), loc="left", family=_fonts_for(tables))
     return ax
 
 
 def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Plot how far the price may move against a new position before it is liquidated, at every leverage.
+    """Plot the distance to liquidation of a new position against leverage.
 
     Args:
-        ladder: ``Account.ladder(...)``.
-        ax: Where to draw; a new pyplot figure when None.
+        ladder: The result of ``Account.ladder(...)``.
+        ax: The axes to draw on; None creates a pyplot figure.
 
     Returns:
-        The axes: distance to liquidation in percent of mark, long and short, on logarithmic axes; leverages that do
-        not allow the notional are shaded.
+        The axes: distance in percent of the mark price, for long and short, on logarithmic axes. Leverages that do not
+        allow the notional are shaded.
 
     Raises:
-        InvalidInput: It is no ladder, or no leverage allows its notional.
+        InvalidInput: The frame is not a ladder, or no leverage allows its notional.
     """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     absent = {"distance_long", "distance_short"} - set(ladder.columns)
     if absent:
-        raise InvalidInput(f"This is no ladder: it has no {', '.join(sorted(absent))}.")
+        raise InvalidInput(
+            f"The frame is not a ladder: it has no column {', '.join(sorted(absent))}.",
+            hint="Pass the result of account.ladder(...).",
+        )
     allowed = ladder.dropna(subset=["distance_short"])
     if allowed.empty:
-        raise InvalidInput("No leverage allows this notional: there is nothing to plot.")
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+        raise InvalidInput("No leverage allows this notional.", hint="Make a ladder with a smaller notional.")
+    ax = ax or _new_axes()
     for side, style in (("long", "-"), ("short", "--")):
         distance = allowed[f"distance_{side}"].replace(np.inf, np.nan) * 100
         ax.plot(allowed.index, distance, style, linewidth=1.8, label=f"new {side}, isolated")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    highest = int(ladder.index[-1])
-    if int(allowed.index[-1]) < highest:
-        ax.axvspan(int(allowed.index[-1]) + 0.5, highest, color="C3", alpha=0.13, linewidth=0)
+    _style(ax)
+    highest_allowed, highest = int(allowed.index[-1]), int(ladder.index[-1])
+    if highest_allowed < highest:
+        ax.axvspan(highest_allowed + 0.5, highest, color="C3", alpha=0.13, linewidth=0)
     ticks = [x for x in (1, 2, 3, 5, 10, 20, 50, 100, 150) if x <= highest]
     ax.set_xticks(ticks, [f"{x}x" for x in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
-    ax.set_xlabel("initial leverage")
     ax.set_ylabel("distance to liquidation")
-    ax.grid(axis="y", linewidth=0.6, alpha=0.35)
-    ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9)
-    venue = ladder.attrs.get("venue", "")
-    ax.set_title("Room to move before liquidation" + (f"  [{label(venue)}]" if venue else ""), loc="left")
+    ax.set_title(_with_venue("Distance to liquidation by leverage", ladder.attrs.get("venue", "")), loc="left")
     return ax
 
 
 def draw_brackets(
     ax: Axes, tables: Mapping[str, Brackets], leverage: int | Mapping[str, int] | None, asset: str
 ) -> None:
-    """Draw the staircases of symbols that share a margin asset; the title is left to the caller."""
+    """Draw the staircases of symbols with the same margin asset, without a title."""
     marks = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
     for symbol, tiers in tables.items():
         colour = _draw_staircase(ax, tiers, symbol)
         mark = marks.get(symbol)
         if mark is not None:
             _mark(ax, tiers, mark, asset, colour, alone=len(tables) == 1)
-    _dress(ax, list(tables.values()), asset)
+    _set_scales(ax, list(tables.values()), asset)
     if len(tables) == 1:
         _label_tiers(ax, next(iter(tables.values())))
     elif len(tables) <= MOST_IN_LEGEND:
         ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
 
 
+def _new_axes() -> Axes:
+    from matplotlib import pyplot as plt
+
+    _, ax = plt.subplots(figsize=FIGURE_SIZE, layout="constrained")
+    return ax
+
+
+def _with_venue(title: str, venue: str) -> str:
+    return f"{title}  [{label(venue)}]" if venue else title
+
+
+def _style(ax: Axes) -> None:
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("initial leverage")
+    ax.grid(axis="y", linewidth=0.6, alpha=0.35)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
 def _fonts_for(symbols: Iterable[str]) -> list[str]:
-    """The configured font, and for symbols beyond ASCII whatever the system has to draw them with."""
+    """Return the configured fonts, and the installed Chinese fonts for symbols beyond ASCII."""
     from matplotlib import font_manager, rcParams
 
     configured = list(rcParams["font.family"])
@@ -154,7 +163,7 @@ def _fonts_for(symbols: Iterable[str]) -> list[str]:
 
 
 def _drawable(symbol: str) -> str:
-    """A symbol as the fonts at hand can draw it: in escapes where they cannot, rather than as empty boxes."""
+    """Return a symbol as the installed fonts can draw it: with escapes instead of empty boxes."""
     from matplotlib import rcParams
 
     if symbol.isascii() or len(_fonts_for([symbol])) > len(rcParams["font.family"]):
@@ -163,11 +172,12 @@ def _drawable(symbol: str) -> str:
 
 
 def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:
-    """Tiers and margin assets by symbol, and the venue, where the input tells."""
+    """Return tiers and margin assets by symbol, and the venue; "" if unknown."""
     if isinstance(brackets, Brackets):
         return {brackets.symbol: brackets}, {}, ""
     if not hasattr(brackets, "columns"):
-        raise InvalidInput(f"Brackets are what account.brackets(...) gives; got {type(brackets).__name__}.")
+        got = type(brackets).__name__
+        raise InvalidInput(f"A {got} cannot be plotted.", hint="Pass the result of account.brackets(...).")
     if "symbol" in brackets.index.names:
         symbols = [str(symbol) for symbol in brackets.index.unique("symbol")]
         tables = {symbol: Brackets.from_frame(brackets, symbol) for symbol in symbols}
@@ -180,9 +190,8 @@ def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dic
 
 
 def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Any:
-    leverage = tiers.initial_leverage[::-1].astype(float)  # rising
-    cap = tiers.notional_cap[::-1]
-    # Between two offered leverages the higher one's cap applies; the last stair ends at the symbol's maximum.
+    leverage, cap = tiers.initial_leverage[::-1], tiers.notional_cap[::-1]  # ascending leverage
+    # Between the leverages of two tiers, the cap of the higher leverage applies.
     (line,) = ax.plot(
         leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=_drawable(symbol)
     )
@@ -198,15 +207,14 @@ def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, 
     if alone:
         ax.axvline(leverage, color=colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0)
         text = f"now {leverage}x: up to {short(cap)} {asset}".rstrip()
-        # In the lower left corner a staircase that falls to the right leaves room.
+        # The lower left corner is empty, because the staircase descends to the right.
         ax.text(0.015, 0.04, text, transform=ax.transAxes, ha="left", va="bottom", fontsize=10, weight="bold")
 
 
-def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
+def _set_scales(ax: Axes, tables: list[Brackets], asset: str) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    _style(ax)
     offered = np.unique(np.concatenate([tiers.initial_leverage for tiers in tables]))
     highest = int(offered[-1])
     ax.set_xlim(0.88, highest * 1.25)
@@ -221,14 +229,11 @@ def _dress(ax: Axes, tables: list[Brackets], asset: str) -> None:
     ax.yaxis.set_major_locator(LogLocator(10))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.set_xlabel("initial leverage")
     ax.set_ylabel(f"max notional, {asset}" if asset else "max notional")
-    ax.grid(axis="y", linewidth=0.6, alpha=0.35)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _spread(leverages: Any, highest: int) -> Any:
-    """Drop ticks that would touch the next higher one; the highest stays."""
+    """Return the ticks without those that would touch the next higher one."""
     kept = [highest]
     for leverage in leverages[::-1]:
         if np.log(kept[-1] / leverage) > 0.06 * np.log(highest * 1.4):
@@ -237,31 +242,28 @@ def _spread(leverages: Any, highest: int) -> Any:
 
 
 def _label_tiers(ax: Axes, tiers: Brackets) -> None:
-    """Write each tier's cap at its edge: above where there is room, else below, else not at all."""
+    """Write each cap at its edge: above it if there is space, else below, else not at all."""
+    from matplotlib.transforms import Bbox
+
     ax.apply_aspect()
     to_points = 72 / ax.figure.dpi
-    spots = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
-    taken: list[tuple[float, float, float, float]] = []
-    # The ends first: they say the most.
-    order = [0, len(spots) - 1, *range(1, len(spots) - 1)] if len(spots) > 1 else [0]
+    edges = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
+    taken: list[Bbox] = []
+    # Both ends first: they are the most informative.
+    order = [0, len(edges) - 1, *range(1, len(edges) - 1)] if len(edges) > 1 else [0]
     for place in order:
-        leverage, cap = spots[place]
+        leverage, cap = edges[place]
         text = short(cap)
         x, y = ax.transData.transform((leverage, cap)) * to_points
         width, height = 0.62 * LABEL_SIZE * len(text), 1.15 * LABEL_SIZE
         for dx, dy, across, up in ((3, 3, "left", "bottom"), (-4, -4, "right", "top")):
             left = x + dx - (width if across == "right" else 0)
             bottom = y + dy - (height if up == "top" else 0)
-            box = (left, bottom, left + width, bottom + height)
-            if any(_overlap(box, other) for other in taken):
-                continue
-            taken.append(box)
-            ax.annotate(
-                text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
-                ha=across, va=up, fontsize=LABEL_SIZE,
-            )  # fmt: skip
-            break
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+            box = Bbox.from_bounds(left, bottom, width, height)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                ax.annotate(
+                    text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
+                    ha=across, va=up, fontsize=LABEL_SIZE,
+                )  # fmt: skip
+                break

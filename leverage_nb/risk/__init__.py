@@ -1,4 +1,4 @@
-"""Numbers only: tiers and what is held. No network, no files, no clock; pandas only to hand out frames."""
+"""Calculations on tiers and account states: no network, files or clock. pandas loads only to build DataFrames."""
 
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable

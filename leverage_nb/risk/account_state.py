@@ -1,9 +1,9 @@
-"""What is held right now: settings, positions, balances. Values only; who reads them is ``exchange.snapshot``."""
+"""The account at one moment: settings, positions, balances. ``binance.reader`` builds these values."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -15,19 +15,20 @@ from leverage_nb.risk.brackets import BracketTable
 
 @dataclass(frozen=True, repr=False)  # Shown has one
 class LeverageSetting(Shown):
-    """A symbol's leverage as the exchange has it (``GET /fapi/v1/symbolConfig``).
+    """The leverage setting of a symbol (``GET /fapi/v1/symbolConfig``).
+
+    Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Symbol-Config.
 
     Attributes:
-        venue: Where.
-        account: Whose, as a key fingerprint.
+        venue: The venue.
+        account: The account, as a key fingerprint.
         symbol: Binance's symbol.
-        leverage: The initial leverage; both sides of a hedge share it.
-        margin_type: "cross" or "isolated"; anything else as the exchange wrote it.
-        max_notional: The largest position at this leverage as the exchange says, in the margin asset;
-            None where it did not say.
-        margin_asset: USDT, USDC, BTC and so on; "" where it is not known.
-        as_of: When the request for it was sent, in local time; None for a setting that was not read. Not compared.
-        read_at: The same by ``time.monotonic()``: how old it is, whatever is done to the clock. Not compared.
+        leverage: The initial leverage; in hedge mode it applies to both sides.
+        margin_type: "cross" or "isolated"; any other value as the exchange sent it.
+        max_notional: The largest position at this leverage, in the margin asset; None if the exchange did not send it.
+        margin_asset: USDT, USDC, BTC and so on; "" if unknown.
+        as_of: When the request was sent, in local time; None for a setting that was not read. Not compared.
+        read_at: The same by ``time.monotonic()``, which clock changes do not affect. Not compared.
     """
 
     venue: str
@@ -41,7 +42,7 @@ class LeverageSetting(Shown):
     read_at: float = field(default=-math.inf, compare=False)
 
     def card(self) -> Card:
-        """The setting as a card."""
+        """Return the setting as a card."""
         rows = [("margin type", self.margin_type)]
         if self.max_notional is not None:
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
@@ -52,24 +53,26 @@ class LeverageSetting(Shown):
 
 @dataclass(frozen=True)
 class Position:
-    """One side of one symbol as the exchange reports it (``GET /fapi/v3/positionRisk``).
+    """The position and the open orders of one side of a symbol (``GET /fapi/v3/positionRisk``).
+
+    Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api/Position-Information-V3.
 
     Attributes:
         symbol: Binance's symbol.
         position_side: "BOTH" in one-way mode, "LONG" or "SHORT" in hedge mode.
-        amount: In the base asset, negative for a short.
-        entry_price: Average entry.
-        mark_price: The exchange's mark.
-        notional: At mark, negative for a short, in the margin asset.
-        unrealized_profit: At mark, in the margin asset.
-        liquidation_price: The exchange's own figure; None where there is none.
-        isolated_wallet: Margin set aside for it; 0 for cross.
-        orders_bid: Notional of open buys, in the margin asset.
-        orders_ask: Notional of open sells, in the margin asset.
-        position_margin: Initial margin of the position, as the exchange counts it.
-        order_margin: Initial margin that its open orders add.
-        maintenance_margin: Of this side.
+        amount: In the base asset; negative for a short, 0 if there are only open orders.
+        entry_price: Average entry price.
+        mark_price: The exchange's mark price.
+        notional: At mark price, in the margin asset; negative for a short.
+        unrealized_profit: At mark price, in the margin asset.
+        liquidation_price: As calculated by the exchange; None if there is none.
+        isolated_wallet: Margin of an isolated position; 0 for cross.
+        orders_bid: Notional of open buy orders, in the margin asset.
+        orders_ask: Notional of open sell orders, in the margin asset.
         margin_asset: USDT, USDC, BTC and so on.
+        position_margin: Initial margin of the position, as calculated by the exchange.
+        order_margin: Initial margin of the open orders.
+        maintenance_margin: Maintenance margin of this side.
     """
 
     symbol: str
@@ -90,7 +93,7 @@ class Position:
 
     @property
     def side(self) -> Literal["long", "short", "flat"]:
-        """Which way it faces; "flat" where only orders are open."""
+        """The direction; "flat" if there are only open orders."""
         if self.amount == 0:
             return "flat"
         return "long" if self.amount > 0 else "short"
@@ -98,17 +101,19 @@ class Position:
 
 @dataclass(frozen=True)
 class Balance:
-    """One margin asset's balance (``GET /fapi/v3/account``), all in that asset.
+    """The balance of one margin asset (``GET /fapi/v3/account``); all figures are in that asset.
+
+    Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Account-Information-V3.
 
     Attributes:
         asset: USDT, USDC, BTC and so on.
         wallet: Wallet balance.
-        cross_wallet: Wallet balance less what sits in isolated positions.
         profit: Unrealised profit of all positions.
+        cross_wallet: Wallet balance without the margin of isolated positions.
         cross_profit: Unrealised profit of cross positions.
-        initial_margin: In use by positions and open orders.
-        maintenance_margin: Of all positions.
-        available: What new positions may use.
+        initial_margin: Initial margin of positions and open orders.
+        maintenance_margin: Maintenance margin of all positions.
+        available: Available margin.
     """
 
     asset: str
@@ -123,14 +128,14 @@ class Balance:
 
 @dataclass(frozen=True)
 class AccountState:
-    """What an account holds, as of one moment.
+    """Positions, balances, settings and modes of an account at one moment.
 
     Attributes:
-        positions: Sides with an amount or with open orders.
-        balances: By margin asset.
+        positions: Sides with a position or open orders.
+        balances: Balances by margin asset.
         settings: The leverage setting of every symbol.
-        hedge_mode: Whether a symbol may be held long and short at once.
-        multi_assets: Whether all assets back all positions.
+        hedge_mode: Whether a symbol may have a long and a short position at the same time.
+        multi_assets: Whether all margin assets back all positions.
     """
 
     positions: tuple[Position, ...]
@@ -140,44 +145,45 @@ class AccountState:
     multi_assets: bool
 
     def exposure(self, symbol: str) -> float:
-        """What counts against the symbol's cap: positions and open orders, in the margin asset.
+        """Return the symbol's exposure, positions and open orders together, in the margin asset.
 
-        One-way: the worse of "all buys fill" and "all sells fill". Hedge: each side with the orders that
-        open it, both added, because they share one cap. That open orders count is documented for -2027;
-        how they are counted is inferred.
+        One-way mode: the larger position of "all buy orders fill" and "all sell orders fill". Hedge mode: the sum of
+        both sides, each with the orders that increase it, because they share one cap. Binance documents that open
+        orders count for -2027; how they are counted is inferred.
         """
         total = 0.0
-        for held in (position for position in self.positions if position.symbol == symbol):
-            if held.position_side == "LONG":
-                total += abs(held.notional) + held.orders_bid
-            elif held.position_side == "SHORT":
-                total += abs(held.notional) + held.orders_ask
+        for position in self._positions_of(symbol):
+            if position.position_side == "LONG":
+                total += abs(position.notional) + position.orders_bid
+            elif position.position_side == "SHORT":
+                total += abs(position.notional) + position.orders_ask
             else:
-                total += max(abs(held.notional + held.orders_bid), abs(held.notional - held.orders_ask))
+                all_bought, all_sold = position.notional + position.orders_bid, position.notional - position.orders_ask
+                total += max(abs(all_bought), abs(all_sold))
         return total
 
-    def held_notional(self, symbol: str) -> float:
-        """Sum of the symbol's |notional|, both sides, without orders; in the margin asset."""
-        return sum(abs(position.notional) for position in self.positions if position.symbol == symbol)
+    def position_notional(self, symbol: str) -> float:
+        """Return the sum of |notional| of the symbol's positions, without open orders; in the margin asset."""
+        return sum(abs(position.notional) for position in self._positions_of(symbol))
 
-    def free_without(self, symbol: str) -> float:
-        """What would be free in the symbol's margin asset if the symbol took none of it; may be negative.
+    def available_without(self, symbol: str) -> float:
+        """Return the available margin if the symbol had no positions and orders, in its margin asset.
 
-        Cross wallet plus cross profit, less the margin of the other symbols' cross positions and open orders. Unlike
-        ``availableBalance`` it is not cut off at 0. NaN where the balance is not known.
+        It is the cross wallet plus cross profit, less the initial margin of the other symbols' cross positions and open
+        orders. Unlike ``availableBalance`` it may be negative. NaN if the balance is unknown.
         """
-        held_in = next((p.margin_asset for p in self.positions if p.symbol == symbol), None)
-        balance = self.balances.get(held_in or self.settings[symbol].margin_asset)
+        asset = next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
+        balance = self.balances.get(asset)
         if balance is None:
             return math.nan
         others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
-        taken = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
-        return balance.cross_wallet + balance.cross_profit - taken
+        in_use = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
+        return balance.cross_wallet + balance.cross_profit - in_use
 
     def with_leverage(self, symbol: str, leverage: int) -> AccountState:
-        """The state as it would be with another initial leverage of one symbol, and nothing else changed.
+        """Return the expected state after a change of one symbol's initial leverage.
 
-        Initial margin is notional / leverage; what sits in an isolated position stays there.
+        Initial margin is notional / leverage; the margin in an isolated wallet stays there.
         """
         setting = self.settings[symbol]
         share = setting.leverage / leverage
@@ -196,11 +202,11 @@ class AccountState:
         return replace(self, positions=positions, settings=settings)
 
     def effective_leverage(self, position: Position) -> float | None:
-        """How far the margin behind a position is stretched; None where there is none behind it.
+        """Return notional divided by margin; None if the margin is unknown or not above 0.
 
-        Isolated: |notional| / (isolated wallet + unrealised profit). Cross: of the whole cross account in
-        that margin asset, sum of |notional| / (cross wallet + cross unrealised profit); multi-assets mode
-        shares margin between assets in a way these figures do not show, so there it is None.
+        Isolated: |notional| / (isolated wallet + unrealised profit). Cross: the sum of |notional| of all cross
+        positions in the margin asset / (cross wallet + cross unrealised profit). None for cross in multi-assets mode,
+        where assets share margin in a way that the account data does not show.
         """
         if self.is_isolated(position.symbol):
             size, margin = abs(position.notional), position.isolated_wallet + position.unrealized_profit
@@ -210,33 +216,35 @@ class AccountState:
             balance = self.balances.get(position.margin_asset)
             if balance is None:
                 return None
-            size = sum(
-                abs(other.notional)
-                for other in self.positions
-                if other.margin_asset == position.margin_asset and not self.is_isolated(other.symbol)
-            )
+            size = sum(abs(other.notional) for other in self._cross_positions(position.margin_asset))
             margin = balance.cross_wallet + balance.cross_profit
         return size / margin if margin > 0 else None
 
     def cross_margin_ratio(self, asset: str) -> float | None:
-        """Maintenance margin of the cross positions over the margin behind them; at 1 they are liquidated.
+        """Return maintenance margin divided by margin of the cross positions; they are liquidated at 1.
 
-        None in multi-assets mode, where assets back each other, and where there is no cross margin.
+        None in multi-assets mode, where assets share margin, and if the cross margin is not above 0.
         """
         balance = self.balances.get(asset)
         if balance is None or self.multi_assets or balance.cross_wallet + balance.cross_profit <= 0:
             return None
-        cross = [p for p in self.positions if p.margin_asset == asset and not self.is_isolated(p.symbol)]
-        return sum(position.maintenance_margin for position in cross) / (balance.cross_wallet + balance.cross_profit)
+        maintenance = sum(position.maintenance_margin for position in self._cross_positions(asset))
+        return maintenance / (balance.cross_wallet + balance.cross_profit)
 
     def is_isolated(self, symbol: str) -> bool:
         """Whether the symbol's margin type is isolated."""
         setting = self.settings.get(symbol)
         return setting is not None and setting.margin_type == "isolated"
 
+    def _positions_of(self, symbol: str) -> Iterator[Position]:
+        return (position for position in self.positions if position.symbol == symbol)
+
+    def _cross_positions(self, asset: str) -> Iterator[Position]:
+        return (p for p in self.positions if p.margin_asset == asset and not self.is_isolated(p.symbol))
+
 
 def find_misfits(state: AccountState, table: BracketTable) -> tuple[tuple[str, str], ...]:
-    """The symbols whose leverage lies above their maximum, or allows less than is held: symbol, and why."""
+    """Return the symbols whose leverage exceeds their maximum, or whose exposure exceeds the cap: symbol and reason."""
     found = []
     for symbol, setting in state.settings.items():
         if symbol not in table:
@@ -244,7 +252,7 @@ def find_misfits(state: AccountState, table: BracketTable) -> tuple[tuple[str, s
         tiers = table[symbol]
         if setting.leverage > tiers.symbol_max_leverage:
             found.append((symbol, f"{setting.leverage}x is above its maximum of {tiers.symbol_max_leverage}x"))
-        elif (held := state.exposure(symbol)) > (cap := float(tiers.max_notional(setting.leverage))):
-            what = f"{amount(held, setting.margin_asset)} held, {setting.leverage}x allows {short(cap)}"
-            found.append((symbol, f"what is held no longer fits: {what}"))
+        elif (exposure := state.exposure(symbol)) > (cap := float(tiers.max_notional(setting.leverage))):
+            excess = f"exposure of {amount(exposure, setting.margin_asset)} exceeds the {short(cap)}"
+            found.append((symbol, f"{excess} allowed at {setting.leverage}x"))
     return tuple(found)

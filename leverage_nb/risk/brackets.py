@@ -1,48 +1,51 @@
-"""Brackets: one symbol's tiers and the questions they answer; BracketTable: those of every symbol.
+"""Brackets: the tiers of one symbol and the figures they define. BracketTable: the tiers of every symbol.
 
-A tier allows its ``initial_leverage`` and less for positions up to its ``notional_cap``. Binance prints the
-tiers as "floor < Position <= cap", so a notional exactly at a cap belongs to the lower tier.
+A tier allows its ``initial_leverage`` and every lower leverage, for positions up to its ``notional_cap``. Binance
+prints tiers as "floor < Position <= cap", so a notional exactly at a cap belongs to the lower tier. The max notional
+at a leverage is the cap of the highest tier that still offers it, as in every reported ``maxNotionalValue``.
 
-Source of the rules: ``GET /fapi/v1/leverageBracket`` and Binance's FAQ "Leverage and Margin of USDⓈ-M
-Futures"; maximum notional at a leverage is the cap of the highest tier that still offers it, which agrees
-with every ``maxNotionalValue`` seen on the wire.
+Sources:
+https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Notional-and-Leverage-Brackets,
+https://www.binance.com/en/support/faq/360033162192.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
-from leverage_nb.risk.bracket_checks import COLUMNS, Floats, Ints, find_flaw
+from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
 Beyond: TypeAlias = Literal["raise", "nan"]
 
 
 @dataclass(frozen=True, eq=False)
 class Brackets:
-    """One symbol's tiers, lowest notional first. Notional figures are in the symbol's margin asset.
+    """The tiers of one symbol, lowest notional first. Notional figures are in the symbol's margin asset.
 
-    Every question takes a number or an array (list, ndarray, Series) and answers in kind: a scalar for a
-    scalar, an array of the same shape otherwise, a Series with the same index for a Series. The sign of a
-    notional is ignored: a short is as large as a long.
+    Methods accept a scalar, a list, an ndarray or a Series. They return a Python scalar for a scalar, a Series with the
+    same index for a Series, and an array of the same shape otherwise. The sign of a notional is ignored.
 
     Attributes:
         symbol: Binance's symbol.
-        initial_leverage: Highest leverage each tier offers, falling; int64, shape (tiers,).
-        notional_floor: Where each tier begins, exclusive; float64, shape (tiers,).
-        notional_cap: Where each tier ends, inclusive; float64, shape (tiers,).
+        initial_leverage: Highest leverage of each tier, descending; int64, shape (tiers,).
+        notional_floor: Lower bound of each tier, exclusive; float64, shape (tiers,).
+        notional_cap: Upper bound of each tier, inclusive; float64, shape (tiers,).
         maint_margin_ratio: Maintenance margin rate; float64, shape (tiers,).
-        cum: Maintenance amount that makes the margin continuous at the floors; float64, shape (tiers,).
-        notional_coef: The account's own multiplier where Binance sends one. Whether floors, caps and ``cum``
-            already contain it is not documented, so nothing is multiplied here.
+        cum: Maintenance amount, which makes the maintenance margin continuous at the floors; float64, shape (tiers,).
+        notional_coef: The account's own multiplier, if Binance sends one. Binance does not document whether floors,
+            caps and ``cum`` already include it, so it is not applied here.
     """
 
     symbol: str
@@ -61,33 +64,33 @@ class Brackets:
 
     @property
     def symbol_max_leverage(self) -> int:
-        """The most the symbol allows at any size: the first tier's leverage."""
+        """The highest leverage of the symbol: that of its first tier."""
         return int(self.initial_leverage[0])
 
     @property
     def last_cap(self) -> float:
-        """The largest notional any leverage allows: the last tier's cap."""
+        """The largest notional that any leverage allows: the cap of the last tier."""
         return float(self.notional_cap[-1])
 
     def max_leverage(self, notional: Any = 0.0, *, beyond: Beyond = "raise") -> Any:
-        """The highest initial leverage that still allows a position of this notional.
+        """Return the highest initial leverage that allows a position of this notional.
 
         Args:
             notional: In the margin asset.
-            beyond: What to do above the last cap: "raise", or "nan" to answer NaN there.
+            beyond: "raise", or "nan" to return NaN for a notional above the last cap.
 
         Returns:
-            int64; float64 with NaN where ``beyond="nan"`` was needed.
+            int64; float64 if ``beyond="nan"`` and a notional is above the last cap.
 
         Raises:
-            NotionalBeyondTiers: A notional lies above the last cap, is infinite or NaN.
-            InvalidInput: It is no number; ``beyond`` is neither.
+            NotionalBeyondTiers: A notional is above the last cap, infinite or NaN.
+            InvalidInput: ``notional`` is not numeric, or ``beyond`` is neither "raise" nor "nan".
         """
         tier, outside = self._locate(notional, beyond)
-        return _in_kind(notional, _blank(self.initial_leverage[tier], outside))
+        return _as_given(notional, _blank(self.initial_leverage[tier], outside))
 
     def max_notional(self, leverage: Any) -> Any:
-        """The largest position allowed at this initial leverage, in the margin asset.
+        """Return the largest position that this initial leverage allows, in the margin asset.
 
         Args:
             leverage: A whole number from 1 to the symbol's maximum.
@@ -96,96 +99,89 @@ class Brackets:
             float64.
 
         Raises:
-            InvalidLeverage: Any of them is not such a number.
-            InvalidInput: It is no number at all.
+            InvalidLeverage: A leverage is not such a number.
+            InvalidInput: ``leverage`` is not numeric.
         """
-        asked = _as_floats(leverage, "leverage")
-        wrong = ~((asked >= 1) & (asked <= self.symbol_max_leverage) & (asked == np.floor(asked)))
+        leverages = _as_floats(leverage, "leverage")
+        wrong = ~((leverages >= 1) & (leverages <= self.symbol_max_leverage) & (leverages == np.floor(leverages)))
         if wrong.any():
-            first = asked[wrong].flat[0] if asked.ndim else asked[()]
+            first = leverages[wrong].flat[0] if leverages.ndim else leverages[()]
             whole = np.isfinite(first) and first == np.floor(first)
             raise InvalidLeverage(int(first) if whole else float(first), self.symbol, self.symbol_max_leverage)
-        # Leverages fall from tier to tier: count the tiers that still offer what is asked.
-        offering = np.searchsorted(-self.initial_leverage, -asked, side="right")
-        return _in_kind(leverage, self.notional_cap[offering - 1])
+        # Leverage falls from tier to tier: count the tiers that offer at least this leverage.
+        offering = np.searchsorted(-self.initial_leverage, -leverages, side="right")
+        return _as_given(leverage, self.notional_cap[offering - 1])
 
     def maintenance_margin(self, notional: Any, *, beyond: Beyond = "raise") -> Any:
-        """Maintenance margin of a position of this notional at mark: ``notional x rate - cum``.
+        """Return the maintenance margin of a position of this notional: ``|notional| x rate - cum``.
 
         Args:
             notional: At mark price, in the margin asset.
-            beyond: What to do above the last cap: "raise", or "nan" to answer NaN there.
+            beyond: "raise", or "nan" to return NaN for a notional above the last cap.
 
         Returns:
             float64, in the margin asset.
 
         Raises:
-            NotionalBeyondTiers: A notional lies above the last cap, is infinite or NaN.
+            NotionalBeyondTiers: A notional is above the last cap, infinite or NaN.
+            InvalidInput: ``notional`` is not numeric, or ``beyond`` is neither "raise" nor "nan".
         """
         tier, outside = self._locate(notional, beyond)
         size = np.abs(np.asarray(notional, dtype=np.float64))
-        with np.errstate(invalid="ignore"):  # infinity times a rate, blanked on the next line
+        with np.errstate(invalid="ignore"):  # infinity times a rate: blanked on the next line
             margin = size * self.maint_margin_ratio[tier] - self.cum[tier]
-        return _in_kind(notional, _blank(margin, outside))
+        return _as_given(notional, _blank(margin, outside))
 
     def to_frame(self) -> pd.DataFrame:
-        """The tiers as a DataFrame: index ``bracket`` from 1, columns as the attributes."""
-        return BracketTable.of([self]).to_frame().droplevel("symbol")
+        """Return the tiers as a DataFrame: index ``bracket`` from 1, columns as the attributes."""
+        return BracketTable({self.symbol: self}).to_frame().droplevel("symbol")
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, symbol: str | None = None) -> Brackets:
-        """Build from a DataFrame such as :meth:`to_frame` or ``Account.brackets`` gives.
+        """Build the tiers of one symbol from a DataFrame such as :meth:`to_frame` or ``Account.brackets`` returns.
 
         Args:
-            frame: One symbol's rows, or several symbols' with a ``symbol`` index level.
-            symbol: Which one to take; needed where the frame holds several.
+            frame: Rows of one symbol, or of several symbols in an index level ``symbol``.
+            symbol: The symbol; required if the frame has several.
 
         Returns:
-            The tiers, without ``notional_coef``, which no frame holds.
+            The tiers, without ``notional_coef``, which frames do not contain.
 
         Raises:
-            InvalidInput: Columns are missing or not numeric, the symbol is not in the frame or not named, or the rows
-                are not the tiers of a symbol.
+            InvalidInput: A column is missing or not numeric, the symbol is missing or ambiguous, or the rows are not a
+                valid set of tiers.
         """
         absent = [name for name in COLUMNS if name not in frame.columns]
         if absent:
             raise InvalidInput(f"The frame has no column {', '.join(absent)}.")
         name = symbol or str(frame.attrs.get("symbol", ""))
         if "symbol" in frame.index.names:
-            held = frame.index.unique("symbol")
-            if symbol is None and len(held) != 1:
-                raise InvalidInput(f"The frame holds {len(held)} symbols.", hint="Name one: symbol=...")
-            name = symbol or str(held[0])
-            if name not in held:
-                raise InvalidInput(f"The frame holds no {name}.")
+            symbols = frame.index.unique("symbol")
+            if symbol is None and len(symbols) != 1:
+                raise InvalidInput(f"The frame has {len(symbols)} symbols.", hint="Name one: symbol=...")
+            name = symbol or str(symbols[0])
+            if name not in symbols:
+                raise InvalidInput(f"The frame has no rows of {name}.")
             frame = frame.loc[[name]]
         elif symbol is not None and frame.attrs.get("symbol", symbol) != symbol:
-            raise InvalidInput(f"The frame holds {frame.attrs['symbol']}, not {symbol}.")
-        figures = {column: _as_floats(frame[column], column) for column in COLUMNS}
-        in_order = np.argsort(figures["notional_floor"], kind="stable")
-        figures = {column: values[in_order] for column, values in figures.items()}
-        reason = find_flaw(figures)
+            raise InvalidInput(f"The frame has rows of {frame.attrs['symbol']}, not of {symbol}.")
+        rows = sort_rows(zip(*(_as_floats(frame[column], column).tolist() for column in COLUMNS), strict=True))
+        reason = find_flaw(rows)
         if reason:
             raise InvalidInput(f"These rows are not the tiers of a symbol: {reason}.")
-        return cls._of(name, figures)
+        return cls.from_rows(name, rows)
 
     @classmethod
-    def _of(cls, symbol: str, figures: Mapping[str, Floats], notional_coef: float | None = None) -> Brackets:
-        return cls(
-            symbol,
-            figures["initial_leverage"].astype(np.int64),
-            figures["notional_floor"],
-            figures["notional_cap"],
-            figures["maint_margin_ratio"],
-            figures["cum"],
-            notional_coef,
-        )
+    def from_rows(cls, symbol: str, rows: Sequence[Sequence[float]], notional_coef: float | None = None) -> Brackets:
+        """Build the tiers from checked rows, sorted by floor, with figures in the order of ``COLUMNS``."""
+        leverage, floor, cap, rate, cum = np.array(rows, np.float64).T.copy()
+        return cls(symbol, leverage.astype(np.int64), floor, cap, rate, cum, notional_coef)
 
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if beyond not in {"raise", "nan"}:
             raise InvalidInput(f'beyond is "raise" or "nan"; got {beyond!r}.')
         size = np.abs(_as_floats(notional, "notional"))
-        outside = ~(size <= self.notional_cap[-1])  # NaN lies outside too
+        outside = ~(size <= self.notional_cap[-1])  # true for NaN too
         if beyond == "raise" and outside.any():
             first = size[outside].flat[0] if size.ndim else size[()]
             raise NotionalBeyondTiers(float(first), self.last_cap, self.symbol)
@@ -195,75 +191,61 @@ class Brackets:
 
 @dataclass(frozen=True, eq=False)
 class BracketTable(Mapping[str, Brackets]):
-    """Every symbol's tiers in one flat table: a mapping from symbol to :class:`Brackets`.
+    """The tiers of every symbol: a mapping from symbol to :class:`Brackets`, in the exchange's order.
 
     Attributes:
-        symbols: Symbols in the table, in the exchange's order.
-        start: Where each symbol's rows begin, and one past the last; int64, shape (symbols + 1,).
-        figures: The flat columns, float64, each of shape (rows,), by the names in ``COLUMNS``.
-        coefs: ``notional_coef`` of the symbols that have one.
-        skipped: Symbols whose rows could not be used, and why.
+        tiers: The tiers by symbol.
+        skipped: Symbols whose rows cannot be used, and why.
     """
 
-    symbols: tuple[str, ...]
-    start: Ints
-    figures: Mapping[str, Floats]
-    coefs: Mapping[str, float]
-    skipped: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        places = {symbol: place for place, symbol in enumerate(self.symbols)}
-        object.__setattr__(self, "_places", places)
+    tiers: Mapping[str, Brackets]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, symbol: str) -> Brackets:
-        places: dict[str, int] = self._places  # type: ignore[attr-defined]  # set above, on a frozen instance
-        place = places[symbol]
-        rows = slice(self.start[place], self.start[place + 1])
-        figures = {name: column[rows] for name, column in self.figures.items()}
-        return Brackets._of(symbol, figures, self.coefs.get(symbol))
+        return self.tiers[symbol]
 
-    def __iter__(self) -> Any:
-        return iter(self.symbols)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tiers)
 
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.tiers)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that have tiers."""
+        return tuple(self.tiers)
 
     def to_frame(self) -> pd.DataFrame:
-        """All tiers as a DataFrame: index ``(symbol, bracket)``, columns as in :class:`Brackets`.
+        """Return all tiers as a DataFrame: index ``(symbol, bracket)``, columns as the attributes of :class:`Brackets`.
 
         Returns:
-            ``initial_leverage`` int64, the rest float64. Symbols that were skipped are in
-            ``frame.attrs["skipped"]``, each with its reason.
+            ``initial_leverage`` int64, the other columns float64. ``frame.attrs["skipped"]`` has the symbols that were
+            skipped, with reasons.
         """
         import pandas as pd
 
         from leverage_nb.frames import LeverageFrame
 
-        counts = np.diff(self.start)
-        number = np.arange(self.start[-1]) - np.repeat(self.start[:-1], counts)
+        counts = np.array([len(one) for one in self.values()], np.int64)
+        starts = np.cumsum(counts) - counts
         index = pd.MultiIndex(
             levels=[list(self.symbols), list(range(1, int(counts.max(initial=0)) + 1))],
-            codes=[np.repeat(np.arange(len(counts)), counts), number],  # type: ignore[list-item]  # arrays do
+            codes=[
+                np.repeat(np.arange(len(counts)), counts),  # type: ignore[list-item]  # arrays are accepted
+                np.arange(counts.sum()) - np.repeat(starts, counts),  # type: ignore[list-item]
+            ],
             names=["symbol", "bracket"],
-            verify_integrity=False,  # built right by construction, and checking costs more than building
+            verify_integrity=False,  # valid by construction; the check costs more than the rest
         )
-        frame = LeverageFrame(dict(self.figures), index=index).astype({"initial_leverage": np.int64})
+        columns = {name: np.concatenate([getattr(one, name) for one in self.values()] or [()]) for name in COLUMNS}
+        frame = LeverageFrame(columns, index=index).astype({"initial_leverage": np.int64})  # also without rows
         frame.attrs["skipped"] = dict(self.skipped)
         return frame
 
-    @classmethod
-    def of(cls, brackets: Sequence[Brackets]) -> BracketTable:
-        """Put single symbols' tiers together."""
-        figures = {
-            name: np.concatenate([getattr(one, name) for one in brackets]).astype(np.float64) for name in COLUMNS
-        }
-        return cls(
-            symbols=tuple(one.symbol for one in brackets),
-            start=np.concatenate([[0], np.cumsum([len(one) for one in brackets])]).astype(np.int64),
-            figures=figures,
-            coefs={one.symbol: one.notional_coef for one in brackets if one.notional_coef is not None},
-            skipped={},
-        )
+
+def sort_rows(rows: Iterable[Sequence[float]]) -> list[Sequence[float]]:
+    """Sort rows by notional floor."""
+    return sorted(rows, key=itemgetter(COLUMNS.index("notional_floor")))
 
 
 def _as_floats(values: Any, name: str) -> Floats:
@@ -278,10 +260,10 @@ def _blank(values: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDAr
     return np.where(outside, np.nan, values) if outside.any() else np.asarray(values)
 
 
-def _in_kind(asked: Any, answer: npt.NDArray[Any]) -> Any:
-    """Give ``answer`` the form of what was asked: a Python scalar, a Series, or an array."""
-    if answer.ndim == 0:
-        return answer.item()
-    if hasattr(asked, "to_numpy") and hasattr(asked, "index"):  # a pandas Series, without importing pandas
-        return type(asked)(answer, index=asked.index)
-    return answer
+def _as_given(given: Any, values: npt.NDArray[Any]) -> Any:
+    """Convert ``values`` to the type of ``given``: a Python scalar, a Series or an array."""
+    if values.ndim == 0:
+        return values.item()
+    if hasattr(given, "to_numpy") and hasattr(given, "index"):  # a pandas Series, without importing pandas
+        return type(given)(values, index=given.index)
+    return values

@@ -1,8 +1,8 @@
-"""What an account holds, as DataFrames."""
+"""Settings and positions as DataFrames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from leverage_nb.risk.account_state import AccountState
@@ -16,47 +16,41 @@ POSITIONS = [
     "symbol", "side", "amount", "entry_price", "mark_price", "notional", "unrealized_profit", "leverage",
     "effective_leverage", "liquidation_price", "margin_type", "margin_asset",
 ]  # fmt: skip
-FIGURES = (
-    "amount", "entry_price", "mark_price", "notional", "unrealized_profit", "effective_leverage", "liquidation_price",
-)  # fmt: skip
+_TEXTS = {"symbol", "side", "margin_type", "margin_asset"}
 
 
 def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[str]) -> pd.DataFrame:
-    """The settings of symbols that are in both: see ``Account.settings``."""
-    from leverage_nb.frames import LeverageFrame
-
+    """Return the settings of symbols that have both a setting and tiers: see ``Account.settings``."""
     rows = []
-    for name in symbols:
-        setting, tiers, held = state.settings[name], table[name], state.exposure(name)
-        allowed = setting.max_notional
-        if allowed is None:
-            allowed = tiers.max_notional(min(setting.leverage, tiers.symbol_max_leverage))
-        most = tiers.symbol_max_leverage
-        own = (name, setting.leverage, most, allowed, held, allowed - held, setting.margin_type, setting.margin_asset)
-        rows.append(dict(zip(SETTINGS, own, strict=True)))
-    return _typed(LeverageFrame(rows, columns=SETTINGS), ("leverage", "symbol_max"), ("max_notional", "held", "room"))
+    for symbol in symbols:
+        setting, tiers, exposure = state.settings[symbol], table[symbol], state.exposure(symbol)
+        highest = tiers.symbol_max_leverage
+        cap = setting.max_notional
+        if cap is None:
+            cap = tiers.max_notional(min(setting.leverage, highest))
+        row = (symbol, setting.leverage, highest, cap, exposure, cap - exposure)
+        rows.append((*row, setting.margin_type, setting.margin_asset))
+    return _make_frame(rows, SETTINGS, whole=("leverage", "symbol_max"))
 
 
 def positions_table(state: AccountState) -> pd.DataFrame:
-    """Open positions: see ``Account.positions``."""
-    from leverage_nb.frames import LeverageFrame
-
+    """Return the open positions: see ``Account.positions``."""
     rows = []
-    for held in state.positions:
-        if held.amount == 0:
-            continue
-        setting = state.settings[held.symbol]
-        rows.append(
-            {
-                **{name: getattr(held, name) for name in POSITIONS if hasattr(held, name)},
+    for position in state.positions:
+        if position.amount:
+            setting = state.settings[position.symbol]
+            added = {
                 "leverage": setting.leverage,
-                "effective_leverage": state.effective_leverage(held),
+                "effective_leverage": state.effective_leverage(position),
                 "margin_type": setting.margin_type,
             }
-        )
-    return _typed(LeverageFrame(rows, columns=POSITIONS), ("leverage",), FIGURES)
+            rows.append([added[name] if name in added else getattr(position, name) for name in POSITIONS])
+    return _make_frame(rows, POSITIONS, whole=("leverage",))
 
 
-def _typed(frame: pd.DataFrame, whole: Iterable[str], figures: Iterable[str]) -> pd.DataFrame:
-    """The dtypes that are promised, also where there is no row to tell them."""
-    return frame.astype(dict.fromkeys(whole, "int64") | dict.fromkeys(figures, "float64")).set_index("symbol")
+def _make_frame(rows: Sequence[Iterable[object]], columns: list[str], whole: Iterable[str]) -> pd.DataFrame:
+    from leverage_nb.frames import LeverageFrame
+
+    # Named dtypes, because a frame without rows has none.
+    dtypes = {name: "float64" for name in columns if name not in _TEXTS} | dict.fromkeys(whole, "int64")
+    return LeverageFrame(rows, columns=columns).astype(dtypes).set_index("symbol")

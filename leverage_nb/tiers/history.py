@@ -1,17 +1,15 @@
-"""Tiers over time: snapshots of what was loaded, each stored once, and what changed between them."""
+"""Snapshots of loaded tiers, each stored once, and the changes between them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import amount, short
@@ -23,17 +21,22 @@ from leverage_nb.risk.brackets import Brackets, BracketTable
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns by symbol, in the order of COLUMNS: the content of a snapshot.
+Snapshot: TypeAlias = Mapping[str, list[list[float]]]
+
+_SHOWN = 3  # changed caps in one message
+
 
 @dataclass(frozen=True)
 class TierChange:
-    """One symbol's tiers, before and after.
+    """A change of one symbol's tiers.
 
     Attributes:
         symbol: Binance's symbol.
-        before: The tiers as they were; None for a symbol that is new.
-        after: The tiers as they are; None for one that is gone.
-        seen_at: When they were first seen so.
-        since: When they were last seen as before.
+        before: The tiers before; None for a new symbol.
+        after: The tiers after; None for a symbol that is no longer listed.
+        seen_at: When the new tiers were first loaded.
+        since: When the old tiers were last loaded.
     """
 
     symbol: str
@@ -43,61 +46,47 @@ class TierChange:
     since: datetime
 
     def text(self, state: AccountState | None = None) -> str:
-        """What changed, in words; with what is held, what it means for that."""
-        if self.before is None or self.after is None:
-            return f"{self.symbol}: {'newly listed' if self.before is None else 'listed no longer'}"
-        parts = []
-        if self.after.symbol_max_leverage != self.before.symbol_max_leverage:
-            parts.append(f"max leverage now {self.after.symbol_max_leverage}x, was {self.before.symbol_max_leverage}x")
-        parts += self._caps()
-        if not parts:
-            parts.append("other maintenance rates")
-        return "; ".join([f"{self.symbol}: {', '.join(parts)}", *self._held(state)])
-
-    def _caps(self) -> list[str]:
-        """Leverages at the edges of either that allow another notional than before."""
+        """Return the change in words; with a state, also its effect on the symbol's exposure."""
         before, after = self.before, self.after
         if before is None or after is None:
-            return []
-        most = min(before.symbol_max_leverage, after.symbol_max_leverage)
-        edges = sorted(
-            {x for tiers in (before, after) for x in tiers.initial_leverage.tolist() if x <= most}, reverse=True
-        )
-        moved = [x for x in edges if before.max_notional(x) != after.max_notional(x)]
-        texts = [
-            f"{x}x now up to {short(after.max_notional(x))}, was {short(before.max_notional(x))}" for x in moved[:3]
+            return f"{self.symbol}: {'newly listed' if before is None else 'no longer listed'}"
+        parts = []
+        if after.symbol_max_leverage != before.symbol_max_leverage:
+            parts.append(f"max leverage now {after.symbol_max_leverage}x, was {before.symbol_max_leverage}x")
+        highest = min(before.symbol_max_leverage, after.symbol_max_leverage)
+        changed = [x for x in self._edges() if x <= highest and before.max_notional(x) != after.max_notional(x)]
+        parts += [
+            f"{x}x now up to {short(after.max_notional(x))}, was {short(before.max_notional(x))}"
+            for x in changed[:_SHOWN]
         ]
-        return texts + ([f"and {len(moved) - 3} more"] if len(moved) > 3 else [])
+        if len(changed) > _SHOWN:
+            parts.append(f"and {len(changed) - _SHOWN} more")
+        parts = parts or ["maintenance rates changed"]
+        effects = _effects(self.symbol, before, after, state) if state is not None else []
+        return "; ".join([f"{self.symbol}: {', '.join(parts)}", *effects])
 
-    def _held(self, state: AccountState | None) -> list[str]:
-        """What it means for what is held of the symbol."""
-        if state is None or self.before is None or self.after is None or self.symbol not in state.settings:
-            return []
-        held, exposure = state.held_notional(self.symbol), state.exposure(self.symbol)
-        if not exposure:
-            return []
-        setting = state.settings[self.symbol]
-        allowed = self.after.max_notional(min(setting.leverage, self.after.symbol_max_leverage))
-        fits = setting.leverage <= self.after.symbol_max_leverage and exposure <= allowed
-        texts = ["your position still fits" if fits else f"what you hold no longer fits at {setting.leverage}x"]
-        was, now = (
-            float(np.asarray(tiers.maintenance_margin(min(held, float(tiers.notional_cap[-1])))))
-            for tiers in (self.before, self.after)
-        )
-        if was != now:
-            texts.append(f"maintenance margin of your position {amount(was)} -> {amount(now, setting.margin_asset)}")
-        return texts
+    def changed_caps(self) -> list[tuple[int, float, float]]:
+        """Return each leverage, highest first, with its max notional before and after; NaN if it is not offered.
+
+        If only maintenance rates changed, the result has the highest leverage alone.
+        """
+        caps = [(x, _cap(self.before, x), _cap(self.after, x)) for x in self._edges()]
+        return [row for row in caps if row[1] != row[2]] or caps[:1]
+
+    def _edges(self) -> list[int]:
+        tiers = [one for one in (self.before, self.after) if one is not None]
+        return sorted({leverage for one in tiers for leverage in one.initial_leverage.tolist()}, reverse=True)
 
 
 class TierHistory:
-    """The tiers that one account has seen, and what is new of them.
+    """The tiers that one account has loaded, and how they changed.
 
     Args:
-        journal: Where they are kept.
-        account: Whose key, as a fingerprint: tiers may differ from account to account.
+        journal: The journal that stores the snapshots.
+        account: The key's fingerprint: tiers may differ between accounts.
 
     Attributes:
-        news: What has changed since the tiers were loaded before, as far as nobody was told of it yet.
+        news: Changes since the previous load that were not taken yet.
     """
 
     def __init__(self, journal: Journal, account: str) -> None:
@@ -105,98 +94,87 @@ class TierHistory:
         self.news: list[TierChange] = []
 
     def note(self, table: BracketTable) -> None:
-        """Compare what was loaded with what was seen last; an unusable journal stands in no one's way here."""
+        """Store tiers that were just loaded, and add their changes to ``news``.
+
+        Symbols whose rows could not be used count as unchanged. An unusable journal does not prevent loading tiers.
+        """
         with suppress(JournalUnusable):
-            self.news += note_tiers(self._journal, self._account, table)
+            self.news += self._store(table)
 
     def take_news(self, symbol: str | None) -> list[TierChange]:
-        """The news of one symbol, or all; each is told once."""
+        """Remove and return the news of one symbol, or all."""
         taken = [change for change in self.news if symbol in {None, change.symbol}]
         self.news = [change for change in self.news if change not in taken]
         return taken
 
-    def table(self) -> pd.DataFrame:
-        """All that has changed: see :func:`tier_changes_table`.
+    def changes(self) -> list[TierChange]:
+        """Read every change from the journal, oldest first.
 
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        return tier_changes_table(read_tier_changes(self._journal, self._account))
+        changes: list[TierChange] = []
+        for earlier, later in pairwise(self._journal.seen_tiers(self._account)):
+            before, after = self._read(earlier.digest), self._read(later.digest)
+            changes += _compare(before, after, {}, later.first_seen_at, earlier.last_seen_at)
+        return changes
+
+    def table(self) -> pd.DataFrame:
+        """Return every change as a DataFrame, one row per symbol and leverage whose max notional changed.
+
+        Returns:
+            Index ``symbol``; ``seen_at``, ``since`` (datetime64, local time), ``leverage`` (int64),
+            ``max_notional_before``, ``max_notional`` (float64; NaN if the leverage is not offered), ``what`` (in
+            words).
+
+        Raises:
+            JournalUnusable: The journal cannot be used.
+        """
+        import pandas as pd
+
+        from leverage_nb.frames import LeverageFrame
+
+        rows = [
+            (change.symbol, change.seen_at, change.since, *caps, change.text())
+            for change in self.changes()
+            for caps in change.changed_caps()
+        ]
+        names = ["symbol", "seen_at", "since", "leverage", "max_notional_before", "max_notional", "what"]
+        frame = LeverageFrame(rows, columns=names).astype(
+            {"leverage": "int64", "max_notional_before": "float64", "max_notional": "float64"}
+        )
+        for name in ("seen_at", "since"):
+            frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_convert(datetime.now().astimezone().tzinfo)
+        return frame.set_index("symbol")
+
+    def _store(self, table: BracketTable) -> Iterator[TierChange]:
+        content = {symbol: [getattr(tiers, name).tolist() for name in COLUMNS] for symbol, tiers in table.items()}
+        if table.skipped and (seen := self._journal.seen_tiers(self._account)):
+            earlier = self._read(seen[-1].digest)
+            content |= {symbol: earlier[symbol] for symbol in table.skipped if symbol in earlier}
+        text = json.dumps(content, separators=(",", ":"), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        last = self._journal.see_tiers(self._account, digest, lambda: text)
+        if last is not None:
+            now = datetime.now().astimezone()
+            yield from _compare(self._read(last.digest), content, table.skipped, now, last.last_seen_at)
+
+    def _read(self, digest: str) -> Snapshot:
+        content: Snapshot = json.loads(self._journal.tiers(digest))
+        return content
 
 
-def note_tiers(journal: Journal, account: str, table: BracketTable) -> list[TierChange]:
-    """Compare tiers just loaded with what the account saw last, and store them where they are new.
-
-    Symbols whose rows could not be used this time are compared with nothing.
-
-    Raises:
-        JournalUnusable: The journal cannot be used.
-    """
-    content = _content(table)
-    if table.skipped and (seen := journal.seen_tiers(account)):
-        # What could not be used this time is taken to be as it was.
-        earlier = json.loads(journal.tiers(seen[-1].digest))
-        content |= {symbol: earlier[symbol] for symbol in table.skipped if symbol in earlier}
-    text = json.dumps(content, separators=(",", ":"), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    last = journal.see_tiers(account, digest, lambda: text)
-    if last is None:
-        return []
-    now = datetime.now().astimezone()
-    return list(_compare(json.loads(journal.tiers(last.digest)), content, table.skipped, now, last.last_seen_at))
+def _compare(
+    earlier: Snapshot, later: Snapshot, skipped: Mapping[str, str], seen_at: datetime, since: datetime
+) -> Iterator[TierChange]:
+    for symbol in sorted({*earlier, *later} - skipped.keys()):
+        if earlier.get(symbol) != later.get(symbol):
+            before, after = _tiers(symbol, earlier.get(symbol)), _tiers(symbol, later.get(symbol))
+            yield TierChange(symbol, before, after, seen_at, since)
 
 
-def read_tier_changes(journal: Journal, account: str) -> list[TierChange]:
-    """All that has changed between what an account saw, oldest first.
-
-    Raises:
-        JournalUnusable: The journal cannot be used.
-    """
-    changes: list[TierChange] = []
-    for earlier, later in pairwise(journal.seen_tiers(account)):
-        before, after = (json.loads(journal.tiers(seen.digest)) for seen in (earlier, later))
-        changes += _compare(before, after, {}, later.first_seen_at, earlier.last_seen_at)
-    return changes
-
-
-def tier_changes_table(changes: Iterable[TierChange]) -> pd.DataFrame:
-    """What changed, one row a symbol and leverage at which the max notional is another.
-
-    Returns:
-        Index ``symbol``; ``seen_at``, ``since`` (datetime64, local time), ``leverage`` (int64),
-        ``max_notional_before``,
-        ``max_notional`` (float64; NaN where the leverage is not offered), ``what`` (in words).
-    """
-    import pandas as pd
-
-    from leverage_nb.frames import LeverageFrame
-
-    rows = [
-        {
-            "symbol": change.symbol,
-            "seen_at": change.seen_at,
-            "since": change.since,
-            "leverage": leverage,
-            "max_notional_before": _cap(change.before, leverage),
-            "max_notional": _cap(change.after, leverage),
-            "what": change.text(),
-        }
-        for change in changes
-        for leverage in _edges(change)
-    ]
-    names = ["symbol", "seen_at", "since", "leverage", "max_notional_before", "max_notional", "what"]
-    frame = LeverageFrame(rows, columns=names).astype(
-        {"leverage": "int64", "max_notional_before": "float64", "max_notional": "float64"}
-    )
-    for name in ("seen_at", "since"):
-        frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_convert(datetime.now().astimezone().tzinfo)
-    return frame.set_index("symbol")
-
-
-def _edges(change: TierChange) -> list[int]:
-    tiers = [one for one in (change.before, change.after) if one is not None]
-    edges = sorted({leverage for one in tiers for leverage in one.initial_leverage.tolist()}, reverse=True)
-    return [x for x in edges if _cap(change.before, x) != _cap(change.after, x)] or edges[:1]
+def _tiers(symbol: str, columns: list[list[float]] | None) -> Brackets | None:
+    return None if columns is None else Brackets.from_rows(symbol, list(zip(*columns, strict=True)))
 
 
 def _cap(tiers: Brackets | None, leverage: int) -> float:
@@ -205,25 +183,15 @@ def _cap(tiers: Brackets | None, leverage: int) -> float:
     return float(tiers.max_notional(leverage))
 
 
-def _content(table: BracketTable) -> dict[str, list[list[float]]]:
-    return {symbol: [getattr(tiers, name).tolist() for name in COLUMNS] for symbol, tiers in table.items()}
-
-
-def _compare(
-    earlier: Mapping[str, list[list[float]]],
-    later: Mapping[str, list[list[float]]],
-    skipped: Mapping[str, str],
-    seen_at: datetime,
-    since: datetime,
-) -> Iterable[TierChange]:
-    for symbol in sorted({*earlier, *later} - skipped.keys()):
-        if earlier.get(symbol) != later.get(symbol):
-            before, after = _tiers(symbol, earlier.get(symbol)), _tiers(symbol, later.get(symbol))
-            yield TierChange(symbol, before, after, seen_at, since)
-
-
-def _tiers(symbol: str, rows: list[list[float]] | None) -> Brackets | None:
-    if rows is None:
-        return None
-    columns = {name: np.array(values, np.float64) for name, values in zip(COLUMNS, rows, strict=True)}
-    return BracketTable((symbol,), np.array([0, len(rows[0])]), columns, {}, {})[symbol]
+def _effects(symbol: str, before: Brackets, after: Brackets, state: AccountState) -> list[str]:
+    setting, exposure = state.settings.get(symbol), state.exposure(symbol)
+    if setting is None or not exposure:
+        return []
+    cap = after.max_notional(min(setting.leverage, after.symbol_max_leverage))
+    fits = setting.leverage <= after.symbol_max_leverage and exposure <= cap
+    effects = ["your exposure still fits" if fits else f"your exposure no longer fits at {setting.leverage}x"]
+    notional = state.position_notional(symbol)
+    was, now = (float(tiers.maintenance_margin(min(notional, tiers.last_cap))) for tiers in (before, after))
+    if was != now:
+        effects.append(f"maintenance margin of your position {amount(was)} → {amount(now, setting.margin_asset)}")
+    return effects

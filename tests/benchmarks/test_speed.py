@@ -230,7 +230,7 @@ def all_symbols(published: dict[str, list[dict[str, Any]]]) -> bytes:
 
 
 def test_tiers_from_bytes_to_frame(published_tiers: dict[str, Any], benchmark: Any) -> None:
-    """All symbols' tiers become a DataFrame at least 5 times as fast as by pandas.json_normalize."""
+    """All symbols' tiers are checked and become a DataFrame, faster than by pandas.json_normalize without checks."""
     body = all_symbols(published_tiers)
 
     def ours() -> pd.DataFrame:
@@ -249,7 +249,7 @@ def test_tiers_from_bytes_to_frame(published_tiers: dict[str, Any], benchmark: A
     print(f"\njson_normalize / ours: {ratio:.1f} (7,276 tiers, medians of 25, alternating)")
     benchmark.extra_info["ratio"] = ratio
     benchmark(ours)
-    assert ratio >= 5
+    assert ratio >= 1.5
 
 
 def test_panel_is_built(account: Account, benchmark: Any) -> None:

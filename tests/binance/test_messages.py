@@ -77,7 +77,7 @@ def test_fractional_cum_strings_and_unsorted_tiers() -> None:
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "cum": 350}]}, "cum that does not follow"),
         ({"symbol": "BAD", "brackets": [TIER, {**SECOND, "maintMarginRatio": 0.005}]}, "does not rise"),
         ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 2**63 - 1}]}, "Expected `int` <= 100000"),
-        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 20_000}]}, "beyond belief"),
+        ({"symbol": "BAD", "brackets": [{**TIER, "initialLeverage": 20_000}]}, "above 10,000"),
         ({"symbol": "BAD", "brackets": [{**TIER, "notionalCap": 1e40}]}, "Expected `float` <= 1e+30"),
         ({"symbol": "BAD", "brackets": [TIER], "notionalCoef": "nan"}, "Expected `float`"),
     ],

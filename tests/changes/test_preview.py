@@ -172,7 +172,7 @@ def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: 
 def test_a_balance_that_is_missing_is_not_zero(account: Account) -> None:
     """Without the balance behind a position a lowering cannot be predicted, and is not called refused."""
     outlook = Outlook(replace(account.state(), balances={}), account.tiers("BTCUSDT"))
-    assert outlook.judge(10).verdict == "cannot predict"
+    assert outlook.judge(10).verdict == "unpredictable"
     assert outlook.judge(30).verdict == "ok"
 
 

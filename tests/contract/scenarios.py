@@ -506,7 +506,7 @@ def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
                     # Neither could be restored if the prediction were wrong or the account limited.
                     if raises_isolated or (passes and before > SAFE):
                         continue
-                    if preview.verdict in {"unchanged", "cannot predict"}:
+                    if preview.verdict in {"unchanged", "unpredictable"}:
                         continue
                     reply = exchange.set_leverage(symbol, leverage)
                     if reply.code in LIMITS:

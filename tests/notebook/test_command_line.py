@@ -1,4 +1,4 @@
-"""A ``%leverage`` line becomes words and options: pure, without an account."""
+"""A ``%leverage`` line becomes words and options, and a value never changes the command."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NAMES: dict[str, Any] = {
 
 
 def parse(line: str, **names: Any) -> argparse.Namespace:
-    """What %leverage makes of a line."""
+    """Parse a line as %leverage does."""
     return parse_line(LeverageMagics.leverage.parser, line, NAMES | names)
 
 
 def failure(line: str, **names: Any) -> str:
-    """The message of the InvalidInput that a line is."""
+    """Return the message of the InvalidInput that a line raises."""
     with pytest.raises(InvalidInput) as caught:
         parse(line, **names)
     assert type(caught.value) is InvalidInput
@@ -56,7 +56,7 @@ def failure(line: str, **names: Any) -> str:
     ],
 )  # fmt: skip
 def test_words_and_fields(line: str, words: list[str] | None) -> None:
-    """Words end at white space outside of fields; a field gives one value; comments are those that are typed."""
+    """White space outside fields separates words, a field gives one value, and only typed comments are removed."""
     if words is None:
         with pytest.raises(InvalidInput, match="was not filled in"):
             read_words(line, NAMES)
@@ -73,18 +73,18 @@ def test_words_and_fields(line: str, words: list[str] | None) -> None:
         ("$s.nope", "$s.nope was not filled in: AttributeError"),
         ("{1/0}", "ZeroDivisionError"), ("{s s}", "{s s} was not filled in: it is not a Python expression"),
         ("{s=}", "it is not a Python expression"), ("{s:d}", "ValueError: Unknown format code"),
-        ("{s!x}", "There are !r, !s and !a"), ("{10**5000}", "ValueError"), ("{'(' * 9", "has no closing brace"),
+        ("{s!x}", "Use !r, !s or !a"), ("{10**5000}", "ValueError"), ("{'(' * 9", "has no closing brace"),
         ("{} 10", "{} is empty"), ("{ }", "{ } is empty"), ("{:.2f}", "{:.2f} is empty"),
-        ("BTCUSDT {s", "{s has no closing brace"), ("BTCUSDT s}", "a } without its {"),
-        ("{row['a b}", "has no closing brace"), ("'BTCUSDT' 10", "a quotation mark (') outside of braces"),
-        ("BTCUSDT --nope", "Unrecognized arguments: --nope. %leverage? lists what there is."),
+        ("BTCUSDT {s", "{s has no closing brace"), ("BTCUSDT s}", "a } without a {"),
+        ("{row['a b}", "has no closing brace"), ("'BTCUSDT' 10", "a quotation mark (') outside braces"),
+        ("BTCUSDT --nope", "Unrecognized arguments: --nope. %leverage? lists the options."),
         ("BTCUSDT --ven mainnet", "Unrecognized arguments: --ven"),
         ("BTCUSDT --venue simulator 10", "Options come last."),
         ("BTCUSDT --yes=1", "ignored explicit argument"), ("BTCUSDT 1 -y -y", "-y is given twice"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(line: str, message: str) -> None:
-    """A line that cannot be read is a InvalidInput that names the field, the reason and what to do."""
+def test_an_invalid_line_names_the_reason(line: str, message: str) -> None:
+    """An invalid line raises InvalidInput with the field, the reason and the next step."""
     assert message in failure(line)
 
 
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said(line: str, message: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("line", ["{x} 10", "$x", "BTCUSDT {x}", "max --notional {x}", "--venue={x}", "--profile $x"])
 def test_a_value_is_one_word(line: str, value: object, reason: str) -> None:
-    """What does not fill one place is refused in all of them, in a message that names field and reason."""
+    """A value that is not a single word is refused in every slot, with the field and the reason."""
     message = failure(line, x=value)
     assert reason in message
     assert "x} was not filled in" in message or "$x was not filled in" in message
@@ -121,7 +121,7 @@ def test_a_value_is_one_word(line: str, value: object, reason: str) -> None:
     ],
 )  # fmt: skip
 def test_text_and_value_together_are_a_value(line: str, value: str) -> None:
-    """A word that is part literal, part value makes no option and no keyword either."""
+    """Literal text and a value together cannot form an option or a keyword either."""
     failure(line, x=value)
 
 
@@ -141,7 +141,7 @@ def test_long_input_is_bounded() -> None:
 
 
 def test_expressions_do_not_change_the_notebook() -> None:
-    """An assignment in a field stays in the line."""
+    """An assignment in a field is visible in the line only."""
     names: dict[str, Any] = {"s": "BTCUSDT"}
     assert read_words("{(s := 'ETHUSDT')} {s}", names) == ["ETHUSDT", "ETHUSDT"]
     assert names == {"s": "BTCUSDT"}
@@ -156,7 +156,7 @@ TRICKS = st.text("-ynhmaxMAX#*;,={}$'\" \tvenue", max_size=20)
 
 
 def shape(options: argparse.Namespace) -> dict[str, Any]:
-    """A command without its values: its flags, which options have an argument, how many words, which are max."""
+    """Return a command without its values: flags, options with an argument, the number of words, which are max."""
     given = vars(options)
     return {
         name: [word.lower() == "max" for word in value] if isinstance(value, list) else value in (None, False)
@@ -169,7 +169,7 @@ def shape(options: argparse.Namespace) -> dict[str, Any]:
 @example(line="$x $x", value="{y}")
 @example(line="BTCUSDT {x!s};", value="10;")
 def test_no_value_changes_the_command(line: str, value: Any) -> None:
-    """Whatever a value is, the line is refused, or it is the same command with that value in its place."""
+    """For any value, the line is refused or is the same command with that value in its slot."""
     try:
         options = parse(line, x=value, y="-y")
     except InvalidInput:
@@ -189,21 +189,22 @@ def test_no_value_changes_the_command(line: str, value: Any) -> None:
     ],
 )  # fmt: skip
 def test_the_leverage_is_the_number_at_the_end(words: list[str], symbols: list[str], leverage: str | None) -> None:
-    """Symbols and leverage are separated as they were typed; whether they exist is not asked here."""
+    """Symbols and leverage are separated as typed, without a check that they exist."""
     assert split_symbols(words) == (symbols, leverage)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["10"], "10 of which symbol?"), (["10", "a"], "The leverage comes after the symbol. Try: %leverage a 10"),
+        (["10"], "The symbol for 10 is missing. Try: %leverage BTCUSDT 10"),
+        (["10", "a"], "The leverage comes after the symbol. Try: %leverage a 10"),
         (["a", "10", "20"], "One leverage at a time: 10 and 20"), (["10", "20"], "One leverage at a time"),
         (["a", "b", "10"], "One symbol at a time"), (["a", "max", "2m"], "%leverage a max --notional 2m"),
         (["a", "max", "50000"], "50000 after max is not understood. For a size: %leverage a max --notional 50000"),
     ],
 )  # fmt: skip
-def test_words_that_make_no_sense_together(words: list[str], message: str) -> None:
-    """A slip is answered with the command that was meant."""
+def test_words_in_the_wrong_order_get_advice(words: list[str], message: str) -> None:
+    """An invalid combination raises an error that names the command that was probably meant."""
     with pytest.raises(InvalidInput) as caught:
         split_symbols(words)
     assert message in str(caught.value)
@@ -218,5 +219,5 @@ def test_words_that_make_no_sense_together(words: list[str], message: str) -> No
     ],
 )  # fmt: skip
 def test_the_words_before_the_cursor(text: str, words: tuple[list[str], str] | None) -> None:
-    """Tab gets words as typed, a field being one of them, and nothing in open fields and comments."""
+    """Completion gets the words as typed, and nothing in open fields, comments and quotation marks."""
     assert words_so_far(text) == words

@@ -1,29 +1,36 @@
-"""Tab after %leverage."""
+"""Tab after %leverage offers what can follow, and sends no request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.session import current
+from leverage_nb.session import current, default_simulator
 
 
 @pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython with the extension loaded and the simulator's tiers read."""
+def new_shell() -> Iterator[InteractiveShell]:
+    """An IPython shell with the extension loaded."""
     shell = InteractiveShell.instance()
     shell.extension_manager.load_extension("leverage_nb")
-    current().symbols()
     yield shell
     shell.extension_manager.unload_extension("leverage_nb")
     InteractiveShell.clear_instance()
 
 
+@pytest.fixture
+def shell(new_shell: InteractiveShell) -> InteractiveShell:
+    """The same, after the tiers of the simulator were read."""
+    current().symbols()
+    return new_shell
+
+
 def offered(shell: InteractiveShell, text: str) -> list[str]:
-    """What Tab offers at the end of ``text``."""
+    """Return the completions at the end of ``text``."""
     with provisionalcompleter():
         return [completion.text for completion in shell.Completer.completions(text, len(text))]
 
@@ -48,37 +55,45 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
     ],
 )
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
-    """Symbols first, then the symbol's tier edges and max, then flags; also where the result is assigned."""
+    """Symbols come first, then the leverages of the symbol's tiers and max, then options; also in an assignment."""
     assert offered(shell, text)[: len(first)] == first
 
 
-def test_a_profile_has_any_name(shell: InteractiveShell) -> None:
-    """After --profile nothing is offered: a name is no symbol."""
+def test_no_symbol_is_offered_as_a_profile(shell: InteractiveShell) -> None:
+    """After --profile nothing is offered, because a profile may have any name."""
     assert not {"BTCUSDT", "BNBUSDT"} & set(offered(shell, "%leverage --profile B"))
 
 
 def test_other_lines_are_left_alone(shell: InteractiveShell) -> None:
-    """Where %leverage is not what is being typed, nothing of ours is offered."""
+    """On a line without %leverage no symbol is offered."""
     for text in ("BTC", "print('%leverage B", "%time B"):
         assert "BTCUSDT" not in offered(shell, text)
 
 
 def test_a_field_is_python(shell: InteractiveShell) -> None:
-    """Inside of an open field the notebook's variables are offered, and nothing of ours."""
+    """Inside an open field only the notebook's variables are offered."""
     shell.user_ns["my_symbol"] = "BTCUSDT"
     assert offered(shell, "%leverage {my_s") == ["my_symbol"]
 
 
-def test_nothing_is_asked_while_typing(shell: InteractiveShell) -> None:
-    """Tab asks the exchange nothing: what has not been read is not offered."""
-    current()._client.read = None  # type: ignore[assignment,method-assign]  # any request would raise
-    assert "BTCUSDT" in offered(shell, "%leverage B")
-    current()._tiers._table = None
-    assert "BTCUSDT" not in offered(shell, "%leverage B")
+def test_completion_sends_no_request(new_shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbols are offered only after they were read; completion itself reads nothing."""
+    account, exchange = current(), default_simulator().exchange
+    requests: list[Any] = []
+    handle = exchange.handle
+    monkeypatch.setattr(exchange, "handle", lambda *request: requests.append(request) or handle(*request))
+    assert "BTCUSDT" not in offered(new_shell, "%leverage B")
+    assert requests == []
+    account.symbols()
+    count = len(requests)
+    assert count > 0
+    assert "BTCUSDT" in offered(new_shell, "%leverage B")
+    assert "150" in offered(new_shell, "%leverage BTCUSDT ")
+    assert len(requests) == count
 
 
-def test_unloading_takes_it_away(shell: InteractiveShell) -> None:
-    """Loading twice adds it once, and unloading removes it."""
+def test_unloading_removes_completion(shell: InteractiveShell) -> None:
+    """Loading twice adds one matcher, and unloading removes it."""
     shell.extension_manager.reload_extension("leverage_nb")
     assert len(shell.Completer.custom_matchers) == 1
     shell.extension_manager.unload_extension("leverage_nb")

@@ -219,10 +219,10 @@ def test_no_undo_is_offered_that_would_be_refused(panel: LeveragePanel) -> None:
     """A raise on an isolated position says before that it cannot be taken back, and offers no Undo after."""
     panel.select("ETHUSDT")
     assert panel.view.table["verdict"][19] == "mind"
-    assert "it cannot be taken back while the isolated position is open (-4161)" in panel.view.table["words"][19]
+    assert "this cannot be undone while the isolated position is open (-4161)" in panel.view.table["words"][19]
     click(panel, "apply", 20)
     assert (panel.state, panel.view.undo) == ("done", "")
-    assert "cannot be taken back" in panel.view.message
+    assert "cannot be undone" in panel.view.message
 
 
 def test_a_slider_that_nobody_moved_stays_at_now(panel: LeveragePanel, account: Account) -> None:
@@ -349,7 +349,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
     assert figures["liquidation long"][9] == near
     assert figures["liquidation long"][0] == "none"
-    assert "would be refused (-2028): needs 14,303.13 USDT more" in panel.view.table["words"][3]
+    assert "would be refused: needs 14,303.13 USDT more margin" in panel.view.table["words"][3]
     assert "the leverage does not move it" in panel.view.table["held"]
 
 

@@ -50,7 +50,7 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
 
     panel.type_leverage(150)
     panel.wait_for_leverage(150)
-    assert "would be refused (-2027)" in panel.root.locator(".leverage-verdict").inner_text()
+    assert "(-2027)" in panel.root.locator(".leverage-verdict").inner_text()
     assert "highest leverage that fits: 100x" in panel.root.locator(".leverage-verdict").inner_text()
     assert panel.apply.is_disabled()
     notebook.shoot("panel-would-be-refused")

@@ -1,4 +1,4 @@
-"""plot_brackets: what is drawn is what the tiers say."""
+"""Plots show the figures of the tiers and of the ladder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _close_figures() -> Iterator[None]:
     plt.close("all")
 
 
-def test_the_staircase_is_the_tiers(account: Account) -> None:
-    """Each tier is an edge at its leverage and cap, on two logarithmic axes, labelled readably."""
+def test_the_staircase_has_an_edge_per_tier(account: Account) -> None:
+    """Each tier has an edge at its leverage and cap, on two logarithmic axes, with the cap as its label."""
     frame = account.brackets("BTCUSDT")
     ax = lev.plot_brackets(frame)
     x, y = ax.get_lines()[0].get_data()
@@ -36,7 +36,7 @@ def test_the_staircase_is_the_tiers(account: Account) -> None:
 
 
 def test_the_current_leverage_is_marked(account: Account) -> None:
-    """The mark stands at the leverage, at the height of what it allows, and says so."""
+    """The mark is at the leverage and its max notional, and a text names both."""
     ax = lev.plot_brackets(account.brackets("BTCUSDT"), leverage=21)
     assert any("now 21x: up to 70M USDT" in text.get_text() for text in ax.texts)
     mark = next(line for line in ax.get_lines() if line.get_marker() == "D")
@@ -46,8 +46,8 @@ def test_the_current_leverage_is_marked(account: Account) -> None:
 
 
 def test_tier_labels_do_not_overlap(account: Account) -> None:
-    """For every symbol, the labels at the tier edges can be told apart."""
-    # Without a Chinese font on the machine matplotlib warns of missing glyphs, which is not the matter here.
+    """For every symbol, the labels at the tier edges do not overlap."""
+    # Without an installed Chinese font matplotlib warns of missing glyphs, which this test does not check.
     warnings.filterwarnings("ignore", "Glyph .* missing")
     for symbol in account.symbols():
         ax = lev.plot_brackets(account.brackets(symbol))
@@ -61,29 +61,29 @@ def test_tier_labels_do_not_overlap(account: Account) -> None:
 
 
 def test_several_symbols_share_an_axis(account: Account) -> None:
-    """Several symbols of one margin asset are drawn together, with a legend and each one's mark."""
+    """Several symbols with one margin asset are drawn together, with a legend and a mark for each given leverage."""
     ax = lev.plot_brackets(account.brackets(["BTCUSDT", "SOLUSDT", "42USDT"]), leverage={"SOLUSDT": 20})
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["BTCUSDT", "SOLUSDT", "42USDT"]
     assert sum(line.get_marker() == "D" for line in ax.get_lines()) == 1
 
 
 def test_margin_assets_are_not_mixed(account: Account) -> None:
-    """Symbols margined in different assets cannot share an axis; the error names one of each."""
+    """Symbols with different margin assets cannot share an axis; the error names one symbol of each."""
     with pytest.raises(InvalidInput, match=r"BTCUSDT in USDT, ETHBTC in BTC"):
         lev.plot_brackets(account.brackets(["BTCUSDT", "ETHBTC"]))
     with pytest.raises(InvalidInput, match="no brackets"):
         lev.plot_brackets(account.brackets().iloc[:0])
 
 
-def test_given_axes_are_used_and_no_figure_is_made(account: Account) -> None:
-    """With ``ax`` the plot goes there, and pyplot is left alone."""
+def test_given_axes_are_used(account: Account) -> None:
+    """With ``ax`` the plot is drawn there, and no pyplot figure is created."""
     ax = Figure().add_subplot()
     assert lev.plot_brackets(account.tiers("BTCUSDT"), ax=ax) is ax
     assert plt.get_fignums() == []
 
 
-def test_the_ladder_plot(account: Account) -> None:
-    """Distance to liquidation, long and short, in percent; what the notional does not allow is shaded."""
+def test_the_ladder_plot_shows_both_distances(account: Account) -> None:
+    """Distances of long and short are in percent; leverages that do not allow the notional are shaded."""
     ladder = account.ladder("BTCUSDT", 400_000)
     ax = lev.plot_ladder(ladder)
     for line, side in zip(ax.get_lines(), ("long", "short"), strict=True):
@@ -92,7 +92,7 @@ def test_the_ladder_plot(account: Account) -> None:
         assert y[9] == pytest.approx(ladder.loc[10, f"distance_{side}"] * 100)
     assert len(ax.patches) == 1
     assert "SIMULATOR" in ax.get_title(loc="left")
-    with pytest.raises(InvalidInput, match="no ladder"):
+    with pytest.raises(InvalidInput, match="not a ladder"):
         lev.plot_ladder(account.brackets("BTCUSDT"))
-    with pytest.raises(InvalidInput, match="nothing to plot"):
+    with pytest.raises(InvalidInput, match="No leverage allows this notional"):
         lev.plot_ladder(account.ladder("42USDT", 1e9))

@@ -1,4 +1,4 @@
-"""Exposure and effective leverage of what is held."""
+"""Exposure and effective leverage of positions and open orders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from leverage_nb.risk.account_state import AccountState, Balance, LeverageSettin
 
 
 def setting(symbol: str, margin_type: str) -> LeverageSetting:
-    """A setting at 10x."""
+    """Return a setting at 10x."""
     return LeverageSetting("simulator", "key", symbol, 10, margin_type, None, "USDT")
 
 
 def position(symbol: str, side: str, notional: float, **figures: float) -> Position:
-    """A side marked at 100."""
+    """Return a position at a mark price of 100."""
     none = dict.fromkeys(("unrealized_profit", "isolated_wallet", "orders_bid", "orders_ask"), 0.0)
     return Position(
         symbol=symbol, position_side=side, amount=notional / 100, entry_price=100, mark_price=100,
@@ -36,14 +36,14 @@ STATE = AccountState(
 
 
 def test_effective_leverage_of_isolated_and_cross() -> None:
-    """Isolated: of the position's own margin; cross: of the whole cross account, isolated ones left out."""
+    """Isolated: on the position's own margin. Cross: of all cross positions, on the cross margin."""
     cross, isolated = STATE.positions
     assert STATE.effective_leverage(isolated) == pytest.approx(2_000 / (150 + 50))
     assert STATE.effective_leverage(cross) == pytest.approx(4_000 / (1_900 + 100))
 
 
-def test_effective_leverage_is_not_guessed() -> None:
-    """Without margin behind it, without a balance, or in multi-assets mode, there is no figure."""
+def test_effective_leverage_is_none_if_unknown() -> None:
+    """It is None without margin, without a balance, and for cross positions in multi-assets mode."""
     cross, isolated = STATE.positions
     assert replace(STATE, multi_assets=True).effective_leverage(cross) is None
     assert replace(STATE, balances={}).effective_leverage(cross) is None
@@ -51,7 +51,7 @@ def test_effective_leverage_is_not_guessed() -> None:
 
 
 def test_exposure_one_way_is_the_worse_of_buys_and_sells() -> None:
-    """One-way: what the position becomes when all buys fill, or all sells, whichever is larger."""
+    """One-way mode: the larger of the positions after all buy orders or all sell orders have filled."""
     assert STATE.exposure("A") == 5_000
     assert STATE.exposure("B") == 2_000
     assert STATE.exposure("C") == 0
@@ -60,7 +60,7 @@ def test_exposure_one_way_is_the_worse_of_buys_and_sells() -> None:
 
 
 def test_exposure_in_hedge_mode_adds_both_sides() -> None:
-    """Hedge: each side with the orders that open it; orders that close a side do not count."""
+    """Hedge mode: each side counts with the orders that increase it; orders that reduce a side do not count."""
     hedged = replace(
         STATE,
         hedge_mode=True,

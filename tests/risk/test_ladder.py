@@ -1,6 +1,8 @@
-"""The ladder of a new isolated position."""
+"""The ladder shows a new isolated position at every leverage."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from leverage_nb.errors import InvalidInput
 from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.liquidation import liquidation_price
-from tests.risk.test_brackets import BTCUSDT, brackets, tier_sets
+from tests.risk.tiers import BTCUSDT, brackets, tier_sets
 
 COLUMNS = [
     "max_notional", "max_quantity", "initial_margin", "maintenance_margin", "liquidation_long", "liquidation_short",
@@ -18,8 +20,8 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def test_columns_and_a_row_by_hand() -> None:
-    """50,000 USDT of BTCUSDT at 50,000, 10x: 5,000 of margin, and the published liquidation prices of 1 BTC."""
+def test_a_row_agrees_with_figures_calculated_by_hand() -> None:
+    """50,000 USDT of BTCUSDT at 10x needs 5,000 of margin, and has the published liquidation prices of 1 BTC."""
     ladder = make_ladder(brackets(BTCUSDT), 50_000, 50_000)
     assert list(ladder.columns) == COLUMNS
     assert (ladder.index.name, ladder.index[0], ladder.index[-1]) == ("leverage", 1, 150)
@@ -34,8 +36,8 @@ def test_columns_and_a_row_by_hand() -> None:
     assert (row["max_notional"], row["max_quantity"]) == (230e6, 4_600)
 
 
-def test_no_liquidation_of_a_long_at_1x() -> None:
-    """A long at 1x is covered to price 0: no liquidation price, infinite distance. The short has one."""
+def test_a_long_at_1x_has_no_liquidation_price() -> None:
+    """A long at 1x is covered down to price 0: its distance is infinite. The short has a liquidation price."""
     row = make_ladder(brackets(BTCUSDT), 50_000, 50_000).loc[1]
     assert np.isnan(row["liquidation_long"])
     assert np.isinf(row["distance_long"])
@@ -43,7 +45,7 @@ def test_no_liquidation_of_a_long_at_1x() -> None:
 
 
 def test_rows_that_are_not_allowed_are_nan() -> None:
-    """400,000 does not fit BTCUSDT above 100x: there the row says only what would."""
+    """Above 100x, BTCUSDT does not allow 400,000: those rows have only the maxima."""
     ladder = make_ladder(brackets(BTCUSDT), 400_000, 50_000)
     assert ladder.loc[100].notna().all()
     assert ladder.loc[101:, COLUMNS[2:]].isna().all().all()
@@ -53,7 +55,7 @@ def test_rows_that_are_not_allowed_are_nan() -> None:
 
 @given(rows=tier_sets(), share=st.floats(0.0001, 1), mark=st.floats(0.001, 1e6))
 def test_more_leverage_is_less_distance(rows: list[tuple[float, ...]], share: float, mark: float) -> None:
-    """Going up the ladder, margin falls and liquidation comes nearer, long and short; every row agrees with margin."""
+    """Higher leverage means less margin and a nearer liquidation price, for long and short."""
     tiers = brackets(rows)
     notional = share * tiers.last_cap
     ladder = make_ladder(tiers, notional, mark)
@@ -70,6 +72,13 @@ def test_more_leverage_is_less_distance(rows: list[tuple[float, ...]], share: fl
 
 @pytest.mark.parametrize(("notional", "mark"), [(0, 1), (-5, 1), (float("nan"), 1), (1, 0), (1, float("inf"))])
 def test_sizes_must_be_above_zero(notional: float, mark: float) -> None:
-    """A position of nothing, or at no price, is a mistake."""
+    """Notional and mark price must be finite and above 0."""
     with pytest.raises(InvalidInput):
         make_ladder(brackets(BTCUSDT), notional, mark)
+
+
+@pytest.mark.parametrize("wrong", [{"notional": "50k"}, {"mark_price": "86000"}, {"notional": True}])
+def test_a_ladder_takes_numbers(wrong: dict[str, Any]) -> None:
+    """A text or a truth value is refused with InvalidInput, not with a TypeError."""
+    with pytest.raises(InvalidInput, match="of a new position is a number above 0"):
+        make_ladder(brackets(BTCUSDT), **{"notional": 50_000, "mark_price": 86_000} | wrong)

@@ -1,4 +1,4 @@
-"""Leverages and notionals as people write them."""
+"""Symbols, leverages and notionals are read in every common spelling."""
 
 from __future__ import annotations
 
@@ -10,11 +10,50 @@ import numpy as np
 import pytest
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage
-from leverage_nb.risk.user_input import parse_leverage, parse_notional
+from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional, suggest
+
+LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ETHBTC", "42USDT", "哈基米USDT")
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("BTCUSDT", "BTCUSDT"), ("btcusdt", "BTCUSDT"), (" BTC/USDT ", "BTCUSDT"), ("btc/usdt:usdt", "BTCUSDT"),
+        ("BTC/USDT:USDT-261225", "BTCUSDT_261225"), ("哈基米usdt", "哈基米USDT"),
+        ("BTC/USDT:BTC", "BTC/USDT:BTC"), ("ETH/BTC:BTC", "ETHBTC"),
+    ],
+)  # fmt: skip
+def test_every_common_spelling_is_understood(text: str, symbol: str) -> None:
+    """Lower case and ccxt's spelling give Binance's symbol."""
+    assert normalize(text) == symbol
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"), [("BTCUSTD", "BTCUSDT"), ("BTC", "BTCUSDT"), ("SOLUSD", "SOLUSDT"), ("42", "42USDT")]
+)
+def test_the_likely_symbol_is_suggested_first(typed: str, first: str) -> None:
+    """A typing error or a base asset alone leads to the intended symbol."""
+    assert suggest(typed, LISTED)[0] == first
+
+
+def test_only_similar_symbols_are_suggested() -> None:
+    """A text that is similar to no symbol gets no suggestion."""
+    assert suggest("FOO", LISTED) == ()
+    assert suggest("BTCUSDT", ()) == ()
+
+
+def test_a_long_symbol_is_rejected_at_once() -> None:
+    """A text longer than any symbol is not searched for, and gets no suggestion."""
+    long = "/" * 200_000 + "USDT:" * 10_000
+    started = time.perf_counter()
+    assert normalize(long) not in LISTED
+    assert suggest(long, LISTED * 200) == ()
+    assert normalize("BTCUSDT" + " " * 100 + "x") not in LISTED
+    assert time.perf_counter() - started < 0.5
 
 
 @pytest.mark.parametrize("value", [10, "10", "10x", " 10X ", "+10", 10.0, np.int64(10), np.float64(10), Decimal(10)])
-def test_a_whole_leverage_is_read_however_it_is_written(value: Any) -> None:
+def test_a_whole_leverage_is_read_in_every_form(value: Any) -> None:
     """10, "10", "10x" and the 10.0 of a DataFrame all mean 10."""
     assert parse_leverage(value) == 10
 
@@ -48,7 +87,7 @@ def test_a_whole_leverage_is_read_however_it_is_written(value: Any) -> None:
     ],
 )
 def test_anything_else_is_refused(value: Any) -> None:
-    """What is not a whole number of 1 or more is refused, True and Arabic digits included."""
+    """Anything but a whole number of 1 or more is refused, including True and Arabic digits."""
     with pytest.raises(InvalidLeverage):
         parse_leverage(value)
 
@@ -61,8 +100,8 @@ def test_anything_else_is_refused(value: Any) -> None:
         (Decimal("1.5"), 1.5), ("1e30", 1e30),
     ],
 )  # fmt: skip
-def test_a_notional_is_read_however_it_is_written(written: Any, value: float) -> None:
-    """Numbers and their usual short forms are read."""
+def test_a_notional_is_read_in_every_form(written: Any, value: float) -> None:
+    """Numbers and their usual short forms are accepted."""
     assert parse_notional(written) == value
 
 
@@ -73,8 +112,8 @@ def test_a_notional_is_read_however_it_is_written(written: Any, value: float) ->
         Decimal("sNaN"), 10**400, [5], "\u0661\u0660",
     ],
 )  # fmt: skip
-def test_what_is_no_notional_is_refused(written: Any) -> None:
-    """Anything else, and what no figure can be computed from, is refused."""
+def test_an_invalid_notional_is_refused(written: Any) -> None:
+    """Any other text or value, and numbers out of bounds, are refused."""
     with pytest.raises(InvalidInput, match="is not a notional"):
         parse_notional(written)
 
@@ -83,8 +122,8 @@ def test_what_is_no_notional_is_refused(written: Any) -> None:
     "written",
     ["1" * 32_000 + "x", "1_" * 100_000 + "x", " " * 1_000_000 + "x", "1" * 39 + "x", "1" * 10 + " " * 29 + "x"],
 )
-def test_long_texts_are_refused_at_once(written: str) -> None:
-    """However long a text is, it costs no time, and is not repeated."""
+def test_a_long_number_is_rejected_at_once(written: str) -> None:
+    """A long text is not parsed, and the message does not repeat it."""
     started = time.perf_counter()
     for parse in (parse_notional, parse_leverage):
         with pytest.raises(InvalidInput) as caught:

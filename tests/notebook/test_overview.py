@@ -1,0 +1,75 @@
+"""The overview shows the account at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.notebook.overview import Overview
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+def test_margin_positions_and_orders_are_shown(account: Account) -> None:
+    """Venue, margin, positions with initial and effective leverage, open orders and examples are in both forms."""
+    overview = Overview.of(account)
+    for shown in (str(overview), overview._repr_html_()):
+        for part in (
+            "SIMULATOR",
+            "one-way mode, single-asset",
+            "72,109.38 available",
+            "cross at 20x",
+            "6.5x effective",
+            "open orders: buy 13,000 USDT",
+            "%leverage BTCUSDT 10",
+        ):
+            assert part in shown
+
+
+def test_the_last_changes_are_shown(account: Account) -> None:
+    """A change that was made is in the overview, with its time."""
+    change = account.set_leverage("BTCUSDT", 10)
+    assert change.sent_at is not None
+    assert f"BTCUSDT 20x → 10x, {change.sent_at:%Y-%m-%d %H:%M:%S}" in str(Overview.of(account))
+
+
+def test_an_unusable_journal_is_named(simulator: Simulator, tmp_path: Path) -> None:
+    """The overview is shown without a usable journal, and names what is wrong with it."""
+    (tmp_path / "journal.sqlite").write_text("no journal" * 99)
+    with connect_to(simulator, journal=tmp_path / "journal.sqlite") as account:
+        shown = str(Overview.of(account))
+    assert "\n  journal" in shown
+    assert "72,109.38 available" in shown
+
+
+def test_an_account_without_positions_says_so(account: Account) -> None:
+    """Without an open position the note says so."""
+    overview = Overview.of(account)
+    assert "No open positions." not in str(overview)
+    assert "No open positions." in str(replace(overview, state=replace(overview.state, positions=())))
+
+
+def test_the_cross_margin_ratio_is_shown(account: Account) -> None:
+    """The ratio is the maintenance margin of the cross positions divided by the cross margin."""
+    state = account.state()
+    margin = state.balances["USDT"].cross_wallet + state.balances["USDT"].cross_profit
+    # By hand: BTCUSDT's 432,062.50 at 0.5% less 300 is 1,860.3125.
+    assert state.cross_margin_ratio("USDT") == pytest.approx(1860.3125 / margin)
+    assert f"cross margin ratio {round(1860.3125 / margin * 100, 2):.6g}%" in str(Overview.of(account))
+
+
+def test_a_leverage_that_no_longer_fits_its_tiers_is_shown(account: Account, simulator: Simulator) -> None:
+    """After Binance has lowered the tiers, leverages above the maximum and exposures above the cap are named."""
+    simulator.exchange.account.set_leverage("BTCUSDT", 18)
+    symbols = simulator.exchange.market.symbols
+    lower = [replace(t, initial_leverage=min(t.initial_leverage, 40 - t.number)) for t in symbols["XRPUSDT"].tiers]
+    symbols["XRPUSDT"] = replace(symbols["XRPUSDT"], tiers=tuple(lower))
+    lower = [replace(t, initial_leverage=19 - t.number) for t in symbols["BTCUSDT"].tiers]
+    symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=tuple(lower))
+    account.brackets()
+    shown = str(Overview.of(account))
+    assert "50x is above its maximum of 39x" in shown
+    assert "exposure of 432,062.50 USDT exceeds the 300k allowed at 18x" in shown
