@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event
-from leverage_nb.binance.watching import Watch, Watching
+from leverage_nb.binance.watch import Watch, Watchers
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.history import History
@@ -62,7 +62,7 @@ class Account:
         self._service = ChangeService(client, journal, self._tiers, Guard(client.venue.asks_first, max_leverage))
         self._planner = Planner(client, self._tiers, self._service)
         self._history = History(client, self._service, self._planner)
-        self._watching = Watching(client)
+        self._watchers = Watchers(client)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -85,7 +85,7 @@ class Account:
 
     def close(self) -> None:
         """Close the connections. ``%leverage`` connects anew when it needs the venue again."""
-        self._watching.close()
+        self._watchers.close()
         self._client.close()
         self.closed = True
 
@@ -403,7 +403,7 @@ class Account:
         Returns:
             A handle; its ``close()`` ends it, and ``live`` says whether events are coming.
         """
-        return self._watching.watch(callback)
+        return self._watchers.watch(callback)
 
     # -- what magic and panel need beside this ---------------------------------------------------------------
 

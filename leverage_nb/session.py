@@ -13,7 +13,8 @@ from leverage_nb.account import Account
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.credentials import Credentials, check_profile, find_credentials
 from leverage_nb.binance.proof import is_our_simulator
-from leverage_nb.binance.venues import Venue, find_venue
+from leverage_nb.binance.rate_limit import Limiter
+from leverage_nb.binance.venues import Venue, back_end, find_venue
 from leverage_nb.errors import InvalidInput
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
@@ -29,12 +30,13 @@ _current_venue = "simulator"
 _current_profile: str | None = None
 _simulator: Simulator | None = None
 _journals: dict[str, Journal] = {}
+_limiters: dict[str, Limiter] = {}  # by exchange: several addresses may lead to one
 
 
 def _start_anew() -> None:
     """In a forked process: nothing of the parent's can be used, neither locks nor connections nor the simulator."""
-    global _registry_lock, _accounts, _simulator, _journals
-    _registry_lock, _accounts, _simulator, _journals = threading.RLock(), {}, None, {}
+    global _registry_lock, _accounts, _simulator, _journals, _limiters
+    _registry_lock, _accounts, _simulator, _journals, _limiters = threading.RLock(), {}, None, {}, {}
 
 
 if hasattr(os, "register_at_fork"):
@@ -156,8 +158,20 @@ def open_account(
         weight_share=weight_share,
         profile=name,
         grace=grace,
+        limiter=_limiter_of(chosen.rest_url),
     )
     return Account(client, _open_journal(chosen, journal), max_leverage)
+
+
+def use_limiter(rest_url: str, limiter: Limiter) -> None:
+    """Use another rate limit for an exchange, for the accounts that are opened after this call."""
+    with _registry_lock:
+        _limiters[back_end(rest_url)] = limiter
+
+
+def _limiter_of(rest_url: str) -> Limiter:
+    with _registry_lock:
+        return _limiters.setdefault(back_end(rest_url), Limiter())
 
 
 def _open_journal(venue: Venue, path: str | Path | None) -> Journal:

@@ -13,7 +13,6 @@ import pytest
 
 from leverage_nb import session
 from leverage_nb.account import Account
-from leverage_nb.binance import rate_limit
 from leverage_nb.changes import guard
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
@@ -63,7 +62,7 @@ def _fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     monkeypatch.setattr(session, "_current_venue", "simulator")
     monkeypatch.setattr(session, "_current_profile", None)
     monkeypatch.setattr(session, "_simulator", None)
-    monkeypatch.setattr(rate_limit, "_limiters", {})
+    monkeypatch.setattr(session, "_limiters", {})
     guard.set_config(0)
     yield
     session._close_journals()

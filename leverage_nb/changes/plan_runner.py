@@ -18,6 +18,7 @@ from datetime import datetime
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.change import LeverageChange
@@ -25,7 +26,6 @@ from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
 from leverage_nb.changes.send import (
     FRESH_FOR,
     OVERLOAD_PAUSES,
-    PATH,
     SECOND_READ_AFTER,
     ChangeRequest,
     Delivered,
@@ -171,7 +171,7 @@ class PlanRun:
 
     def _wait_for_rate_limit(self, waiting: deque[_Sending]) -> str:
         """Wait until a batch may leave; returns why it may not within a minute."""
-        weight = 5 + min(self._batch_size(), len(waiting))
+        weight = SYMBOL_CONFIG.weight + LEVERAGE.weight * min(self._batch_size(), len(waiting))
         while (wait := self.client.limiter.wait_for(weight)) > 0:
             if wait > LONGEST_WAIT:
                 until = self.client.limiter.blocked_until
@@ -285,7 +285,7 @@ class PlanRun:
         outcome = deliver(
             self.client,
             request,
-            lambda: self.client.post(PATH, parameters(request), lambda: attempt.timestamp_ms, lambda: expires),
+            lambda: self.client.post(LEVERAGE, parameters(request), lambda: attempt.timestamp_ms, lambda: expires),
             lambda: True,
         )
         if isinstance(outcome, Delivered) and not isinstance(outcome.failure, NoAnswer):

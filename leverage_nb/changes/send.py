@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from leverage_nb import interrupts
 from leverage_nb.binance import error_codes, messages
 from leverage_nb.binance.client import Parameters, RestClient
+from leverage_nb.binance.endpoints import LEVERAGE
 from leverage_nb.binance.http import Answer, SentTooLate
 from leverage_nb.binance.reader import read_setting
 from leverage_nb.change import LeverageChange
@@ -44,7 +45,6 @@ from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
 
-PATH = "/fapi/v1/leverage"
 
 # For how many seconds after it was sent a read may be used to send a change.
 FRESH_FOR = 1.0
@@ -370,7 +370,7 @@ def _attempt(
         return attempt.timestamp_ms
 
     outcome = deliver(
-        client, request, lambda: client.post(PATH, parameters(request), stamp, lambda: expires), lambda: bool(begun)
+        client, request, lambda: client.post(LEVERAGE, parameters(request), stamp, lambda: expires), lambda: bool(begun)
     )
     if isinstance(outcome, Delivered):
         return record(journal, [(begun[-1], outcome.finding)])[0], outcome.failure, outcome.may_repeat
@@ -464,7 +464,7 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
         cap = changed.max_notional_value
         finding = Finding(_now(), "answer", "applied", closes=True, leverage=changed.leverage, max_notional=cap)
         return Delivered(replace(finding, http_status=200), None)
-    failure = client.explain(answer, f"POST {PATH}")
+    failure = client.explain(answer, LEVERAGE)
     definite = error_codes.is_definite(answer)
     if answer.status == 200 and failure.code is None:
         says = messages.describe(answer.body) if changed is None else "it names another symbol or leverage"

@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from leverage_nb.account import Account
-from leverage_nb.binance.rate_limit import Limiter, use_limiter
+from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import InvalidInput, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
+from leverage_nb.session import use_limiter
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
 from tests.changes.claims import Truth, contradiction, contradictions_of_journal
