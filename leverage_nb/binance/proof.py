@@ -43,7 +43,9 @@ def is_our_simulator(rest_url: str, credentials: Credentials, patience: float = 
         return False
     nonce = secrets.token_hex(16)
     with suppress(OSError, msgspec.DecodeError, ValueError, RecursionError):
-        answer = _fetch(parts.hostname or "", parts.port or 80, f"{parts.path}/leverage_nb/simulator?nonce={nonce}", patience)
+        answer = _fetch(
+            parts.hostname or "", parts.port or 80, f"{parts.path}/leverage_nb/simulator?nonce={nonce}", patience
+        )
         given = msgspec.json.decode(answer, type=_Proof)
         return given.simulator == "leverage_nb" and credentials.confirm(nonce, given.proof)
     return False

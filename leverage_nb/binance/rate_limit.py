@@ -121,7 +121,7 @@ class Limiter:
             if now + wait > deadline:
                 raise RateLimited(
                     f"{reason}; the next request may leave at {clock_time(self._time_in(wait))}.",
-                    hint="Nothing was sent. connect(weight_share=...) sets the part of the limit that this process uses.",
+                    hint="Nothing was sent. connect(weight_share=...) sets the part of the limit that is used.",
                     retry_after=wait,
                 )
             self._sleep(min(max(wait, 0.01), 1.0))
@@ -197,4 +197,3 @@ class Limiter:
 
     def _time_in(self, seconds: float) -> datetime:
         return datetime.fromtimestamp(self._wall() + seconds).astimezone()
-

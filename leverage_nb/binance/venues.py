@@ -193,7 +193,7 @@ def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS
     if venue.name == "simulator" and not is_loopback(url):
         raise InvalidInput(
             "That host is not on this machine, so it cannot be shown as a simulator.",
-            hint='Use connect("testnet", rest_url=...) for a gateway.',
+            hint='Connect to "testnet" or "mainnet" for an exchange elsewhere.',
         )
     where = f"[{host}]" if ":" in host else host
     if port == {"https": 443, "http": 80}[parts.scheme]:

@@ -1,4 +1,4 @@
-"""Watching: one stream an account, however many follow it; it runs while somebody does."""
+"""Callbacks that follow an account. One stream serves all of them, and runs while there is at least one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from leverage_nb.binance.user_stream import Pace, Stream
 
 
 class Watch:
-    """A handle on what follows an account.
+    """The handle of one callback. Close it, or leave its ``with`` block, to stop the callback.
 
     Attributes:
-        live: Whether events are coming now.
+        live: Whether events arrive now.
     """
 
-    def __init__(self, watching: Watching, callback: Callable[[], Callable[[Event], object] | None]) -> None:
-        self._watching = watching
+    def __init__(self, watchers: Watchers, callback: Callable[[], Callable[[Event], object] | None]) -> None:
+        self._watchers = watchers
         self.callback = callback
 
     @property
     def live(self) -> bool:
-        """Whether events are coming now."""
-        return self._watching.live
+        """Whether events arrive now."""
+        return self._watchers.live
 
     def close(self) -> None:
-        """Follow no longer."""
-        self._watching.remove(self)
+        """Stop calling the callback."""
+        self._watchers.remove(self)
 
     def __enter__(self) -> Watch:
         return self
@@ -42,69 +42,72 @@ class Watch:
         self.close()
 
 
-class Watching:
-    """All that follow one account.
+class Watchers:
+    """All callbacks that follow one account.
 
     Args:
-        client: Whose account.
-        pace: How time passes for the stream.
+        client: The client of the account.
+        pace: The speed of time for the stream; None for real time.
     """
 
     def __init__(self, client: RestClient, pace: Pace | None = None) -> None:
         self._client = client
-        self.pace = pace
+        self._pace = pace
         self._lock = threading.RLock()
         self._watches: list[Watch] = []
         self._stream: Stream | None = None
-        self._turn = 0  # which stream it is
+        self._stream_number = 0
 
     @property
     def live(self) -> bool:
-        """Whether events are coming now."""
+        """Whether events arrive now."""
         return self._stream is not None and self._stream.live
 
     def watch(self, callback: Callable[[Event], object]) -> Watch:
-        """Tell a callback every event from now on."""
-        hold: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
-        watch = Watch(self, hold)
-        told: StreamEvent | None = None
+        """Call a callback with every event from now on; at once with the state of the stream, if that is known.
+
+        A bound method does not keep its object alive: the watch ends with the object.
+        """
+        reference: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
+        watch = Watch(self, reference)
+        state: StreamEvent | None = None
         with self._lock:
             self._watches.append(watch)
-            if not self._client.venue.stream_url:
-                reason = "no address of its streams is known: connect(stream_url=...) names one"
-                told = StreamEvent(False, reason, datetime.now().astimezone())
+            url = self._client.venue.stream_url
+            if not url:
+                reason = "the address of the streams is not known: connect(stream_url=...) sets it"
+                state = StreamEvent(False, reason, datetime.now().astimezone())
             elif self._stream is None:
-                self._turn = turn = self._turn + 1
-                url = self._client.venue.stream_url
-                self._stream = Stream(self._client, url, lambda event: self._tell(turn, event), self.pace)
+                self._stream_number = number = self._stream_number + 1
+                self._stream = Stream(self._client, url, lambda event: self._notify(number, event), self._pace)
             elif self._stream.live:
-                told = StreamEvent(True, "", datetime.now().astimezone())
-            if told is not None:
-                with suppress(Exception):  # the same holds for what it is told later
-                    callback(told)
+                state = StreamEvent(True, "", datetime.now().astimezone())
+            if state is not None:
+                with suppress(Exception):  # as for later events
+                    callback(state)
         return watch
 
     def remove(self, watch: Watch) -> None:
-        """Tell it nothing more; with the last one the stream ends."""
+        """Stop calling a callback; close the stream if it was the last one."""
         with self._lock:
             if watch in self._watches:
                 self._watches.remove(watch)
-            self._end_if_alone()
+            self._close_unused_stream()
 
     def close(self) -> None:
-        """End the stream, whoever follows."""
+        """Remove all callbacks and close the stream."""
         with self._lock:
             self._watches = []
-            self._end_if_alone()
+            self._close_unused_stream()
 
-    def _end_if_alone(self) -> None:
+    def _close_unused_stream(self) -> None:
         if not self._watches and self._stream is not None:
             stream, self._stream = self._stream, None
             stream.close()
 
-    def _tell(self, turn: int, event: Event) -> None:
-        if turn != self._turn or self._stream is None:
-            return  # what a stream that was closed still has to say is old
+    def _notify(self, number: int, event: Event) -> None:
+        if number != self._stream_number or self._stream is None:
+            return  # an event of a stream that was closed is out of date
         with self._lock:
             watches = list(self._watches)
         for watch in watches:
@@ -112,5 +115,5 @@ class Watching:
             if callback is None:
                 self.remove(watch)
                 continue
-            with suppress(Exception):  # one that fails must not keep others from hearing
+            with suppress(Exception):  # a callback that fails must not affect the others
                 callback(event)

@@ -45,7 +45,6 @@ from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
 
-
 # For how many seconds after it was sent a read may be used to send a change.
 FRESH_FOR = 1.0
 
