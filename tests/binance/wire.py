@@ -78,3 +78,22 @@ def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     """An HTTP/1.1 response in bytes."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@contextmanager
+def unresponsive() -> Iterator[tuple[str, int]]:
+    """A loopback address at which connecting never succeeds and never fails: its queue of connections is full."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    address: tuple[str, int] = listener.getsockname()
+    waiting = [socket.socket() for _ in range(4)]
+    for client in waiting:
+        client.setblocking(False)
+        client.connect_ex(address)
+    time.sleep(0.05)
+    try:
+        yield address
+    finally:
+        for each in (*waiting, listener):
+            each.close()

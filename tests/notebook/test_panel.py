@@ -294,20 +294,20 @@ def test_an_open_panel_costs_a_change_no_request(
     client = account._client
     read, post = client.read_reply, client.post
 
-    def reading(path: str, *rest: Any, **more: Any) -> Any:
-        asked.append(path)
-        return read(path, *rest, **more)
+    def reading(endpoint: Endpoint, *rest: Any, **more: Any) -> Any:
+        asked.append(endpoint)
+        return read(endpoint, *rest, **more)
 
-    def posting(path: str, *rest: Any) -> Any:
-        asked.append(path)
-        return post(path, *rest)
+    def posting(endpoint: Endpoint, *rest: Any) -> Any:
+        asked.append(endpoint)
+        return post(endpoint, *rest)
 
     monkeypatch.setattr(client, "read_reply", reading)
     monkeypatch.setattr(client, "post", posting)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
     until(lambda: panel.view.table["current"] == 12)
-    assert asked == ["/fapi/v1/symbolConfig", "/fapi/v1/leverage"] * 2
+    assert asked == [SYMBOL_CONFIG, LEVERAGE] * 2
 
 
 def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
