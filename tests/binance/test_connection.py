@@ -154,9 +154,7 @@ def test_nothing_leaves_after_work_was_cancelled() -> None:
     assert b"".join(wire.received).count(SIGNED.encode()) == 1
 
 
-def test_debug_output_shows_no_request(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_debug_output_shows_no_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """If a user has switched on the debug output of http.client, requests are not printed."""
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     with serving(response(b"{}")) as wire:

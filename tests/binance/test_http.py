@@ -72,9 +72,7 @@ def test_redirects_are_not_followed() -> None:
         assert elsewhere.received == []
 
 
-def test_no_proxy_on_loopback_no_netrc_no_cookies(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_proxy_on_loopback_no_netrc_no_cookies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Loopback requests use no proxy of the environment; no .netrc is read, and no cookie is stored."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     netrc = tmp_path / "netrc"
