@@ -181,9 +181,7 @@ def test_an_impossible_time_is_ignored(moment: str) -> None:
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
 @pytest.mark.parametrize("moment", ["0001-01-01 00:00", "9999-12-31 23:59", "2026-10-29 24:00"])
-def test_times_at_the_ends_of_the_calendar(
-    monkeypatch: pytest.MonkeyPatch, zone: str, moment: str
-) -> None:
+def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone: str, moment: str) -> None:
     """A time that may have no local time is returned with a time zone, or ignored."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG, Endpoint
 from leverage_nb.errors import LeverageRefused, UnknownSymbol
 from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
@@ -20,8 +21,8 @@ from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.binance.test_user_stream import threads_since, until
 from tests.conftest import connect_to
+from tests.waiting import threads_since, until
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
@@ -290,7 +291,7 @@ def test_an_open_panel_costs_a_change_no_request(
 ) -> None:
     """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
     wait_until_live(panel)  # the stream begins with a look of its own
-    asked: list[str] = []
+    asked: list[Endpoint] = []
     client = account._client
     read, post = client.read_reply, client.post
 
