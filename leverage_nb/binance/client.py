@@ -74,11 +74,7 @@ class RestClient:
         clock: Return this machine's time in seconds since the epoch; None for the system clock.
 
     Attributes:
-        venue: As given.
-        profile: As given.
-        timeout: As given.
-        recv_window: As given.
-        grace: As given.
+        venue, profile, timeout, recv_window, grace: The arguments.
         limiter: The rate limit in use.
         identity: The key's fingerprint; the journal identifies the account by it.
         account: Profile and fingerprint, as shown to the user.
@@ -186,7 +182,7 @@ class RestClient:
         stamp: Callable[[], int] | None = None,
         expires: Callable[[], float] | None = None,
     ) -> Answer:
-        """Send a ``POST`` request once and return the answer, whatever it is.
+        """Send a ``POST`` request once and return the answer, of any status.
 
         Args:
             endpoint: The endpoint.
@@ -313,10 +309,9 @@ class RestClient:
             raise
         finally:
             self.limiter.note(endpoint.weight, used, left=has_left)
-        if error_codes.is_rate_limit(answer):
-            error = error_codes.explain(answer, self.venue, endpoint)
-            if isinstance(error, RateLimited):
-                self.limiter.block(error)
+        error = error_codes.explain(answer, self.venue, endpoint) if error_codes.is_rate_limit(answer) else None
+        if isinstance(error, RateLimited):
+            self.limiter.block(error)
         return answer
 
     def _outgoing(self, endpoint: Endpoint, parameters: Parameters, timestamp: int) -> Outgoing:

@@ -165,9 +165,7 @@ def read_lift_time(words: str) -> datetime | None:
     """
     named = _LIFTS.search(words)
     if named is not None:
-        with suppress(
-            ValueError, OverflowError, OSError
-        ):  # at the ends of the calendar
+        with suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar
             return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone()
     return None
 
@@ -194,14 +192,6 @@ def read_error(answer: Answer) -> ErrorBody | None:
     return error if error.msg or error.code else None
 
 
-def find_refusal(answer: Answer) -> Refusal | None:
-    """Return the explanation of an answer; None if the tables have none."""
-    error = read_error(answer)
-    if error is not None and error.code < 0:
-        return CODES.get(error.code)
-    return STATUSES.get(answer.status)
-
-
 def is_definite(answer: Answer) -> bool:
     """Return whether an error answer proves that the exchange did not execute the request.
 
@@ -218,7 +208,7 @@ def is_definite(answer: Answer) -> bool:
         return False
     if error.code == -4028 and "already exist" in error.msg:
         return False  # the leverage may be set already: only a read shows it
-    refusal = CODES.get(error.code) if error.code < 0 else None
+    refusal = CODES.get(error.code)
     return refusal is not None and refusal.executed == "no"
 
 
@@ -237,7 +227,9 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
         venue: The venue that sent it.
         endpoint: The endpoint of the request.
     """
-    error, refusal = read_error(answer), find_refusal(answer)
+    error = read_error(answer)
+    code = error.code if error is not None and error.code < 0 else None
+    refusal = STATUSES.get(answer.status) if code is None else CODES.get(code)
     if 300 <= answer.status < 400:
         return UnexpectedAnswer(
             f"{venue.speaker} answered {endpoint} with a redirect. It was not followed, because it would send the key "
@@ -245,16 +237,15 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
             hint="Check rest_url.",
             http_status=answer.status,
         )
-    if refusal is None and (error is None or error.code >= 0):
+    if refusal is None and code is None:
         content = f"“{error.msg}”" if error else describe(answer.body)
         return UnexpectedAnswer(
             f"{venue.speaker} answered {endpoint} with HTTP {answer.status}: {content}.",
             hint="Try again. If it happens again, see Binance's status page.",
             http_status=answer.status,
         )
-    code = error.code if error is not None and error.code < 0 else None
     named = code if code is not None else f"HTTP {answer.status}"
-    said = f"says “{error.msg}” ({named})" if error else f"answered HTTP {answer.status}"
+    answered = f"says “{error.msg}” ({named})" if error else f"answered HTTP {answer.status}"
     words = error.msg if error else ""
     meaning = refusal.meaning if refusal else ""
     details = {
@@ -265,7 +256,7 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
         "words": words,
         "meaning": meaning,
     }
-    text = f"{venue.speaker} {said}. {meaning}".rstrip()
+    text = f"{venue.speaker} {answered}. {meaning}".rstrip()
     if is_rate_limit(answer):
         return RateLimited(text, retry_after=answer.retry_after, **details)
     return RequestRefused(text, **details)  # type: ignore[arg-type]  # as declared above

@@ -236,11 +236,10 @@ _BEFORE_LEAVING = (
     ("NameResolutionError", "its name does not resolve", "Check the network and the address."),
     ("ProxyError", "the proxy refused or broke the connection", "Check HTTPS_PROXY and the proxy."),
     ("SSLError", "its certificate was not accepted", "A proxy in between may need REQUESTS_CA_BUNDLE."),
-    ("SSLCertVerificationError", "its certificate was not accepted", "Check REQUESTS_CA_BUNDLE."),
     # Before the time-outs: urllib3 derives this class from one of them.
     ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
-    ("ConnectTimeout", "no connection within the time-out", "Check the network, firewall and proxy."),
     ("ConnectTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),
+    ("ReadTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),  # of TLS
 )
 
 

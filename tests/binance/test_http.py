@@ -51,6 +51,12 @@ def test_without_a_trusted_certificate_nothing_is_sent() -> None:
     assert SIGNED.encode() not in b"".join(wire.received)
 
 
+def test_a_tls_handshake_without_answer_ends_with_the_time_out() -> None:
+    """A server that accepts connections and stays silent costs the time-out, and nothing is sent."""
+    with serving(close=False) as wire, pytest.raises(NotConnected, match="no connection within the time-out"):
+        deliver(wire.url.replace("http://", "https://"), timeout=0.3)
+
+
 @pytest.mark.parametrize(
     "script",
     [(), (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",), (b"HTTP/1.1 2",), (b"\x00\x01 nonsense\r\n\r\n",)],
