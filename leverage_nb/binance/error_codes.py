@@ -69,7 +69,7 @@ CODES: dict[int, Refusal] = {
         "The request's time differs from the exchange's time by more than recvWindow allows.",
         "Try again. If it happens again, set this machine's clock.",
     ),
-    -1022: Refusal("The signature is not valid for this key.", "Copy the API key and its secret again."),
+    -1022: Refusal("The signature is not valid for this key.", "Check the API secret: copy key and secret again."),
     -1099: Refusal("Not found, or not authorised.", _KEYS),
     -1100: Refusal("A parameter has characters that are not allowed.", _REPORT),
     -1101: Refusal("The request has too many parameters.", _REPORT),

@@ -105,14 +105,14 @@ VENUES = {
             rest_url="https://demo-fapi.binance.com",
             # Third parties have received account events there; a change of leverage was not seen.
             stream_url="wss://demo-fstream.binance.com",
-            where_keys_come_from="Create testnet keys at https://demo.binance.com (API Management).",
+            where_keys_come_from="Create keys at https://demo.binance.com (API Management).",
         ),
         Venue(
             name="mainnet",
             speaker="Binance",
             rest_url="https://fapi.binance.com",
             stream_url="wss://fstream.binance.com",
-            where_keys_come_from="Create keys at https://www.binance.com (API Management) and enable Futures for them.",
+            where_keys_come_from="Create keys at https://www.binance.com (API Management); enable Futures.",
         ),
     )
 }
