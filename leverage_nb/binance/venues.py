@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import urlsplit
@@ -154,12 +155,8 @@ def back_end(rest_url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _ip_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 # Other spellings may be read as another host: some programs read "%2e" as a dot.
@@ -179,7 +176,7 @@ def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS
         raise InvalidInput("An address must have no user, password, query or fragment.")
     if not host or parts.scheme not in {"https", "http"}:
         raise InvalidInput("That is not an https address.", hint="It begins with https:// and a host.")
-    if "%" in parts.netloc or not (_HOST.fullmatch(host) or _is_ip(host)):
+    if "%" in parts.netloc or not (_HOST.fullmatch(host) or _ip_address(host)):
         raise InvalidInput("That is not an address.", hint="A host consists of letters, digits, dots and hyphens.")
     if parts.scheme == "http" and not is_loopback(url):
         raise InvalidInput("That address is not encrypted.", hint="Use https. Plain http is for this machine only.")
@@ -201,9 +198,7 @@ def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS
     return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host)
+    return None
