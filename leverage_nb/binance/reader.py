@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 
 from leverage_nb import interrupts
-from leverage_nb.binance import messages
+from leverage_nb.binance import endpoints, messages
 from leverage_nb.binance.client import Reply, RestClient
-from leverage_nb.binance.endpoints import (
-    ACCOUNT,
-    ACCOUNT_CONFIG,
-    BALANCE,
-    EXCHANGE_INFO,
-    LEVERAGE_BRACKET,
-    POSITION_RISK,
-    PREMIUM_INDEX,
-    SYMBOL_CONFIG,
-    Endpoint,
-)
+from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flawed_symbols
@@ -36,8 +26,8 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
     Raises:
         UnexpectedAnswer: The answer has no usable tiers of the symbol.
     """
-    body = client.read(LEVERAGE_BRACKET, [("symbol", symbol)] if symbol else [])
-    source = client.source(LEVERAGE_BRACKET)
+    body = client.read(endpoints.LEVERAGE_BRACKET, [("symbol", symbol)] if symbol else [])
+    source = client.source(endpoints.LEVERAGE_BRACKET)
     rows, skipped = messages.decode_brackets(body, source)
     if symbol:
         rows = [row for row in rows if row.symbol == symbol]  # a gateway may drop the parameter
@@ -84,15 +74,15 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
 
 def read_margin_assets(client: RestClient) -> dict[str, str]:
     """Read each listed symbol's margin asset. The rate limit in the same answer is passed to the limiter."""
-    info = _read(client, messages.ExchangeInfo, EXCHANGE_INFO)
+    info = _read(client, messages.ExchangeInfo, endpoints.EXCHANGE_INFO)
     client.limiter.learn(info.weight_a_minute)
     return {row.symbol: row.margin_asset for row in info.symbols}
 
 
 def read_mark_price(client: RestClient, symbol: str) -> float:
     """Read a symbol's mark price."""
-    source = client.source(PREMIUM_INDEX)
-    index = messages.decode(messages.PremiumIndex, client.read(PREMIUM_INDEX, [("symbol", symbol)]), source)
+    source = client.source(endpoints.PREMIUM_INDEX)
+    index = messages.decode(messages.PremiumIndex, client.read(endpoints.PREMIUM_INDEX, [("symbol", symbol)]), source)
     if index.symbol != symbol:
         raise UnexpectedAnswer(f"{source} does not name {symbol}.")
     return index.mark_price
@@ -100,7 +90,7 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
 
 def read_alias(client: RestClient) -> str:
     """Read Binance's own name of the account; "" if the account has no balance rows yet."""
-    rows = _read(client, list[messages.AssetBalance], BALANCE)
+    rows = _read(client, list[messages.AssetBalance], endpoints.BALANCE)
     return rows[0].account_alias if rows else ""
 
 
@@ -122,7 +112,7 @@ def read_setting(
     for row in rows:
         if row.symbol == symbol:
             return _setting(client, row, margin_asset, reply)
-    raise UnexpectedAnswer(f"{client.source(SYMBOL_CONFIG)} does not name {symbol}.")
+    raise UnexpectedAnswer(f"{client.source(endpoints.SYMBOL_CONFIG)} does not name {symbol}.")
 
 
 def read_settings(
@@ -142,14 +132,13 @@ def read_state(client: RestClient, margin_assets: Mapping[str, str]) -> AccountS
     settings, positions, information, config = read_together(
         lambda: read_settings(client, margin_assets),
         lambda: _read_positions(client),
-        lambda: _read(client, messages.AccountInformation, ACCOUNT),
-        lambda: _read(client, messages.AccountConfig, ACCOUNT_CONFIG),
+        lambda: _read(client, messages.AccountInformation, endpoints.ACCOUNT),
+        lambda: _read(client, messages.AccountConfig, endpoints.ACCOUNT_CONFIG),
     )
     for position in positions:
         if position.symbol not in settings:
-            raise UnexpectedAnswer(
-                f"{client.source(SYMBOL_CONFIG)} leaves out {position.symbol}, which has a position or open orders."
-            )
+            source = client.source(endpoints.SYMBOL_CONFIG)
+            raise UnexpectedAnswer(f"{source} leaves out {position.symbol}, which has a position or open orders.")
     return AccountState(
         positions=positions,
         balances={row.asset: _balance(row) for row in information.assets},
@@ -170,8 +159,8 @@ def _read(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> mes
 def _read_configs(
     client: RestClient, symbol: str | None = None, within: float | None = None
 ) -> tuple[list[messages.SymbolConfig], Reply]:
-    reply = client.read_reply(SYMBOL_CONFIG, [("symbol", symbol)] if symbol else [], within=within)
-    source = client.source(SYMBOL_CONFIG)
+    reply = client.read_reply(endpoints.SYMBOL_CONFIG, [("symbol", symbol)] if symbol else [], within=within)
+    source = client.source(endpoints.SYMBOL_CONFIG)
     rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, source)
     if symbol in skipped:
         raise UnexpectedAnswer(f"{source} has no usable setting of {symbol}: {skipped[symbol]}.")
@@ -193,7 +182,7 @@ def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, 
 
 
 def _read_positions(client: RestClient) -> tuple[Position, ...]:
-    rows = _read(client, list[messages.PositionRisk], POSITION_RISK)
+    rows = _read(client, list[messages.PositionRisk], endpoints.POSITION_RISK)
     return tuple(
         Position(
             symbol=row.symbol,
