@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event
-from leverage_nb.binance.watching import Watch, Watching
+from leverage_nb.binance.watch import Watch, Watchers
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.guard import Guard
 from leverage_nb.changes.history import history_table
@@ -65,7 +65,7 @@ class Account:
         self._tiers = TierCache(client, TierHistory(journal, client.identity))
         guard = Guard(client.venue.asks_first, max_leverage, configured_guard)
         self._service = ChangeService(client, journal, self._tiers, guard)
-        self._watching = Watching(client)
+        self._watchers = Watchers(client)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -88,7 +88,7 @@ class Account:
 
     def close(self) -> None:
         """Close the connections. ``%leverage`` connects again when it needs the venue."""
-        self._watching.close()
+        self._watchers.close()
         self._client.close()
         self.closed = True
 
@@ -402,7 +402,7 @@ class Account:
         Returns:
             A handle; ``close()`` ends the calls, ``live`` tells whether events arrive.
         """
-        return self._watching.watch(callback)
+        return self._watchers.watch(callback)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         from leverage_nb.frames import mark  # imports pandas

@@ -1,8 +1,8 @@
-"""Ctrl-C: work runs in a thread of its own, so that an interrupt never leaves a lock held or a request half sent.
+"""Ctrl-C: run work in a worker thread, so that an interrupt never leaves a lock acquired or a request half sent.
 
-Python raises ``KeyboardInterrupt`` in the main thread only, at any instruction. Code that runs there may lose a lock or
-a database transaction half way. So requests and journal entries are made in a worker thread, and the main thread only
-waits. An interrupt cancels the work: from that moment no request leaves, and the work stops at its next pause.
+Python raises ``KeyboardInterrupt`` in the main thread only, at any instruction, also inside a lock or a database
+transaction. Requests and journal entries are therefore made in a worker thread, while the main thread only waits. An
+interrupt cancels the work: from then on no request leaves, and the work stops at its next pause.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# After so many seconds the waiting main thread wakes up. The system may hand SIGINT to another thread, as to one that
-# is being started just then; Python raises KeyboardInterrupt only once the main thread runs again.
-_WAKES_EVERY = 0.05
+# Seconds after which the waiting main thread wakes up. The system may deliver SIGINT to another thread; Python raises
+# KeyboardInterrupt only when the main thread runs again.
+_WAKE_EVERY = 0.05
 
 
 class WorkCancelled(BaseException):
-    """Raised in a worker thread whose work was cancelled. Not an ``Exception``: no handler may swallow it."""
+    """Raised in a worker thread whose work was cancelled. Not an ``Exception``, so that no handler catches it."""
 
 
 class StoppedBeforeLeaving(Exception):
-    """A request was stopped at its first byte.
+    """A request was stopped before its first byte left.
 
     Attributes:
-        expired: Whether it was too late to send it; else the work was cancelled.
+        expired: True if the request had expired, False if the work was cancelled.
     """
 
     def __init__(self, *, expired: bool) -> None:
@@ -40,27 +40,27 @@ class StoppedBeforeLeaving(Exception):
 
 
 class Departure:
-    """Knows whether any byte of one request has left, and can stop it until then.
+    """Record whether any byte of a request has left, and stop the request as long as none has.
 
     Args:
-        expires: When it is too late to send it, by ``time.monotonic()``; None for never.
+        expires: The time, by ``time.monotonic()``, after which the request must not leave; None for no limit.
 
     Attributes:
-        left: Whether the first byte was handed to a socket.
+        left: Whether the first byte was passed to a socket.
     """
 
     def __init__(self, expires: float | None = None) -> None:
         self._expires = expires
-        self._writing = threading.Lock()  # held from the first byte until the request is written
+        self._writing = threading.Lock()  # acquired from the first byte until the request is written
         self._is_writing = False
         self._stopped = False
         self.left = False
 
     def leave(self) -> None:
-        """Note that the next byte leaves.
+        """Record that the next byte leaves.
 
         Raises:
-            StoppedBeforeLeaving: It must not leave any more.
+            StoppedBeforeLeaving: The request was stopped or has expired.
         """
         if self.left:
             return
@@ -72,19 +72,19 @@ class Departure:
         self._is_writing = self.left = True
 
     def written(self) -> None:
-        """Note that the whole request was written, or that writing failed."""
+        """Record that the whole request was written, or that writing failed."""
         if self._is_writing:
             self._is_writing = False
             self._writing.release()
 
     def stop(self) -> None:
-        """Let nothing leave from now on; a request that is being written is written to its end first."""
+        """Stop the request if no byte has left. If it is being written, wait until it is written."""
         with self._writing:
             self._stopped = True
 
 
 class Cancellation:
-    """The wish that some work should stop, shared by the threads that do it."""
+    """A request to stop some work, shared by the threads that do it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -97,7 +97,7 @@ class Cancellation:
         return self._event.is_set()
 
     def cancel(self) -> None:
-        """Cancel the work. No request of it leaves after this has returned."""
+        """Cancel the work. None of its requests leaves after this method has returned."""
         self._event.set()
         with self._lock:
             departures = list(self._departures)
@@ -105,12 +105,12 @@ class Cancellation:
             departure.stop()
 
     def wait(self, seconds: float) -> bool:
-        """Wait, or return True as soon as the work is cancelled."""
+        """Wait for a number of seconds. Return True at once if the work is cancelled meanwhile, else False."""
         return self._event.wait(seconds)
 
     @contextmanager
     def watching(self, departure: Departure) -> Iterator[None]:
-        """Stop a request on cancellation, for the length of a block."""
+        """Stop a request if the work is cancelled within the block."""
         with self._lock:
             self._departures.add(departure)
         try:
@@ -123,7 +123,7 @@ class Cancellation:
 
     @contextmanager
     def adopted(self) -> Iterator[None]:
-        """Make it the current thread's, for the length of a block."""
+        """Make this the cancellation of the current thread within the block."""
         before = getattr(_current, "cancellation", None)
         _current.cancellation = self
         try:
@@ -136,71 +136,71 @@ _current = threading.local()
 
 
 def current() -> Cancellation:
-    """The cancellation of the current thread's work; one that nobody cancels where there is no such work."""
+    """Return the cancellation of the current thread's work; a new one if the thread does no such work."""
     return getattr(_current, "cancellation", None) or Cancellation()
 
 
 def pause(seconds: float) -> None:
-    """Sleep.
+    """Sleep for a number of seconds.
 
     Raises:
-        WorkCancelled: The work was cancelled meanwhile.
+        WorkCancelled: The work was cancelled.
     """
     if current().wait(max(0.0, seconds)):
         raise WorkCancelled
 
 
 def check() -> None:
-    """Stop here if the work was cancelled.
+    """Raise if the work was cancelled.
 
     Raises:
-        WorkCancelled: It was.
+        WorkCancelled: The work was cancelled.
     """
     if current().is_set:
         raise WorkCancelled
 
 
 class Task(Generic[T]):
-    """Work that Ctrl-C cannot break: it runs in a thread of its own, or inline in any thread but the main one.
+    """Work that Ctrl-C cannot break: it runs in a worker thread, or inline if the caller is not the main thread.
 
     Args:
-        work: What to do.
+        work: The function to run.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._cancellation = Cancellation()
-        self._begun = threading.Lock()  # taken by whoever decides first whether the work begins
+        self._begun = threading.Lock()  # acquired by the worker, or by finish() to prevent the work
         self._outcome: tuple[T | None, BaseException | None] | None = None
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def result(self) -> T:
-        """Do the work, and wait for its end. Called once.
+        """Run the work and return its result. Call this once.
 
         Raises:
-            KeyboardInterrupt: While waiting; the work goes on until :meth:`cancel`.
-            BaseException: What the work raised.
+            KeyboardInterrupt: Ctrl-C while waiting; the work continues until :meth:`cancel`.
+            BaseException: Any exception of the work.
         """
         if threading.get_ident() != threading.main_thread().ident:
             return self._work()
-        # The context carries the cell that output belongs to. Thread.start() waits in Python code, where an interrupt
-        # ends as a RuntimeError; this is one step.
+        # The context names the cell to which output belongs. Thread.start() would wait in Python code, where an
+        # interrupt becomes a RuntimeError; this call is atomic.
         _thread.start_new_thread(contextvars.copy_context().run, (self._run,))
         return self._wait()
 
     def cancel(self) -> None:
-        """Cancel the work: no request leaves after this has returned."""
+        """Cancel the work. None of its requests leaves after this method has returned."""
         self._cancellation.cancel()
 
     def finish(self, seconds: float | None = None) -> T:
-        """Wait for the end of work whose :meth:`result` was interrupted; work that has not begun never will.
+        """Wait for the result after :meth:`result` was interrupted. Work that has not begun is not started any more.
 
         Args:
-            seconds: How long to wait; None for as long as it takes.
+            seconds: Seconds to wait; None for no limit.
 
         Raises:
-            KeyboardInterrupt: It has not begun, or is not at its end in time.
-            BaseException: What the work raised.
+            KeyboardInterrupt: The work had not begun, or did not end in time.
+            BaseException: Any exception of the work.
         """
         if self._begun.acquire(blocking=False):
             raise KeyboardInterrupt
@@ -212,12 +212,12 @@ class Task(Generic[T]):
     def _wait(self, seconds: float | None = None) -> T:
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._outcome is None:
-            left = _WAKES_EVERY if deadline is None else min(_WAKES_EVERY, deadline - time.monotonic())
+            left = _WAKE_EVERY if deadline is None else min(_WAKE_EVERY, deadline - time.monotonic())
             if left <= 0:
                 raise queue.Empty
             with suppress(queue.Empty):
                 self._ended.get(timeout=left)
-        assert self._outcome is not None  # noqa: S101 - set before the queue is filled
+        assert self._outcome is not None  # noqa: S101 - the loop above ends only with it
         value, failure = self._outcome
         if isinstance(failure, WorkCancelled):
             raise KeyboardInterrupt
@@ -238,11 +238,11 @@ class Task(Generic[T]):
 
 
 def run(work: Callable[[], T]) -> T:
-    """Do work that may be abandoned, as a read: Ctrl-C cancels it and returns at once.
+    """Run work that may be abandoned, such as a read. Ctrl-C cancels it and takes effect at once.
 
     Raises:
-        KeyboardInterrupt: It was interrupted.
-        BaseException: What the work raised.
+        KeyboardInterrupt: The work was interrupted.
+        BaseException: Any exception of the work.
     """
     task = Task(work)
     try:
@@ -253,11 +253,11 @@ def run(work: Callable[[], T]) -> T:
 
 
 def run_to_end(work: Callable[[], T]) -> T:
-    """Do short work that must not stop half way, as a journal entry: Ctrl-C takes effect after it.
+    """Run short work that must not stop half way, such as a journal entry. Ctrl-C takes effect after it.
 
     Raises:
-        KeyboardInterrupt: An interrupt came meanwhile; the work is done.
-        BaseException: What the work raised.
+        KeyboardInterrupt: Ctrl-C was pressed meanwhile; the work is complete.
+        BaseException: Any exception of the work.
     """
     task = Task(work)
     try:

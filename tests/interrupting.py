@@ -1,4 +1,4 @@
-"""Real interrupts: SIGINT to this process at a chosen moment, or to a process of its own."""
+"""Real interrupts: SIGINT to this process at a chosen moment, or to another process."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tests.conftest import ROOT
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt in the main thread: a job in the background may ignore it."""
+    """Let SIGINT raise KeyboardInterrupt within the block: a background job may ignore SIGINT."""
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt as exc:
         if type(exc) is not KeyboardInterrupt:
             raise
-        raise AssertionError("the interrupt was not reported as a change's") from exc
+        raise AssertionError("the interrupt was not reported as ChangeInterrupted") from exc
     finally:
         while signal.getsignal(signal.SIGINT) is not earlier:
-            with suppress(KeyboardInterrupt):  # one that comes late is no one's
+            with suppress(KeyboardInterrupt):  # an interrupt that arrives late
                 signal.signal(signal.SIGINT, earlier)
 
 
 def interrupt() -> None:
-    """Send SIGINT to this process, from whatever thread."""
+    """Send SIGINT to this process, from any thread."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def interrupt_on(simulator: Simulator, method: str, path: str) -> None:
-    """Interrupt this process once, when a request has arrived at a simulator and is being answered."""
+    """Interrupt this process once, when a request has arrived at a simulator and before it is answered."""
     handle, waiting = simulator.exchange.handle, [True]
 
     def interrupting(request: Any, *more: Any, **options: Any) -> Any:
@@ -45,11 +45,11 @@ def interrupt_on(simulator: Simulator, method: str, path: str) -> None:
             interrupt()
         return handle(request, *more, **options)
 
-    simulator.exchange.handle = interrupting  # type: ignore[method-assign]  # it answers as before
+    simulator.exchange.handle = interrupting  # type: ignore[method-assign]  # answers as before
 
 
 def run_interrupted(script: str, when: Callable[[str], bool] = lambda line: line == "ready") -> str:
-    """Run a script in a process of its own, interrupt it when it prints a line, and return what it printed after."""
+    """Run a script in another process, interrupt it when it prints a line, and return its further output."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(

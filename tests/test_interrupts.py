@@ -1,4 +1,4 @@
-"""Ctrl-C: what it stops, what it lets end, and that nothing leaves once work was cancelled."""
+"""Ctrl-C: which work it stops, which work it lets finish, and that no request leaves after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CELL: contextvars.ContextVar[str] = contextvars.ContextVar("cell", default="none
 
 
 def in_thread(action: Callable[[], object]) -> threading.Thread:
-    """Do something in another thread."""
+    """Run an action in another thread."""
     thread = threading.Thread(target=action, daemon=True)
     thread.start()
     return thread
@@ -29,7 +29,7 @@ def in_thread(action: Callable[[], object]) -> threading.Thread:
 
 @pytest.mark.parametrize("run", [interrupts.run, interrupts.run_to_end])
 def test_work_returns_its_result_or_raises(run: Callable[[Callable[[], Any]], Any]) -> None:
-    """What work returns is returned, and what it raises is raised, where it was waited for."""
+    """The result of work is returned, and its exception is raised, in the thread that waits."""
     assert run(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 // 0)
@@ -37,8 +37,8 @@ def test_work_returns_its_result_or_raises(run: Callable[[Callable[[], Any]], An
         run(lambda: exec("raise SystemExit"))  # noqa: S102 - a BaseException in one expression
 
 
-def test_work_of_the_main_thread_runs_beside_it() -> None:
-    """An interrupt breaks the main thread only; so work runs in another one, with the context of the cell."""
+def test_work_of_the_main_thread_runs_in_another_thread() -> None:
+    """Work of the main thread runs in another thread, with the context of the cell, so no interrupt breaks it."""
     CELL.set("In [1]")
     assert interrupts.run(lambda: (threading.current_thread() is threading.main_thread(), CELL.get())) == (
         False, "In [1]",
@@ -46,14 +46,14 @@ def test_work_of_the_main_thread_runs_beside_it() -> None:
 
 
 def test_work_of_another_thread_runs_inline() -> None:
-    """No interrupt meets other threads: they need no thread more."""
+    """An interrupt reaches the main thread only, so work of another thread needs no further thread."""
     seen: list[bool] = []
     in_thread(lambda: seen.append(interrupts.run(threading.current_thread) is threading.current_thread())).join()
     assert seen == [True]
 
 
 def test_work_within_work_shares_its_cancellation() -> None:
-    """What a worker does is cancelled with it, at whatever depth."""
+    """Nested work is cancelled with the work that started it."""
     outer = Cancellation()
     with outer.adopted():
         assert interrupts.current() is outer
@@ -68,7 +68,7 @@ def test_work_within_work_shares_its_cancellation() -> None:
 
 
 def test_a_pause_ends_with_the_cancellation() -> None:
-    """Cancelled work does not sit out its pause."""
+    """Cancelled work does not wait until the end of its pause."""
     started = time.monotonic()
     cancellation = Cancellation()
     timer = threading.Timer(0.05, cancellation.cancel)
@@ -79,8 +79,8 @@ def test_a_pause_ends_with_the_cancellation() -> None:
     assert time.monotonic() - started < 30
 
 
-def test_work_that_was_stopped_before_it_began_never_begins() -> None:
-    """Asking for the end of work that has not begun is an interrupt, and it is not done later."""
+def test_work_that_was_cancelled_before_it_began_never_begins() -> None:
+    """finish() of work that has not begun raises KeyboardInterrupt, and the work does not run later."""
     done: list[int] = []
     task = Task(lambda: done.append(1))
     task.cancel()
@@ -92,8 +92,8 @@ def test_work_that_was_stopped_before_it_began_never_begins() -> None:
 # -- departures ----------------------------------------------------------------------------------------------------
 
 
-def test_a_request_that_was_stopped_does_not_leave() -> None:
-    """After it was stopped, or has expired, no byte leaves; which of the two it was is known."""
+def test_a_stopped_or_expired_request_does_not_leave() -> None:
+    """No byte of a stopped or expired request leaves, and the exception says which of the two it is."""
     stopped = Departure()
     stopped.stop()
     with pytest.raises(StoppedBeforeLeaving) as caught:
@@ -103,7 +103,7 @@ def test_a_request_that_was_stopped_does_not_leave() -> None:
     with pytest.raises(StoppedBeforeLeaving) as caught:
         expired.leave()
     assert (caught.value.expired, expired.left) == (True, False)
-    expired.stop()  # neither keeps a lock
+    expired.stop()  # no lock remains acquired
     both = Departure(expires=time.monotonic() - 0.001)
     both.stop()
     with pytest.raises(StoppedBeforeLeaving) as caught:
@@ -112,7 +112,7 @@ def test_a_request_that_was_stopped_does_not_leave() -> None:
 
 
 def test_a_request_that_has_left_is_written_to_its_end() -> None:
-    """Stopping waits for a request that is being written: half a request is worse than a whole one."""
+    """stop() waits until a request that is being written is complete: half a request is worse than a whole one."""
     departure = Departure(expires=time.monotonic() + 60)
     departure.leave()
     departure.leave()  # the next piece of the same request
@@ -123,12 +123,12 @@ def test_a_request_that_has_left_is_written_to_its_end() -> None:
     stopping.join(10)
     assert not stopping.is_alive()
     assert departure.left
-    departure.leave()  # what has left has left
+    departure.leave()  # it has left already
     departure.written()
 
 
-def test_nothing_leaves_once_work_was_cancelled() -> None:
-    """Cancelling stops requests that wait to leave, and those that are made ready after it."""
+def test_no_request_of_cancelled_work_leaves() -> None:
+    """Cancelling stops requests that are about to leave, and those that are prepared later."""
     cancellation = Cancellation()
     waiting, later, elsewhere = Departure(), Departure(), Departure()
     with cancellation.watching(elsewhere):
@@ -139,7 +139,7 @@ def test_nothing_leaves_once_work_was_cancelled() -> None:
             waiting.leave()
     with cancellation.watching(later), pytest.raises(StoppedBeforeLeaving):
         later.leave()
-    elsewhere.leave()  # it was not being sent any more when the work was cancelled
+    elsewhere.leave()  # its block had ended before the work was cancelled
 
 
 # -- real interrupts -----------------------------------------------------------------------------------------------
@@ -201,15 +201,15 @@ print(task.finish())
 
 
 def test_ctrl_c_abandons_a_read_at_once() -> None:
-    """An interrupt returns the prompt, and the work stops at its next pause."""
+    """An interrupt takes effect at once, and the work stops at its next pause."""
     assert run_interrupted(_RUN) == "interrupted True\n"
 
 
-def test_ctrl_c_lets_a_journal_entry_end() -> None:
-    """An interrupt takes effect after the work, and no lock stays held."""
+def test_ctrl_c_lets_a_journal_entry_finish() -> None:
+    """An interrupt takes effect after the work, and no lock remains acquired."""
     assert run_interrupted(_RUN_TO_END) == "interrupted [1] False\n"
 
 
-def test_the_end_of_interrupted_work_can_be_waited_for() -> None:
-    """Waiting for it is an interrupt where it does not end in time, and returns its result where it does."""
+def test_interrupted_work_can_be_waited_for() -> None:
+    """finish() returns the result of interrupted work, and raises KeyboardInterrupt if it does not end in time."""
     assert run_interrupted(_FINISH) == "interrupted\nnot in time\ndone\n"

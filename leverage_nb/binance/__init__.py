@@ -1,1 +1,1 @@
-"""The wire: what is said to Binance, what is heard back."""
+"""Requests to Binance and its answers: HTTP, WebSocket, signatures, rate limit, error codes."""

@@ -1,4 +1,4 @@
-"""Signed requests to one venue: the clock, the signature, the rate limit, and typed errors."""
+"""Signed requests to one venue: clock, signature, rate limit, retries of reads, and typed errors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from leverage_nb import interrupts
 from leverage_nb.binance import error_codes
 from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.endpoints import EXTEND_LISTEN_KEY, OPEN_LISTEN_KEY, SERVER_TIME, Endpoint
 from leverage_nb.binance.http import Answer, Outgoing, Transport
 from leverage_nb.binance.messages import ListenKey, ServerTime, decode
 from leverage_nb.binance.rate_limit import Limiter
@@ -31,40 +30,25 @@ from leverage_nb.errors import (
 from leverage_nb.formatting import moment
 
 Parameters = Sequence[tuple[str, str | int]]
-# What Binance wants of an endpoint: nothing, the key, or the key and a signature.
-Security = Literal["none", "key", "signed"]
 
-# Beyond this Binance's newest schema refuses; its older page names no maximum.
+# Binance's newest API schema allows no more; the older documentation page names no maximum.
 MAX_RECV_WINDOW = 60_000
 
-# Request weights by Binance's endpoint pages; what is not named weighs 1.
-_WEIGHTS = {
-    "/fapi/v1/symbolConfig": 5,
-    "/fapi/v1/accountConfig": 5,
-    "/fapi/v3/positionRisk": 5,
-    "/fapi/v3/account": 5,
-    "/fapi/v3/balance": 5,
-}
-
-# Further apart than this one of the two clocks is wrong by so much that nothing may be signed with it.
+# If the clocks differ by more than this, one of them is wrong, and nothing is signed with the exchange's time.
 MAX_CLOCK_DIFFERENCE_MS = 15 * 60 * 1000
 
-# A read that fails in passing is tried again after about these seconds, within its time budget.
-_PAUSES = (0.1, 0.3, 0.6)
+# A read that failed with one of these codes may succeed when it is repeated.
 _PASSING_CODES = {-1000, -1001, -1006, -1007, -1008}
-
-_LISTEN_KEY = "/fapi/v1/listenKey"
-_PORTFOLIO_MARGIN_PATH = "/papi/v1/um/leverageBracket"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a read, and when the request for it was sent.
+    """The answer to a read, and the time at which its request was sent.
 
     Attributes:
-        body: As it came.
-        sent_at: In local time. The answer is not older than this, unless the exchange itself is behind.
-        sent: The same by ``time.monotonic()``.
+        body: The body as received.
+        sent_at: The time of sending, in local time. The answer is at least as new, unless the exchange itself lags.
+        sent: The same time by ``time.monotonic()``.
     """
 
     body: bytes
@@ -73,27 +57,27 @@ class Reply:
 
 
 class RestClient:
-    """Speaks to one venue with one key.
+    """Send requests to one venue with one API key.
 
     Args:
-        venue: Where, with its address.
-        credentials: Whose key.
+        venue: The venue, with its address.
+        credentials: The API key.
         timeout: Seconds to connect, and seconds for a whole answer.
-        recv_window: Milliseconds for which the exchange may still act on a signed request.
-        weight_share: The part of the address's rate limit that all accounts of this process together may use.
-        profile: What the user calls the account.
+        recv_window: Milliseconds for which the exchange may accept a signed request.
+        weight_share: The part of the rate limit that all clients of ``limiter`` together may use.
+        profile: The user's name for the account.
         grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request that it accepted in
-            time, and by which a read may be behind. Binance documents neither; both are assumed.
+            time, and by which a read may be out of date. Binance documents neither; both are assumed.
+        limiter: The rate limit that clients of the same exchange share; None for a limit of its own.
+        retry_pauses: Seconds before each repetition of a read that failed with a passing error. Each pause is varied
+            by half, so that several programs do not repeat at the same moment.
+        clock: Return this machine's time in seconds since the epoch; None for the system clock.
 
     Attributes:
-        venue: Where.
-        profile: As given.
-        timeout: As given.
-        recv_window: As given.
-        grace: As given.
-        identity: Whose key it is, as a fingerprint: the journal identifies the account by it.
-        account: The same with the profile, as it is shown.
-        limiter: The rate limit that all accounts at this address share.
+        venue, profile, timeout, recv_window, grace: The arguments.
+        limiter: The rate limit in use.
+        identity: The key's fingerprint; the journal identifies the account by it.
+        account: Profile and fingerprint, as shown to the user.
 
     Raises:
         InvalidInput: ``timeout``, ``recv_window`` or ``weight_share`` is out of range.
@@ -110,14 +94,18 @@ class RestClient:
         profile: str | None = None,
         grace: float = 1.0,
         limiter: Limiter | None = None,
+        retry_pauses: Sequence[float] = (0.1, 0.3, 0.6),
+        clock: Callable[[], float] | None = None,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
-            raise InvalidInput(f"timeout is in seconds, above 0 and at most 300; got {timeout!r}.")
+            raise InvalidInput(f"timeout must be in seconds, above 0 and at most 300; got {timeout!r}.")
         if not isinstance(recv_window, int) or not 1 <= recv_window <= MAX_RECV_WINDOW:
-            raise InvalidInput(f"recv_window is in whole milliseconds, 1 to {MAX_RECV_WINDOW}; got {recv_window!r}.")
+            raise InvalidInput(
+                f"recv_window must be a whole number of milliseconds from 1 to {MAX_RECV_WINDOW}; got {recv_window!r}."
+            )
         if not isinstance(weight_share, (int, float)) or not 0 < weight_share <= 1:
             raise InvalidInput(
-                f"weight_share is a part of the rate limit, above 0 and at most 1; got {weight_share!r}."
+                f"weight_share must be a part of the rate limit, above 0 and at most 1; got {weight_share!r}."
             )
         self.venue = venue
         self.profile = profile
@@ -126,231 +114,223 @@ class RestClient:
         self.grace = float(grace)
         self.identity = f"key {credentials.fingerprint}"
         self.account = f"{profile}, {self.identity}" if profile else self.identity
+        self.limiter = limiter or Limiter()
+        self._weight_share = float(weight_share)
+        self._retry_pauses = tuple(retry_pauses)
+        self._clock = clock or _system_clock
+        self._clock_offset_ms = 0
         self._process = os.getpid()
         self._credentials = credentials
         self._transport = Transport(venue.rest_url, venue.speaker, timeout)
-        self._clock_offset_ms = 0
-        self._portfolio_margin: bool | None = None
-        self._weight_share = float(weight_share)
-        self.limiter = limiter or Limiter()
         self.limiter.join(self, self._weight_share)
 
-    def read(
-        self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None
-    ) -> bytes:
-        """``GET`` a resource: see :meth:`read_reply`."""
-        return self.read_reply(path, parameters, signed=signed, within=within).body
+    def read(self, endpoint: Endpoint, parameters: Parameters = (), *, within: float | None = None) -> bytes:
+        """Send a ``GET`` request and return the body: see :meth:`read_reply`."""
+        return self.read_reply(endpoint, parameters, within=within).body
 
-    def read_reply(
-        self, path: str, parameters: Parameters = (), *, signed: bool = True, within: float | None = None
-    ) -> Reply:
-        """``GET`` a resource. What fails in passing is tried again; on -1021 the clock is compared first, once.
+    def read_reply(self, endpoint: Endpoint, parameters: Parameters = (), *, within: float | None = None) -> Reply:
+        """Send a ``GET`` request. Repeat it after passing errors; after -1021 compare the clocks first, once.
 
         Args:
-            path: The endpoint.
-            parameters: In the order they are sent.
-            signed: Whether the endpoint wants key and signature.
-            within: Seconds for it all, where that is less than the client's time-out.
+            endpoint: The endpoint.
+            parameters: The parameters, in the order in which they are sent.
+            within: Seconds for all attempts together; at most, and by default, the client's time-out.
 
         Raises:
-            NotConnected, NoAnswer, UnexpectedAnswer, RequestRefused: As they say.
+            NotConnected: The request could not leave this machine.
+            NoAnswer: No complete answer came in time.
+            UnexpectedAnswer: The answer is not what Binance documents.
+            RequestRefused: Binance refused the request.
         """
-        return interrupts.run(lambda: self._read(path, parameters, signed=signed, within=within))
+        return interrupts.run(lambda: self._read(endpoint, parameters, within))
 
-    def _read(self, path: str, parameters: Parameters, *, signed: bool, within: float | None) -> Reply:
+    def _read(self, endpoint: Endpoint, parameters: Parameters, within: float | None) -> Reply:
         deadline = time.monotonic() + min(within or self.timeout, self.timeout)
-        pauses = iter(_PAUSES)
+        pauses = iter(self._retry_pauses)
         clocks_compared = False
         while True:
             failure: LeverageError
             try:
-                security: Security = "signed" if signed else "none"
                 sent: list[tuple[datetime, float]] = []
 
                 def stamp(sent: list[tuple[datetime, float]] = sent) -> int:
                     sent.append((datetime.now().astimezone(), time.monotonic()))
                     return self.time_ms()
 
-                answer = self._exchange("GET", path, parameters, security=security, deadline=deadline, stamp=stamp)
+                answer = self._exchange(endpoint, parameters, deadline=deadline, stamp=stamp)
             except (NotConnected, NoAnswer) as exc:
                 failure, passing = exc, True
             else:
                 code = _code(answer)
                 if answer.status == 200 and code >= 0:
                     return Reply(answer.body, *sent[0])
-                if signed and code == -1021 and not clocks_compared:
+                if endpoint.security == "signed" and code == -1021 and not clocks_compared:
                     clocks_compared = True
                     self.compare_clocks(within=_left(deadline))
                     continue
-                failure = self.explain(answer, f"GET {path}")
+                failure = self.explain(answer, endpoint)
                 passing = answer.status >= 500 or answer.status == 408 or code in _PASSING_CODES
             pause = next(pauses, None) if passing else None
             if pause is None or time.monotonic() + pause >= deadline:
                 raise failure
-            interrupts.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - keeps programs apart, hides nothing
+            interrupts.pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - not used for security
 
     def post(
         self,
-        path: str,
+        endpoint: Endpoint,
         parameters: Parameters,
         stamp: Callable[[], int] | None = None,
         expires: Callable[[], float] | None = None,
     ) -> Answer:
-        """``POST`` a signed form, once, and return whatever was answered.
+        """Send a ``POST`` request once and return the answer, of any status.
 
         Args:
-            path: The endpoint.
-            parameters: In the order they are sent.
-            stamp: Called as the last thing before the request is signed and leaves; returns its timestamp. What it
-                raises stops the request.
-            expires: Called after ``stamp``; returns when the request must not leave any more, by ``time.monotonic()``.
+            endpoint: The endpoint.
+            parameters: The parameters, in the order in which they are sent.
+            stamp: Return the timestamp. Called when a connection is free, immediately before the request is signed
+                and sent; an exception that it raises stops the request.
+            expires: Return the time, by ``time.monotonic()``, after which the request must not leave. Called after
+                ``stamp``.
 
         Raises:
-            RateLimited: It was held back; nothing left.
-            NotConnected: Nothing left; ``SentTooLate`` where it expired before.
-            NoAnswer: It left, and no complete answer came.
-            UnexpectedAnswer: It left, and the answer cannot be read.
+            RateLimited: The rate limit stopped the request; nothing was sent.
+            NotConnected: Nothing was sent; ``SentTooLate`` if the request expired before it could leave.
+            NoAnswer: The request was sent, and no complete answer came.
+            UnexpectedAnswer: The request was sent, and the answer cannot be read.
         """
-        return interrupts.run(
-            lambda: self._exchange("POST", path, parameters, security="signed", stamp=stamp, expires=expires)
-        )
+        return interrupts.run(lambda: self._exchange(endpoint, parameters, stamp=stamp, expires=expires))
 
     def open_listen_key(self) -> str:
-        """The account's listen key, new or extended by an hour (``POST /fapi/v1/listenKey``).
+        """Return the account's listen key: a new one, or the active one with its validity extended by an hour.
 
         Raises:
-            LeverageError: It could not be had.
+            LeverageError: The request failed.
         """
-        body = self._with_key("POST")
-        key = decode(ListenKey, body, f"{self.venue.speaker}'s answer to POST {_LISTEN_KEY}").listen_key
+        body = self._request_listen_key(OPEN_LISTEN_KEY)
+        key = decode(ListenKey, body, self.source(OPEN_LISTEN_KEY)).listen_key
         self._transport.conceal(key)
         return key
 
-    def keep_listen_key(self) -> None:
-        """Extend the listen key by an hour (``PUT /fapi/v1/listenKey``).
+    def extend_listen_key(self) -> None:
+        """Extend the validity of the listen key by an hour.
 
         Raises:
-            RequestRefused: -1125: it has expired.
+            RequestRefused: The listen key has expired (-1125).
         """
-        self._with_key("PUT")
+        self._request_listen_key(EXTEND_LISTEN_KEY)
 
-    def _with_key(self, method: str) -> bytes:
-        """A request for the listen key, which names the key and is not signed."""
-        answer = interrupts.run(lambda: self._exchange(method, _LISTEN_KEY, (), security="key"))
+    def _request_listen_key(self, endpoint: Endpoint) -> bytes:
+        answer = interrupts.run(lambda: self._exchange(endpoint, ()))
         if answer.status == 200 and _code(answer) >= 0:
             return answer.body
-        raise self.explain(answer, f"{method} {_LISTEN_KEY}")
+        raise self.explain(answer, endpoint)
 
     def time_ms(self) -> int:
-        """The exchange's time by this machine's clock, and what is known of the difference."""
-        return _now_ms() + self._clock_offset_ms
+        """Return the exchange's time in milliseconds: this machine's time plus the known difference."""
+        return self._local_ms() + self._clock_offset_ms
 
     @property
     def clock_offset_ms(self) -> int:
-        """By how much the exchange's clock is ahead of this machine's, as far as is known."""
+        """Milliseconds by which the exchange's clock is ahead of this machine's; 0 until they were compared."""
         return self._clock_offset_ms
 
     def compare_clocks(self, within: float | None = None) -> int:
-        """Ask the exchange for its time (``GET /fapi/v1/time``), and learn the difference as of mid-way.
+        """Read the exchange's time and store its difference from this machine's, as of half the round trip.
+
+        Args:
+            within: Seconds for the read; at most, and by default, the client's time-out.
 
         Returns:
-            The exchange's time in milliseconds, as of when it answered.
+            The exchange's time in milliseconds, as of its answer.
 
         Raises:
-            UnexpectedAnswer: It is more than 15 minutes from this machine's; nothing is signed with such a time.
+            UnexpectedAnswer: The clocks differ by more than 15 minutes. The difference is not used.
         """
-        reply = self.read_reply("/fapi/v1/time", signed=False, within=within)
+        reply = self.read_reply(SERVER_TIME, within=within)
         took_ms = int((time.monotonic() - reply.sent) * 1000)
-        server_time = decode(ServerTime, reply.body, self.source("/fapi/v1/time")).server_time
-        offset = server_time - (_now_ms() - took_ms // 2)
+        server_time = decode(ServerTime, reply.body, self.source(SERVER_TIME)).server_time
+        offset = server_time - (self._local_ms() - took_ms // 2)
         if abs(offset) > MAX_CLOCK_DIFFERENCE_MS:
             raise UnexpectedAnswer(
-                f"{self.venue.speaker}'s clock and this machine's clock are more than 15 minutes apart.",
-                hint="Set this machine's clock. If it is right, something between here and the exchange is not.",
+                f"{self.venue.speaker}'s clock and this machine's clock differ by more than 15 minutes.",
+                hint="Set this machine's clock. If it is right, the answer did not come from the exchange.",
             )
         self._clock_offset_ms = offset
         return server_time
 
-    def explain(self, answer: Answer, asked: str) -> LeverageError:
-        """The typed error for an answer that is not what was asked for, with all that is known of its cause."""
-        error = error_codes.explain(answer, self.venue, asked)
-        if error.code == -2015 and self._is_portfolio_margin():
-            return error_codes.explain(answer, self.venue, asked, error_codes.PORTFOLIO_MARGIN)
+    def explain(self, answer: Answer, endpoint: Endpoint) -> LeverageError:
+        """Return the typed error for an answer that is not a success."""
+        error = error_codes.explain(answer, self.venue, endpoint)
         if isinstance(error, RateLimited) and (until := self.limiter.blocked_until):
             error.hint = f"Nothing more is sent before {moment(until)}. Other programs at this address count too."
         return error
 
-    def source(self, path: str) -> str:
-        """Whose answer to what, for error messages."""
-        return f"{self.venue.speaker}'s answer to GET {path}"
+    def source(self, endpoint: Endpoint) -> str:
+        """Return the origin of an answer, for error messages: "Binance's answer to GET /fapi/v1/time"."""
+        return f"{self.venue.speaker}'s answer to {endpoint}"
 
     def close(self) -> None:
         """Close the connections."""
-        self.limiter.leave(self)
+        if self._process == os.getpid():  # in a forked process the limiter's lock may be held for ever
+            self.limiter.leave(self)
         self._transport.close()
 
     def _exchange(
         self,
-        method: str,
-        path: str,
+        endpoint: Endpoint,
         parameters: Parameters,
         *,
-        security: Security,
         deadline: float | None = None,
         stamp: Callable[[], int] | None = None,
         expires: Callable[[], float] | None = None,
     ) -> Answer:
+        """Send one request, within the rate limit and over a free connection.
+
+        Raises:
+            ForkedProcess: The client belongs to the parent process.
+        """
         if self._process != os.getpid():
             raise ForkedProcess
 
         def left() -> float:
             return self.timeout if deadline is None else _left(deadline)
 
-        weight = _WEIGHTS.get(path, 1)
-        if security != "key":  # a stream that is ending must not bring a closed client back
-            self.limiter.join(self, self._weight_share)  # anew, where the client had been closed
-        self.limiter.admit(weight, left())
+        if endpoint.security != "key":  # a stream that is closing must not count a closed client in again
+            self.limiter.join(self, self._weight_share)
+        self.limiter.admit(endpoint.weight, left())
         used, has_left = None, True
         try:
             with self._transport.slot(left()):
-                moment = stamp() if stamp else self.time_ms()
-                outgoing = self._outgoing(self.venue.rest_url, method, path, parameters, moment, security)
+                outgoing = self._outgoing(endpoint, parameters, stamp() if stamp else self.time_ms())
                 answer = self._transport.deliver(outgoing, left(), expires() if expires else None)
                 used = answer.used_weight
         except NotConnected:
             has_left = False
             raise
         finally:
-            self.limiter.note(weight, used, left=has_left)
-        self._heed(answer, f"{method} {path}")
+            self.limiter.note(endpoint.weight, used, left=has_left)
+        error = error_codes.explain(answer, self.venue, endpoint) if error_codes.is_rate_limit(answer) else None
+        if isinstance(error, RateLimited):
+            self.limiter.block(error)
         return answer
 
-    def _heed(self, answer: Answer, asked: str) -> None:
-        """Send nothing more for as long as an answer asks for."""
-        if error_codes.is_rate_limit(answer):
-            error = error_codes.explain(answer, self.venue, asked)
-            if isinstance(error, RateLimited):
-                self.limiter.block(error)
-
-    def _outgoing(
-        self, base: str, method: str, path: str, parameters: Parameters, moment: int, security: Security = "signed"
-    ) -> Outgoing:
-        """Return a request ready to leave; signed as of ``moment`` where it is to be signed."""
-        address = base + path
-        if security != "signed":
+    def _outgoing(self, endpoint: Endpoint, parameters: Parameters, timestamp: int) -> Outgoing:
+        """Return a request that is ready to leave."""
+        method, path, address = endpoint.method, endpoint.path, self.venue.rest_url + endpoint.path
+        if endpoint.security != "signed":
             query = encode(parameters)
-            headers = self._credentials.headers() if security == "key" else {}
+            headers = self._credentials.headers() if endpoint.security == "key" else {}
             return Outgoing(method, path, f"{address}?{query}" if query else address, None, headers)
-        # No name holds the key while the signature is made: a verbose traceback prints what frames hold.
-        signed = self._sign((*parameters, ("recvWindow", self.recv_window), ("timestamp", moment)))
+        # No variable holds the key while the signature is made: a verbose traceback prints the variables of frames.
+        signed = self._sign((*parameters, ("recvWindow", self.recv_window), ("timestamp", timestamp)))
         if method == "GET":
             return Outgoing(method, path, f"{address}?{signed}", None, self._credentials.headers())
-        # In the body, so that no proxy or server writes the signature into an access log.
+        # In the body: proxies and servers write URLs into access logs.
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         return Outgoing(method, path, address, signed, self._credentials.headers() | form)
 
     def _sign(self, parameters: Parameters) -> str:
-        """Sign parameters; whatever goes wrong is raised out here, away from the frames that hold the secret."""
+        """Sign parameters; raise any failure here, outside the frames that hold the secret."""
         failure: BaseException
         try:
             return self._credentials.sign(encode(parameters))
@@ -359,22 +339,12 @@ class RestClient:
             failure.__context__ = failure.__cause__ = None
         raise failure
 
-    def _is_portfolio_margin(self) -> bool:
-        """Whether the key opens Binance's API for Portfolio Margin, which is the only way to tell such an account."""
-        if self._portfolio_margin is None and self.venue.papi_url:
-            transport = Transport(self.venue.papi_url, self.venue.speaker, min(3.0, self.timeout), connections=1)
-            asked = self._outgoing(
-                self.venue.papi_url, "GET", _PORTFOLIO_MARGIN_PATH, [("symbol", "BTCUSDT")], self.time_ms()
-            )
-            with suppress(LeverageError), transport.slot():
-                answer = transport.deliver(asked)
-                self._portfolio_margin = answer.status == 200 and b'"brackets"' in answer.body
-            transport.close()
-        return bool(self._portfolio_margin)
+    def _local_ms(self) -> int:
+        return int(self._clock() * 1000)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _system_clock() -> float:
+    return time.time_ns() / 1e9
 
 
 def _left(deadline: float) -> float:
@@ -382,7 +352,7 @@ def _left(deadline: float) -> float:
 
 
 def _code(answer: Answer) -> int:
-    """The negative code of a short JSON answer; 0 for anything else."""
+    """Return the negative code of a short JSON answer; 0 for any other answer."""
     if len(answer.body) > 4096 or not answer.body.lstrip().startswith(b"{"):
         return 0
     error = error_codes.read_error(answer)

@@ -1,4 +1,4 @@
-"""Connections that keep a total time budget, and know whether anything of a request has left."""
+"""urllib3 connections with one deadline for a whole answer, which record whether any byte of a request left."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from leverage_nb.interrupts import Departure
 
@@ -20,18 +20,18 @@ _sending = threading.local()
 
 
 def set_departure(departure: Departure) -> None:
-    """Name the departure of the request that this thread sends next."""
+    """Set the departure of the request that this thread sends next."""
     _sending.departure = departure
 
 
 def get_departure() -> Departure:
-    """The departure of the request that this thread is sending."""
+    """Return the departure of the request that this thread is sending."""
     departure: Departure = _sending.departure
     return departure
 
 
 class _BudgetedReader(io.RawIOBase):
-    """Reads from a socket until a deadline that covers the whole answer."""
+    """Read from a socket until a deadline that covers the whole answer."""
 
     def __init__(self, sock: socket.socket, budget: float | None) -> None:
         self._sock = sock
@@ -45,7 +45,7 @@ class _BudgetedReader(io.RawIOBase):
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the time budget of the answer is spent")
+                raise TimeoutError("the deadline of the answer has passed")
             self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
@@ -55,7 +55,7 @@ class _BudgetedReader(io.RawIOBase):
 
 
 class _BudgetedResponse(http.client.HTTPResponse):
-    """Takes the socket's timeout, which urllib3 sets to the read timeout, as the budget of the answer."""
+    """Use the socket's time-out, which urllib3 sets to the read time-out, as the budget of the whole answer."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -64,51 +64,31 @@ class _BudgetedResponse(http.client.HTTPResponse):
 
 
 class _Departing:
-    """Notes when a request's first byte leaves. The CONNECT to a proxy, made while connecting, is none."""
+    """Record when the first byte of a request leaves. The CONNECT to a proxy is not part of the request."""
 
-    # http.client prints requests, key and signature included, where somebody has switched its debugging on.
+    # http.client prints requests, key and signature included, if debugging is switched on for the class.
     debuglevel = 0
 
     _connecting = False
-    # urllib3's, which the classes below mix in:
+    # Attributes of urllib3's connections, into which this class is mixed below:
     sock: Any
+    host: Any
     port: Any
     timeout: Any
-    _dns_host: Any
 
     def connect(self) -> None:
+        """Connect; the addresses of a name share the time-out, which urllib3 would grant to each of them."""
+        whole = self.timeout
+        self.timeout = whole / _count_addresses(self.host, self.port)
         self._connecting = True
         try:
             super().connect()  # type: ignore[misc]  # mixed into urllib3's connections below
         finally:
-            self._connecting = False
-
-    def _new_conn(self) -> socket.socket:
-        # urllib3 would give every address of a name the whole time-out; here they share it.
-        host, whole = self._dns_host, self.timeout
-        deadline = time.monotonic() + whole
-        try:
-            found = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
-            addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
-        except OSError:
-            addresses = [host]  # urllib3 fails in the same way and words it
-        failure: Exception | None = None
-        try:
-            for address in addresses:
-                self._dns_host, self.timeout = address, max(0.01, deadline - time.monotonic())
-                try:
-                    return super()._new_conn()  # type: ignore[misc,no-any-return]  # mixed into urllib3's below
-                except (NewConnectionError, ConnectTimeoutError) as exc:
-                    failure = exc
-                if time.monotonic() >= deadline:
-                    break
-        finally:
-            self._dns_host, self.timeout = host, whole
-        raise failure or AssertionError("there is always an address to try")
+            self._connecting, self.timeout = False, whole
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         try:
-            super().request(*args, **kwargs)  # type: ignore[misc]  # mixed into urllib3's below
+            super().request(*args, **kwargs)  # type: ignore[misc]  # as above
         finally:
             get_departure().written()
 
@@ -118,6 +98,13 @@ class _Departing:
         if not self._connecting:
             get_departure().leave()
         super().send(data)  # type: ignore[misc]  # as above
+
+
+def _count_addresses(host: str, port: int) -> int:
+    """Return how many addresses a connection may try; 1 if the name does not resolve, which connecting reports."""
+    with suppress(OSError, UnicodeError):
+        return len(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)) or 1
+    return 1
 
 
 class _HTTP(_Departing, HTTPConnection):
@@ -137,15 +124,15 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """An adapter whose pools make the connections above, through a proxy too."""
+    """An adapter whose pools use the connections above, for direct connections and behind a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools for direct connections."""
+        """Create the pools for direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the pools behind a proxy."""
+        """Create the pools behind a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         return manager

@@ -1,4 +1,4 @@
-"""Where API keys come from: arguments, the environment, the keyring. They never print, pickle or show in ``vars()``."""
+"""API keys from arguments, the environment or the keyring. They do not print, pickle or appear in ``vars()``."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from leverage_nb.binance import signing
 from leverage_nb.binance.venues import Venue
 from leverage_nb.errors import CredentialsMissing, InvalidInput, as_typed
 
-# No profile can be called so.
+# Not a valid name of a profile.
 _NO_PROFILE = "(no profile)"
 
 _PARTS = ("api_key", "api_secret", "private_key", "password")
 
-
-_WITHOUT_KEYRING = "pip install keyring, or set the environment variables instead."
+_WITHOUT_KEYRING = "Install it with pip install keyring, or set the environment variables instead."
 
 
 class Credentials:
-    """An API key, with its HMAC secret or its private key. No frame that can fail holds them bare.
-
-    Attributes:
-        fingerprint: Eight hex digits that tell keys apart and give nothing away.
+    """An API key with its HMAC secret or its private key. No frame that can fail holds them in a variable.
 
     Args:
-        api_key: As Binance issued it.
+        api_key: The key as Binance issued it.
         api_secret: The secret of an HMAC key.
         private_key: The private key of an RSA or Ed25519 key: PEM, or the path of a file.
-        password: Of an encrypted private key.
+        password: The password of an encrypted private key.
+
+    Attributes:
+        fingerprint: Eight hex digits that distinguish keys and reveal nothing of them.
     """
 
     __slots__ = ("_key", "_password", "_private", "_secret", "_signer", "fingerprint")
@@ -49,88 +48,88 @@ class Credentials:
         self._private = None if private_key is None else str(private_key)
         self._password = password
         self._signer: signing.Signer | None = None
-        # Once: whatever reads the key later could be interrupted, and its frames would show the key.
+        # Computed here: an interrupt during a later computation would show the key in its frames.
         readable = str(self._key).encode("utf-8", "backslashreplace")
         self.fingerprint = hashlib.sha256(readable).hexdigest()[:8]
 
     @property
     def parts(self) -> int:
-        """How many of key and secret (of either kind) there are."""
+        """How many of the two parts, key and secret (or private key), are given."""
         return (self._key is not None) + (self._secret is not None or self._private is not None)
 
     def with_secret(self, api_secret: str | None) -> Credentials:
-        """The same key with its HMAC secret."""
+        """Return the same key with its HMAC secret."""
         return Credentials(self._key, api_secret)
 
     def checked(self) -> Credentials:
-        """Itself, if all parts can be used.
+        """Return these credentials if all parts can be used.
 
         Raises:
-            InvalidInput: A part is no text, is empty, or holds characters that no key holds; the private key is none.
+            InvalidInput: A part is empty or has characters that no key has, or the private key cannot be loaded.
         """
         problem, hint = self._find_problem()
         if problem:
             raise InvalidInput(problem, hint=hint)
         return self
 
-    # A verbose traceback prints what the lines around an error name: nothing is raised from here.
+    # A verbose traceback prints the variables of a frame, so nothing is raised here.
     def _find_problem(self) -> tuple[str, str]:
-        """What is wrong with them, and what to do; empty where nothing is."""
+        """Return the problem and the next step; two empty texts if there is no problem."""
         if self._secret is not None and self._private is not None:
-            return "A key has either an api_secret (HMAC) or a private_key (RSA, Ed25519), not both.", ""
+            return "An API key has either an api_secret (HMAC) or a private_key (RSA, Ed25519), not both.", ""
         for part in ("key", "secret") if self._private is None else ("key",):
             if not _can_be_sent(getattr(self, f"_{part}")):
-                return f"The API {part} is empty or holds what no {part} holds: copy it again.", ""
+                return f"The API {part} is empty or has characters that no {part} has: copy it again.", ""
         if self._private is None:
             return "", ""
         found = signing.load_signer(self._private, self._password)
         if isinstance(found, str):
-            return found, "Private keys need pip install cryptography." if "cryptography" in found else ""
+            return found, "Install it with pip install cryptography." if "cryptography" in found else ""
         self._signer = found
         return "", ""
 
     def headers(self) -> dict[str, str]:
-        """The header that names the key."""
+        """Return the HTTP header with the key."""
         return {"X-MBX-APIKEY": str(self._key)}
 
     def sign(self, payload: str) -> str:
-        """Append the signature to an encoded query string or form body."""
+        """Return an encoded query string or form body with its signature appended."""
         if self._signer is not None:
             return self._signer(payload)
         return signing.append_hmac(payload, str(self._secret))
 
     def confirm(self, nonce: str, proof: str) -> bool:
-        """Whether a proof is the HMAC-SHA256 of the nonce in hex, keyed with this API key."""
+        """Return whether a proof is the hex HMAC-SHA256 of the nonce, keyed with this API key."""
         interrupt: BaseException
         try:
             expected = hmac.digest(str(self._key).encode(), nonce.encode(), "sha256").hex()
             return hmac.compare_digest(expected.encode(), proof.encode("utf-8", "replace"))
-        except BaseException as exc:  # noqa: BLE001 - raised again below, without the frames that hold the key
+        except BaseException as exc:  # noqa: BLE001 - raised below, without the frames that hold the key
             interrupt = exc.with_traceback(None)
         raise interrupt
 
     def keep(self, venue: Venue, profile: str | None) -> None:
-        """Store them in the system's keyring.
+        """Store the credentials in the system's keyring.
 
         Raises:
-            InvalidInput: There is no keyring that can be written, or it was not opened.
+            InvalidInput: There is no keyring, or it cannot be written.
         """
         problem = self._store(venue, profile)
         if problem:
             raise InvalidInput(
-                f"The key could not be stored: there is no keyring that can be written ({problem}).",
+                f"The key could not be stored: no keyring can be written ({problem}).",
                 hint=_WITHOUT_KEYRING,
             )
 
-    # As above: nothing is raised from here, an interrupt at the keyring's own prompt included.
+    # As above, nothing is raised here, not even an interrupt at the keyring's own prompt.
     def _store(self, venue: Venue, profile: str | None) -> str:
-        held = zip(_PARTS, (self._key, self._secret, self._private, self._password), strict=True)
-        text = json.dumps({name: part for name, part in held if part is not None})
+        parts = zip(_PARTS, (self._key, self._secret, self._private, self._password), strict=True)
+        text = json.dumps({name: part for name, part in parts if part is not None})
         try:
             import keyring
 
             keyring.set_password(_service(venue), profile or _NO_PROFILE, text)
-        except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise what they like
+        except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise any exception
             return type(exc).__name__
         return ""
 
@@ -138,17 +137,17 @@ class Credentials:
         return f"<Credentials {self.fingerprint}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("credentials are not pickled")
+        raise TypeError("Credentials cannot be pickled.")
 
 
 def variable(venue: Venue, part: str, profile: str | None = None) -> str:
-    """The environment variable of a part: ``LEVERAGE_NB_TESTNET_API_KEY``, ``LEVERAGE_NB_MAINNET_SUB1_API_KEY``."""
+    """Return the environment variable of a part, such as ``LEVERAGE_NB_MAINNET_SUB1_API_KEY``."""
     whose = f"_{profile.upper()}" if profile else ""
     return f"LEVERAGE_NB_{venue.name.upper()}{whose}_{part.upper()}"
 
 
 def check_keyring() -> None:
-    """Make sure of a keyring before anybody is asked for a key.
+    """Check that there is a keyring, before the user is asked for a key.
 
     Raises:
         InvalidInput: There is none.
@@ -163,34 +162,41 @@ def check_keyring() -> None:
     except ImportError:
         why = "the package keyring is not installed"
     if why:
-        raise InvalidInput(f"There is no keyring to store a key in: {why}.", hint=_WITHOUT_KEYRING)
+        raise InvalidInput(f"There is no keyring that can store a key: {why}.", hint=_WITHOUT_KEYRING)
 
 
 def check_profile(profile: str | None) -> str | None:
-    """A profile's name, if it can be one: letters, digits and underscores.
+    """Return the name of a profile in lower case, if it is valid: letters, digits and underscores.
 
     Raises:
-        InvalidInput: It cannot.
+        InvalidInput: It is not.
     """
     if profile is None:
         return None
     if isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_]{1,40}", profile):
-        return profile.lower()  # environment variables know no case
+        return profile.lower()  # environment variables are not case-sensitive on every system
     raise InvalidInput(
         f"{as_typed(profile)} is not a profile's name.",
-        hint="It is made of letters, digits and underscores, at most 40 of them.",
+        hint="Use at most 40 letters, digits and underscores.",
     )
 
 
 def find_credentials(venue: Venue, given: Credentials, profile: str | None = None) -> Credentials:
-    """Take them from what was given, from the environment or from the keyring; never one part from each.
+    """Return the credentials of an account: the given ones, those of the environment, or those of the keyring.
+
+    Parts of different sources are never combined.
+
+    Args:
+        venue: The venue of the account.
+        given: The credentials passed by the caller, which may be empty.
+        profile: The profile of the account.
 
     Raises:
-        CredentialsMissing: No place has them.
-        InvalidInput: One part comes without the other, or cannot be one.
+        CredentialsMissing: No source has credentials.
+        InvalidInput: A source has only one part, or a part cannot be used.
     """
     if given.parts == 1:
-        raise InvalidInput("api_key and api_secret (or private_key) go together.")
+        raise InvalidInput("api_key and api_secret (or private_key) go together: one of them is missing.")
     if given.parts == 2:
         return given.checked()
     if _check_environment(venue, profile):
@@ -208,7 +214,7 @@ def find_credentials(venue: Venue, given: Credentials, profile: str | None = Non
 
 
 def name_source(venue: Venue, profile: str | None = None) -> str:
-    """Where a venue's key would come from, in words; never the key."""
+    """Return the source of a venue's key as text; never the key."""
     if venue.name == "simulator":
         return "the simulator itself"
     if any(os.environ.get(variable(venue, part, profile)) for part in ("api_key", "api_secret", "private_key")):
@@ -217,15 +223,17 @@ def name_source(venue: Venue, profile: str | None = None) -> str:
 
 
 def _check_environment(venue: Venue, profile: str | None) -> bool:
-    """Whether the environment has a key, whole.
+    """Return whether the environment has a complete key.
 
     Raises:
-        InvalidInput: It has a part of one.
+        InvalidInput: It has only one part.
     """
     names = {part: variable(venue, part, profile) for part in ("api_key", "api_secret", "private_key")}
     there = [part for part, name in names.items() if os.environ.get(name)]
     if there and ("api_key" not in there or len(there) == 1):
-        raise InvalidInput(f"{names['api_key']} and {names['api_secret']} (or {names['private_key']}) go together.")
+        raise InvalidInput(
+            f"{names['api_key']} and {names['api_secret']} (or {names['private_key']}) go together: one is missing."
+        )
     return bool(there)
 
 
@@ -237,7 +245,7 @@ def _from_environment(venue: Venue, profile: str | None) -> Credentials:
 
 
 def _from_keyring(venue: Venue, profile: str | None) -> Credentials | None:
-    with suppress(Exception):  # no keyring, a locked one, one of another making: then there is none
+    with suppress(Exception):  # no keyring, a locked one, or an entry in another format
         import keyring
 
         return _unpacked(keyring.get_password(_service(venue), profile or _NO_PROFILE))

@@ -1,8 +1,8 @@
-"""One table: each error code, what it means, what to do, whether the request may have been executed.
+"""Error codes in one table: meaning, next step, and whether the request may have been executed.
 
-Source: Binance's error-code page for USDⓈ-M Futures; -2008 and -4300 are not on it and come from public
-reports. Meanings and advice are ours. ``executed`` is "no" where the code says that the request was turned
-away, "unknown" where Binance says or its wording implies that it may have been carried out.
+Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code
+-2008 and -4300 are not on that page; public reports describe them. Meanings and advice are written for this package.
+``executed`` is "unknown" if Binance states or implies that the request may have been executed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.binance.http import Answer
 from leverage_nb.binance.messages import ErrorBody, describe
 from leverage_nb.binance.venues import Venue
@@ -24,12 +25,12 @@ from leverage_nb.formatting import moment
 
 @dataclass(frozen=True)
 class Refusal:
-    """What we know of one code.
+    """The explanation of one code or status.
 
     Attributes:
-        meaning: In plain words; "" where Binance's own words say it all.
-        advice: What to do next.
-        executed: Whether the request may have been carried out.
+        meaning: The meaning in plain words; "" if Binance's message is clear enough.
+        advice: The next step.
+        executed: Whether the request may have been executed.
     """
 
     meaning: str
@@ -37,78 +38,83 @@ class Refusal:
     executed: Literal["no", "unknown"] = "no"
 
 
-_LOOK = "Look at the setting before trying again."
+_VERIFY = "Read the setting before you try again."
 _KEYS = (
-    "Usual causes: a key of another venue (testnet keys open nothing on mainnet, nor the reverse), an IP address that "
-    "is not on the key's list, or Futures not enabled for the key. A Portfolio Margin account cannot use this API."
+    "Usual causes: the key belongs to another venue (testnet keys do not work on mainnet, nor mainnet keys on the "
+    "testnet), this machine's IP address is not on the key's list, Futures is not enabled for the key, or the account "
+    "uses Portfolio Margin, which this API does not serve."
 )
-_REPORT = "This is a slip in leverage_nb or in a gateway in between: please report it."
-_SUPPORT = "Only Binance can lift this: see the account's notices or ask its support."
+_REPORT = "This is a bug in leverage_nb or in a gateway on the way: please report it."
+_SUPPORT = "Only Binance can change this: read the account's notices or contact its support."
+_MARGIN = "Add margin or reduce positions."
+_WAIT = "Wait. Other programs at this address count too."
+_AT_MOST_20 = "Stay at 20x or below until then."
+_NAMED_MAXIMUM = "Stay at or below the maximum that Binance names."
 
 CODES: dict[int, Refusal] = {
-    -1000: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
-    -1001: Refusal("An internal error; the request may have been carried out.", _LOOK, "unknown"),
-    -1002: Refusal("The key may not do this.", _KEYS),
-    -1003: Refusal("Too many requests from this address.", "Wait; other programs here count too."),
-    -1006: Refusal("The request may have been carried out.", _LOOK, "unknown"),
-    -1007: Refusal("The request may have been carried out.", _LOOK, "unknown"),
-    -1008: Refusal("The exchange is overloaded; the request was not carried out.", "Try again in a moment."),
+    -1000: Refusal("An internal error. The request may have been executed.", _VERIFY, "unknown"),
+    -1001: Refusal("An internal error. The request may have been executed.", _VERIFY, "unknown"),
+    -1002: Refusal("The API key is not authorised for this request.", _KEYS),
+    -1003: Refusal("Too many requests from this address.", _WAIT),
+    -1006: Refusal("The request may have been executed.", _VERIFY, "unknown"),
+    -1007: Refusal("The request may have been executed.", _VERIFY, "unknown"),
+    -1008: Refusal("The exchange is overloaded. The request was not executed.", "Try again in a moment."),
     -1010: Refusal("", _REPORT),
-    -1011: Refusal("This address may not use this route.", _KEYS),
+    -1011: Refusal("This IP address may not use this endpoint.", _KEYS),
     -1013: Refusal("", _REPORT),
     -1015: Refusal("Too many orders.", "Wait a moment."),
-    -1016: Refusal("The service is shutting down; the request may have been carried out.", _LOOK, "unknown"),
+    -1016: Refusal("The service is shutting down. The request may have been executed.", _VERIFY, "unknown"),
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
-        "The request's time differs from the exchange's by more than recvWindow allows.",
-        "Try again; if it persists, set this machine's clock.",
+        "The request's time differs from the exchange's time by more than recvWindow allows.",
+        "Try again. If it happens again, set this machine's clock.",
     ),
-    -1022: Refusal("The signature does not fit the key.", "Check the API secret: copy key and secret again."),
+    -1022: Refusal("The signature is not valid for this key.", "Check the API secret: copy key and secret again."),
     -1099: Refusal("Not found, or not authorised.", _KEYS),
-    -1100: Refusal("A parameter holds characters that are not allowed.", _REPORT),
-    -1101: Refusal("Too many parameters.", _REPORT),
-    -1102: Refusal("A parameter is missing or mangled.", _REPORT),
-    -1103: Refusal("An unknown parameter.", _REPORT),
-    -1104: Refusal("A parameter was not read.", _REPORT),
+    -1100: Refusal("A parameter has characters that are not allowed.", _REPORT),
+    -1101: Refusal("The request has too many parameters.", _REPORT),
+    -1102: Refusal("A parameter is missing or malformed.", _REPORT),
+    -1103: Refusal("The request has an unknown parameter.", _REPORT),
+    -1104: Refusal("The exchange did not read all parameters.", _REPORT),
     -1105: Refusal("A parameter is empty.", _REPORT),
-    -1106: Refusal("A parameter is not wanted.", _REPORT),
+    -1106: Refusal("The request has a parameter that is not required.", _REPORT),
     -1108: Refusal("The asset is not valid.", _REPORT),
-    -1109: Refusal("There is no such futures account.", "Open the Futures account on Binance first."),
+    -1109: Refusal("There is no Futures account.", "Open the Futures account at Binance first."),
     -1110: Refusal("The instrument type is not valid.", _REPORT),
-    -1111: Refusal("Too many decimal places.", _REPORT),
-    -1121: Refusal("The exchange lists no such symbol.", "Check the spelling, and whether it is listed yet."),
-    -1122: Refusal("The symbol is not trading: not yet, or no longer.", "Try again once it trades."),
-    -1125: Refusal("The listen key has expired.", "A new one is made on the next connection."),
+    -1111: Refusal("A number has too many decimal places.", _REPORT),
+    -1121: Refusal("The exchange does not list this symbol.", "Check the spelling, and whether it is listed yet."),
+    -1122: Refusal("The symbol is not trading yet, or no longer.", "Try again when it trades."),
+    -1125: Refusal("The listen key has expired.", "The next connection creates a new one."),
     -1126: Refusal("The asset is not supported.", _REPORT),
     -1127: Refusal("The period is too long.", _REPORT),
-    -1128: Refusal("These parameters do not go together.", _REPORT),
+    -1128: Refusal("This combination of parameters is not valid.", _REPORT),
     -1130: Refusal("A parameter is not valid.", _REPORT),
     -2008: Refusal("The exchange does not know this API key.", _KEYS),
-    -2014: Refusal("The API key does not have the form of one.", "Copy the key again, whole."),
-    -2015: Refusal("The API key was turned away.", _KEYS),
+    -2014: Refusal("The API key does not have the format of a key.", "Copy the whole key again."),
+    -2015: Refusal("The exchange rejected the API key.", _KEYS),
     -2017: Refusal("The account's API keys are locked.", _SUPPORT),
-    -2018: Refusal("The balance does not suffice.", "Add margin or reduce positions."),
-    -2019: Refusal("The margin does not suffice.", "Add margin or reduce positions."),
+    -2018: Refusal("The balance is too small.", _MARGIN),
+    -2019: Refusal("The margin is too small.", _MARGIN),
     -2023: Refusal("The account is being liquidated.", "Wait until the liquidation is over."),
     -2027: Refusal(
-        "What is held, with open orders, is larger than the new leverage allows.",
+        "The position and its open orders are larger than the new leverage allows.",
         "Choose a lower leverage, or reduce the position or its orders first.",
     ),
     -2028: Refusal(
-        "Lower leverage ties up more margin, and the available balance does not cover it.",
+        "A lower leverage needs more margin than the account has available.",
         "Choose a higher leverage, add margin, or reduce positions.",
     ),
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
-    -4028: Refusal("The leverage is outside what the symbol allows.", "See the symbol's tiers for its maximum."),
-    # -4050 and -4051 on a change of leverage are not documented; they belong to isolated margin.
-    -4050: Refusal("The cross balance does not suffice.", "Add margin or reduce positions."),
-    -4051: Refusal("The isolated balance does not suffice.", "Add margin to the position, or reduce it."),
-    -4084: Refusal("Not allowed yet.", "Try again later."),
+    -4028: Refusal("The symbol does not allow this leverage.", "See the symbol's tiers for its maximum."),
+    # Binance documents -4050 and -4051 for isolated margin, not for a change of leverage.
+    -4050: Refusal("The cross balance is too small.", _MARGIN),
+    -4051: Refusal("The isolated balance is too small.", "Add margin to the position, or reduce it."),
+    -4084: Refusal("This is not allowed yet.", "Try again later."),
     -4085: Refusal("The account's notional multiplier is not valid.", _SUPPORT),
     -4087: Refusal("The account may only reduce positions.", _SUPPORT),
     -4088: Refusal("The account may not place orders.", _SUPPORT),
-    -4109: Refusal("The futures account is inactive.", "Transfer any amount to the Futures wallet first."),
-    -4140: Refusal("The symbol does not allow opening positions now.", "Try again once it trades."),
+    -4109: Refusal("The Futures account is inactive.", "Transfer any amount to the Futures wallet first."),
+    -4140: Refusal("The symbol does not allow new positions now.", "Try again when it trades."),
     -4141: Refusal("The symbol is closed.", "It no longer trades."),
     -4144: Refusal("The pair is not valid.", _REPORT),
     -4161: Refusal(
@@ -117,94 +123,81 @@ CODES: dict[int, Refusal] = {
     ),
     -4189: Refusal("The account may only reduce positions.", _SUPPORT),
     -4192: Refusal("The account is in its cooling-off period.", "Wait until the period ends."),
-    -4202: Refusal("Above 20x needs Intermediate Personal Verification.", "Verify at Binance, or stay at 20x."),
-    -4203: Refusal("Above 20x is open one month after registration.", "Stay at 20x or below until then."),
-    -4205: Refusal("Above 20x is open some days after registration.", "Stay at 20x or below until then."),
-    -4206: Refusal("Your region's maximum leverage is lower.", "Stay at or below the maximum named."),
-    -4208: Refusal("The position-limit service keeps this symbol at 20x or below.", "Stay at 20x or below."),
-    -4209: Refusal("The symbol's maximum for this account is lower.", "Stay at or below the maximum named."),
-    -4300: Refusal("The account is too young for more than 20x.", "Stay at 20x or below until the time named."),
-    -4400: Refusal("A trading rule locks the symbol: only reducing orders pass.", "Wait until the lock lifts."),
-    -4401: Refusal("A rule on large positions of this symbol stands against it.", "Reduce the position first."),
+    -4202: Refusal("More than 20x needs Intermediate Personal Verification.", "Verify at Binance, or stay at 20x."),
+    -4203: Refusal("More than 20x is available one month after registration.", _AT_MOST_20),
+    -4205: Refusal("More than 20x is available some days after registration.", _AT_MOST_20),
+    -4206: Refusal("The maximum leverage in your region is lower.", _NAMED_MAXIMUM),
+    -4208: Refusal("The position limit adjustment service limits this symbol to 20x.", "Stay at 20x or below."),
+    -4209: Refusal("The symbol's maximum leverage for this account is lower.", _NAMED_MAXIMUM),
+    -4300: Refusal(
+        "The account is too young for more than 20x.", "Stay at 20x or below until the time that Binance names."
+    ),
+    -4400: Refusal("A trading rule allows only orders that reduce a position.", "Wait until the restriction ends."),
+    -4401: Refusal("A rule on large positions of this symbol does not allow this.", "Reduce the position first."),
     -4402: Refusal("The symbol is not available in your region.", _SUPPORT),
-    -4403: Refusal("Your region's maximum leverage is lower.", "Stay at or below the maximum named."),
-    -5000: Refusal("The endpoint is not known at this address.", "Check rest_url; the API may have moved."),
+    -4403: Refusal("The maximum leverage in your region is lower.", _NAMED_MAXIMUM),
+    -5000: Refusal("The address does not serve this endpoint.", "Check rest_url. The API may have moved."),
 }
 
-# What statuses mean where no code comes with them. They say nothing about whether the request was executed.
+# The meaning of a status without a code. A status does not say whether the request was executed.
 STATUSES: dict[int, Refusal] = {
-    401: Refusal("The API key was turned away.", _KEYS),
-    403: Refusal("A firewall at the exchange turned the request away.", "Slow down, and try again later."),
-    418: Refusal("This address is banned for a while for sending too much.", "Stop sending until it lifts."),
-    429: Refusal("Too many requests from this address.", "Wait; other programs here count too."),
+    401: Refusal("The API key was rejected.", _KEYS),
+    403: Refusal("A firewall rejected the request.", "Send fewer requests, and try again later."),
+    418: Refusal("This address is banned for some time because it sent too many requests.", "Wait until the ban ends."),
+    429: Refusal("Too many requests from this address.", _WAIT),
     451: Refusal(
         "Binance does not serve this machine's location.",
-        "Cloud notebooks often run in such a location; a gateway elsewhere can be named with rest_url.",
+        "Cloud notebooks often run in such a location. rest_url can name a gateway elsewhere.",
     ),
 }
 
-# What -2015 means where the same key opens Binance's other API, for Portfolio Margin.
-PORTFOLIO_MARGIN = Refusal(
-    "This is a Portfolio Margin account: it is served by another API (papi), and this one turns its keys away.",
-    "Change its leverage at Binance, or use a key of an account without Portfolio Margin here.",
-)
-
-# The two 503 bodies that Binance documents as definite failures. The third leaves the outcome open.
+# The two messages with HTTP 503 that Binance documents as definite failures; the third leaves the outcome open.
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
-
 
 _LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}) \(UTC\)")
 _ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]{1,45})")
 
 
 def read_lift_time(words: str) -> datetime | None:
-    """When a limit lifts, in local time, where the exchange's words name it: "by 2026-10-29 01:34 (UTC)".
+    """Return the local time at which a limit ends, from a message such as "by 2026-10-29 01:34 (UTC)".
 
-    None where they name none, and where it is no time, as "2026-13-01 00:00": words of others never raise.
+    Return None if the message names no time or an impossible one; never raise.
     """
     named = _LIFTS.search(words)
     if named is not None:
-        with suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar a local time may not exist
+        with suppress(ValueError, OverflowError, OSError):  # at the ends of the calendar
             return datetime.fromisoformat(named[1]).replace(tzinfo=UTC).astimezone()
     return None
 
 
 def _advice(refusal: Refusal | None, words: str) -> str:
-    """The next step, with the time or address that the exchange's own words name."""
+    """Return the next step, with the time or the IP address that the exchange's message names."""
     advice = refusal.advice if refusal else ""
     lifts, address = read_lift_time(words), _ADDRESS.search(words)
     if lifts is not None:
-        advice += f" It lifts on {moment(lifts)}, local time."
+        advice += f" The limit ends on {moment(lifts)}, local time."
     if address is not None:
-        advice += f" The exchange saw the request come from {address[1]}."
+        advice += f" The request reached the exchange from {address[1]}."
     return advice.strip()
 
 
 def read_error(answer: Answer) -> ErrorBody | None:
-    """The code and words of an answer, where it carries any; code 0 where it names none."""
+    """Return code and message of an answer, with code 0 if it has only a message; None if it has neither."""
     try:
         error = msgspec.json.decode(answer.body, type=ErrorBody, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     if abs(error.code) >= 1_000_000:
         error = ErrorBody(msg=error.msg)  # Binance's codes have up to five digits
-    return error if error.msg or error.code else None  # an object with neither is no error
-
-
-def find_refusal(answer: Answer) -> Refusal | None:
-    """The entry for an answer; None where the tables know none."""
-    error = read_error(answer)
-    if error is not None and error.code < 0:
-        return CODES.get(error.code)
-    return STATUSES.get(answer.status)
+    return error if error.msg or error.code else None
 
 
 def is_definite(answer: Answer) -> bool:
-    """Whether an answer other than a success says for certain that the exchange did not execute the request.
+    """Return whether an error answer proves that the exchange did not execute the request.
 
-    Only Binance's own words count: its JSON error with a 4xx status and a code that is listed as not executed, or one
-    of the two 503 bodies that it documents. A status alone may come from a proxy or a firewall after the exchange has
-    executed the request, and so may a 5xx with a code.
+    Proofs are Binance's JSON error with a 4xx status and a code listed as not executed, and the two 503 messages that
+    Binance documents. A status alone, or a 5xx with a code, may come from a proxy or firewall after the exchange has
+    executed the request.
     """
     error = read_error(answer)
     if error is None:
@@ -214,62 +207,62 @@ def is_definite(answer: Answer) -> bool:
     if not 400 <= answer.status < 500 or answer.status == 408:
         return False
     if error.code == -4028 and "already exist" in error.msg:
-        return False  # says that the leverage is there already: only a read can tell
-    refusal = CODES.get(error.code) if error.code < 0 else None
+        return False  # the leverage may be set already: only a read shows it
+    refusal = CODES.get(error.code)
     return refusal is not None and refusal.executed == "no"
 
 
 def may_be_repeated(answer: Answer) -> bool:
-    """Whether a definite refusal passes by itself: a clock that differs, or an overload."""
+    """Return whether a definite refusal has a passing cause: a clock difference or an overload."""
     error = read_error(answer)
     passing = answer.status == 503 or (error is not None and error.code in {-1008, -1021})
     return passing and is_definite(answer)
 
 
-def explain(answer: Answer, venue: Venue, asked: str, refusal: Refusal | None = None) -> LeverageError:
-    """The typed error for an answer that is not what was asked for.
+def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
+    """Return the typed error for an answer that is not a success.
 
     Args:
-        answer: Any answer but a usable one.
-        venue: Who gave it.
-        asked: What had been asked, as "GET /fapi/v1/time".
-        refusal: What it means, where more is known than its code.
+        answer: The answer.
+        venue: The venue that sent it.
+        endpoint: The endpoint of the request.
     """
-    error, refusal = read_error(answer), refusal or find_refusal(answer)
+    error = read_error(answer)
+    code = error.code if error is not None and error.code < 0 else None
+    refusal = STATUSES.get(answer.status) if code is None else CODES.get(code)
     if 300 <= answer.status < 400:
         return UnexpectedAnswer(
-            f"{venue.speaker} answered {asked} with a redirect, which is not followed: "
-            "it would carry the key elsewhere.",
+            f"{venue.speaker} answered {endpoint} with a redirect. It was not followed, because it would send the key "
+            "to another address.",
             hint="Check rest_url.",
             http_status=answer.status,
         )
-    if refusal is None and (error is None or error.code >= 0):
-        looks = f"“{error.msg}”" if error else describe(answer.body)
+    if refusal is None and code is None:
+        content = f"“{error.msg}”" if error else describe(answer.body)
         return UnexpectedAnswer(
-            f"{venue.speaker} answered {asked} with HTTP {answer.status}: {looks}.",
-            hint="Try again; if it persists, see Binance's status page.",
+            f"{venue.speaker} answered {endpoint} with HTTP {answer.status}: {content}.",
+            hint="Try again. If it happens again, see Binance's status page.",
             http_status=answer.status,
         )
-    code = error.code if error is not None and error.code < 0 else None
-    told = code if code is not None else f"HTTP {answer.status}"
-    said = f"says “{error.msg}” ({told})" if error else f"answered HTTP {answer.status}"
+    named = code if code is not None else f"HTTP {answer.status}"
+    answered = f"says “{error.msg}” ({named})" if error else f"answered HTTP {answer.status}"
     words = error.msg if error else ""
     meaning = refusal.meaning if refusal else ""
     details = {
-        "headline": f"{venue.speaker} refused {asked}.",
+        "headline": f"{venue.speaker} refused {endpoint}.",
         "hint": _advice(refusal, words),
         "code": code,
         "http_status": answer.status,
         "words": words,
         "meaning": meaning,
     }
-    text = f"{venue.speaker} {said}. {meaning}".rstrip()
+    text = f"{venue.speaker} {answered}. {meaning}".rstrip()
     if is_rate_limit(answer):
         return RateLimited(text, retry_after=answer.retry_after, **details)
     return RequestRefused(text, **details)  # type: ignore[arg-type]  # as declared above
 
 
 def is_rate_limit(answer: Answer) -> bool:
-    """Whether an answer says that this address sends too much."""
+    """Return whether an answer says that this address sends too many requests."""
     error = read_error(answer) if answer.status >= 400 else None
     return answer.status in {418, 429} or (error is not None and error.code == -1003)

@@ -1,6 +1,6 @@
-"""What the exchange tells by itself: user-data events, typed. Unknown ones are passed over.
+"""Typed events of the user-data stream. Only the fields that are used here are decoded.
 
-Source: Binance's user-data stream pages for USDⓈ-M Futures. Of each event only what is used here is read.
+Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from msgspec import Meta
 
 from leverage_nb.binance.messages import EventTime, Leverage
 
-# Characters or bytes of a message; Binance's are a few kilobytes.
-LARGEST = 1_000_000
+# Characters or bytes; Binance's messages have a few kilobytes.
+_LARGEST = 1_000_000
 _Name = Annotated[str, Meta(max_length=64)]
 
 
 @dataclass(frozen=True)
 class LeverageEvent:
-    """A symbol's initial leverage is another (``ACCOUNT_CONFIG_UPDATE``), whoever changed it.
+    """A symbol's initial leverage was changed, by this or another program (``ACCOUNT_CONFIG_UPDATE``).
 
     Attributes:
-        symbol: Binance's symbol.
-        leverage: What it is at.
-        at: When, in local time: the exchange's, less the known difference of the clocks.
-        source: "stream", or "look" where a read after a gap has shown it.
+        symbol: The symbol.
+        leverage: The new leverage.
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
+        source: "stream", or "read" if a read of all settings showed a change that no event reported.
     """
 
     symbol: str
     leverage: int
     at: datetime
-    source: Literal["stream", "look"] = "stream"
+    source: Literal["stream", "read"] = "stream"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class ModeEvent:
     """Multi-assets mode was switched (``ACCOUNT_CONFIG_UPDATE``).
 
     Attributes:
-        multi_assets: Whether it is on now.
-        at: When, in local time.
+        multi_assets: Whether the mode is on now.
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
     """
 
     multi_assets: bool
@@ -51,13 +51,13 @@ class ModeEvent:
 
 @dataclass(frozen=True)
 class AccountEvent:
-    """Balances or positions have moved (``ACCOUNT_UPDATE``).
+    """Balances or positions changed (``ACCOUNT_UPDATE``).
 
     Attributes:
-        reason: Binance's word for it: ORDER, FUNDING_FEE, MARGIN_TYPE_CHANGE and so on.
-        symbols: Whose positions are named.
-        assets: Whose balances are named.
-        at: When, in local time: the exchange's, less the known difference of the clocks.
+        reason: Binance's name for the cause, such as ORDER, FUNDING_FEE or MARGIN_TYPE_CHANGE.
+        symbols: The symbols of the positions in the event.
+        assets: The assets of the balances in the event.
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
     """
 
     reason: str
@@ -71,8 +71,8 @@ class MarginCallEvent:
     """Positions are close to liquidation (``MARGIN_CALL``).
 
     Attributes:
-        symbols: Whose positions.
-        at: When, in local time: the exchange's, less the known difference of the clocks.
+        symbols: The symbols of these positions.
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
     """
 
     symbols: tuple[str, ...]
@@ -81,12 +81,12 @@ class MarginCallEvent:
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """The stream itself is live, or is not.
+    """The stream went live, or stopped being live.
 
     Attributes:
-        live: Whether what is shown follows the exchange.
-        reason: Why not.
-        at: When.
+        live: Whether events arrive.
+        reason: Why no events arrive; "" if the stream is live.
+        at: The local time.
     """
 
     live: bool
@@ -96,7 +96,11 @@ class StreamEvent:
 
 @dataclass(frozen=True)
 class KeyExpiredEvent:
-    """The listen key has expired: nothing more comes on this connection (``listenKeyExpired``)."""
+    """The listen key has expired, and no more events arrive on this connection (``listenKeyExpired``).
+
+    Attributes:
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
+    """
 
     at: datetime
 
@@ -142,24 +146,24 @@ class _Wrapped(msgspec.Struct):
 
 
 def read_event(message: str | bytes) -> Event | None:
-    """The event in a message; None for kinds that are not used here, and for what is no event, or larger than any."""
-    if len(message) > LARGEST:
+    """Return the event in a message; None for an unknown or malformed event, and for a message above 1 MB."""
+    if len(message) > _LARGEST:
         return None
     content: Any = message
     try:
-        told = msgspec.json.decode(content, type=_Message, strict=False)
-        if not told.e:
-            told = msgspec.json.decode(msgspec.json.decode(content, type=_Wrapped).data, type=_Message, strict=False)
-        at = datetime.fromtimestamp((told.T or told.E) / 1000).astimezone()
+        read = msgspec.json.decode(content, type=_Message, strict=False)
+        if not read.e:
+            read = msgspec.json.decode(msgspec.json.decode(content, type=_Wrapped).data, type=_Message, strict=False)
+        at = datetime.fromtimestamp((read.T or read.E) / 1000).astimezone()
     except (msgspec.DecodeError, ValueError, OverflowError, OSError, RecursionError):
         return None
-    if told.e == "ACCOUNT_CONFIG_UPDATE" and told.ac is not None:
-        return LeverageEvent(told.ac.s, told.ac.l, at)
-    if told.e == "ACCOUNT_CONFIG_UPDATE" and told.ai is not None:
-        return ModeEvent(told.ai.j, at)
-    if told.e == "ACCOUNT_UPDATE" and told.a is not None:
-        symbols, assets = tuple(row.s for row in told.a.P), tuple(row.a for row in told.a.B)
-        return AccountEvent(told.a.m, symbols, assets, at)
-    if told.e == "MARGIN_CALL":
-        return MarginCallEvent(tuple(row.s for row in told.p), at)
-    return KeyExpiredEvent(at) if told.e == "listenKeyExpired" else None
+    if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ac is not None:
+        return LeverageEvent(read.ac.s, read.ac.l, at)
+    if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ai is not None:
+        return ModeEvent(read.ai.j, at)
+    if read.e == "ACCOUNT_UPDATE" and read.a is not None:
+        symbols, assets = tuple(row.s for row in read.a.P), tuple(row.a for row in read.a.B)
+        return AccountEvent(read.a.m, symbols, assets, at)
+    if read.e == "MARGIN_CALL":
+        return MarginCallEvent(tuple(row.s for row in read.p), at)
+    return KeyExpiredEvent(at) if read.e == "listenKeyExpired" else None

@@ -1,23 +1,21 @@
-"""Bytes out, bytes back: one keep-alive ``requests`` session with a total time budget, a size limit and honest errors.
+"""One exchange of bytes over a keep-alive ``requests`` session: deadline, size limit, and whether the request left.
 
-What ``requests`` does not do by itself, and a change of leverage needs:
+``requests`` lacks three things that a change of leverage needs:
 
-* Its read timeout bounds each read, so an answer dripped a byte at a time never times out. Here the read
-  timeout is the budget of the whole answer, status line to last byte.
-* It does not say whether any of the request had left when something failed. Here the connection knows.
-* It decompresses whatever comes, to any size. Here one layer of gzip is decompressed, up to a limit.
+* Its read time-out bounds each read, so an answer that arrives byte by byte never times out. Here the read time-out
+  covers the whole answer, from the status line to the last byte.
+* It does not report whether any byte of the request had left when an error occurred. Here the connection records it.
+* It decompresses answers of any size. Here one layer of gzip is decompressed, up to a limit.
 """
 
 from __future__ import annotations
 
-import html
 import logging
 import os
 import re
 import threading
 import time
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,44 +27,34 @@ import requests
 from requests.utils import get_environ_proxies
 
 from leverage_nb.binance.connection import Adapter, set_departure
+from leverage_nb.binance.scrub import QueryFilter, Scrubber
 from leverage_nb.binance.venues import is_loopback
 from leverage_nb.errors import LeverageError, NoAnswer, NotConnected, UnexpectedAnswer
 from leverage_nb.interrupts import Departure, StoppedBeforeLeaving, current
 
-# The largest answer of Binance is exchangeInfo, with about 2 MB.
+# Binance's largest answer is exchangeInfo, about 2 MB.
 MAX_ANSWER = 16 * 1024 * 1024
 _PIECE = 64 * 1024
-# Larger answers are data, never shown in a message.
-_SCRUBBED_IN_FULL = 256 * 1024
-_REMEMBERED = 1024
-# A secret is recognised by so many characters at its start.
-_RECOGNISED_BY = 10
 
-
-class _QueryScrubber(logging.Filter):
-    """Cuts queries out of what urllib3 logs, some of it as warnings: a signed read carries its signature there."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "?" in message:
-            record.msg, record.args = _QUERY.sub("?...", message), None
-        record.exc_info = record.exc_text = None  # its frames and words lead to the request
-        return True
-
-
-_QUERY = re.compile(r"\?[^\s\"')>]*")
-
+# urllib3 logs URLs, some of them as warnings.
 for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "urllib3.response"):
-    logging.getLogger(_name).addFilter(_QueryScrubber())
+    logging.getLogger(_name).addFilter(QueryFilter())
 
 
 class SentTooLate(NotConnected):
-    """A request was stopped before it left, because what it rests on had grown old while it waited."""
+    """A request was stopped before it left, because the read that it rests on had become too old."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, whatever its status."""
+    """An HTTP answer of any status.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body, decompressed and without secrets.
+        retry_after: Seconds named by ``Retry-After``; None without that header.
+        used_weight: The request weight that this address has used in the current minute; None if not stated.
+    """
 
     status: int
     body: bytes
@@ -86,92 +74,19 @@ class Outgoing:
         return f"<{self.method} {self.path}>"
 
     def secrets(self) -> list[str]:
-        """The key and the signature in it, decoded."""
+        """Return the API key and the signature in it, decoded."""
         signature = (self.body or self.url).rpartition("signature=")[2]
         return [secret for secret in (self.headers.get("X-MBX-APIKEY", ""), unquote(signature)) if len(secret) >= 32]
 
 
-class Scrubber:
-    """Removes keys and signatures from answers: a page in between may repeat what it was sent, in any spelling."""
-
-    def __init__(self) -> None:
-        self._secrets: OrderedDict[str, str] = OrderedDict()  # by the characters that each is recognised by
-        self._lock = threading.Lock()
-
-    def remember(self, secrets: list[str]) -> None:
-        """Recognise these from now on, and the last thousand before them."""
-        with self._lock:
-            for secret in secrets:
-                self._secrets[secret[:_RECOGNISED_BY].lower()] = secret
-                self._secrets.move_to_end(secret[:_RECOGNISED_BY].lower())
-            while len(self._secrets) > _REMEMBERED:
-                self._secrets.popitem(last=False)
-
-    def scrub(self, body: bytes, sent: list[str]) -> bytes:
-        """Return an answer without them; without its text, where one is spelled in another way than it was sent.
-
-        Args:
-            body: The answer.
-            sent: The secrets of the request that it answers.
-        """
-        if len(body) > _SCRUBBED_IN_FULL:
-            return _without(body, sent)
-        found = self._find(body)
-        if not found:
-            return body
-        body = _without(body, found)
-        if not self._find(body):
-            return body
-        code = re.search(rb'"code"\s*:\s*(-?\d{1,6})\b', body)
-        removed = b'"msg": "(text removed: it repeated an API key or a signature)"'
-        return b'{"code": ' + (code[1] if code else b"0") + b", " + removed + b"}"
-
-    def _find(self, body: bytes) -> list[str]:
-        """The secrets that an answer repeats, in any spelling, wholly or from their start."""
-        found = []
-        for run in _RUN.findall(_plain(body.decode("utf-8", "replace"))):
-            for place in range(len(run) - _RECOGNISED_BY + 1):
-                secret = self._secrets.get(run[place : place + _RECOGNISED_BY])
-                if secret is not None:
-                    found.append(secret)
-        return found
-
-    def __repr__(self) -> str:
-        return "<Scrubber>"
-
-
-# What keys and signatures are made of, once it is in small letters.
-_RUN = re.compile(rf"[a-z0-9+/=_-]{{{_RECOGNISED_BY},}}")
-
-
-def _without(body: bytes, secrets: list[str]) -> bytes:
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"***")
-    return body
-
-
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-
-
-def _plain(text: str) -> str:
-    """Text with the escapes of JSON, HTML and URLs resolved, in small letters."""
-    for _ in range(3):
-        before = text
-        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text.replace("\\/", "/"))
-        text = unquote(html.unescape(text))
-        if text == before:
-            break
-    return text.lower()
-
-
 class Transport:
-    """Sends requests over connections that stay open.
+    """Send requests over connections that are kept open.
 
     Args:
-        rest_url: The venue's address; decides whether the environment's proxies apply (never on loopback).
-        speaker: Who answers there, for error messages.
-        timeout: Seconds to connect, and seconds for the whole answer.
-        connections: How many may be open at once.
+        rest_url: The venue's address. Proxies of the environment are used, except for loopback addresses.
+        speaker: The venue's name in error messages.
+        timeout: Seconds to connect, and seconds for a whole answer.
+        connections: The largest number of requests under way at once.
     """
 
     def __init__(self, rest_url: str, speaker: str, timeout: float, connections: int = 24) -> None:
@@ -179,6 +94,7 @@ class Transport:
         self._host = rest_url.split("//", 1)[1]
         self._timeout = timeout
         self._connections = connections
+        # The only bound. urllib3's pool cannot be it: it hands out a connection after the request was signed.
         self._slots = threading.BoundedSemaphore(connections)
         self._scrubber = Scrubber()
         session = _Session()
@@ -188,17 +104,17 @@ class Transport:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers["Accept"] = "application/json"
         session.headers["Accept-Encoding"] = "gzip"
-        adapter = Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+        adapter = Adapter(pool_maxsize=connections, max_retries=0)  # so many are kept open; more would be opened
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         self._session = session
 
     @contextmanager
     def slot(self, patience: float | None = None) -> Iterator[None]:
-        """Wait for a free connection; sign inside, so that no signature grows old waiting.
+        """Wait until a connection is free. Sign inside the block, so that no signature ages while it waits.
 
         Args:
-            patience: Seconds to wait; the time budget when None.
+            patience: Seconds to wait; None for the time-out.
 
         Raises:
             NotConnected: All connections stayed busy.
@@ -207,7 +123,7 @@ class Transport:
         if not self._slots.acquire(timeout=patience):
             raise NotConnected(
                 f"All {self._connections} connections to {self._host} stayed busy for {patience:.3g} s.",
-                hint="Send less at the same time.",
+                hint="Send fewer requests at the same time.",
             )
         try:
             yield
@@ -215,17 +131,17 @@ class Transport:
             self._slots.release()
 
     def deliver(self, outgoing: Outgoing, budget: float | None = None, expires: float | None = None) -> Answer:
-        """Send once and read the whole answer. Redirects are not followed, nothing is sent again.
+        """Send a request once and read the whole answer. Redirects are not followed.
 
         Args:
-            outgoing: What to send.
-            budget: Seconds to connect, and seconds for the answer, where that is less than the client's time-out.
-            expires: When it must not leave any more, by ``time.monotonic()``.
+            outgoing: The request.
+            budget: Seconds to connect, and seconds for the answer; at most, and by default, the time-out.
+            expires: The time, by ``time.monotonic()``, after which the request must not leave.
 
         Raises:
-            NotConnected: Nothing of the request left this machine; ``SentTooLate`` where it expired before.
-            NoAnswer: It left, wholly or in part, and no complete answer came back in time.
-            UnexpectedAnswer: It left, and the answer is too large or encoded in another way than gzip.
+            NotConnected: Nothing of the request left this machine; ``SentTooLate`` if it had expired.
+            NoAnswer: The request left, wholly or in part, and no complete answer came in time.
+            UnexpectedAnswer: The request left, and its answer is too large or in an encoding other than gzip.
         """
         failure: BaseException
         budget = self._timeout if budget is None else min(budget, self._timeout)
@@ -237,17 +153,17 @@ class Transport:
                 return self._exchange(outgoing, budget)
         except LeverageError as exc:
             failure = exc.with_traceback(None)
-        except Exception as exc:  # noqa: BLE001 - whatever it was: left or not left is what must be known
+        except Exception as exc:  # noqa: BLE001 - after any error it must be known whether the request left
             failure = self._explain(exc, budget, departure)
         except BaseException as exc:  # noqa: BLE001 - its frames hold the signed request
             failure = exc.with_traceback(None)
             failure.__context__ = failure.__cause__ = None
-        del outgoing  # a verbose traceback prints what a frame still holds
-        # Raised out here, so that neither chain nor frames lead to the signed request inside requests.
+        del outgoing  # a verbose traceback prints the variables of each frame
+        # Raised here, so that neither the chain nor the frames of the error lead to the signed request.
         raise failure
 
     def conceal(self, secret: str) -> None:
-        """Remove one more secret from answers, as the listen key from the answers to other requests."""
+        """Remove one more secret, such as the listen key, from the answers to all other requests."""
         self._scrubber.remember([secret])
 
     def close(self) -> None:
@@ -266,18 +182,18 @@ class Transport:
         )
         with response:
             body = self._read_body(response)
-        # The answer to a request for the listen key is the one that names it rightly.
+        # The listen key must stay in the answer to its own request.
         if not (outgoing.path.endswith("/listenKey") and response.status_code == 200):
             body = self._scrubber.scrub(body, outgoing.secrets())
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         return Answer(response.status_code, body, _retry_after(response), _number(used))
 
     def _read_body(self, response: requests.Response) -> bytes:
-        """Read an answer, decompressed, up to the size limit."""
+        """Read a body, decompressed, up to the size limit."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip"}:
             raise UnexpectedAnswer(
-                f"{self._speaker} answered HTTP {response.status_code} in an encoding that was not asked for.",
+                f"{self._speaker} answered HTTP {response.status_code} in an encoding that was not requested.",
                 http_status=response.status_code,
             )
         unzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if encoding == "gzip" else None
@@ -289,18 +205,18 @@ class Transport:
             if len(body) > MAX_ANSWER:
                 raise UnexpectedAnswer(
                     f"{self._speaker} answered HTTP {response.status_code} with more than "
-                    f"{MAX_ANSWER // 1024 // 1024} MB. The answer was not read to its end.",
+                    f"{MAX_ANSWER // 1024 // 1024} MB. The rest was not read.",
                     http_status=response.status_code,
                 )
         if unzip is not None and body and not unzip.eof:
-            raise NoAnswer(f"{self._speaker}'s answer ended early.")
+            raise NoAnswer(f"{self._speaker}'s answer is incomplete.")
         return bytes(body)
 
     def _explain(self, exc: Exception, budget: float, departure: Departure) -> LeverageError:
         kinds = _kinds(exc)
         stopped = next((link for link in _chain(exc) if isinstance(link, StoppedBeforeLeaving)), None)
         if stopped is not None and stopped.expired:
-            return SentTooLate("The request could not leave in time: the connection was too slow.")
+            return SentTooLate("The connection was too slow: the request could not leave in time.")
         if stopped is not None:
             return NotConnected("Interrupted before the request left.")
         late = kinds & {"ConnectTimeout", "ReadTimeout", "ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}
@@ -312,24 +228,23 @@ class Transport:
             return NotConnected(f"{self._host} could not be reached: {reason}.", hint=advice)
         if late:
             return NoAnswer(f"{self._speaker} sent no complete answer within {budget:.3g} s.")
-        return NoAnswer(f"The connection to {self._host} broke before an answer had come.")
+        return NoAnswer(f"The connection to {self._host} broke before the answer was complete.")
 
 
-# Names along the chain of an exception, most telling first: what happened, and what to do.
+# Exception class names, most specific first, with the reason and the advice.
 _BEFORE_LEAVING = (
     ("NameResolutionError", "its name does not resolve", "Check the network and the address."),
     ("ProxyError", "the proxy refused or broke the connection", "Check HTTPS_PROXY and the proxy."),
     ("SSLError", "its certificate was not accepted", "A proxy in between may need REQUESTS_CA_BUNDLE."),
-    ("SSLCertVerificationError", "its certificate was not accepted", "Check REQUESTS_CA_BUNDLE."),
-    # Before the time-outs: urllib3 derives it from one.
+    # Before the time-outs: urllib3 derives this class from one of them.
     ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
-    ("ConnectTimeout", "no connection within the time budget", "Check the network, firewall and proxy."),
-    ("ConnectTimeoutError", "no connection within the time budget", "Check the network, firewall and proxy."),
+    ("ConnectTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),
+    ("ReadTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),  # of TLS
 )
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:
-    """Every exception that led to one: causes, contexts, wrapped reasons and arguments."""
+    """Yield an exception and all that led to it: causes, contexts, wrapped reasons and arguments."""
     waiting: list[BaseException | None] = [exc]
     seen: set[int] = set()
     while waiting:
@@ -343,12 +258,12 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _kinds(exc: BaseException) -> set[str]:
-    """Class names along an exception's chain."""
+    """Return the class names along an exception's chain."""
     return {kind.__name__ for link in _chain(exc) for kind in type(link).__mro__}
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that ``Retry-After`` names, as a number or as a date; None where it names none."""
+    """Return the seconds that ``Retry-After`` names, as a number or as a date; None if it names none."""
     text = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
@@ -362,7 +277,7 @@ def _number(text: str) -> int | None:
 
 
 class _Session(requests.Session):
-    """A session to which no answer is a redirect: requests would read ``Location`` even where it must not follow."""
+    """A session that treats no answer as a redirect: requests reads ``Location`` even if it must not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None

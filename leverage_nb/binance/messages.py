@@ -1,8 +1,10 @@
-"""The JSON Binance sends, as msgspec structs: typed, checked, fast.
+"""Binance's JSON messages as msgspec structs.
 
-Decoding is lax where Binance is: numbers may arrive as strings, unknown fields are allowed, enumerations
-are plain ``str``. It is strict where a slip would become a false figure: every number must be finite and lie within
-bounds far beyond any that Binance sends, so that nothing computed from them overflows.
+Decoding is lax where Binance is: numbers may be strings, unknown fields are allowed, enumerations are plain ``str``. It
+is strict where a bad value would become a wrong figure: every number must be finite and within bounds that are far
+beyond Binance's values, so that nothing computed from it overflows.
+
+Source: the pages named in :mod:`leverage_nb.binance.endpoints`.
 """
 
 from __future__ import annotations
@@ -16,36 +18,35 @@ from leverage_nb.errors import UnexpectedAnswer
 
 T = TypeVar("T")
 
-
-Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # NaN and infinity lie outside
-# 0 stands for a leverage that is not set.
+Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
+# 0 means that the leverage is not set.
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-# Of an event, in milliseconds since the epoch: up to the year 5138, which any datetime can hold.
+# Milliseconds since the epoch, up to the year 5138: a datetime can represent it.
 EventTime = Annotated[int, Meta(ge=0, le=100_000_000_000_000)]
-# A server's time may be false, and is judged elsewhere: it only has to be a number that can be computed with.
+# The client checks whether the exchange's time is plausible; here it must only be a number to compute with.
 ClockTime = Annotated[int, Meta(ge=-(10**16), le=10**16)]
 
 
 class _Message(msgspec.Struct, frozen=True, rename="camel"):
-    """A message of the exchange."""
+    """A message with Binance's field names in camel case."""
 
 
 class ErrorBody(_Message, frozen=True):
-    """``{"code": -4028, "msg": "..."}``; ``code`` is missing from some 503 answers, and ``msg`` may be."""
+    """``{"code": -4028, "msg": "..."}``; some 503 answers have no ``code``, and ``msg`` may be missing."""
 
     msg: str = ""
     code: int = 0
 
 
 class ServerTime(_Message, frozen=True):
-    """``GET /fapi/v1/time``, in milliseconds."""
+    """The answer to ``GET /fapi/v1/time``, in milliseconds."""
 
     server_time: ClockTime
 
 
 class ListenKey(_Message, frozen=True):
-    """``POST /fapi/v1/listenKey``. It opens the account's events to whoever has it, so it is in no repr."""
+    """The answer to ``POST /fapi/v1/listenKey``. Whoever has the key receives the account's events: not in the repr."""
 
     listen_key: str
 
@@ -54,7 +55,7 @@ class ListenKey(_Message, frozen=True):
 
 
 class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """One tier of ``leverageBracket``. How its figures go together is checked for a whole table at once, elsewhere."""
+    """One tier of ``leverageBracket``. :mod:`leverage_nb.risk.bracket_checks` checks the tiers of a whole table."""
 
     initial_leverage: Leverage
     notional_floor: Figure
@@ -72,7 +73,7 @@ class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ListedSymbol(_Message, frozen=True):
-    """What we use of a symbol in ``exchangeInfo``."""
+    """The fields used of a symbol in ``exchangeInfo``."""
 
     symbol: str
     margin_asset: str = ""
@@ -88,14 +89,14 @@ class RateLimit(_Message, frozen=True):
 
 
 class ExchangeInfo(_Message, frozen=True):
-    """What we use of ``exchangeInfo``."""
+    """The fields used of ``exchangeInfo``."""
 
     symbols: list[ListedSymbol]
     rate_limits: list[RateLimit] = []
 
     @property
     def weight_a_minute(self) -> int:
-        """The request weight that one address may use a minute; 0 where it is not named."""
+        """The request weight that one address may use per minute; 0 if it is not stated."""
         named = [
             row.limit
             for row in self.rate_limits
@@ -105,7 +106,7 @@ class ExchangeInfo(_Message, frozen=True):
 
 
 class PremiumIndex(_Message, frozen=True):
-    """What we use of ``premiumIndex``."""
+    """The fields used of ``premiumIndex``."""
 
     symbol: str
     mark_price: Figure
@@ -121,7 +122,7 @@ class SymbolConfig(_Message, frozen=True):
 
 
 class AccountConfig(_Message, frozen=True):
-    """What we use of ``accountConfig``."""
+    """The fields used of ``accountConfig``."""
 
     dual_side_position: bool
     multi_assets_margin: bool
@@ -161,13 +162,13 @@ class AccountAsset(_Message, frozen=True):
 
 
 class AssetBalance(_Message, frozen=True):
-    """What we use of a row of ``balance`` v3."""
+    """The field used of a row of ``balance`` v3."""
 
     account_alias: str
 
 
 class AccountInformation(_Message, frozen=True):
-    """What we use of ``account`` v3."""
+    """The fields used of ``account`` v3."""
 
     assets: list[AccountAsset]
 
@@ -184,12 +185,12 @@ def decode(kind: type[T], body: bytes, source: str) -> T:
     """Decode an answer.
 
     Args:
-        kind: The struct, or a list of one.
-        body: The bytes as received.
-        source: Whose answer to what, for the error: "the simulator's answer to GET /fapi/v1/time".
+        kind: The struct, or a list of it.
+        body: The body as received.
+        source: The origin for the error message: "Binance's answer to GET /fapi/v1/time".
 
     Raises:
-        UnexpectedAnswer: The bytes are not that.
+        UnexpectedAnswer: The body does not decode.
     """
     reason = ""
     try:
@@ -198,43 +199,43 @@ def decode(kind: type[T], body: bytes, source: str) -> T:
         reason = str(exc)
     raise UnexpectedAnswer(
         f"{source} is not what Binance documents: {describe(body)} ({reason}).",
-        hint="A proxy, a captive portal or a maintenance page answers like this. Try again.",
+        hint="A proxy, a login page of the network or a maintenance page may have answered. Try again.",
     )
 
 
 def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dict[str, str]]:
-    """Decode ``leverageBracket``: a list, or one object; a bad row is skipped and named.
+    """Decode ``leverageBracket``, a list or one object. Skip the symbols that do not decode.
 
     Returns:
-        The symbols that decode, and those that do not with the reason.
+        The symbols that decode, and the reason for each that does not.
 
     Raises:
-        UnexpectedAnswer: The answer is neither a list nor an object of that kind.
+        UnexpectedAnswer: The answer is neither a list nor such an object, or no symbol decodes.
     """
     try:
         return [msgspec.json.decode(body, type=SymbolBrackets, strict=False)], {}
     except (msgspec.DecodeError, ValueError, RecursionError):
-        pass  # the usual case: a list
+        pass  # it is a list, as usual
     good, skipped = decode_rows(SymbolBrackets, body, source)
     if skipped and not good:
         name, reason = next(iter(skipped.items()))
-        raise UnexpectedAnswer(f"{source} holds no usable tiers: {name}: {reason}.")
+        raise UnexpectedAnswer(f"{source} has no usable tiers: {name}: {reason}.")
     return good, skipped
 
 
 def decode_rows(kind: type[T], body: bytes, source: str) -> tuple[list[T], dict[str, str]]:
-    """Decode a list; a bad row is skipped and named, so that it does not make the others unreadable.
+    """Decode a list. Skip the rows that do not decode, so that one bad row does not make the others unreadable.
 
     Returns:
-        The rows that decode, and the symbols of those that do not with the reason.
+        The rows that decode, and for each that does not its symbol and the reason.
 
     Raises:
-        UnexpectedAnswer: The answer is no list.
+        UnexpectedAnswer: The answer is not a list.
     """
     try:
         return msgspec.json.decode(body, type=list[kind], strict=False), {}  # type: ignore[valid-type]  # a type variable
     except (msgspec.DecodeError, ValueError, RecursionError):
-        pass  # examine the rows one by one
+        pass  # decode row by row
     good: list[T] = []
     skipped: dict[str, str] = {}
     for place, row in enumerate(decode(list[msgspec.Raw], body, source), start=1):
@@ -246,7 +247,7 @@ def decode_rows(kind: type[T], body: bytes, source: str) -> tuple[list[T], dict[
 
 
 def describe(body: bytes) -> str:
-    """What an undecodable answer looks like, without repeating it."""
+    """Describe an answer that does not decode, without repeating it."""
     start = body[:200].lstrip().lower()
     if not start:
         return "it is empty"

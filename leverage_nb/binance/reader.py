@@ -1,4 +1,4 @@
-"""The reads that make a BracketTable, a LeverageSetting and an AccountState; those for one state go together."""
+"""Typed reads: tiers, settings, account state. Independent reads are sent at the same time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from operator import attrgetter
 from typing import Any
 
 from leverage_nb import interrupts
-from leverage_nb.binance import messages
+from leverage_nb.binance import endpoints, messages
 from leverage_nb.binance.client import Reply, RestClient
+from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.errors import UnexpectedAnswer
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
@@ -18,17 +19,20 @@ from leverage_nb.risk.brackets import Brackets, BracketTable, sort_rows
 
 
 def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable:
-    """Read the tiers of one symbol, or of all."""
-    path = "/fapi/v1/leverageBracket"
-    body = client.read(path, [("symbol", symbol)] if symbol else [])
-    source = client.source(path)
+    """Read the tiers of one symbol, or of all symbols.
+
+    Raises:
+        UnexpectedAnswer: The answer has no usable tiers of the symbol.
+    """
+    body = client.read(endpoints.LEVERAGE_BRACKET, [("symbol", symbol)] if symbol else [])
+    source = client.source(endpoints.LEVERAGE_BRACKET)
     rows, skipped = messages.decode_brackets(body, source)
     if symbol:
-        rows = [row for row in rows if row.symbol == symbol]  # a gateway may not pass the parameter on
+        rows = [row for row in rows if row.symbol == symbol]  # a gateway may drop the parameter
     table = make_bracket_table(rows, skipped)
     if symbol and symbol not in table:
         reason = table.skipped.get(symbol, "the symbol is not in it")
-        raise UnexpectedAnswer(f"{source} holds no usable tiers of {symbol}: {reason}.")
+        raise UnexpectedAnswer(f"{source} has no usable tiers of {symbol}: {reason}.")
     return table
 
 
@@ -48,44 +52,52 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
 
 
 def read_margin_assets(client: RestClient) -> dict[str, str]:
-    """Each listed symbol's margin asset; the rate limit that comes with them is taken note of."""
-    path = "/fapi/v1/exchangeInfo"
-    info = messages.decode(messages.ExchangeInfo, client.read(path, signed=False), client.source(path))
+    """Read each listed symbol's margin asset. The rate limit in the same answer is passed to the limiter."""
+    info = _read(client, messages.ExchangeInfo, endpoints.EXCHANGE_INFO)
     client.limiter.learn(info.weight_a_minute)
     return {row.symbol: row.margin_asset for row in info.symbols}
 
 
 def read_mark_price(client: RestClient, symbol: str) -> float:
     """Read a symbol's mark price."""
-    path = "/fapi/v1/premiumIndex"
-    body = client.read(path, [("symbol", symbol)], signed=False)
-    told = messages.decode(messages.PremiumIndex, body, client.source(path))
-    if told.symbol != symbol:
-        raise UnexpectedAnswer(f"{client.source(path)} does not name {symbol}.")
-    return told.mark_price
+    source = client.source(endpoints.PREMIUM_INDEX)
+    index = messages.decode(messages.PremiumIndex, client.read(endpoints.PREMIUM_INDEX, [("symbol", symbol)]), source)
+    if index.symbol != symbol:
+        raise UnexpectedAnswer(f"{source} does not name {symbol}.")
+    return index.mark_price
 
 
 def read_alias(client: RestClient) -> str:
-    """Binance's own name for the account behind the key; "" where it has no balance rows yet."""
-    rows = _read(client, list[messages.AssetBalance], "/fapi/v3/balance")
+    """Read Binance's own name of the account; "" if the account has no balance rows yet."""
+    rows = _read(client, list[messages.AssetBalance], endpoints.BALANCE)
     return rows[0].account_alias if rows else ""
 
 
 def read_setting(
     client: RestClient, symbol: str, margin_asset: str = "", *, within: float | None = None
 ) -> LeverageSetting:
-    """Read one symbol's leverage setting, within the given seconds where they are less than the client's time-out."""
+    """Read one symbol's leverage setting.
+
+    Args:
+        client: The client.
+        symbol: The symbol.
+        margin_asset: The symbol's margin asset, stored in the result.
+        within: Seconds for the read; at most, and by default, the client's time-out.
+
+    Raises:
+        UnexpectedAnswer: The answer has no usable setting of the symbol.
+    """
     rows, reply = _read_configs(client, symbol, within)
     for row in rows:
         if row.symbol == symbol:
             return _setting(client, row, margin_asset, reply)
-    raise UnexpectedAnswer(f"{client.source('/fapi/v1/symbolConfig')} does not name {symbol}.")
+    raise UnexpectedAnswer(f"{client.source(endpoints.SYMBOL_CONFIG)} does not name {symbol}.")
 
 
 def read_settings(
     client: RestClient, margin_assets: Mapping[str, str], *, within: float | None = None
 ) -> dict[str, LeverageSetting]:
-    """Read every symbol's leverage setting, in one request."""
+    """Read the leverage settings of all symbols with one request. Skip rows that do not decode."""
     rows, reply = _read_configs(client, within=within)
     return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows}
 
@@ -96,20 +108,23 @@ def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]
     Args:
         client: The client of the account.
         margin_assets: Returns each symbol's margin asset; called beside the reads, because it may read too.
+
+    Raises:
+        UnexpectedAnswer: A symbol has a position or open orders, and no setting.
     """
     assets, (rows, reply), positions, information, config = read_together(
         margin_assets,
         lambda: _read_configs(client),
         lambda: _read_positions(client),
-        lambda: _read(client, messages.AccountInformation, "/fapi/v3/account"),
-        lambda: _read(client, messages.AccountConfig, "/fapi/v1/accountConfig"),
+        lambda: _read(client, messages.AccountInformation, endpoints.ACCOUNT),
+        lambda: _read(client, messages.AccountConfig, endpoints.ACCOUNT_CONFIG),
     )
     settings = {row.symbol: _setting(client, row, assets.get(row.symbol, ""), reply) for row in rows}
     for position in positions:
         if position.symbol not in settings:
+            source = client.source(endpoints.SYMBOL_CONFIG)
             raise UnexpectedAnswer(
-                f"{client.source('/fapi/v1/symbolConfig')} leaves out {position.symbol}, which has a position.",
-                hint="Try again later.",
+                f"{source} leaves out {position.symbol}, which has a position or open orders.", hint="Try again later."
             )
     return AccountState(
         positions=positions,
@@ -120,22 +135,22 @@ def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]
     )
 
 
-# positionRisk says "cross" where symbolConfig says "CROSSED". Anything else is passed on as it came.
+# symbolConfig names the types in capitals. Unknown types are kept, in lower case.
 _MARGIN_TYPES = {"CROSSED": "cross", "CROSS": "cross", "ISOLATED": "isolated"}
 
 
-def _read(client: RestClient, kind: type[messages.T], path: str) -> messages.T:
-    return messages.decode(kind, client.read(path), client.source(path))
+def _read(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> messages.T:
+    return messages.decode(kind, client.read(endpoint), client.source(endpoint))
 
 
 def _read_configs(
     client: RestClient, symbol: str | None = None, within: float | None = None
 ) -> tuple[list[messages.SymbolConfig], Reply]:
-    path = "/fapi/v1/symbolConfig"
-    reply = client.read_reply(path, [("symbol", symbol)] if symbol else [], within=within)
-    rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, client.source(path))
+    reply = client.read_reply(endpoints.SYMBOL_CONFIG, [("symbol", symbol)] if symbol else [], within=within)
+    source = client.source(endpoints.SYMBOL_CONFIG)
+    rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, source)
     if symbol in skipped:
-        raise UnexpectedAnswer(f"{client.source(path)} has no usable setting of {symbol}: {skipped[symbol]}.")
+        raise UnexpectedAnswer(f"{source} has no usable setting of {symbol}: {skipped[symbol]}.")
     return rows, reply
 
 
@@ -154,7 +169,7 @@ def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, 
 
 
 def _read_positions(client: RestClient) -> tuple[Position, ...]:
-    rows = _read(client, list[messages.PositionRisk], "/fapi/v3/positionRisk")
+    rows = _read(client, list[messages.PositionRisk], endpoints.POSITION_RISK)
     return tuple(
         Position(
             symbol=row.symbol,
@@ -191,10 +206,11 @@ def _balance(row: messages.AccountAsset) -> Balance:
 
 
 def read_together(*reads: Callable[[], Any]) -> list[Any]:
-    """Run reads at the same time; the first failure, in their order, is raised once all have ended.
+    """Run reads at the same time and return their results in order.
 
-    Daemon threads, not an executor: an executor delays the interpreter's exit until its jobs end.
+    Once all have ended, the first failure in their order is raised.
     """
+    # Daemon threads, because an executor delays the exit of the interpreter until its jobs end.
     return interrupts.run(lambda: _together(reads))
 
 

@@ -1,6 +1,7 @@
-"""Signatures. Source: Binance's "General Info", SIGNED endpoint security.
+"""HMAC, RSA and Ed25519 signatures.
 
-HMAC and RSA are documented for futures; Ed25519 is signed by Binance's own SDK on these endpoints, and not documented.
+Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info ("SIGNED Endpoint Security").
+The page documents HMAC and RSA. Ed25519 is not documented for futures; Binance's own SDK uses it on these endpoints.
 """
 
 from __future__ import annotations
@@ -17,25 +18,27 @@ Signer = Callable[[str], str]
 
 
 def encode(parameters: Iterable[tuple[str, str | int]]) -> str:
-    """Percent-encode parameters as UTF-8, in the order given: the exact text that is signed and sent."""
+    """Percent-encode parameters as UTF-8, in the given order. The result is signed and sent as it is."""
     return urlencode(list(parameters))
 
 
 def append_hmac(payload: str, secret: str) -> str:
-    """``payload&signature=<hex>``: HMAC-SHA256 of the payload's bytes as they go over the wire."""
+    """Return ``payload&signature=<hex>``, with the HMAC-SHA256 of the payload's bytes as they are sent."""
     digest = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
     return f"{payload}&signature={digest}"
 
 
 def load_signer(pem: str, password: str | None = None) -> Signer | str:
-    """What signs with a private key: RSA (PKCS #1 v1.5, SHA-256) or Ed25519, in base64, percent-encoded.
+    """Return a function that signs with a private key, RSA (PKCS #1 v1.5, SHA-256) or Ed25519.
+
+    The signature is appended in base64, percent-encoded.
 
     Args:
         pem: The key in PEM, or the path of a file that holds it.
-        password: Of an encrypted key.
+        password: The password of an encrypted key.
 
     Returns:
-        It; or what is wrong, in words: an error raised from here would carry the key in its frames.
+        The function, or the problem as text: an exception raised here would carry the key in its frames.
     """
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -52,8 +55,8 @@ def load_signer(pem: str, password: str | None = None) -> Signer | str:
             return _signer_of(key.sign)
     except TypeError:
         problem = "its password is missing" if password is None else "it has no password"
-    except Exception:  # noqa: BLE001 - whatever it was, its frames hold the key
-        problem = "it is no private key in PEM, or the password is wrong"
+    except Exception:  # noqa: BLE001 - the frames of any exception hold the key
+        problem = "it is not a private key in PEM, or the password is wrong"
     return f"The private key cannot be used: {problem}."
 
 
@@ -66,7 +69,7 @@ def _rsa(key: Any) -> Callable[[bytes], bytes]:
 
 def _signer_of(sign: Callable[[bytes], bytes]) -> Signer:
     def append(payload: str) -> str:
-        # Base64 holds + / and =, which mean something else in a query or a form.
+        # Base64 contains + / and =, which have another meaning in a query or form.
         return f"{payload}&signature={quote(base64.b64encode(sign(payload.encode())), safe='')}"
 
     return append

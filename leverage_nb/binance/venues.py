@@ -1,9 +1,10 @@
-"""Venues: simulator, testnet, mainnet. Addresses and rules of each, as data."""
+"""The venues simulator, testnet and mainnet: their addresses and rules."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import urlsplit
@@ -13,46 +14,44 @@ from leverage_nb.errors import InvalidInput, as_typed
 
 @dataclass(frozen=True)
 class Venue:
-    """Where requests go.
+    """An exchange and its addresses.
 
     Attributes:
         name: "simulator", "testnet" or "mainnet".
-        speaker: Who answers, as the subject of a sentence.
-        rest_url: Address of the REST API without a trailing slash; "" for a simulator not yet started.
-        stream_url: Address of the WebSocket streams without a path; "" where none is known.
-        papi_url: Where Portfolio Margin accounts are served instead; "" where nowhere is known.
-        where_keys_come_from: Where a user gets an API key for it.
-        proved: Whether the address has proved to be a simulator of ours.
+        speaker: The venue's name as the subject of a sentence.
+        rest_url: Address of the REST API without a trailing slash; "" for a simulator that was not started yet.
+        stream_url: Address of the WebSocket streams without a path; "" if unknown.
+        where_keys_come_from: A sentence that says where to get an API key.
+        proved: Whether the address has proved to be a simulator of this package.
     """
 
     name: str
     speaker: str
     rest_url: str
     stream_url: str
-    papi_url: str
     where_keys_come_from: str
     proved: bool = False
 
     @property
     def verified(self) -> bool:
-        """Whether all its addresses are the venue's own, or those of a simulator that has proved to be ours."""
+        """Whether all addresses are the venue's own, or those of a proved simulator of this package."""
         return not self._foreign_host
 
     @property
     def label(self) -> str:
-        """The venue as cards and tables show it: its name, with the address where that is not known to be its own."""
+        """The name as cards and tables show it, followed by the address unless that is verified."""
         if self.verified or self.name == "mainnet":
             return self.name
         return f"{self.name} at {self._foreign_host}"
 
     @property
     def asks_first(self) -> bool:
-        """Whether mainnet's rules apply: on mainnet, and wherever the address does not show what it is."""
+        """Whether mainnet's rules apply: on mainnet, and at any address that is not verified."""
         return self.name == "mainnet" or not self.verified
 
     @property
     def _foreign_host(self) -> str:
-        """The first host and port that are not known to be the venue's own; "" where there are none."""
+        """The first host and port that are not known to be the venue's own; "" if all are."""
         rest, streams = urlsplit(self.rest_url), urlsplit(self.stream_url)
         if self.rest_url and not self.proved and rest.hostname not in _OWN_HOSTS[self.name]:
             return rest.netloc
@@ -62,34 +61,33 @@ class Venue:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is served on this machine."""
+        """Whether the REST address is on this machine."""
         return is_loopback(self.rest_url)
 
     def with_stream(self, stream_url: str) -> Venue:
-        """The same venue with its streams behind another address: wss, or ws on this machine.
+        """Return the same venue with another address of its streams: wss, or ws on this machine.
 
         Raises:
-            InvalidInput: The address is not usable, or belongs to another venue.
+            InvalidInput: The address cannot be used, or belongs to another venue.
         """
         if not isinstance(stream_url, str) or not re.match(r"(?i)wss?://", stream_url.strip()):
-            raise InvalidInput("The stream_url is not a wss address.")
+            raise InvalidInput("stream_url is not a wss address.", hint="It begins with wss:// and a host.")
         checked = _checked(re.sub(r"(?i)^ws", "http", stream_url.strip()), self, _OWN_STREAM_HOSTS)
         return replace(self, stream_url=checked.replace("http", "ws", 1))
 
     def at(self, rest_url: str) -> Venue:
-        """The same venue behind another address: a proxy, a gateway, another simulator.
+        """Return the same venue at another address: a proxy, a gateway, another simulator.
 
-        It is not :attr:`verified` unless the address is the venue's own.
-        On this machine the streams are looked for at the same address; behind a gateway none is known.
+        It is :attr:`verified` only if the address is the venue's own. Its streams are assumed at the same address on
+        this machine, and unknown behind a gateway.
 
         Raises:
-            InvalidInput: The address is not usable, or belongs to another venue.
+            InvalidInput: The address cannot be used, or belongs to another venue.
         """
         address = _checked(rest_url, self)
         own = urlsplit(address).hostname in _OWN_HOSTS[self.name]
         streams = self.stream_url if own else address.replace("http", "ws", 1) if is_loopback(address) else ""
-        papi_url = self.papi_url if own else address
-        return replace(self, rest_url=address, stream_url=streams, papi_url=papi_url, proved=False)
+        return replace(self, rest_url=address, stream_url=streams, proved=False)
 
 
 VENUES = {
@@ -100,30 +98,27 @@ VENUES = {
             speaker="The simulator",
             rest_url="",
             stream_url="",
-            papi_url="",
-            where_keys_come_from="A simulator prints its own key when it starts.",
+            where_keys_come_from="A simulator prints its key when it starts.",
         ),
         Venue(
             name="testnet",
             speaker="Binance's testnet",
             rest_url="https://demo-fapi.binance.com",
-            # Named by Binance for its test environment; that private streams run there is not verified.
+            # Third parties have received account events there; a change of leverage was not seen.
             stream_url="wss://demo-fstream.binance.com",
-            papi_url="",
-            where_keys_come_from="Testnet keys are made at https://demo.binance.com (API Management).",
+            where_keys_come_from="Create keys at https://demo.binance.com (API Management).",
         ),
         Venue(
             name="mainnet",
             speaker="Binance",
             rest_url="https://fapi.binance.com",
             stream_url="wss://fstream.binance.com",
-            papi_url="https://papi.binance.com",
-            where_keys_come_from="Keys are made at https://www.binance.com (API Management); enable Futures.",
+            where_keys_come_from="Create keys at https://www.binance.com (API Management); enable Futures.",
         ),
     )
 }
 
-# Binance's own hosts, so that no address of one venue is ever used under the name of another.
+# Binance's own hosts: no address of one venue may be used under the name of another.
 _OWN_HOSTS = {
     "mainnet": {"fapi.binance.com"},
     "testnet": {"demo-fapi.binance.com", "testnet.binancefuture.com"},
@@ -138,7 +133,7 @@ _BINANCE = ("binance.com", "binancefuture.com")
 
 
 def find_venue(name: str) -> Venue:
-    """Look a venue up by name.
+    """Return a venue by its name.
 
     Raises:
         InvalidInput: There is no such venue.
@@ -146,33 +141,29 @@ def find_venue(name: str) -> Venue:
     venue = VENUES.get(name.strip().lower()) if isinstance(name, str) else None
     if venue is None:
         near = get_close_matches(str(name)[:20].lower(), VENUES, n=1)
-        guess = f"Did you mean {near[0]}?" if near else f"There are {', '.join(VENUES)}."
+        guess = f"Did you mean {near[0]}?" if near else f"The venues are {', '.join(VENUES)}."
         raise InvalidInput(f"{as_typed(name)} is not a venue.", hint=guess)
     return venue
 
 
 def back_end(rest_url: str) -> str:
-    """What an address leads to: the same text for all addresses that are known to lead to one exchange."""
+    """Return a name for the exchange at an address: the same for all addresses known to lead to one exchange."""
     host = urlsplit(rest_url).hostname
     return next((name for name, hosts in _OWN_HOSTS.items() if host in hosts), rest_url)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address stays on this machine."""
+    """Whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _ip_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
-# Written otherwise, a host may be read as another one than it seems: "%2e" is a dot to some.
+# Other spellings may be read as another host: some programs read "%2e" as a dot.
 _HOST = re.compile(r"[a-z0-9.-]+")
 
 
-# Its messages do not repeat the address, which may hold a key.
+# The messages do not repeat the address, which may hold a key.
 def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS) -> str:
     if not isinstance(url, str) or not re.fullmatch(r"[!-~]{1,2000}", url.strip()) or "\\" in url:
         raise InvalidInput("That is not an address.")
@@ -182,29 +173,32 @@ def _checked(url: str, venue: Venue, own_hosts: dict[str, set[str]] = _OWN_HOSTS
     except ValueError:
         raise InvalidInput("That is not an address.") from None
     if "@" in parts.netloc or "?" in url or "#" in url:
-        raise InvalidInput("An address takes no user, password, query or fragment.")
+        raise InvalidInput("An address must have no user, password, query or fragment.")
     if not host or parts.scheme not in {"https", "http"}:
         raise InvalidInput("That is not an https address.", hint="It begins with https:// and a host.")
-    if "%" in parts.netloc or not (_HOST.fullmatch(host) or _is_ip(host)):
-        raise InvalidInput("That is not an address.", hint="A host is made of letters, digits, dots and hyphens.")
+    if "%" in parts.netloc or not (_HOST.fullmatch(host) or _ip_address(host)):
+        raise InvalidInput("That is not an address.", hint="A host consists of letters, digits, dots and hyphens.")
     if parts.scheme == "http" and not is_loopback(url):
-        raise InvalidInput("That address is not encrypted.", hint="Plain http is for this machine only; use https.")
+        raise InvalidInput("That address is not encrypted.", hint="Use https. Plain http is for this machine only.")
     owner = next((name for name, hosts in own_hosts.items() if host in hosts), "")
     if owner and owner != venue.name:
         raise InvalidInput(f"{host} is the {owner}, not the {venue.name}.", hint=f'Use connect("{owner}").')
     if not owner and any(host == domain or host.endswith(f".{domain}") for domain in _BINANCE):
-        raise InvalidInput(f"That host is Binance's, but not known as the {venue.name}'s.", hint="Leave rest_url away.")
+        raise InvalidInput(
+            f"That host is Binance's, but not known as the {venue.name}'s.", hint="Omit rest_url and stream_url."
+        )
     if venue.name == "simulator" and not is_loopback(url):
-        raise InvalidInput("That host is not on this machine, so it cannot be shown as a simulator.")
+        raise InvalidInput(
+            "That host is not on this machine, so it cannot be shown as a simulator.",
+            hint='Connect to "testnet" or "mainnet" for an exchange elsewhere.',
+        )
     where = f"[{host}]" if ":" in host else host
     if port == {"https": 443, "http": 80}[parts.scheme]:
-        port = None  # one exchange has one address: limits and journal go by it
+        port = None  # one exchange has one address: limits and journal depend on it
     return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host)
+    return None

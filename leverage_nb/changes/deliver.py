@@ -14,12 +14,11 @@ from datetime import datetime
 
 from leverage_nb.binance import error_codes, messages
 from leverage_nb.binance.client import Parameters, RestClient
+from leverage_nb.binance.endpoints import LEVERAGE
 from leverage_nb.binance.http import Answer
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.errors import LeverageError, NoAnswer, UnexpectedAnswer
 from leverage_nb.journal.attempts import Attempt, Finding
-
-PATH = "/fapi/v1/leverage"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def post_change(
 ) -> Answer:
     """Post a change: see :meth:`RestClient.post`."""
     parameters: Parameters = [("symbol", request.symbol), ("leverage", request.leverage)]
-    return client.post(PATH, parameters, stamp, lambda: expires)
+    return client.post(LEVERAGE, parameters, stamp, lambda: expires)
 
 
 def deliver(
@@ -115,7 +114,7 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
         cap = changed.max_notional_value
         finding = Finding(_now(), "answer", "applied", closes=True, leverage=changed.leverage, max_notional=cap)
         return Delivered(replace(finding, http_status=200), None)
-    failure = client.explain(answer, f"POST {PATH}")
+    failure = client.explain(answer, LEVERAGE)
     definite = error_codes.is_definite(answer)
     if answer.status == 200 and failure.code is None:
         content = messages.describe(answer.body) if changed is None else "it names another symbol or leverage"

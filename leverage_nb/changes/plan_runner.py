@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from leverage_nb import interrupts
+from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.change import LeverageChange
@@ -151,7 +152,7 @@ class PlanRun:
 
     def _wait_for_rate_limit(self, waiting: deque[_Sending]) -> str:
         """Wait until the rate limit allows a batch; return why it does not within a minute."""
-        weight = 5 + min(self._batch_size(), len(waiting))
+        weight = SYMBOL_CONFIG.weight + LEVERAGE.weight * min(self._batch_size(), len(waiting))
         while (wait := self._client.limiter.wait_for(weight)) > 0:
             if wait > LONGEST_WAIT:
                 until = self._client.limiter.blocked_until

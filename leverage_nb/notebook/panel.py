@@ -19,7 +19,7 @@ from IPython.display import display
 from leverage_nb import cards
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
-from leverage_nb.binance.watching import Watch
+from leverage_nb.binance.watch import Watch
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview

@@ -1,4 +1,4 @@
-"""Where keys come from, and that they stay there."""
+"""Keys: their sources, and that they appear nowhere else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TESTNET, MAINNET = VENUES["testnet"], VENUES["mainnet"]
 
 
 def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both parts come from the arguments when given there, else both from this venue's variables."""
+    """Both parts come from the arguments if given, else both from the venue's environment variables."""
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", "E" * 64)
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
     assert find_credentials(TESTNET, Credentials(KEY, SECRET)).headers() == {"X-MBX-APIKEY": KEY}
@@ -46,8 +46,8 @@ def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         find_credentials(MAINNET, NONE)
 
 
-def test_halves_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key from one place is not completed with a secret from another."""
+def test_parts_of_two_sources_are_never_combined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of one source is not completed with a secret of another."""
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
     with pytest.raises(InvalidInput, match="go together"):
         find_credentials(TESTNET, Credentials(KEY, None))
@@ -55,8 +55,8 @@ def test_halves_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
         find_credentials(TESTNET, NONE)
 
 
-def test_a_missing_key_says_where_to_put_one() -> None:
-    """Without a key the error names both variables and the place where keys are made."""
+def test_the_error_of_a_missing_key_says_what_to_do() -> None:
+    """Without a key the error names both environment variables and the page on which keys are created."""
     with pytest.raises(CredentialsMissing) as caught:
         find_credentials(TESTNET, NONE)
     assert "LEVERAGE_NB_TESTNET_API_KEY and LEVERAGE_NB_TESTNET_API_SECRET" in caught.value.hint
@@ -64,21 +64,21 @@ def test_a_missing_key_says_where_to_put_one() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "  ", "key with spaces", "ключ", "line\nbreak", 5, b"bytes"])
-def test_what_no_key_can_hold_is_refused_without_repeating_it(key: Any) -> None:
-    """A mangled key is refused before it reaches a header, and the message does not show it."""
+def test_a_malformed_key_is_refused_without_repeating_it(key: Any) -> None:
+    """A malformed key is refused before it reaches a header, and the message does not show it."""
     with pytest.raises(InvalidInput) as caught:
         Credentials(key, SECRET).checked()
     assert "copy it again" in caught.value.message
     assert not str(key).strip() or str(key) not in caught.value.message
 
 
-def test_white_space_around_a_pasted_key_is_forgiven() -> None:
-    """A newline copied along with a key does not matter."""
+def test_white_space_around_a_pasted_key_is_removed() -> None:
+    """White space that was copied along with a key is removed."""
     assert Credentials(f" {KEY}\n", SECRET).headers() == {"X-MBX-APIKEY": KEY}
 
 
 def test_the_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever asks for it later does not touch the key, and odd keys have one too."""
+    """Reading the fingerprint later does not use the key, and malformed keys have a fingerprint too."""
     credentials = Credentials(KEY, SECRET)
     monkeypatch.setattr("leverage_nb.binance.credentials.hashlib", None)
     assert re.fullmatch("[0-9a-f]{8}", credentials.fingerprint)
@@ -89,7 +89,7 @@ def test_the_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("key", [KEY, "a1" * 32, "Q2hhcmFjdGVycyBvZiBiYXNlNjQ+/=", "abcd1234abcd1234"])
 @pytest.mark.parametrize("place", ["venue", "profile", "rest_url", "stream_url"])
 def test_a_key_in_the_wrong_place_is_not_repeated(key: str, place: str) -> None:
-    """connect(KEY), profile=KEY and the like say what is wrong without the text."""
+    """The errors of connect(KEY), profile=KEY and the like do not repeat the text."""
     given = {
         "venue": "testnet",
         "api_key": "k" * 64,
@@ -102,8 +102,8 @@ def test_a_key_in_the_wrong_place_is_not_repeated(key: str, place: str) -> None:
     assert "That" in caught.value.message or "is not a wss address" in caught.value.message
 
 
-def test_a_short_slip_is_repeated() -> None:
-    """A short text that is no key is named, so that the slip can be seen."""
+def test_a_typing_error_is_repeated() -> None:
+    """A short text that cannot be a key is repeated, so that the user sees the typing error."""
     with pytest.raises(InvalidInput, match=r"^demo is not a venue"):
         connect("demo")
     with pytest.raises(InvalidInput, match=r"^sub 1 is not a profile's name"):
@@ -111,7 +111,7 @@ def test_a_short_slip_is_repeated() -> None:
 
 
 def test_keys_do_not_show() -> None:
-    """No repr, str, vars, pickle or deep copy holds key or secret; the fingerprint tells keys apart."""
+    """No repr, str, vars, pickle or deep copy holds key or secret; the fingerprint differs between keys."""
     credentials = Credentials(KEY, SECRET)
     assert KEY not in repr(credentials) + str(credentials) + credentials.fingerprint
     assert not hasattr(credentials, "__dict__")
@@ -129,7 +129,7 @@ def test_keys_do_not_show() -> None:
     ],
 )  # fmt: skip
 def test_no_frame_of_a_failing_connect_holds_them(arguments: dict[str, Any]) -> None:
-    """Whatever is wrong with the arguments of connect(), no frame of ours prints key or secret."""
+    """After any error in the arguments of connect(), no frame of the package holds key or secret."""
     given = {"venue": "testnet", "api_key": KEY, "api_secret": SECRET} | arguments
     with pytest.raises(LeverageError) as caught:
         connect(**given)
@@ -141,8 +141,8 @@ def test_no_frame_of_a_failing_connect_holds_them(arguments: dict[str, Any]) -> 
     assert SECRET not in shown
 
 
-def test_no_frame_holds_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mangled key in the environment is refused without being printed."""
+def test_no_frame_holds_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed key in the environment is refused, and no frame of the package holds it."""
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", KEY + " x")
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", SECRET)
     with pytest.raises(InvalidInput) as caught:
@@ -154,7 +154,7 @@ def test_no_frame_holds_those_of_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 def pem_of(kind: str, password: bytes | None = None) -> tuple[str, str]:
-    """A new key pair in PEM: private and public."""
+    """Create a key pair in PEM: private and public."""
     key: Any = (
         rsa.generate_private_key(public_exponent=65537, key_size=2048)
         if kind == "RSA"
@@ -168,7 +168,7 @@ def pem_of(kind: str, password: bytes | None = None) -> tuple[str, str]:
 @pytest.mark.parametrize("kind", ["RSA", "Ed25519"])
 @pytest.mark.parametrize("password", [None, "a password"])
 def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> None:
-    """RSA and Ed25519 keys, encrypted or not, as text or in a file, sign reads and changes that are verified."""
+    """RSA and Ed25519 keys, encrypted or not, as text or in a file, sign requests that the exchange accepts."""
     private, public = pem_of(kind, password.encode() if password else None)
     path = tmp_path / "key.pem"
     path.write_text(private)
@@ -191,14 +191,14 @@ def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "no private key in PEM"),
-        ({"private_key": "/nowhere/key.pem"}, "no private key in PEM"),
+        ({"private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "not a private key in PEM"),
+        ({"private_key": "/nowhere/key.pem"}, "not a private key in PEM"),
         ({"private_key_password": None}, "its password is missing"),
         ({"private_key_password": "wrong"}, "the password is wrong"), ({"api_secret": "s" * 64}, "not both"),
     ],
 )  # fmt: skip
 def test_private_keys_that_cannot_be_used(change: dict[str, Any], words: str) -> None:
-    """What is wrong with a private key is said, and nothing of it is in the words."""
+    """The error names the problem of a private key, and nothing of the key."""
     private, _ = pem_of("Ed25519", b"a password")
     given = {"api_key": KEY, "private_key": private, "private_key_password": "a password", **change}
     with pytest.raises(InvalidInput, match=words) as caught:
@@ -214,16 +214,16 @@ class Ring(KeyringBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self.held: dict[tuple[str, str], str] = {}
+        self.entries: dict[tuple[str, str], str] = {}
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        self.held[service, username] = password
+        self.entries[service, username] = password
 
     def get_password(self, service: str, username: str) -> str | None:
-        return self.held.get((service, username))
+        return self.entries.get((service, username))
 
     def delete_password(self, service: str, username: str) -> None:
-        del self.held[service, username]
+        del self.entries[service, username]
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def ring() -> Iterator[Ring]:
     keyring.set_keyring(before)
 
 
-def test_the_order_of_places(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arguments come before the environment, and that before the keyring; each venue and profile has its own."""
+def test_the_order_of_sources(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments precede the environment, which precedes the keyring; each venue and profile has its own key."""
     Credentials("r" * 64, SECRET).keep(TESTNET, None)
     Credentials("p" * 64, SECRET).keep(TESTNET, "sub1")
 
@@ -258,7 +258,7 @@ def test_the_order_of_places(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_profiles_are_accounts_of_their_own(simulator: Simulator) -> None:
-    """A profile is shown beside the key, and current() keeps profiles apart."""
+    """A profile is shown with the key, and current() distinguishes profiles."""
     plain, sub = connect_to(simulator), connect_to(simulator, profile="sub1")
     assert sub.label == f"sub1, {plain.label}"
     assert sub.set_leverage("BTCUSDT", 10).account == sub.label
@@ -270,7 +270,7 @@ def test_profiles_are_accounts_of_their_own(simulator: Simulator) -> None:
 
 
 def test_a_swapped_key_is_noticed(simulator: Simulator, tmp_path: Path) -> None:
-    """A profile belongs to the account it was first used with: a key of another sends nothing under its name."""
+    """A profile belongs to the account it was first used with: with a key of another account nothing is sent."""
     path = tmp_path / "journal.sqlite"
     connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 10)
     connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 11)

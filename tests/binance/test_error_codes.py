@@ -1,4 +1,4 @@
-"""The table of refusals: which answers are definite, and that each says what it means."""
+"""The table of error codes: which answers are definite, and what the user reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leverage_nb.binance.endpoints import LEVERAGE
 from leverage_nb.binance.error_codes import (
     CODES,
     STATUSES,
@@ -29,7 +30,7 @@ UNKNOWN_503 = "Unknown error, please check your request or try again later."
 
 
 def answer(status: int, body: Any) -> Answer:
-    """An answer of the exchange."""
+    """Return an answer of the exchange."""
     return Answer(status, body.encode() if isinstance(body, str) else json.dumps(body).encode())
 
 
@@ -51,7 +52,7 @@ def answer(status: int, body: Any) -> Answer:
     ],
 )
 def test_definite_refusals(status: int, body: Any) -> None:
-    """Binance's own error with a 4xx, or one of its two documented 503 bodies: the request was not executed."""
+    """Binance's own error with a 4xx, or one of its two documented 503 messages, proves that nothing was executed."""
     assert is_definite(answer(status, body))
 
 
@@ -90,8 +91,8 @@ def test_definite_refusals(status: int, body: Any) -> None:
         (302, ""),
     ],
 )  # fmt: skip
-def test_everything_else_leaves_the_outcome_open(status: int, body: Any) -> None:
-    """A status alone, a 5xx with a code and a 200 with a code may come after execution, whatever they look like."""
+def test_any_other_answer_leaves_the_outcome_open(status: int, body: Any) -> None:
+    """A status alone, a 5xx with a code and a 200 with a code may come after the request was executed."""
     assert not is_definite(answer(status, body))
 
 
@@ -105,12 +106,12 @@ def test_everything_else_leaves_the_outcome_open(status: int, body: Any) -> None
     ],
 )  # fmt: skip
 def test_what_may_be_attempted_again(status: int, body: Any, expected: bool) -> None:
-    """Another attempt follows only a refusal that is definite and passes by itself."""
+    """Another attempt follows only a definite refusal with a passing cause."""
     assert may_be_repeated(answer(status, body)) == expected
 
 
-def test_every_entry_says_what_to_do() -> None:
-    """No code and no status is without advice, and codes are negative as Binance's are."""
+def test_every_entry_has_advice() -> None:
+    """Every code and status has advice, and codes are negative as Binance's are."""
     assert all(refusal.advice for refusal in [*CODES.values(), *STATUSES.values()])
     assert all(code < 0 for code in CODES)
 
@@ -122,13 +123,13 @@ def test_every_entry_says_what_to_do() -> None:
      -2015, -2017, -2023, -2027, -2028, -4028, -4109, -4161, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403],
 )  # fmt: skip
 def test_codes_of_a_leverage_change_are_explained(code: int) -> None:
-    """Each code that can meet a leverage change has its meaning in plain words."""
+    """Each code that a change of leverage can get has a meaning in plain words."""
     assert CODES[code].meaning
 
 
-# The codes of Binance's error-code page and of public reports that can meet a change of leverage; all but those that
-# belong to orders, margin type, position mode and position margin alone.
-CAN_MEET_A_CHANGE = [
+# The codes of Binance's error-code page and of public reports that a change of leverage can get: all but those of
+# orders, margin type, position mode and position margin.
+CODES_OF_A_CHANGE = [
     -1000, -1001, -1002, -1003, -1006, -1007, -1008, -1010, -1011, -1013, -1016, -1020, -1021, -1022, -1099, -1100,
     -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1109, -1110, -1111, -1121, -1122, -1126, -1127, -1128, -1130,
     -2008, -2014, -2015, -2017, -2018, -2019, -2023, -2027, -2028, -4027, -4028, -4050, -4051, -4084, -4085, -4087,
@@ -137,29 +138,29 @@ CAN_MEET_A_CHANGE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("code", CAN_MEET_A_CHANGE)
+@pytest.mark.parametrize("code", CODES_OF_A_CHANGE)
 def test_every_code_has_its_explanation(code: int) -> None:
-    """Whatever code comes, the card shows it with Binance's words, what to do next, and what it means."""
-    told = answer(400, {"code": code, "msg": "Binance's own words."})
-    error = explain(told, VENUES["testnet"], "POST /fapi/v1/leverage")
+    """The user reads Binance's message with its code, the meaning, and what to do next."""
+    refusal = answer(400, {"code": code, "msg": "Binance's own message."})
+    error = explain(refusal, VENUES["testnet"], LEVERAGE)
     rows = dict(error.rows)
-    assert rows["answer"] == f"“Binance's own words.” ({code})"
+    assert rows["answer"] == f"“Binance's own message.” ({code})"
     assert rows["next"]
-    assert rows.get("meaning") or code in {-1010, -1013}  # there Binance's words say it all
+    assert rows.get("meaning") or code in {-1010, -1013}  # their messages are clear enough
 
 
-def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """-4300 names a time in UTC; the advice names it in local time."""
+def test_the_end_of_a_limit_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-4300 names a time in UTC; the advice shows it in local time."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     words = (
         "You can start trading with more than 20x leverage by 2026-10-29 01:34 (UTC), because higher leverage is "
         "available 30 days after Futures account registration."
     )
-    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], LEVERAGE)
     monkeypatch.undo()
     time.tzset()
-    assert "It lifts on 2026-10-29 10:34:00+09:00, local time." in error.hint
+    assert "The limit ends on 2026-10-29 10:34:00+09:00, local time." in error.hint
 
 
 @pytest.mark.parametrize(
@@ -169,19 +170,19 @@ def test_the_time_a_limit_lifts_is_local(monkeypatch: pytest.MonkeyPatch) -> Non
         "9" * 5000, "\u0662\u0660\u0662\u0666-10-29 01:34",
     ],
 )  # fmt: skip
-def test_a_time_that_is_none_is_passed_over(moment: str) -> None:
-    """Words that name an impossible time raise nothing: the refusal is told without it."""
+def test_an_impossible_time_is_ignored(moment: str) -> None:
+    """A message with an impossible time raises no exception, and the advice has no time."""
     words = f"You can start trading with more than 20x leverage by {moment} (UTC), because ..."
     assert read_lift_time(words) is None
-    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], "POST /fapi/v1/leverage")
+    error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], LEVERAGE)
     assert error.code == -4300
-    assert "It lifts on" not in error.hint
+    assert "The limit ends on" not in error.hint
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
 @pytest.mark.parametrize("moment", ["0001-01-01 00:00", "9999-12-31 23:59", "2026-10-29 24:00"])
 def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone: str, moment: str) -> None:
-    """A time that may or may not exist in local time raises nothing either."""
+    """A time that may have no local time is returned with a time zone, or ignored."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     found = read_lift_time(f"by {moment} (UTC)")
@@ -191,11 +192,11 @@ def test_times_at_the_ends_of_the_calendar(monkeypatch: pytest.MonkeyPatch, zone
 
 
 @given(st.text(), st.from_regex(r"by [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} \(UTC\)"))
-def test_words_of_others_never_raise(words: str, moment: str) -> None:
-    """Whatever the words of a refusal are, they are explained."""
+def test_no_message_of_the_exchange_raises_an_exception(words: str, moment: str) -> None:
+    """A refusal is explained whatever its message is."""
     for text in (words, moment, words + moment):
-        told = answer(400, {"code": -4300, "msg": text})
-        assert explain(told, VENUES["testnet"], "POST /fapi/v1/leverage").code == -4300
+        refusal = answer(400, {"code": -4300, "msg": text})
+        assert explain(refusal, VENUES["testnet"], LEVERAGE).code == -4300
 
 
 @pytest.mark.parametrize(
@@ -206,28 +207,23 @@ def test_words_of_others_never_raise(words: str, moment: str) -> None:
         ("{}", None), ("[]", None), ("<html>", None), ("[" * 100_000, None), ('{"code": 1e999}', None),
     ],
 )  # fmt: skip
-def test_an_error_needs_no_words(body: str, code: int | None) -> None:
-    """A code without words is an error all the same; an object with neither is none."""
+def test_an_error_needs_no_message(body: str, code: int | None) -> None:
+    """A code without a message is an error; an object with neither is not."""
     error = read_error(answer(400, body))
     assert (error.code if error else None) == code
 
 
-def test_a_key_that_is_turned_away(simulator: Simulator) -> None:
-    """-2015 names the three usual causes and the address that the exchange saw."""
-    with pytest.raises(RequestRefused) as caught:
-        connect_to(simulator, "testnet", api_key="k" * 64).setting("BTCUSDT")
-    assert caught.value.code == -2015
-    for part in ("a key of another venue", "an IP address", "Futures not enabled", "come from 127.0.0.1"):
-        assert part in caught.value.hint
-    assert "This is a Portfolio Margin account" not in str(caught.value)
-
-
-@pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
-def test_a_portfolio_margin_account_is_told_so(venue: str) -> None:
-    """Where the same key opens papi, the account is recognised and told that this API does not serve it."""
-    with Simulator(portfolio_margin=True) as simulator, connect_to(simulator, venue) as account:
-        with pytest.raises(RequestRefused, match="This is a Portfolio Margin account") as caught:
-            account.brackets()
-        assert caught.value.code == -2015
-        with pytest.raises(ChangeNotSent, match="This is a Portfolio Margin account"):
+@pytest.mark.parametrize("portfolio_margin", [False, True])
+def test_a_rejected_key_is_explained(portfolio_margin: bool) -> None:
+    """The advice of -2015 has the four usual causes and the IP address that the exchange saw."""
+    with Simulator(portfolio_margin=portfolio_margin) as simulator:
+        keys = {} if portfolio_margin else {"api_key": "k" * 64}
+        account = connect_to(simulator, "testnet", **keys)
+        with pytest.raises(RequestRefused, match="The exchange rejected the API key") as caught:
+            account.setting("BTCUSDT")
+        with pytest.raises(ChangeNotSent, match="The exchange rejected the API key"):
             account.set_leverage("BTCUSDT", 10)
+    assert caught.value.code == -2015
+    for part in ("another venue", "IP address is not on the key's list", "Futures is not enabled", "Portfolio Margin"):
+        assert part in caught.value.hint
+    assert "reached the exchange from 127.0.0.1" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Figures of the wire at the ends of their bounds: nothing that shows them raises a bare exception."""
+"""Figures of the exchange at the ends of their bounds: showing them raises no exception but the package's own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import Reply
+from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.changes.preview import make_preview
 from leverage_nb.errors import LeverageError
@@ -25,7 +26,7 @@ from leverage_nb.risk.tables import positions_table, settings_table
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ENDS = [0.0, 5e-324, 1e-300, 1e-8, 0.1, 1.0, 1e8, 1e15, 1e29, 1e30]
 FIGURES = st.one_of(st.sampled_from([*ENDS, *(-x for x in ENDS)]), st.floats(-1e30, 1e30))
-# What no bound lets pass, now and then.
+# Sometimes values out of bounds.
 WILD = st.sampled_from(["nan", "inf", "-inf", 1e31, -1e308, 10**400, None, "x", True, [], {}])
 NUMBERS = st.integers(0, 199).flatmap(lambda turn: WILD if turn == 150 else FIGURES)
 LEVERAGES = st.one_of(st.sampled_from([0, 1, 2, 125, 150, 10_000, 100_000]), st.integers(0, 100_000))
@@ -34,7 +35,7 @@ SYMBOLS = ("A", "B")
 
 @st.composite
 def tiers(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Tiers that fit together, of any size."""
+    """Draw consistent tiers of any size."""
     count = draw(st.integers(1, 4))
     leverages = sorted(draw(st.sets(st.integers(1, 40), min_size=count, max_size=count)), reverse=True)
     scale = draw(st.sampled_from([1e-8, 1.0, 1e5, 1e12, 1e28]))
@@ -60,7 +61,7 @@ def tiers(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> dict[str, Any]:
-    """What the exchange answers to every read of one account."""
+    """Draw the exchange's answers to all reads of one account, by path."""
 
     def figures(*names: str) -> dict[str, Any]:
         return {name: draw(NUMBERS) for name in names}
@@ -97,7 +98,7 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
 
 
 class Recorded:
-    """A client that answers with what was prepared."""
+    """A client with prepared answers."""
 
     account = "key 1a2b3c4d"
     venue = VENUES["testnet"]
@@ -105,18 +106,18 @@ class Recorded:
     def __init__(self, prepared: dict[str, Any]) -> None:
         self._prepared = prepared
 
-    def read(self, path: str, *_: Any, **__: Any) -> bytes:
-        return json.dumps(self._prepared[path]).encode()
+    def read(self, endpoint: Endpoint, *_: Any, **__: Any) -> bytes:
+        return json.dumps(self._prepared[endpoint.path]).encode()
 
-    def read_reply(self, path: str, *_: Any, **__: Any) -> Reply:
-        return Reply(self.read(path), NOW, 0.0)
+    def read_reply(self, endpoint: Endpoint, *_: Any, **__: Any) -> Reply:
+        return Reply(self.read(endpoint), NOW, 0.0)
 
-    def source(self, path: str) -> str:
-        return path
+    def source(self, endpoint: Endpoint) -> str:
+        return str(endpoint)
 
 
 def show(client: Any, leverage: int) -> None:
-    """Decode everything, and show it in every form that there is."""
+    """Decode all answers and show them in every form."""
     table = reader.read_brackets(client)
     table.to_frame().to_html()
     assert all(math.isfinite(tiers.last_cap) for tiers in table.values())
@@ -124,7 +125,7 @@ def show(client: Any, leverage: int) -> None:
     positions_table(state).to_html()
     Overview("testnet", "key 1a2b3c4d", state, NOW).card().html()
     for symbol in (name for name in SYMBOLS if name in table):
-        with suppress(LeverageError):  # a leverage of 0 is none
+        with suppress(LeverageError):  # the leverage 0 means that it is not set
             settings_table(state, table, [symbol]).to_html()
             find_misfits(state, table)
         outlook = Outlook(state, table[symbol])
@@ -135,14 +136,14 @@ def show(client: Any, leverage: int) -> None:
         repr(preview)
         outlook.caution(chosen)
         state.with_leverage(symbol, chosen)
-        with suppress(LeverageError):  # none may fit
+        with suppress(LeverageError):  # possibly no leverage fits
             outlook.highest()
         with suppress(LeverageError):  # a mark of 0 or below is refused
             make_ladder(table[symbol], 100.0, reader.read_mark_price(client, "A")).to_html()
 
 
 @given(answers(), st.integers(1, 300))
-def test_no_figure_of_the_wire_raises_a_bare_exception(prepared: dict[str, Any], leverage: int) -> None:
-    """Either an answer cannot be used and that is said, or all that is computed from it can be shown."""
+def test_no_figure_of_the_exchange_raises_a_bare_exception(prepared: dict[str, Any], leverage: int) -> None:
+    """Either an answer raises an error of the package, or everything computed from it can be shown."""
     with suppress(LeverageError):
         show(Recorded(prepared), leverage)

@@ -1,4 +1,4 @@
-"""Decoding: lax where Binance is, strict where a slip would become a false figure."""
+"""Decoding is lax where Binance is, and strict where a bad value would become a wrong figure."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ SECOND = {
 
 
 def body(content: Any) -> bytes:
-    """The bytes of a JSON answer."""
+    """Return content as the bytes of a JSON answer."""
     return json.dumps(content, ensure_ascii=False).encode()
 
 
 def table(content: Any) -> Any:
-    """The tiers in a ``leverageBracket`` answer."""
+    """Return the tiers of a ``leverageBracket`` answer."""
     return make_bracket_table(*messages.decode_brackets(body(content), "the answer"))
 
 
 def test_brackets_as_object_or_list() -> None:
-    """One symbol's tiers are read from an object and from a list alike."""
+    """The tiers of one symbol may come as an object or as a list."""
     row = {"symbol": "ETHUSDT", "brackets": [TIER]}
     for content in (row, [row]):
         assert table(content)["ETHUSDT"].symbol_max_leverage == 75
@@ -49,14 +49,14 @@ def test_brackets_as_object_or_list() -> None:
 
 @pytest.mark.parametrize(("coef", "read"), [({"notionalCoef": 1.5}, 1.5), ({"notionalCoef": "4.0"}, 4.0), ({}, None)])
 def test_notional_coef_as_number_string_or_absent(coef: dict[str, Any], read: float | None) -> None:
-    """NotionalCoef is read in each of its forms, and nothing is multiplied by it."""
+    """NotionalCoef is read in each of its forms, and no figure is multiplied by it."""
     tiers = table({"symbol": "ETHUSDT", "brackets": [TIER], **coef})["ETHUSDT"]
     assert tiers.notional_coef == read
     assert tiers.last_cap == 10_100
 
 
 def test_fractional_cum_strings_and_unsorted_tiers() -> None:
-    """Cum may be fractional, figures may be strings, and tiers may come in any order."""
+    """Cum may be fractional, numbers may be strings, and tiers may come in any order."""
     first = {**TIER, "notionalCap": "10100", "cum": "0"}
     tiers = table([{"symbol": "X", "brackets": [SECOND, first], "new": True}])["X"]
     assert tiers.cum.tolist() == [0, 35.35]
@@ -83,7 +83,7 @@ def test_fractional_cum_strings_and_unsorted_tiers() -> None:
     ],
 )
 def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> None:
-    """One symbol's bad rows cost that symbol alone, and the reason is kept."""
+    """Bad tiers of one symbol are skipped with the reason, and do not affect other symbols."""
     read = table([row, {"symbol": "GOOD", "brackets": [TIER, SECOND]}])
     assert list(read) == ["GOOD"]
     assert reason in read.skipped["BAD"]
@@ -94,8 +94,8 @@ def test_a_bad_row_is_skipped_and_named(row: dict[str, Any], reason: str) -> Non
 @pytest.mark.parametrize(
     "junk", [b"", b"<html>busy</html>", b'[{"symbol": "BTC', b"null", b'"x"', b"[1, 2]", b"[" * 100_000]
 )
-def test_what_is_no_answer_is_never_taken_for_one(junk: bytes) -> None:
-    """HTML, half a JSON and other shapes raise UnexpectedAnswer, never a success."""
+def test_other_content_is_never_decoded_as_an_answer(junk: bytes) -> None:
+    """HTML, incomplete JSON and other structures raise UnexpectedAnswer."""
     with pytest.raises(UnexpectedAnswer, match="the answer"):
         messages.decode_brackets(junk, "the answer")
     with pytest.raises(UnexpectedAnswer):
@@ -104,7 +104,7 @@ def test_what_is_no_answer_is_never_taken_for_one(junk: bytes) -> None:
 
 @pytest.mark.parametrize("figure", ["inf", "-inf", "nan", 1e31, "-1e31", 10**40])
 def test_figures_must_be_finite_and_bounded(figure: Any) -> None:
-    """A number that is not finite, or larger than any amount of money, is not accepted as a figure."""
+    """A number that is not finite, or larger than any amount of money, is an error."""
     row = {"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": figure}
     with pytest.raises(UnexpectedAnswer, match="Expected `float`"):
         messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
@@ -112,7 +112,7 @@ def test_figures_must_be_finite_and_bounded(figure: Any) -> None:
 
 @pytest.mark.parametrize("leverage", [-1, 100_001, 10**18, 10**30, "9" * 5000])
 def test_leverages_are_bounded(leverage: Any) -> None:
-    """A leverage below 0 or above 100,000 is no answer of Binance's."""
+    """A leverage below 0 or above 100,000 is an error."""
     row = {"symbol": "X", "marginType": "CROSSED", "leverage": leverage}
     with pytest.raises(UnexpectedAnswer):
         messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
@@ -121,21 +121,21 @@ def test_leverages_are_bounded(leverage: Any) -> None:
 
 
 def test_a_leverage_that_is_not_set_decodes() -> None:
-    """The testnet says 0 for a symbol whose leverage was never set."""
+    """The testnet answers 0 for a symbol whose leverage was never set, and that decodes."""
     row = {"symbol": "X", "marginType": "CROSSED", "leverage": 0}
     assert messages.decode(list[messages.SymbolConfig], body([row]), "the answer")[0].leverage == 0
 
 
 @pytest.mark.parametrize("moment", [10**16 + 1, -(10**17), 10**17, 1e30])
 def test_a_servers_time_is_bounded(moment: Any) -> None:
-    """A time that no clock can show is an answer that cannot be used; a false one that can be shown is decoded."""
+    """A time beyond every calendar is an error; a wrong time within the bounds decodes."""
     with pytest.raises(UnexpectedAnswer, match="the answer is not what Binance documents"):
         messages.decode(messages.ServerTime, body({"serverTime": moment}), "the answer")
     assert messages.decode(messages.ServerTime, body({"serverTime": -(10**16)}), "the answer").server_time == -(10**16)
 
 
 def test_limits_are_bounded() -> None:
-    """A rate limit beyond belief is an answer that cannot be used."""
+    """A rate limit beyond the bounds is an error."""
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 10**12}
     with pytest.raises(UnexpectedAnswer):
         messages.decode(messages.ExchangeInfo, body({"symbols": [], "rateLimits": [limit]}), "the answer")
@@ -155,7 +155,7 @@ def test_lax_numbers_and_unknown_values() -> None:
 
 
 def test_errors_do_not_repeat_what_was_sent() -> None:
-    """The error for an undecodable answer says what it looks like, not what it says."""
+    """The error for an answer that does not decode describes it without repeating it."""
     with pytest.raises(UnexpectedAnswer) as caught:
         messages.decode(messages.ServerTime, b"<html>your signature=abc</html>", "the answer")
     assert "HTML" in caught.value.message
@@ -163,15 +163,15 @@ def test_errors_do_not_repeat_what_was_sent() -> None:
 
 
 def test_a_symbol_listed_twice_is_skipped() -> None:
-    """Of a symbol that comes twice nobody knows which tiers hold."""
+    """A symbol with two lists of tiers is skipped, because either may be wrong."""
     row = {"symbol": "X", "brackets": [TIER]}
     read = table([row, {"symbol": "Y", "brackets": [TIER]}, row])
     assert list(read) == ["Y"]
     assert "twice" in read.skipped["X"]
 
 
-def test_bytes_that_are_no_text_are_no_answer() -> None:
-    """A name that is not UTF-8 costs its row, and is not an error of another kind."""
+def test_a_row_that_is_not_utf8_is_skipped() -> None:
+    """A row with a name that is not UTF-8 is skipped, and raises no other error."""
     good = body({"symbol": "GOOD", "brackets": [TIER]})
     rows, skipped = messages.decode_brackets(b'[{"symbol":"\xff\xfe","brackets":1},' + good + b"]", "the answer")
     assert [row.symbol for row in rows] == ["GOOD"]

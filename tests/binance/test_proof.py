@@ -1,4 +1,4 @@
-"""A loopback address is a simulator where it proves to be one; anything else is treated as mainnet."""
+"""A loopback address is shown as a simulator only if it proves to be one; else it is treated as mainnet."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 import leverage_nb
-from leverage_nb.account import service_of
-from leverage_nb.binance import proof
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.binance.proof import is_our_simulator
+from leverage_nb.errors import ChangeNotSent
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from tests.binance.wire import response, serving
@@ -26,20 +25,20 @@ KEYS = {"api_key": "k" * 64, "api_secret": "s" * 64}
 
 @pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet"])
 def test_a_simulator_proves_itself(simulator: Simulator, venue: str) -> None:
-    """A simulator at a loopback address is shown under the name it was connected with."""
+    """A simulator at a loopback address is shown under the venue's name that connect() was given."""
     account = connect_to(simulator, venue)
     assert (account.venue, account.venue_label, account.asks_first) == (venue, venue, venue == "mainnet")
     assert account.setting("BTCUSDT").venue == venue
 
 
 def test_the_simulator_of_this_process_needs_no_proof() -> None:
-    """The simulator that connect() starts is known, also with another key."""
+    """The simulator that connect() starts needs no proof, also with another key."""
     assert connect(**KEYS).venue_label == "simulator"
 
 
 @pytest.mark.parametrize("venue", ["simulator", "testnet"])
-def test_a_key_that_the_simulator_does_not_know_proves_nothing(simulator: Simulator, venue: str) -> None:
-    """With another key the address is not shown to be the simulator that the key is for."""
+def test_with_an_unknown_key_there_is_no_proof(simulator: Simulator, venue: str) -> None:
+    """If the simulator does not know the key, its address is shown and treated as mainnet."""
     account = connect_to(simulator, venue, api_key="k" * 64)
     assert account.venue_label == f"{venue} at 127.0.0.1:{simulator.port}"
     assert account.asks_first
@@ -59,17 +58,18 @@ def test_a_key_that_the_simulator_does_not_know_proves_nothing(simulator: Simula
         b"",
     ],
 )
-def test_what_is_no_proof(answer: bytes) -> None:
-    """A wrong proof, another answer, a large one and none at all: the address is treated as mainnet."""
+def test_any_other_answer_is_no_proof(answer: bytes) -> None:
+    """After a wrong proof, another answer, a large one or none, the address is treated as mainnet."""
     with serving(answer) as wire:
         account = connect("testnet", rest_url=wire.url, **KEYS)
     assert re.fullmatch(r"testnet at 127\.0\.0\.1:\d+", account.venue_label)
     assert account.asks_first
-    assert service_of(account).guard.limit() == (20, "the default on mainnet")
+    with pytest.raises(ChangeNotSent, match="The guard stops above 20x"):
+        account.check_guard("BTCUSDT", 21)
 
 
-def test_a_proof_of_another_nonce_is_none(simulator: Simulator) -> None:
-    """An answer that was recorded before does not prove anything again."""
+def test_a_proof_is_valid_for_its_nonce_only(simulator: Simulator) -> None:
+    """An answer that was recorded earlier proves nothing."""
     credentials = Credentials(simulator.api_key, simulator.api_secret)
     assert is_our_simulator(simulator.rest_url, credentials)
     nonce = "0123456789abcdef"
@@ -85,8 +85,8 @@ def _proof_of(simulator: Simulator, nonce: str) -> dict[str, Any]:
     return found
 
 
-def test_nothing_secret_is_sent() -> None:
-    """The request for the proof holds a nonce and no key."""
+def test_the_request_for_the_proof_holds_no_secret() -> None:
+    """The request has a nonce and no key."""
     with serving(b"") as wire:
         connect("testnet", rest_url=wire.url + "/prefix", **KEYS)
         assert len(wire.received) == 1
@@ -95,20 +95,19 @@ def test_nothing_secret_is_sent() -> None:
 
 
 @pytest.mark.parametrize("script", [(), (b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 1000)])
-def test_who_answers_slowly_proves_nothing(monkeypatch: pytest.MonkeyPatch, script: tuple[bytes, ...]) -> None:
-    """Silence and a byte at a time end after the time allowed."""
-    monkeypatch.setattr(proof, "PATIENCE", 0.2)
+def test_a_slow_answer_is_no_proof(script: tuple[bytes, ...]) -> None:
+    """Silence, or an answer line by line, ends after the time allowed."""
     with serving(*script, pause=0.01, close=False) as wire:
         started = time.monotonic()
-        assert not is_our_simulator(wire.url, Credentials(**KEYS))
+        assert not is_our_simulator(wire.url, Credentials(**KEYS), patience=0.2)
         assert time.monotonic() - started < 1.0
 
 
 @pytest.mark.parametrize(
     "url", ["https://gateway.example", "https://127.0.0.1:9", "http://127.0.0.1:9", "http://localhost:1"]
 )
-def test_other_addresses_are_not_asked(url: str) -> None:
-    """Only plain addresses of this machine can prove anything; where nothing listens there is no proof."""
+def test_other_addresses_prove_nothing(url: str) -> None:
+    """Only http on loopback can prove anything; without a listener there is no proof."""
     assert not is_our_simulator(url, Credentials(**KEYS))
 
 
@@ -116,7 +115,7 @@ def test_other_addresses_are_not_asked(url: str) -> None:
 def test_an_interrupted_proof_does_not_show_the_key(
     monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
-    """An interrupt while the proof is checked leads to no frame that holds the key."""
+    """After an interrupt while the proof is checked, no frame of the package holds the key."""
 
     def stop(key: bytes, *more: object) -> bytes:
         raise interrupt

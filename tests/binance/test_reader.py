@@ -1,4 +1,4 @@
-"""The reads that make tiers and state, against the simulator."""
+"""Typed reads of tiers, settings and account state."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.interrupting import interrupt_on, interruptible
 BASE = "https://demo-fapi.binance.com"
 
 
-def test_state_agrees_with_the_simulators_own_books(simulator: Simulator, account: Account) -> None:
-    """Positions, balances, settings and modes are those of the exchange."""
+def test_the_state_is_that_of_the_exchange(simulator: Simulator, account: Account) -> None:
+    """Positions, balances, settings and modes agree with the simulator's own records."""
     state = account.state()
     books = simulator.exchange.account
     by_symbol = {position.symbol: position for position in state.positions}
@@ -40,7 +40,7 @@ def test_state_agrees_with_the_simulators_own_books(simulator: Simulator, accoun
 
 
 def test_a_failing_read_fails_the_whole_state(simulator: Simulator, account: Account) -> None:
-    """When the exchange is gone, no half of a state is returned, and no thread is left behind."""
+    """If the exchange stops answering, no partial state is returned and no thread remains."""
     account.state()
     simulator.close()
     before = threading.active_count()
@@ -51,8 +51,8 @@ def test_a_failing_read_fails_the_whole_state(simulator: Simulator, account: Acc
 
 @responses.activate
 @pytest.mark.parametrize("rows", ["[]", '[{"symbol":"ETHUSDT","marginType":"CROSSED","leverage":5}]'])
-def test_a_setting_of_another_symbol_is_not_taken(rows: str) -> None:
-    """An answer that does not name the symbol asked for is no setting of it."""
+def test_a_setting_of_another_symbol_is_not_used(rows: str) -> None:
+    """An answer that does not name the requested symbol is an error."""
     responses.get(f"{BASE}/fapi/v1/symbolConfig", body=rows)
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
     with pytest.raises(UnexpectedAnswer, match="does not name BTCUSDT"):
@@ -60,8 +60,8 @@ def test_a_setting_of_another_symbol_is_not_taken(rows: str) -> None:
 
 
 @responses.activate
-def test_one_symbols_bad_tiers_are_said() -> None:
-    """When one symbol is asked for and its tiers are flawed, the error names the flaw."""
+def test_bad_tiers_of_a_requested_symbol_are_an_error() -> None:
+    """If the tiers of the requested symbol are flawed, the error names the flaw."""
     tier = {"initialLeverage": 5, "notionalFloor": 7, "notionalCap": 9, "maintMarginRatio": 0.1, "cum": 0}
     responses.get(f"{BASE}/fapi/v1/leverageBracket", json={"symbol": "X", "brackets": [tier]})
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
@@ -69,8 +69,8 @@ def test_one_symbols_bad_tiers_are_said() -> None:
         reader.read_brackets(client, "X")
 
 
-def test_a_setting_says_when_it_was_read(account: Account) -> None:
-    """A setting has the time at which the request for it was sent, by both clocks; neither is compared."""
+def test_a_setting_has_the_time_of_its_read(account: Account) -> None:
+    """A setting has the time at which its request was sent, by both clocks; neither counts in a comparison."""
     before, earlier = time.monotonic(), datetime.now().astimezone()
     setting, again = account.setting("BTCUSDT"), account.setting("BTCUSDT")
     assert before <= setting.read_at <= again.read_at <= time.monotonic()
@@ -79,15 +79,15 @@ def test_a_setting_says_when_it_was_read(account: Account) -> None:
     assert setting == again
 
 
-def test_reads_together_are_under_way_at_once() -> None:
-    """Reads of one state wait for each other, not one after the other; their results keep their order."""
+def test_independent_reads_run_at_the_same_time() -> None:
+    """Reads of one state run in parallel, and their results keep their order."""
     together = threading.Barrier(3, timeout=10)
     results = reader.read_together(*(lambda place=place: (together.wait(), place)[1] for place in range(3)))
     assert results == [0, 1, 2]
 
 
-def test_the_first_failing_read_is_raised_after_all_have_ended() -> None:
-    """Of several failures the first in order is raised, and no read goes on after it."""
+def test_the_first_failure_is_raised_after_all_reads_have_ended() -> None:
+    """Of several failures the first in order is raised, when no read is running any more."""
     ended: list[int] = []
 
     def fail(place: int) -> None:
@@ -99,11 +99,28 @@ def test_the_first_failing_read_is_raised_after_all_have_ended() -> None:
     assert sorted(ended) == [0, 1, 2]
 
 
-def test_reads_together_are_cancelled_together(account: Account, simulator: Simulator) -> None:
-    """An interrupt ends a read of the state at once, and the next one works."""
+def test_an_interrupt_cancels_all_parallel_reads(account: Account, simulator: Simulator) -> None:
+    """An interrupt ends a read of the state at once, and the next read works."""
     account.state()
     simulator.inject("late_answer", on="GET *", times=4, seconds=0.5)
     interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
     with interruptible(), pytest.raises(KeyboardInterrupt):
         account.state()
     assert account.state().settings["BTCUSDT"].leverage == 20
+
+
+@responses.activate
+def test_a_mark_price_of_another_symbol_is_not_used() -> None:
+    """An answer with another symbol's mark price is an error."""
+    responses.get(f"{BASE}/fapi/v1/premiumIndex", json={"symbol": "ETHUSDT", "markPrice": "1"})
+    client = RestClient(VENUES["testnet"], Credentials("k", "s"))
+    with pytest.raises(UnexpectedAnswer, match="does not name BTCUSDT"):
+        reader.read_mark_price(client, "BTCUSDT")
+
+
+@responses.activate
+@pytest.mark.parametrize(("rows", "alias"), [([], ""), ([{"accountAlias": "fWuX"}, {"accountAlias": "fWuX"}], "fWuX")])
+def test_the_alias_of_an_account(rows: list[dict[str, str]], alias: str) -> None:
+    """The alias is that of the balance rows; an account without rows has none yet."""
+    responses.get(f"{BASE}/fapi/v3/balance", json=rows)
+    assert reader.read_alias(RestClient(VENUES["testnet"], Credentials("k", "s"))) == alias

@@ -1,4 +1,4 @@
-"""Signatures, held against Binance's own example and against vectors computed elsewhere."""
+"""Signatures agree with Binance's example and with vectors computed by other programs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ OFFICIAL = [
     ids=["official example", "leverage", "non-ASCII symbol"],
 )
 def test_hmac_vectors(parameters: list[tuple[str, str | int]], signature: str) -> None:
-    """The signature is that of the official example, of a leverage change and of a non-ASCII symbol."""
+    """The HMAC signature equals that of each vector."""
     payload = encode(parameters)
     assert append_hmac(payload, SECRET) == f"{payload}&signature={signature}"
 
 
 def test_non_ascii_symbols_are_percent_encoded_as_utf8() -> None:
-    """What is signed is what is sent: UTF-8, percent-encoded, in the order given."""
+    """Parameters are percent-encoded as UTF-8, in the given order, as they are signed and sent."""
     assert (
         encode([("symbol", "币安人生USDT"), ("leverage", 5)])
         == "symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&leverage=5"

@@ -1,22 +1,22 @@
-"""Venues and the addresses they accept."""
+"""The venues and the addresses that they accept."""
 
 from __future__ import annotations
 
 import pytest
 
-from leverage_nb.binance.venues import VENUES, find_venue
+from leverage_nb.binance.venues import VENUES, back_end, find_venue
 from leverage_nb.errors import InvalidInput
 
 SECRET = "a1b2c3d4" * 8
 
 
 def test_only_mainnet_asks_first() -> None:
-    """Changes with real money are asked about; the simulator's and the testnet's are not."""
+    """Changes with real money need a confirmation; those on the simulator and the testnet do not."""
     assert [name for name, venue in VENUES.items() if venue.asks_first] == ["mainnet"]
 
 
 def test_addresses_are_binances_own() -> None:
-    """Testnet and mainnet go where Binance's documentation says."""
+    """Testnet and mainnet have the addresses of Binance's documentation."""
     assert find_venue("testnet").rest_url == "https://demo-fapi.binance.com"
     assert find_venue(" Mainnet ").rest_url == "https://fapi.binance.com"
     with pytest.raises(InvalidInput, match="demo is not a venue"):
@@ -26,7 +26,7 @@ def test_addresses_are_binances_own() -> None:
 @pytest.mark.parametrize(
     "url", ["https://gateway.example/", "http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"]
 )
-def test_another_address_may_stand_for_a_venue(url: str) -> None:
+def test_a_venue_may_have_another_address(url: str) -> None:
     """A gateway over https is accepted, and plain http on this machine."""
     assert find_venue("testnet").at(url).rest_url == url.rstrip("/")
 
@@ -65,13 +65,13 @@ def test_another_address_may_stand_for_a_venue(url: str) -> None:
     ],
 )
 def test_misleading_or_unsafe_addresses_are_refused(venue: str, url: str, reason: str) -> None:
-    """No key travels in the clear, and no venue wears another's name."""
+    """No key is sent unencrypted, and no venue is used under the name of another."""
     with pytest.raises(InvalidInput, match=reason):
         find_venue(venue).at(url)
 
 
-def test_a_default_port_is_no_other_address() -> None:
-    """One exchange has one address, its port spelt out or not: limits and journal go by it."""
+def test_the_default_port_makes_no_difference() -> None:
+    """An address with its default port equals the address without it: limits and journal depend on it."""
     assert VENUES["mainnet"].at("https://fapi.binance.com:443").rest_url == "https://fapi.binance.com"
 
 
@@ -93,7 +93,7 @@ def test_a_default_port_is_no_other_address() -> None:
     ],
 )
 def test_an_address_that_is_not_the_venues_own_is_treated_as_mainnet(venue: str, url: str, label: str) -> None:
-    """Whatever it is called, it is not verified, shows its address, and asks before a change."""
+    """Such a venue is not verified, shows its address, and needs a confirmation before a change."""
     there = find_venue(venue).at(url)
     assert (there.verified, there.asks_first, there.label, there.name) == (False, True, label, venue)
 
@@ -107,14 +107,14 @@ def test_an_address_that_is_not_the_venues_own_is_treated_as_mainnet(venue: str,
     ],
 )
 def test_a_venues_own_addresses_are_verified(venue: str, url: str) -> None:
-    """An address of the venue's own list is shown under its name, however it is written."""
+    """An address of the venue's own list is shown under its name, in every spelling."""
     there = find_venue(venue).at(url)
     assert there.verified
     assert (there.label, there.asks_first) == (venue, venue == "mainnet")
 
 
 def test_streams_of_another_host_are_not_verified() -> None:
-    """A listen key may go to a host that the user names, but the venue is not shown as the testnet's own then."""
+    """A stream at a host that the user names is accepted, and the venue is then not verified."""
     there = find_venue("testnet").with_stream("wss://streams.example")
     assert (there.verified, there.label) == (False, "testnet at streams.example")
     assert find_venue("testnet").with_stream("wss://fstream.binancefuture.com").verified
@@ -136,10 +136,31 @@ def test_streams_of_another_host_are_not_verified() -> None:
     ],
 )
 def test_no_message_repeats_an_address(url: str) -> None:
-    """An address may hold a key: what is wrong with it is said without it."""
+    """An address may hold a key, so no error message repeats it."""
     with pytest.raises(InvalidInput) as caught:
         find_venue("testnet").at(url)
     assert SECRET not in str(caught.value)
     with pytest.raises(InvalidInput) as caught:
         find_venue("testnet").with_stream(url)
     assert SECRET not in str(caught.value)
+
+
+def test_addresses_of_streams() -> None:
+    """Streams use wss, or ws on loopback; none belongs to another venue; behind a gateway none is known."""
+    assert VENUES["mainnet"].stream_url == "wss://fstream.binance.com"
+    assert VENUES["mainnet"].at("https://gateway.example").stream_url == ""
+    assert VENUES["testnet"].at("http://127.0.0.1:5").stream_url == "ws://127.0.0.1:5"
+    assert (
+        VENUES["testnet"].with_stream("WSS://fstream.binancefuture.com/").stream_url
+        == "wss://fstream.binancefuture.com"
+    )
+    for wrong in ("https://x.example", "ws://x.example", "wss://fstream.binance.com", 5):
+        with pytest.raises(InvalidInput):
+            VENUES["testnet"].with_stream(wrong)  # type: ignore[arg-type]  # on purpose
+
+
+def test_one_exchange_has_one_back_end() -> None:
+    """Both host names of the testnet lead to one exchange; mainnet, a gateway and a path lead to others."""
+    assert back_end("https://demo-fapi.binance.com") == back_end("https://testnet.binancefuture.com")
+    others = ["https://fapi.binance.com", "https://gateway.example", "https://gateway.example/b"]
+    assert len({back_end(address) for address in ["https://demo-fapi.binance.com", *others]}) == 4

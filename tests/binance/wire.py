@@ -1,4 +1,4 @@
-"""A loopback server that answers with prepared bytes: what no well-behaved server would send."""
+"""Loopback servers that answer with prepared bytes, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class Wire:
-    """Accepts connections, keeps what arrives, sends ``script`` in pieces with a pause before each."""
+    """Accept connections, record each request, and send ``script`` in pieces with a pause before each."""
 
     def __init__(self, *script: bytes, pause: float = 0.0, close: bool = True) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -46,7 +46,7 @@ class Wire:
 
 
 def _read_request(connection: socket.socket) -> bytes:
-    """Read one request whole: head and body arrive in packets of their own."""
+    """Read one whole request: head and body may arrive in several packets."""
     connection.settimeout(2)
     data = b""
     try:
@@ -66,7 +66,7 @@ def _read_request(connection: socket.socket) -> bytes:
 
 @contextmanager
 def serving(*script: bytes, pause: float = 0.0, close: bool = True) -> Iterator[Wire]:
-    """A :class:`Wire` for the length of a block."""
+    """Run a :class:`Wire` within the block."""
     wire = Wire(*script, pause=pause, close=close)
     try:
         yield wire
@@ -75,6 +75,25 @@ def serving(*script: bytes, pause: float = 0.0, close: bool = True) -> Iterator[
 
 
 def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    """An HTTP/1.1 response in bytes."""
+    """Return an HTTP/1.1 response as bytes."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@contextmanager
+def unresponsive() -> Iterator[tuple[str, int]]:
+    """A loopback address at which connecting never succeeds and never fails: its queue of connections is full."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    address: tuple[str, int] = listener.getsockname()
+    waiting = [socket.socket() for _ in range(4)]
+    for client in waiting:
+        client.setblocking(False)
+        client.connect_ex(address)
+    time.sleep(0.05)
+    try:
+        yield address
+    finally:
+        for each in (*waiting, listener):
+            each.close()

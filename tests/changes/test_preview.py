@@ -38,13 +38,13 @@ def test_before_and_after(account: Account) -> None:
 @pytest.mark.parametrize(
     ("symbol", "leverage", "words"),
     [
-        ("BTCUSDT", 4, "would be refused (-2028): needs 14,303.13 USDT more; lowest leverage that fits: 5x"),
+        ("BTCUSDT", 4, "would be refused: needs 14,303.13 USDT more margin; lowest leverage that fits: 5x (-2028)"),
         (
             "BTCUSDT",
             101,
-            "would be refused (-2027): 432,062.50 USDT held, 101x allows 300k; highest leverage that fits: 100x",
+            "would be refused: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x; highest leverage that fits: 100x (-2027)",
         ),
-        ("ETHUSDT", 5, "would be refused (-4161): an isolated position is open"),
+        ("ETHUSDT", 5, "would be refused: an isolated position is open"),
     ],
 )
 def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, leverage: int, words: str) -> None:
@@ -63,11 +63,11 @@ def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, lever
 def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
     """Raising on an isolated position is a one-way street, and the preview says so before."""
     preview = account.preview("ETHUSDT", 20)
-    assert preview.caution == "it cannot be taken back while the isolated position is open (-4161)"
+    assert preview.caution == "this cannot be undone while the isolated position is open (-4161)"
     assert ("caution", preview.caution) in preview.rows()
     assert account.preview("ETHUSDT", 10).caution == ""
     assert account.preview("BTCUSDT", 30).caution == ""
-    assert "it cannot be taken back while" in str(account.plan({"ETHUSDT": 20}))
+    assert "this cannot be undone while" in str(account.plan({"ETHUSDT": 20}))
     assert "caution" in str(preview.apply())
 
 
@@ -207,7 +207,7 @@ def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simul
     books = simulator.exchange.account
     books.set_leverage("ETHUSDT", 50)
     guarded = connect_to(simulator, max_leverage=20)
-    with pytest.raises(InvalidInput, match="ETHUSDT 20x would be refused \\(-4161\\): an isolated position is open"):
+    with pytest.raises(InvalidInput, match="ETHUSDT 20x would be refused: an isolated position is open"):
         guarded.highest_leverage("ETHUSDT")
     books.multi_assets = True
     books.set_leverage("BTCUSDT", 100)
@@ -284,10 +284,10 @@ def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
     account = connect_to(simulator)
     preview = account.preview("ETHUSDT", 150)
     assert preview.verdict == "ok"
-    assert "cannot be taken back" in preview.caution
+    assert "cannot be undone" in preview.caution
     simulator.exchange.account.positions[1].amount *= 3
     assert account.preview("ETHUSDT", 150).verdict == "refused"
-    assert "cannot be taken back" in account.preview("ETHUSDT", 150).caution
+    assert "cannot be undone" in account.preview("ETHUSDT", 150).caution
 
 
 def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:

@@ -202,7 +202,7 @@ def test_a_refusal_of_the_exchange(open_notebook: Any) -> None:
     assert "more than 20x leverage by 2027-01-29 01:34 (UTC)" in text
     assert "(-4300)" in text
     assert "The account is too young for more than 20x." in text
-    assert "It lifts on 2027-01-29" in text
+    assert "The limit ends on 2027-01-29" in text
     assert "now 20x" in panel.root.locator(".leverage-current").inner_text()
     panel.wait_for_leverage(20)
     assert panel.handle.get_attribute("aria-valuemax") == "20.0"

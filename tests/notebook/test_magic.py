@@ -132,7 +132,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("哈基米USDT 4", InvalidLeverage, "4x is above 哈基米USDT's maximum of 3x"),
         ("BTCUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
         ("BTCUSDT ETHUSDT 10", InvalidInput, "One symbol at a time"),
-        ("10", InvalidInput, "10 of which symbol?"),
+        ("10", InvalidInput, "The symbol for 10 is missing"),
         ("10 BTCUSDT", InvalidInput, "The leverage comes after the symbol"),
         ("BTCUSDT --plot --plot", InvalidInput, "--plot is given twice"),
         ("BTCUSDT 10 --venue testnet --venue simulator", InvalidInput, "--venue is given twice"),
@@ -151,7 +151,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         (f"{'a1b2c3d4' * 8} 10", UnknownSymbol, "That text is not a symbol on the simulator"),
         ("--venue testnet", CredentialsMissing, "LEVERAGE_NB_TESTNET_API_KEY"),
         ("BTCUSDT 10 --venue mainnet", CredentialsMissing, "LEVERAGE_NB_MAINNET_API_KEY"),
-        ("BTCUSDT 'x", InvalidInput, "quotation mark (') outside of braces"),
+        ("BTCUSDT 'x", InvalidInput, "quotation mark (') outside braces"),
         ("BTCUSDT 125", ChangeNotSent, "highest leverage that fits: 100x (-2027)"),
         ("BTCUSDT 125 --force", LeverageRefused, "-2027"),
         ("BTCUSDT max --notional 5b", InvalidInput, "No leverage of BTCUSDT allows"),
@@ -161,7 +161,7 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("BTCUSDT -n", InvalidInput, "--dry-run needs a symbol and a leverage"),
         ("BTCUSDT --brackets --force", InvalidInput, "--force needs a symbol and a leverage"),
         ("--history --notional 2m", InvalidInput, "--notional needs the word max"),
-        ("max", InvalidInput, "max of which symbol?"),
+        ("max", InvalidInput, "The symbol for max is missing"),
     ],
 )  # fmt: skip
 def test_slips_cost_a_line(
@@ -409,8 +409,8 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE a line"),
-        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE a line"),
+        ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE per line"),
+        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE per line"),
         ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
         ("BTCUSDT max 50000", "%leverage BTCUSDT max --notional 50000"),
         ("--undo 3", "--undo takes neither symbol nor leverage"),

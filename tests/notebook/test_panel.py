@@ -20,7 +20,7 @@ from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.binance.test_user_stream import threads_since, until
+from tests.waiting import threads_since, until
 from tests.conftest import connect_to
 
 
@@ -98,7 +98,7 @@ def test_a_click_on_what_is_no_longer_shown_sends_nothing(
     """A click made on another table than the one shown now is refused."""
     click(panel, "apply", 10, **other)
     assert panel.state == "failed"
-    assert "nothing was sent" in panel.view.message
+    assert "Nothing was sent" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 20
 
 
@@ -210,7 +210,7 @@ def test_undo_takes_back_nothing_but_what_it_names(panel: LeveragePanel, account
     assert panel.view.undo == ""
     click(panel, "undo", 75, label=label)
     assert panel.state == "failed"
-    assert "Another change has been made since: nothing was sent." in panel.view.message
+    assert "Another change was made since. Nothing was sent." in panel.view.message
     assert account.setting("BTCUSDT").leverage == 75
     assert account.setting("SOLUSDT").leverage == 10
 
@@ -350,7 +350,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     assert figures["liquidation long"][9] == near
     assert figures["liquidation long"][0] == "none"
     assert "would be refused: needs 14,303.13 USDT more margin" in panel.view.table["words"][3]
-    assert "the leverage does not move it" in panel.view.table["held"]
+    assert "not affected by leverage" in panel.view.table["held"]
 
 
 def test_another_what_if_size(panel: LeveragePanel) -> None:
@@ -491,7 +491,7 @@ def test_it_follows_what_others_change(panel: LeveragePanel, simulator: Simulato
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.table["current"] == 33)
     assert panel.view.table["verdict"][32] == "unchanged"
-    assert panel._look.outlook.current == 33
+    assert panel._data.outlook.current == 33
     simulator.exchange.change_elsewhere("ETHUSDT", 25)  # another symbol's is none of its business
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
     simulator.drop_streams()
@@ -560,7 +560,7 @@ def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Sim
 def test_a_refusal_shows_code_words_meaning_and_next_step(panel: LeveragePanel) -> None:
     """An error card has a row each for the exchange's words with the code, what they mean, and what to do."""
     preview = panel.account.preview("BTCUSDT", 150)
-    panel._guarded(lambda _: preview.apply(force=True))({})
+    panel._showing_errors(lambda _: preview.apply(force=True))({})
     for part in ("answer", "Exceeded the maximum allowable position", "(-2027)", "meaning", "next"):
         assert part in panel.view.message
 
@@ -704,7 +704,7 @@ def test_of_too_many_panels_the_oldest_is_closed_and_says_so(account: Account, m
         assert [is_open(panel) for panel in panels] == [False] + [True] * MOST_OPEN
         assert is_open(apart)
     for text in (*twin.bundle.values(), panels[0].view.message):
-        assert "This panel was closed, because 8 newer panels of the account are open" in text
+        assert "This panel was closed because 8 newer panels of the account are open" in text
         assert "cell again" in text
     notebook.run(None, panels[0])
     assert "This panel is closed." in notebook.outputs[-1].bundle["text/plain"]
@@ -844,7 +844,7 @@ def test_what_is_sent_rests_on_the_kernels_own_copy(panel: LeveragePanel, accoun
     panel.view.table = old
     click(panel, "apply", 7)
     assert (panel.state, panel.symbol) == ("failed", "BTCUSDT")
-    assert "nothing was sent" in panel.view.message
+    assert "Nothing was sent" in panel.view.message
     assert account.setting("ETHUSDT").leverage == 10
     assert account.history().empty
 
@@ -858,7 +858,7 @@ def test_no_question_is_answered_before_it_could_be_read(simulator: Simulator) -
     assert panel.state == "failed"
     assert "before the question could be read. Nothing was sent." in panel.view.message
     click(panel, "confirm", 10)
-    assert "had been reviewed" in panel.view.message
+    assert "no longer the one on screen" in panel.view.message
     click(panel, "apply", 10)
     asked = time.monotonic()
     until(lambda: time.monotonic() > asked + panel.reading_time)

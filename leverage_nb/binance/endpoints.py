@@ -1,0 +1,57 @@
+"""Every endpoint that the package uses: method, path, security, request weight and documentation, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# What a request carries: nothing, the API key, or the API key and a signature.
+Security = Literal["none", "key", "signed"]
+
+_DOCUMENTATION = "https://developers.binance.com/docs/derivatives/usds-margined-futures"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint of Binance's USDⓈ-M Futures REST API.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path below the venue's REST address.
+        security: What a request carries: "none", "key" or "signed".
+        weight: The request weight that Binance counts for one request.
+        documentation: URL of the page that states the above.
+    """
+
+    method: str
+    path: str
+    security: Security
+    weight: int
+    documentation: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _endpoint(method: str, path: str, security: Security, weight: int, page: str) -> Endpoint:
+    return Endpoint(method, path, security, weight, f"{_DOCUMENTATION}/{page}")
+
+
+LEVERAGE = _endpoint("POST", "/fapi/v1/leverage", "signed", 1, "trade/rest-api/Change-Initial-Leverage")
+
+SYMBOL_CONFIG = _endpoint("GET", "/fapi/v1/symbolConfig", "signed", 5, "account/rest-api/Symbol-Config")
+ACCOUNT_CONFIG = _endpoint("GET", "/fapi/v1/accountConfig", "signed", 5, "account/rest-api/Account-Config")
+ACCOUNT = _endpoint("GET", "/fapi/v3/account", "signed", 5, "account/rest-api/Account-Information-V3")
+BALANCE = _endpoint("GET", "/fapi/v3/balance", "signed", 5, "account/rest-api/Futures-Account-Balance-V3")
+POSITION_RISK = _endpoint("GET", "/fapi/v3/positionRisk", "signed", 5, "trade/rest-api/Position-Information-V3")
+LEVERAGE_BRACKET = _endpoint(
+    "GET", "/fapi/v1/leverageBracket", "signed", 1, "account/rest-api/Notional-and-Leverage-Brackets"
+)
+
+SERVER_TIME = _endpoint("GET", "/fapi/v1/time", "none", 1, "market-data/rest-api/Check-Server-Time")
+EXCHANGE_INFO = _endpoint("GET", "/fapi/v1/exchangeInfo", "none", 1, "market-data/rest-api/Exchange-Information")
+# For one symbol; a request for all symbols weighs 10.
+PREMIUM_INDEX = _endpoint("GET", "/fapi/v1/premiumIndex", "none", 1, "market-data/rest-api/Mark-Price")
+
+OPEN_LISTEN_KEY = _endpoint("POST", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Start-User-Data-Stream")
+EXTEND_LISTEN_KEY = _endpoint("PUT", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Keepalive-User-Data-Stream")

@@ -1,0 +1,119 @@
+"""Callbacks that follow an account. One stream serves all of them, and runs while there is at least one."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from weakref import WeakMethod
+
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.events import Event, StreamEvent
+from leverage_nb.binance.user_stream import Pace, Stream
+
+
+class Watch:
+    """The handle of one callback. Close it, or leave its ``with`` block, to stop the callback.
+
+    Attributes:
+        live: Whether events arrive now.
+    """
+
+    def __init__(self, watchers: Watchers, callback: Callable[[], Callable[[Event], object] | None]) -> None:
+        self._watchers = watchers
+        self.callback = callback
+
+    @property
+    def live(self) -> bool:
+        """Whether events arrive now."""
+        return self._watchers.live
+
+    def close(self) -> None:
+        """Stop calling the callback."""
+        self._watchers.remove(self)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Watchers:
+    """All callbacks that follow one account.
+
+    Args:
+        client: The client of the account.
+        pace: The speed of time for the stream; None for real time.
+    """
+
+    def __init__(self, client: RestClient, pace: Pace | None = None) -> None:
+        self._client = client
+        self._pace = pace
+        self._lock = threading.RLock()
+        self._watches: list[Watch] = []
+        self._stream: Stream | None = None
+        self._stream_number = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether events arrive now."""
+        return self._stream is not None and self._stream.live
+
+    def watch(self, callback: Callable[[Event], object]) -> Watch:
+        """Call a callback with every event from now on; at once with the state of the stream, if that is known.
+
+        A bound method does not keep its object alive: the watch ends with the object.
+        """
+        reference: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
+        watch = Watch(self, reference)
+        state: StreamEvent | None = None
+        with self._lock:
+            self._watches.append(watch)
+            url = self._client.venue.stream_url
+            if not url:
+                reason = "the address of the streams is not known: connect(stream_url=...) sets it"
+                state = StreamEvent(False, reason, datetime.now().astimezone())
+            elif self._stream is None:
+                self._stream_number = number = self._stream_number + 1
+                self._stream = Stream(self._client, url, lambda event: self._notify(number, event), self._pace)
+            elif self._stream.live:
+                state = StreamEvent(True, "", datetime.now().astimezone())
+            if state is not None:
+                with suppress(Exception):  # as for later events
+                    callback(state)
+        return watch
+
+    def remove(self, watch: Watch) -> None:
+        """Stop calling a callback; close the stream if it was the last one."""
+        with self._lock:
+            if watch in self._watches:
+                self._watches.remove(watch)
+            self._close_unused_stream()
+
+    def close(self) -> None:
+        """Remove all callbacks and close the stream."""
+        with self._lock:
+            self._watches = []
+            self._close_unused_stream()
+
+    def _close_unused_stream(self) -> None:
+        if not self._watches and self._stream is not None:
+            stream, self._stream = self._stream, None
+            stream.close()
+
+    def _notify(self, number: int, event: Event) -> None:
+        if number != self._stream_number or self._stream is None:
+            return  # an event of a stream that was closed is out of date
+        with self._lock:
+            watches = list(self._watches)
+        for watch in watches:
+            callback = watch.callback()
+            if callback is None:
+                self.remove(watch)
+                continue
+            with suppress(Exception):  # a callback that fails must not affect the others
+                callback(event)
