@@ -35,6 +35,7 @@ from leverage_nb.errors import (
     RequestRefused,
     UnexpectedAnswer,
 )
+from leverage_nb.formatting import moment
 from leverage_nb.simulator import Simulator
 from tests.binance.sending import client_of, unused_port
 
@@ -351,7 +352,7 @@ def test_after_a_429_or_418_nothing_is_sent_until_the_time_named(simulator: Simu
     assert caught.value.http_status == status
     until = client.limiter.blocked_until
     assert until is not None
-    assert f"Nothing more is sent before {until:%H:%M:%S}" in caught.value.hint
+    assert f"Nothing more is sent before {moment(until)}" in caught.value.hint
     arrived: list[Any] = []
     simulator.exchange.note_arrival = arrived.append  # type: ignore[method-assign]  # records each request
     with pytest.raises(RateLimited, match="the next request may leave at"):

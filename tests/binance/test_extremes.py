@@ -121,7 +121,7 @@ def show(client: Any, leverage: int) -> None:
     table = reader.read_brackets(client)
     table.to_frame().to_html()
     assert all(math.isfinite(tiers.last_cap) for tiers in table.values())
-    state = reader.read_state(client, dict.fromkeys(SYMBOLS, "USDT"))
+    state = reader.read_state(client, lambda: dict.fromkeys(SYMBOLS, "USDT"))
     positions_table(state).to_html()
     Overview("testnet", "key 1a2b3c4d", state, NOW).card().html()
     for symbol in (name for name in SYMBOLS if name in table):

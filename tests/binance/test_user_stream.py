@@ -97,7 +97,7 @@ def test_a_day_of_a_stream() -> None:
     """Through expiries, renewals, broken connections, dropped and repeated events no change of a day is missed."""
     day = Day(speed=86_400 / 4)
     simulator, listener = day.simulator, Listener()
-    emit, emitted = simulator.exchange._emit, [0]
+    emit, emitted = simulator.exchange.emit, [0]
 
     def careless(event: str, **content: Any) -> None:
         emitted[0] += 1
@@ -107,7 +107,7 @@ def test_a_day_of_a_stream() -> None:
         if emitted[0] % 3 == 0:
             emit(event, **content)  # repeated
 
-    simulator.exchange._emit = careless  # type: ignore[method-assign]  # an imperfect exchange
+    simulator.exchange.emit = careless  # type: ignore[method-assign]  # an imperfect exchange
     with day.watchers.watch(listener.receive) as watch:
         until(lambda: watch.live)
         for turn in range(60):

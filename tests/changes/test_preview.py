@@ -42,7 +42,8 @@ def test_before_and_after(account: Account) -> None:
         (
             "BTCUSDT",
             101,
-            "would be refused: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x; highest leverage that fits: 100x (-2027)",
+            "would be refused: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x; "
+            "highest leverage that fits: 100x (-2027)",
         ),
         ("ETHUSDT", 5, "would be refused: an isolated position is open"),
     ],

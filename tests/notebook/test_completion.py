@@ -9,7 +9,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.session import current, default_simulator
+from leverage_nb.session import current, session
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_field_is_python(shell: InteractiveShell) -> None:
 
 def test_completion_sends_no_request(new_shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symbols are offered only after they were read; completion itself reads nothing."""
-    account, exchange = current(), default_simulator().exchange
+    account, exchange = current(), session.simulator().exchange
     requests: list[Any] = []
     handle = exchange.handle
     monkeypatch.setattr(exchange, "handle", lambda *request: requests.append(request) or handle(*request))

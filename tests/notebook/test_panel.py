@@ -20,8 +20,8 @@ from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.waiting import threads_since, until
 from tests.conftest import connect_to
+from tests.waiting import threads_since, until
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
@@ -259,7 +259,7 @@ def test_the_twin_is_readable_without_widgets(panel: LeveragePanel) -> None:
     """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
     html, text = panel._twin
     for shown in (html, text):
-        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "run this cell again"):
+        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run this cell again"):
             assert part in shown
     assert "<svg" in html
 
@@ -307,7 +307,7 @@ def test_an_open_panel_costs_a_change_no_request(
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
     until(lambda: panel.view.table["current"] == 12)
-    assert asked == ["/fapi/v1/symbolConfig", "/fapi/v1/leverage"] * 2
+    assert asked == [SYMBOL_CONFIG, LEVERAGE] * 2
 
 
 def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
@@ -341,7 +341,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     for leverage in (1, 10, 20, 100, 150):
         row = outlook.loc[leverage]
         assert figures["available after"][leverage - 1] == amount(row["available_after"], "USDT")
-        assert figures["room"][leverage - 1] == amount(row["room"], "USDT")
+        assert figures["tier headroom"][leverage - 1] == amount(row["room"], "USDT")
         assert panel.view.table["verdict"][leverage - 1] == row["verdict"]
     ladder = account.ladder("BTCUSDT", panel.view.table["most"] and 30_000)
     assert panel.view.table["what_if"] == "30k"

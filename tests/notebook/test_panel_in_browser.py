@@ -244,8 +244,7 @@ def test_a_cell_that_runs_again_leaves_one_panel(open_notebook: Any) -> None:
     twin = notebook.page.locator(".jp-CodeCell").nth(1).locator(".leverage-twin")
     twin.wait_for()
     assert (
-        "This panel was closed because 8 newer panels of the account are open: run this cell again."
-        in twin.inner_text()
+        "This panel was closed because 8 newer panels of the account are open. Run this cell again" in twin.inner_text()
     )
     notebook.shoot("panel-closed")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.account import Account
+from leverage_nb.account import Account, service_of
 from leverage_nb.journal.journal import Journal
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.risk.brackets import BracketTable
@@ -49,13 +49,13 @@ def raise_rate(simulator: Simulator) -> None:
 def test_a_change_is_reported_once(account: Account, simulator: Simulator) -> None:
     """The next load reports the change and whether the exposure fits; the load after that reports nothing."""
     account.brackets()
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []
     lower_cap(simulator)
     frame = account.brackets()
     assert frame.attrs["changes"] == ["BTCUSDT: 25x now up to 60M, was 70M"]
-    assert account.take_tier_news() == ["BTCUSDT: 25x now up to 60M, was 70M; your exposure still fits"]
+    assert service_of(account).tier_news() == ["BTCUSDT: 25x now up to 60M, was 70M; your exposure still fits"]
     account.brackets()
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []
 
 
 def test_the_effect_on_maintenance_margin_is_reported(account: Account, simulator: Simulator) -> None:
@@ -63,7 +63,7 @@ def test_the_effect_on_maintenance_margin_is_reported(account: Account, simulato
     account.brackets()
     raise_rate(simulator)
     account.brackets()
-    [news] = account.take_tier_news()
+    [news] = service_of(account).tier_news()
     assert news == (
         "BTCUSDT: maintenance rates changed; your exposure still fits; "
         "maintenance margin of your position 1,860.31 → 2,076.34 USDT"
@@ -80,7 +80,7 @@ def test_new_and_removed_symbols_and_lower_maxima_are_reported(account: Account,
     lower = [replace(t, initial_leverage=min(t.initial_leverage, 19 - t.number)) for t in symbols["BTCUSDT"].tiers]
     symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=tuple(lower))
     account.brackets()
-    news = "\n".join(account.take_tier_news())
+    news = "\n".join(service_of(account).tier_news())
     assert "DOGEUSDT: no longer listed" in news
     assert "NEWUSDT: newly listed" in news
     assert "ETHUSDT: 25x now up to 13M, was 50M; your exposure still fits" in news
@@ -100,7 +100,7 @@ def test_the_table_lists_every_change(simulator: Simulator, tmp_path: Path) -> N
         account.brackets()
     with connect_to(simulator, journal=path) as later:
         changes = later.tier_changes()
-        assert later.take_tier_news() == []
+        assert service_of(later).tier_news() == []
     assert changes.index.tolist() == ["BTCUSDT", "BTCUSDT"]
     assert changes["leverage"].tolist() == [25, 25]
     assert changes["max_notional_before"].tolist() == [70e6, 60e6]
@@ -142,7 +142,7 @@ def test_tiers_load_without_a_usable_journal(simulator: Simulator, tmp_path: Pat
     (tmp_path / "journal.sqlite").write_text("no journal" * 99)
     account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
     assert len(account.brackets("BTCUSDT")) == 12
-    assert account.take_tier_news() == []
+    assert service_of(account).tier_news() == []
 
 
 def test_a_skipped_symbol_counts_as_unchanged(tmp_path: Path) -> None:
