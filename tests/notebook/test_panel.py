@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account, service_of
+from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.errors import RequestRefused, UnknownSymbol
 from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
