@@ -115,7 +115,7 @@ def test_a_day_of_a_stream() -> None:
             if turn % 13 == 7:
                 simulator.drop_streams()
             if turn % 17 == 11:
-                simulator.exchange._listen_key_expiry = simulator.exchange.clock()
+                simulator.exchange.expire_listen_key(early=True)
             time.sleep(0.07)
         final = simulator.exchange.account.leverage("XRPUSDT")
         until(lambda: listener.leverages[-1] == final, 10)
