@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the report; exit code 1 where the venue could not be reached or the key was refused."""
+    """Print the report; return 1 if the venue could not be reached or refused the key."""
     parser = argparse.ArgumentParser(prog="python -m leverage_nb", description=__doc__)
     parser.add_argument("--venue", default="simulator", choices=sorted(VENUES), help="what to try (default: simulator)")
     parser.add_argument("--profile", help="which sub-account's key")
@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         "key from": name_source(VENUES[options.venue], options.profile),
         "journal": _journal(),
     }
-    well, lines["reachable"] = _reach(options.venue, options.profile)
+    reachable, lines["reachable"] = _reach(options.venue, options.profile)
     width = max(map(len, lines))
     print("\n".join(f"{name:<{width}}  {text}" for name, text in lines.items()))
-    return 0 if well else 1
+    return 0 if reachable else 1
 
 
 def _version(name: str) -> str:

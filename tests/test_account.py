@@ -343,3 +343,14 @@ def test_a_key_comes_in_one_way() -> None:
     """A key given twice is a mistake: neither is dropped without a word."""
     with pytest.raises(InvalidInput, match="either credentials= or"):
         connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)
+
+
+def test_ladder_and_outlook_of_an_account(account: Account) -> None:
+    """Both carry the venue; the ladder is entered at the exchange's mark."""
+    ladder = account.ladder("BTCUSDT", 50_000)
+    assert ladder.columns.name == "SIMULATOR"
+    assert ladder.loc[10, "max_quantity"] == pytest.approx(230e6 / 86_412.5)
+    assert account.outlook("BTCUSDT").attrs["venue"] == "simulator"
+    assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
+        45180.722891566
+    )

@@ -10,7 +10,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import InvalidInput, JournalUnusable, UnknownSymbol
+from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
 from leverage_nb.notebook.command_line import Once, check_options, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 
@@ -96,9 +96,12 @@ class LeverageMagics(Magics):
         self._set_guard()
         self._report_earlier(account)
         try:
-            return self._run(account, symbols, leverage, cell, options)
-        finally:
+            result = self._run(account, symbols, leverage, cell, options)
+        except LeverageError:
             self._show_news(account)
+            raise
+        self._show_news(account)
+        return result
 
     def _run(
         self, account: Account, symbols: list[str], leverage: str | None, cell: str | None, options: argparse.Namespace

@@ -1,22 +1,19 @@
-"""Preview: before and after, what would make it pass, and that nothing else is sent than what it shows."""
+"""A preview shows a change before and after, and is sent only while it still holds."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from leverage_nb.account import Account, service_of
+from leverage_nb.account import Account
 from leverage_nb.binance import reader
-from leverage_nb.changes.fresh_read import FRESH_FOR
-from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.service import SymbolView
-from leverage_nb.errors import ChangeNotSent, InvalidInput, InvalidLeverage, LeverageRefused, UnexpectedAnswer
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, UnexpectedAnswer
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
+from tests.arrivals import record_requests
+from tests.changes.previews import aged
 from tests.conftest import connect_to
 
 
@@ -81,12 +78,6 @@ def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch:
     assert "The tiers allow 100M at 20x, but the exchange's setting shows 50M" in warning
 
 
-def aged(preview: Preview) -> Preview:
-    """A preview as it is more than a second later."""
-    setting = replace(preview.setting, read_at=preview.setting.read_at - FRESH_FOR - 0.001)
-    return replace(preview, setting=setting)
-
-
 def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
     account: Account, simulator: Simulator
 ) -> None:
@@ -114,7 +105,7 @@ def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
 
 def test_an_older_preview_is_sent_on_its_new_read(account: Account, simulator: Simulator) -> None:
     """Where nothing has changed, the second preview's read is the one that the change leaves on."""
-    arrived = requests(simulator)
+    arrived = record_requests(simulator)
     change = aged(account.preview("BTCUSDT", 10)).apply()
     assert (change.status, change.before, change.after) == ("applied", 20, 10)
     assert arrived.count("GET /fapi/v1/symbolConfig") == 2
@@ -176,88 +167,11 @@ def test_a_balance_that_is_missing_is_not_zero(account: Account) -> None:
     assert outlook.judge(30).verdict == "ok"
 
 
-def test_todays_leverage_above_the_tiers(account: Account) -> None:
-    """When the maximum has fallen below today's leverage there are no figures of today to show, and none are shown."""
-    state = account.state()
-    settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
-    outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
-    preview = service_of(account).preview_at(SymbolView(outlook, replace(state, settings=settings)), 50)
-    assert preview.before == 125
-    assert np.isnan(preview.max_notional[0])
-    assert "nan" not in str(preview)
-    with pytest.raises(InvalidLeverage):
-        service_of(account).preview_at(SymbolView(outlook, state), 101)
-
-
-@pytest.mark.parametrize(
-    ("symbol", "notional", "words"),
-    [
-        ("BTCUSDT", "5b", "No leverage of BTCUSDT allows a notional of 5,000,000,000"),
-        ("BTCUSDT", "much", "not a notional"), ("BTCUSDT", float("nan"), "not a notional"),
-    ],
-)  # fmt: skip
-def test_highest_leverage_says_what_stands_in_the_way(account: Account, symbol: str, notional: Any, words: str) -> None:
-    """Where no leverage is left, the rule that removed the last one is named."""
-    with pytest.raises(InvalidInput, match=words):
-        account.highest_leverage(symbol, notional)
-
-
-def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simulator) -> None:
-    """An isolated position above the guard is said as just that; in multi-assets mode what is not refused may be it."""
-    books = simulator.exchange.account
-    books.set_leverage("ETHUSDT", 50)
-    guarded = connect_to(simulator, max_leverage=20)
-    with pytest.raises(InvalidInput, match="ETHUSDT 20x would be refused \\(-4161\\): an isolated position is open"):
-        guarded.highest_leverage("ETHUSDT")
-    books.multi_assets = True
-    books.set_leverage("BTCUSDT", 100)
-    with connect_to(simulator) as account:
-        assert account.highest_leverage("BTCUSDT", "50m") == 25
-
-
-def requests(simulator: Simulator) -> list[str]:
-    """The requests that arrive from now on, as METHOD /path."""
-    handle, arrived = simulator.exchange.handle, list[str]()
-
-    def noting(request: Any, *more: Any, **options: Any) -> Any:
-        arrived.append(f"{request.method} {request.path}")
-        return handle(request, *more, **options)
-
-    simulator.exchange.handle = noting  # type: ignore[method-assign]  # it answers as before
-    return arrived
-
-
-def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: Simulator) -> None:
-    """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
-    account.margin_asset("BTCUSDT")
-    arrived = requests(simulator)
-    simulator.inject("late_answer", on="GET *", times=None, seconds=0.3)
-    started = time.monotonic()
-    preview = account.preview("BTCUSDT", 10)
-    assert time.monotonic() - started < 0.9  # one after the other they take 1.2 s
-    assert preview.apply().status == "applied"
-    assert sorted(arrived[:4]) == [
-        "GET /fapi/v1/accountConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v3/account", "GET /fapi/v3/positionRisk",
-    ]  # fmt: skip
-    assert arrived[4:] == ["POST /fapi/v1/leverage"]
-
-
 def test_unchanged_is_said(account: Account) -> None:
     """A leverage that is there already is said to be, and nothing is sent."""
     preview = account.preview("BTCUSDT", 20)
     assert preview.headline == "BTCUSDT is at 20x already"
     assert preview.apply().status == "unchanged"
-
-
-def test_ladder_and_outlook_of_an_account(account: Account) -> None:
-    """Both carry the venue; the ladder is entered at the exchange's mark."""
-    ladder = account.ladder("BTCUSDT", 50_000)
-    assert ladder.columns.name == "SIMULATOR"
-    assert ladder.loc[10, "max_quantity"] == pytest.approx(230e6 / 86_412.5)
-    assert account.outlook("BTCUSDT").attrs["venue"] == "simulator"
-    assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
-        45180.722891566
-    )
 
 
 def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simulator: Simulator) -> None:
@@ -288,13 +202,3 @@ def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
     simulator.exchange.account.positions[1].amount *= 3
     assert account.preview("ETHUSDT", 150).verdict == "refused"
     assert "cannot be taken back" in account.preview("ETHUSDT", 150).caution
-
-
-def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:
-    """A read that shows what was there before the exchange's own latest answer is repeated, in a plan too."""
-    account.set_leverage("BTCUSDT", 10)
-    simulator.inject("stale_read", seconds=0.5)
-    assert account.preview("BTCUSDT", 20).before == 10
-    account.set_leverage("SOLUSDT", 30)
-    simulator.inject("stale_read", seconds=0.5)
-    assert account.plan({"SOLUSDT": 20}).rows[0].before == 30
