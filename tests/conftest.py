@@ -14,7 +14,7 @@ import pytest
 from leverage_nb.account import Account
 from leverage_nb.session import connect, session
 from leverage_nb.simulator import Simulator
-from tests.contract.comparison import tell_contract
+from tests.contract.comparison import report_contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,9 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What the contract has found, once: the processes that ran it say nothing."""
+    """Report the results of the contract once, in the main process."""
     if not hasattr(config, "workerinput"):
-        tell_contract(terminalreporter)
+        report_contract(terminalreporter)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -145,11 +145,11 @@ def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
 ) -> None:
     """A leverage outside the symbol's tiers is refused here, with the symbol's real maximum."""
     account.tiers("BTCUSDT")
-    used = simulator.exchange._weight.used
+    used = simulator.exchange.weight.used
     with pytest.raises(InvalidLeverage, match=r"maximum of 150x|from 1 to 150") as caught:
         account.set_leverage("BTCUSDT", leverage)
     assert caught.value.max_leverage == 150
-    assert simulator.exchange._weight.used - used <= 1  # exchangeInfo at most; no setting read, nothing posted
+    assert simulator.exchange.weight.used - used <= 1  # exchangeInfo at most; no setting read, nothing posted
 
 
 def test_a_raised_maximum_is_noticed(account: Account, simulator: Simulator) -> None:

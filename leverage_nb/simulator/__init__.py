@@ -1,7 +1,7 @@
-"""An exchange in a box: Binance's USDⓈ-M Futures REST API on loopback, with a margin engine of its own.
+"""A simulator of Binance's USDⓈ-M Futures REST API and user-data stream, on loopback, with its own margin engine.
 
-It imports nothing of the rest of the package, so that what the package predicts and what the simulator
-does are two independent readings of Binance's rules.
+It imports nothing from the rest of the package: the package's predictions and the simulator's behaviour are two
+independent readings of Binance's rules.
 """
 
 from leverage_nb.simulator.server import Simulator

@@ -1,12 +1,14 @@
-"""The simulator's account: what it holds, and Binance's rules for changing its settings.
+"""The simulator's account: balances, positions, open orders and settings, and Binance's rules for changing settings.
 
-Sources of the rules: section 7 of Binance's error-code page (-2027, -2028, -4161, -4046 to -4068, -4167 to
--4171) and its FAQ on leverage and margin. Where Binance documents no detail, the comment says *inferred*.
+Sources: error codes -2027, -2028, -4161, -4046 to -4068 and -4167 to -4171
+(https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code) and Binance's FAQ on leverage and
+margin (https://www.binance.com/en/support/faq/360033162192). Where Binance documents no detail, a comment says
+*inferred*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,11 +16,11 @@ from typing import Any
 from leverage_nb.simulator.market import Market, Symbol
 
 ZERO = Decimal(0)
-DEFAULT_LEVERAGE = 20  # Binance's FAQ: 20x for a symbol that was never touched
+DEFAULT_LEVERAGE = 20  # Binance's FAQ: 20x for a symbol whose leverage was never changed
 
 
 class Refused(Exception):
-    """An answer other than success: HTTP status, Binance's code and Binance's words."""
+    """A refusal by the exchange: HTTP status, Binance's code and Binance's text."""
 
     def __init__(self, status: int, code: int, msg: str) -> None:
         super().__init__(f"{status} {code} {msg}")
@@ -46,17 +48,12 @@ class OpenOrder:
     quantity: Decimal
     price: Decimal
 
-    @property
-    def notional(self) -> Decimal:
-        """Quantity times limit price, in the margin asset."""
-        return self.quantity * self.price
-
 
 class Account:
-    """Balances, positions, orders and settings of one account, and its margin engine.
+    """Balances, positions, orders and settings of one account. Amounts are in the symbol's margin asset.
 
     Args:
-        market: The symbols, tiers and marks it trades.
+        market: The symbols, tiers and mark prices.
         opening: The account of ``market.json``, or a mapping of the same shape.
     """
 
@@ -66,44 +63,27 @@ class Account:
         self.wallets = {asset: Decimal(amount) for asset, amount in opening["wallets"].items()}
         self.dual_side: bool = opening["dualSidePosition"]
         self.multi_assets: bool = opening["multiAssetsMargin"]
-        self._leverage: dict[str, int] = dict(opening["leverage"])
-        self._isolated: set[str] = set(opening["isolated"])
+        self.leverages: dict[str, int] = dict(opening["leverage"])
+        self.isolated: set[str] = set(opening["isolated"])
         self.positions = [
-            Position(
-                row["symbol"],
-                row["positionSide"],
-                Decimal(row["positionAmt"]),
-                Decimal(row["entryPrice"]),
-                Decimal(row.get("isolatedWallet", "0")),
-            )
+            Position(row["symbol"], row["positionSide"], *_decimals(row, "positionAmt", "entryPrice", "isolatedWallet"))
             for row in opening["positions"]
         ]
         self.orders = [
-            OpenOrder(
-                row["symbol"],
-                row["side"],
-                row["positionSide"],
-                Decimal(row["quantity"]),
-                Decimal(row["price"]),
-            )
+            OpenOrder(row["symbol"], row["side"], row["positionSide"], *_decimals(row, "quantity", "price"))
             for row in opening["orders"]
         ]
 
     # -- settings ---------------------------------------------------------------------------------------
 
-    def leverage(self, symbol: str) -> int:
-        """The symbol's initial leverage; both sides share it."""
-        default = min(DEFAULT_LEVERAGE, self.market.symbols[symbol].max_leverage)
-        return self._leverage.get(symbol, default)
-
-    def is_isolated(self, symbol: str) -> bool:
-        """Whether the symbol is in isolated margin mode."""
-        return symbol in self._isolated
+    def leverage(self, name: str) -> int:
+        """Return the initial leverage of a symbol; both sides share it."""
+        return self.leverages.get(name, min(DEFAULT_LEVERAGE, self.market.symbols[name].max_leverage))
 
     def set_leverage(self, name: str, leverage: int) -> bool:
-        """Change the initial leverage, or refuse as Binance does. Returns whether the value moved.
+        """Change the initial leverage of a symbol and return whether the value changed.
 
-        The order of the three checks when several apply is inferred.
+        The order of the checks, where several apply, is inferred.
         """
         symbol = self.market.symbols[name]
         if not 1 <= leverage <= symbol.max_leverage:
@@ -111,36 +91,33 @@ class Account:
         current = self.leverage(name)
         if leverage == current:
             return False
-        if leverage < current and self.is_isolated(name) and any(self.held(name)):
-            raise Refused(
-                400,
-                -4161,
-                "Leverage reduction is not supported in Isolated Margin Mode with open positions",
-            )
+        if leverage < current and name in self.isolated and self.open_positions(name):
+            msg = "Leverage reduction is not supported in Isolated Margin Mode with open positions"
+            raise Refused(400, -4161, msg)
         if self.exposure(name) > symbol.max_notional(leverage):
             raise Refused(400, -2027, "Exceeded the maximum allowable position at current leverage.")
         needed_before = self.position_margin(name) + self.order_margin(name)
-        self._leverage[name] = leverage
-        needed_more = self.position_margin(name) + self.order_margin(name) > needed_before
-        if needed_more and self._short_of_margin(symbol.margin_asset):
-            self._leverage[name] = current
+        self.leverages[name] = leverage
+        needs_more = self.position_margin(name) + self.order_margin(name) > needed_before
+        if needs_more and self._lacks_margin(symbol.margin_asset):
+            self.leverages[name] = current
             raise Refused(400, -2028, "Leverage is smaller than permitted: insufficient margin balance.")
         return True
 
     def set_margin_type(self, name: str, isolated: bool) -> None:
-        """Switch a symbol between isolated and cross, or refuse as Binance does."""
-        if isolated == self.is_isolated(name):
+        """Switch a symbol between isolated and cross margin."""
+        if isolated == (name in self.isolated):
             raise Refused(400, -4046, "No need to change margin type.")
         if isolated and self.multi_assets:
             raise Refused(400, -4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
         if any(order.symbol == name for order in self.orders):
             raise Refused(400, -4047, "Margin type cannot be changed if there exists open orders.")
-        if any(self.held(name)):
+        if self.open_positions(name):
             raise Refused(400, -4048, "Margin type cannot be changed if there exists position.")
-        self._isolated.symmetric_difference_update({name})
+        self.isolated ^= {name}
 
     def set_dual_side(self, dual_side: bool) -> None:
-        """Switch between one-way and hedge mode, or refuse as Binance does."""
+        """Switch between one-way and hedge mode."""
         if dual_side == self.dual_side:
             raise Refused(400, -4059, "No need to change position side.")
         if self.orders:
@@ -150,153 +127,140 @@ class Account:
         self.dual_side = dual_side
 
     def set_multi_assets(self, multi_assets: bool) -> None:
-        """Switch between single-asset and multi-assets mode, or refuse as Binance does."""
+        """Switch between single-asset and multi-assets mode."""
         if multi_assets == self.multi_assets:
-            raise Refused(
-                400,
-                -4171,
-                "Adjusted asset mode is currently set and does not need to be adjusted repeatedly",
-            )
-        if multi_assets and self._isolated:
-            raise Refused(
-                400,
-                -4167,
-                "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
-            )
+            msg = "Adjusted asset mode is currently set and does not need to be adjusted repeatedly"
+            raise Refused(400, -4171, msg)
+        if multi_assets and self.isolated:
+            msg = "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode."
+            raise Refused(400, -4167, msg)
         if self.orders:
             raise Refused(400, -4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures")
         self.multi_assets = multi_assets
 
-    # -- what is held -----------------------------------------------------------------------------------
+    # -- positions and open orders ----------------------------------------------------------------------
 
-    def held(self, name: str) -> list[Position]:
-        """The symbol's positions with an amount: none, one, or a long and a short in hedge mode."""
+    def open_positions(self, name: str) -> list[Position]:
+        """Return a symbol's open positions: none, one, or a long and a short in hedge mode."""
         return [position for position in self.positions if position.symbol == name and position.amount]
 
+    def symbol(self, position: Position) -> Symbol:
+        """Return the contract of a position."""
+        return self.market.symbols[position.symbol]
+
     def notional(self, position: Position) -> Decimal:
-        """Signed notional at mark, in the margin asset."""
-        return position.amount * self.market.symbols[position.symbol].mark_price
+        """Return the signed notional of a position at the mark price."""
+        return position.amount * self.symbol(position).mark_price
 
     def unrealized_profit(self, position: Position) -> Decimal:
-        """Profit of the position at mark, in the margin asset."""
-        mark = self.market.symbols[position.symbol].mark_price
-        return position.amount * (mark - position.entry_price)
+        """Return the profit of a position at the mark price."""
+        return position.amount * (self.symbol(position).mark_price - position.entry_price)
 
     def order_notional(self, name: str, side: str, position_side: str = "BOTH") -> Decimal:
-        """Sum of the symbol's open orders on one side."""
-        return sum(
-            (
-                order.notional
-                for order in self.orders
-                if (order.symbol, order.side, order.position_side) == (name, side, position_side)
-            ),
-            ZERO,
-        )
+        """Return the total notional of a symbol's open orders on one side."""
+        key = (name, side, position_side)
+        return _sum(o.quantity * o.price for o in self.orders if (o.symbol, o.side, o.position_side) == key)
 
     def sides(self, name: str) -> list[tuple[str, Decimal, Decimal]]:
-        """Per position side: its name, |notional| held, and the most it becomes when orders fill.
+        """Return for each position side: its name, its absolute notional, and the largest one after orders fill.
 
-        One-way: the worse of "all buys fill" and "all sells fill". Hedge: what opens on that side
+        One-way mode: the larger of "all buys fill" and "all sells fill". Hedge mode: the orders that open the side
         (buys for LONG, sells for SHORT). Inferred.
         """
-        signed = {position.side: self.notional(position) for position in self.held(name)}
+        signed = {position.side: self.notional(position) for position in self.open_positions(name)}
         if not self.dual_side:
             net = signed.get("BOTH", ZERO)
             buys, sells = self.order_notional(name, "BUY"), self.order_notional(name, "SELL")
             return [("BOTH", abs(net), max(abs(net), abs(net + buys), abs(net - sells)))]
-        return [
-            (side, abs(signed.get(side, ZERO)), abs(signed.get(side, ZERO)) + orders)
-            for side, orders in (
-                ("LONG", self.order_notional(name, "BUY", "LONG")),
-                ("SHORT", self.order_notional(name, "SELL", "SHORT")),
-            )
-        ]
+        sizes = {side: abs(signed.get(side, ZERO)) for side in ("LONG", "SHORT")}
+        opening = {"LONG": "BUY", "SHORT": "SELL"}
+        return [(side, size, size + self.order_notional(name, opening[side], side)) for side, size in sizes.items()]
 
     def exposure(self, name: str) -> Decimal:
-        """What counts against the tier's cap: positions and open orders, both sides together."""
-        return sum((worst for _, _, worst in self.sides(name)), ZERO)
+        """Return what counts against the tier's cap: positions and open orders of both sides."""
+        return _sum(worst for _, _, worst in self.sides(name))
+
+    def symbols_in_use(self) -> list[str]:
+        """Return the symbols with a position or an open order, in the market's order."""
+        used = {p.symbol for p in self.positions if p.amount} | {order.symbol for order in self.orders}
+        return [name for name in self.market.symbols if name in used]
 
     # -- margin -----------------------------------------------------------------------------------------
 
     def position_margin(self, name: str) -> Decimal:
-        """Initial margin of the symbol's positions at mark: notional / leverage."""
-        return sum((held for _, held, _ in self.sides(name)), ZERO) / self.leverage(name)
+        """Return the initial margin of a symbol's positions at the mark price: notional / leverage."""
+        return _sum(size for _, size, _ in self.sides(name)) / self.leverage(name)
 
     def order_margin(self, name: str) -> Decimal:
-        """Initial margin of the symbol's open orders: what they add to the position's."""
-        return sum((worst - held for _, held, worst in self.sides(name)), ZERO) / self.leverage(name)
+        """Return the initial margin that a symbol's open orders add to that of its positions."""
+        return _sum(worst - size for _, size, worst in self.sides(name)) / self.leverage(name)
 
     def maintenance_margin(self, position: Position) -> Decimal:
-        """|notional| times the tier's rate, less the tier's ``cum``."""
+        """Return absolute notional times the tier's rate, less the tier's ``cum``."""
         notional = abs(self.notional(position))
-        tier = self.market.symbols[position.symbol].tier_of(notional)
+        tier = self.symbol(position).tier_of(notional)
         return notional * tier.maint_margin_ratio - tier.cum
 
     def cross_positions(self, asset: str) -> list[Position]:
-        """Open cross positions margined in ``asset``."""
-        return [
-            position
-            for position in self.positions
-            if position.amount and not self.is_isolated(position.symbol) and self._asset(position) == asset
-        ]
+        """Return the open cross positions margined in an asset."""
+        cross = [p for p in self.positions if p.amount and p.symbol not in self.isolated]
+        return [position for position in cross if self.symbol(position).margin_asset == asset]
 
     def cross_wallet(self, asset: str) -> Decimal:
-        """Wallet balance less what sits in isolated wallets."""
-        isolated = sum((p.isolated_wallet for p in self.positions if self._asset(p) == asset), ZERO)
+        """Return the wallet balance less the isolated wallets."""
+        isolated = _sum(p.isolated_wallet for p in self.positions if self.symbol(p).margin_asset == asset)
         return self.wallets.get(asset, ZERO) - isolated
 
     def cross_profit(self, asset: str) -> Decimal:
-        """Unrealised profit of the cross positions margined in ``asset``."""
-        return sum((self.unrealized_profit(p) for p in self.cross_positions(asset)), ZERO)
-
-    def cross_margin_in_use(self, asset: str) -> Decimal:
-        """Initial margin of cross positions and of all open orders margined in ``asset``."""
-        return sum(
-            (
-                self.order_margin(name) + (ZERO if self.is_isolated(name) else self.position_margin(name))
-                for name in self.symbols_in_use()
-                if self.market.symbols[name].margin_asset == asset
-            ),
-            ZERO,
-        )
+        """Return the unrealized profit of the cross positions margined in an asset."""
+        return _sum(map(self.unrealized_profit, self.cross_positions(asset)))
 
     def surplus(self, asset: str) -> Decimal:
-        """Cross wallet plus cross profit less margin in use: negative when the account is short."""
-        return self.cross_wallet(asset) + self.cross_profit(asset) - self.cross_margin_in_use(asset)
+        """Return cross wallet plus cross profit less initial margin in use; negative when the account lacks margin.
+
+        The margin in use is that of cross positions and of all open orders.
+        """
+        in_use = _sum(
+            self.order_margin(name) + (ZERO if name in self.isolated else self.position_margin(name))
+            for name in self.symbols_in_use()
+            if self.market.symbols[name].margin_asset == asset
+        )
+        return self.cross_wallet(asset) + self.cross_profit(asset) - in_use
 
     def available(self, asset: str) -> Decimal:
-        """``availableBalance``: the surplus, never below zero; of all assets in multi-assets mode."""
+        """Return ``availableBalance``: the surplus, at least zero; of all assets in multi-assets mode."""
         if self.multi_assets:
             return max(ZERO, self.total_in_usd(self.surplus) / self.usd_price(asset))
         return max(ZERO, self.surplus(asset))
 
-    def symbols_in_use(self) -> list[str]:
-        """Symbols with a position or an open order, in the market's order."""
-        used = {p.symbol for p in self.positions if p.amount} | {order.symbol for order in self.orders}
-        return [name for name in self.market.symbols if name in used]
+    def withdrawable(self, asset: str) -> Decimal:
+        """Return ``maxWithdrawAmount``."""
+        return max(ZERO, min(self.available(asset), self.cross_wallet(asset)))
+
+    def _lacks_margin(self, asset: str) -> bool:
+        # Multi-assets mode: the whole account in USD decides. Inferred: Binance documents only the code.
+        return (self.total_in_usd(self.surplus) if self.multi_assets else self.surplus(asset)) < 0
+
+    # -- assets -----------------------------------------------------------------------------------------
 
     def assets(self) -> list[str]:
-        """Every margin asset of the market, and every one with a wallet."""
-        listed: Iterable[str] = (symbol.margin_asset for symbol in self.market.symbols.values())
+        """Return every margin asset of the market and every asset with a wallet."""
+        listed = [symbol.margin_asset for symbol in self.market.symbols.values()]
         return list(dict.fromkeys([*listed, *self.wallets]))
 
     def usd_price(self, asset: str) -> Decimal:
-        """What one unit counts for in multi-assets mode: its USDT mark; stablecoins count as 1."""
+        """Return the USD value of one unit in multi-assets mode: its USDT mark price, 1 for stablecoins."""
         symbol = self.market.symbols.get(f"{asset}USDT")
         return symbol.mark_price if symbol else Decimal(1)
 
-    def total_in_usd(self, figure: Any) -> Decimal:
-        """Sum ``figure(asset)`` over all assets in USD."""
-        return sum((figure(asset) * self.usd_price(asset) for asset in self.assets()), ZERO)
+    def total_in_usd(self, figure: Callable[[str], Decimal]) -> Decimal:
+        """Return the sum of ``figure(asset)`` over all assets, in USD."""
+        return _sum(figure(asset) * self.usd_price(asset) for asset in self.assets())
 
-    def _asset(self, position: Position) -> str:
-        return self.market.symbols[position.symbol].margin_asset
 
-    def _short_of_margin(self, asset: str) -> bool:
-        # Multi-assets mode: the whole account in USD decides. Inferred: Binance documents only the code.
-        surplus = self.total_in_usd(self.surplus) if self.multi_assets else self.surplus(asset)
-        return surplus < 0
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, ZERO)
 
-    def symbol(self, position: Position) -> Symbol:
-        """The contract a position is in."""
-        return self.market.symbols[position.symbol]
+
+def _decimals(row: dict[str, Any], *names: str) -> list[Decimal]:
+    return [Decimal(row.get(name, "0")) for name in names]

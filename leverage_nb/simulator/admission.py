@@ -1,6 +1,7 @@
-"""The door of the simulated exchange: API key, signature, timestamp and request weight.
+"""Admission of requests to the simulated exchange: API key, signature, timestamp and request weight.
 
-Source: Binance's "General Info" page for USDⓈ-M Futures (security types, SIGNED endpoints, limits).
+Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info (security types, SIGNED
+endpoints, limits).
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from leverage_nb.simulator.account import Refused
 
 Verifier = Callable[[bytes, str], bool]
 
-DEFAULT_RECV_WINDOW = 5000
-_KEY_FORMAT = re.compile(r"[A-Za-z0-9]{64}")
 _SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request as it arrived: nothing decoded, nothing reordered."""
+    """One HTTP request as it arrived: not decoded, not reordered."""
 
     method: str
     path: str
@@ -35,14 +34,14 @@ class Request:
     address: str
 
     def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"  # query, body and key stay out of logs
+        return f"Request({self.method} {self.path})"  # query, body and key must not appear in logs
 
 
 def read_parameters(request: Request) -> dict[str, str]:
-    """Decode query and form body; the query wins where both name a parameter.
+    """Decode query and form body; the query takes precedence where both name a parameter.
 
     Raises:
-        Refused: -1101 for a parameter given twice in one place.
+        Refused: -1101 for a parameter that occurs twice in one of them.
     """
     parameters: dict[str, str] = {}
     for part in (request.body, request.query):
@@ -54,39 +53,40 @@ def read_parameters(request: Request) -> dict[str, str]:
 
 
 def check_key(request: Request, api_key: str) -> None:
-    """Refuse a missing or malformed key with -2014, an unknown one with -2015; both are HTTP 401."""
-    if request.api_key is None or not _KEY_FORMAT.fullmatch(request.api_key):
+    """Refuse a missing or malformed key with -2014 and an unknown one with -2015; both are HTTP 401."""
+    if request.api_key is None or not re.fullmatch("[A-Za-z0-9]{64}", request.api_key):
         raise Refused(401, -2014, "API-key format invalid.")
     if not hmac.compare_digest(request.api_key, api_key):
-        words = "Invalid API-key, IP, or permissions for action, request ip: "
-        raise Refused(401, -2015, words + request.address)
+        raise invalid_key(request)
 
 
-def check_signature(
-    request: Request, parameters: dict[str, str], api_secret: str, verify: Verifier | None = None
-) -> None:
-    """Check the signature over the bytes as sent: the query string, then the body, without ``signature``.
+def invalid_key(request: Request) -> Refused:
+    """Return the refusal of a key that is unknown or does not serve the requested endpoint."""
+    msg = f"Invalid API-key, IP, or permissions for action, request ip: {request.address}"
+    return Refused(401, -2015, msg)
 
-    Args:
-        request: As it arrived.
-        parameters: Decoded.
-        api_secret: Of an HMAC key.
-        verify: Of an RSA or Ed25519 key, in the secret's place.
-    """
+
+def check_signature(request: Request, parameters: dict[str, str], verify: Verifier) -> None:
+    """Check the signature of the bytes as sent: the query string, then the body, without ``signature``."""
     if not parameters.get("signature"):
         raise missing("signature")
     signed = _SIGNATURE.sub("", request.query) + _SIGNATURE.sub("", request.body)
-    if verify is not None:
-        if not verify(signed.encode(), parameters["signature"]):
-            raise Refused(400, -1022, "Signature for this request is not valid.")
-        return
-    expected = hmac.new(api_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(parameters["signature"].lower().encode(), expected.encode()):
+    if not verify(signed.encode(), parameters["signature"]):
         raise Refused(400, -1022, "Signature for this request is not valid.")
 
 
-def load_verifier(public_key: str) -> Verifier:
-    """What checks signatures in base64 against an RSA or Ed25519 public key in PEM."""
+def hmac_verifier(api_secret: str) -> Verifier:
+    """Return a function that checks HMAC-SHA256 signatures in hex digits of either case."""
+
+    def verify(payload: bytes, signature: str) -> bool:
+        expected = hmac.new(api_secret.encode(), payload, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(signature.lower().encode(), expected.encode())
+
+    return verify
+
+
+def public_key_verifier(public_key: str) -> Verifier:
+    """Return a function that checks base64 signatures of an RSA or Ed25519 key, given its public key in PEM."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import padding
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -94,11 +94,11 @@ def load_verifier(public_key: str) -> Verifier:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     key: Any = load_pem_public_key(public_key.encode())
-    how = (padding.PKCS1v15(), SHA256()) if isinstance(key, RSAPublicKey) else ()
+    scheme = (padding.PKCS1v15(), SHA256()) if isinstance(key, RSAPublicKey) else ()
 
     def verify(payload: bytes, signature: str) -> bool:
         try:
-            key.verify(base64.b64decode(signature, validate=True), payload, *how)
+            key.verify(base64.b64decode(signature, validate=True), payload, *scheme)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -107,9 +107,9 @@ def load_verifier(public_key: str) -> Verifier:
 
 
 def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:
-    """Apply Binance's rule: ``timestamp < now + 1000`` and ``now - timestamp <= recvWindow``."""
+    """Apply Binance's rule: ``timestamp < now + 1000`` and ``now - timestamp <= recvWindow`` (default 5000)."""
     timestamp = integer(parameters, "timestamp")
-    window = integer(parameters, "recvWindow") if "recvWindow" in parameters else DEFAULT_RECV_WINDOW
+    window = integer(parameters, "recvWindow") if "recvWindow" in parameters else 5000
     if timestamp >= now_ms + 1000:
         raise Refused(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
     if now_ms - timestamp > window:
@@ -117,12 +117,12 @@ def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:
 
 
 def missing(name: str) -> Refused:
-    """The refusal for a parameter that is absent or empty."""
+    """Return the refusal of a parameter that is absent or empty."""
     return Refused(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def integer(parameters: dict[str, str], name: str) -> int:
-    """Read a whole number; -1102 when absent or empty, -1100 when it is anything else."""
+    """Return a parameter that is a whole number; refuse an absent or empty one with -1102, any other with -1100."""
     text = parameters.get(name, "")
     if not text:
         raise missing(name)
@@ -135,21 +135,15 @@ class WeightMeter:
     """Request weight used in the current minute, as ``X-MBX-USED-WEIGHT-1M`` reports it."""
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
-        self.limit = limit
-        self._clock = clock
-        self._minute = 0
-        self.used = 0
+        self.limit, self.used = limit, 0
+        self._clock, self._minute = clock, 0
 
     def charge(self, weight: int) -> None:
-        """Count ``weight``; beyond the limit the request is refused with HTTP 429 and -1003."""
+        """Add a weight; above the limit, refuse with HTTP 429 and -1003."""
         minute = int(self._clock() // 60)
         if minute != self._minute:
             self._minute, self.used = minute, 0
         self.used += weight
         if self.used > self.limit:
-            raise Refused(
-                429,
-                -1003,
-                f"Too many requests; current limit is {self.limit} requests per minute. "
-                "Please use the websocket for live updates to avoid polling the API.",
-            )
+            msg = f"Too many requests; current limit is {self.limit} requests per minute. "
+            raise Refused(429, -1003, msg + "Please use the websocket for live updates to avoid polling the API.")

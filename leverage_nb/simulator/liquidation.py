@@ -1,8 +1,9 @@
-"""Where the simulator's positions are liquidated: Binance's published formula, solved tier by tier.
+"""Liquidation prices of the simulator's positions: Binance's published formula, solved for each tier.
 
-Source: Binance's FAQ "How to Calculate Liquidation Price of USDⓈ-M Futures Contracts". The formula assumes
-a tier; the price is right only when the position's notional *at that price* lies in the assumed tier.
-Multi-assets mode is not covered by the FAQ; the simulator uses the whole account in USD there (inferred).
+Source: Binance's FAQ "How to Calculate Liquidation Price of USDⓈ-M Futures Contracts",
+https://www.binance.com/en/support/faq/b3c689c1f50a44cabb3a84e663b81d93. The formula assumes a tier; its result is valid
+only if the notional *at that price* lies in the assumed tier. The FAQ does not cover multi-assets mode; there the
+simulator uses the whole account in USD (inferred).
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from leverage_nb.simulator.account import ZERO, Account, Position
 
 
 def liquidation_price(account: Account, position: Position) -> Decimal:
-    """The mark price at which the position's margin falls to its maintenance margin; 0 when there is none.
+    """Return the mark price at which a position's margin equals its maintenance margin; 0 when there is none.
 
-    A cross symbol in hedge mode has one price for both sides; an isolated one has one a side.
+    A cross symbol in hedge mode has one price for both sides; an isolated symbol has one price for each side.
     """
     symbol = account.symbol(position)
-    if account.is_isolated(position.symbol):
+    if position.symbol in account.isolated:
         legs, margin = [position], position.isolated_wallet
     else:
-        legs, margin = account.held(position.symbol), _cross_margin_of_others(account, position)
+        legs, margin = account.open_positions(position.symbol), _cross_margin_without(account, position)
     amount = sum((leg.amount for leg in legs), ZERO)
     cost = sum((leg.amount * leg.entry_price for leg in legs), ZERO)
     solutions = []
@@ -33,17 +34,17 @@ def liquidation_price(account: Account, position: Position) -> Decimal:
         price = (margin + sum((tier.cum for tier in tiers), ZERO) - cost) / (weight - amount)
         if price > 0 and all(tier.holds(abs(leg.amount) * price) for leg, tier in zip(legs, tiers, strict=True)):
             solutions.append(price)
-    # A hedged pair can be liquidated on either side of the mark: the nearer price is met first.
+    # A hedged pair can be liquidated above and below the mark price: the nearer price is reached first.
     return min(solutions, key=lambda price: abs(price - symbol.mark_price), default=ZERO)
 
 
-def _cross_margin_of_others(account: Account, position: Position) -> Decimal:
-    asset = account.symbol(position).margin_asset
-    shared = account.assets() if account.multi_assets else [asset]
+def _cross_margin_without(account: Account, position: Position) -> Decimal:
+    """Return the cross margin that the positions of other symbols leave, in the position's margin asset."""
+    own_asset = account.symbol(position).margin_asset
     total = ZERO
-    for other_asset in shared:
-        rate = account.usd_price(other_asset) / account.usd_price(asset) if account.multi_assets else Decimal(1)
-        others = [p for p in account.cross_positions(other_asset) if p.symbol != position.symbol]
-        total += rate * account.cross_wallet(other_asset)
+    for asset in account.assets() if account.multi_assets else [own_asset]:
+        rate = account.usd_price(asset) / account.usd_price(own_asset)
+        others = [p for p in account.cross_positions(asset) if p.symbol != position.symbol]
+        total += rate * account.cross_wallet(asset)
         total += rate * sum((account.unrealized_profit(p) - account.maintenance_margin(p) for p in others), ZERO)
     return total

@@ -1,4 +1,4 @@
-"""The simulator's front door: HTTP and WebSocket on one loopback port, in a thread of its own (tornado)."""
+"""The simulator's server: HTTP and WebSocket on one loopback port, in a thread of its own (tornado)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ import json
 import logging
 import re
 import secrets
-import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -28,14 +25,15 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from leverage_nb.simulator import altered
 from leverage_nb.simulator.account import Account, Refused
 from leverage_nb.simulator.admission import Request, read_parameters
-from leverage_nb.simulator.exchange import STREAM_LIFE, Answer, Exchange
-from leverage_nb.simulator.fault_kinds import BAD_GATEWAY
-from leverage_nb.simulator.faults import Course, Fault, Faults, Foreign, parse_faults
+from leverage_nb.simulator.exchange import Answer, Exchange
+from leverage_nb.simulator.faults import Course, Fault, Faults, parse_faults
 from leverage_nb.simulator.market import load_market
+
+STREAM_LIFE = 86_400.0
 
 
 class _SignatureScrubber(logging.Filter):
-    """tornado warns of malformed bodies and requests with the whole URL, which may hold a signature or a key."""
+    """tornado warns of malformed requests with the whole URL, which may contain a signature or a key."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -53,27 +51,28 @@ class Simulator:
 
     Args:
         port: Loopback port; 0 takes a free one.
-        account: The account it opens with, in the shape of ``market.json``'s ``account``; that one when None.
-        weight_limit: Request weight a minute before it answers 429.
-        clock: Seconds since the epoch; what the simulator takes for the time.
-        seed: Of the faults that come by chance.
-        portfolio_margin: Whether the account is one of Portfolio Margin, which ``/fapi`` does not serve.
-        public_key: PEM of an RSA or Ed25519 key whose signatures it takes, in the HMAC secret's place.
-        api_key: 64 letters and digits; random when None.
-        api_secret: The same.
+        account: The opening account, in the shape of ``market.json``'s ``account``, which is the default.
+        weight_limit: Request weight per minute; above it, the simulator answers 429.
+        clock: Returns the simulator's time, in seconds since the epoch.
+        seed: Seed of the faults that occur at random.
+        portfolio_margin: Whether the account is in Portfolio Margin: ``/fapi`` then refuses its key with -2015 and only
+            ``/papi`` serves it; the reverse for any other account.
+        public_key: PEM of an RSA or Ed25519 key whose signatures are accepted instead of HMAC ones.
+        api_key: 64 letters and digits; random by default.
+        api_secret: 64 letters and digits; random by default.
 
     Attributes:
-        port: Where it listens, on loopback.
+        port: The loopback port.
         rest_url: ``http://127.0.0.1:<port>``.
         stream_url: ``ws://127.0.0.1:<port>``; user data at ``/private/ws/<listenKey>``.
-        api_key: The one key it knows.
+        api_key: The one key that the simulator accepts.
         api_secret: The key's HMAC secret.
-        exchange: The exchange behind the door, for looking at what really happened.
+        exchange: The simulated exchange, which shows what was received and executed.
 
     Raises:
-        OSError: The port is taken.
-        ValueError: ``api_key`` or ``api_secret`` is something else.
-        ImportError: ``public_key`` needs cryptography, of the extra ``keys``.
+        OSError: The port is in use.
+        ValueError: ``api_key`` or ``api_secret`` has another form.
+        ImportError: ``public_key`` requires cryptography, of the extra ``keys``.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Simulator:
         api_secret: str | None = None,
     ) -> None:
         market = load_market()
-        self.api_key, self.api_secret = _chosen(api_key), _chosen(api_secret)
+        self.api_key, self.api_secret = _checked(api_key), _checked(api_secret)
         self.exchange = Exchange(
             market,
             Account(market, account or market.account),
@@ -118,19 +117,13 @@ class Simulator:
     async def _serve(self, sockets: list[Any], started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        rest = {"exchange": self.exchange, "faults": self._faults, "restart": self._restart}
-        self._application = Application(
-            [
-                (
-                    r"/private/(?:ws/(?P<path_key>[^/]+)|ws|stream)",
-                    _UserData,
-                    {"exchange": self.exchange, "streams": self._streams},
-                ),
-                (r"/leverage_nb/simulator", _Proof, {"api_key": self.api_key}),
-                (r".*", _Rest, rest),
-            ],
-            log_function=lambda handler: None,  # its access log would hold signed URLs
-        )
+        own = {"simulator": self}
+        routes = [
+            (r"/private/(?:ws/(?P<path_key>[^/]+)|ws|stream)", _UserData, own),
+            (r"/leverage_nb/simulator", _Proof, own),
+            (r".*", _Rest, own),
+        ]
+        self._application = Application(routes, log_function=lambda _: None)  # an access log would hold signed URLs
         self._server = HTTPServer(self._application)
         self._server.add_sockets(sockets)
         started.set()
@@ -142,19 +135,14 @@ class Simulator:
         await self._server.close_all_connections()
 
     def _end_old_streams(self) -> None:
-        """As Binance does: tell when the listen key expires, and drop what has lasted a day."""
+        """End streams as Binance does: at the expiry of the listen key, and after 24 hours."""
         self.exchange.expire_listen_key()
         for stream in list(self._streams):
-            if self.exchange.seconds() - stream.opened_at > STREAM_LIFE:
+            if self.exchange.clock() - stream.opened_at > STREAM_LIFE:
                 stream.close(1001, "24 hours are over")
 
-    def drop_streams(self) -> None:
-        """Break every stream's connection without a word, as networks do."""
-        for stream in list(self._streams):
-            self._loop.call_soon_threadsafe(stream.break_off)
-
     async def _restart(self, seconds: float) -> None:
-        """Go down, drop every connection, and come back on the same port; nothing, while it is down already."""
+        """Stop, drop every connection, and serve on the same port after a while; do nothing if already down."""
         if self._down:
             return
         self._down = True
@@ -162,7 +150,7 @@ class Simulator:
         await self._server.close_all_connections()
         await asyncio.sleep(seconds)
         if not self._stop.is_set():
-            self._server = HTTPServer(self._application)  # one that was stopped stays so
+            self._server = HTTPServer(self._application)  # a stopped server cannot be started again
             self._server.add_sockets(bind_sockets(self.port, address="127.0.0.1"))
         self._down = False
 
@@ -177,38 +165,44 @@ class Simulator:
         executed: bool | None = None,
         symbol: str = "",
     ) -> None:
-        """Let faults meet the requests that come: see ``leverage_nb.simulator.faults.KINDS`` for their names.
+        """Inject faults into the requests that follow: see ``leverage_nb.simulator.faults.KINDS`` for their names.
 
         Args:
-            faults: Names; several in one call meet the same request.
-            on: The requests they meet, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path. When "",
-                the fault's default: the change of a leverage, for most.
-            times: How many requests each meets; None for all.
-            chance: The probability that it meets a request it could.
-            seconds: What the fault's description calls SECONDS.
-            leverage: What it calls LEVERAGE; a random one when None.
-            executed: Whether the exchange executes the request. The fault's default when None: for most, by chance.
-            symbol: What the description calls SYMBOL. When "", the request's own, else a random one.
+            faults: Names; several in one call affect the same request.
+            on: The requests they affect, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path. By default
+                the fault's own, for most the change of a leverage.
+            times: How many requests each fault affects; None for all.
+            chance: The probability that a fault affects a request that matches.
+            seconds: SECONDS in the fault's description; the fault's default if None.
+            leverage: LEVERAGE in the description; random if None.
+            executed: Whether the exchange executes the request; the fault's default if None, for most at random.
+            symbol: SYMBOL in the description; the request's own if "", else a random one.
 
         Raises:
-            ValueError: There is no such fault, or it cannot be so.
+            ValueError: A name is unknown, or a value is not possible for the fault.
         """
         self._faults.add([Fault(name, on, times, chance, seconds, leverage, executed, symbol) for name in faults])
 
     def inject_text(self, text: str) -> None:
-        """Let faults meet requests, written as the command line takes them.
-
-        Raises:
-            ValueError: They cannot be read.
-        """
+        """Inject faults in the notation of the command line; ValueError if they cannot be parsed."""
         self._faults.add(parse_faults(text))
 
     def clear_faults(self) -> None:
-        """Let no more faults meet requests."""
+        """Remove all injected faults."""
         self._faults.clear()
 
+    @property
+    def open_streams(self) -> int:
+        """The number of open user-data streams."""
+        return len(self._streams)
+
+    def drop_streams(self) -> None:
+        """Break the connection of every stream without a closing handshake."""
+        for stream in list(self._streams):
+            self._loop.call_soon_threadsafe(stream.break_off)
+
     def close(self) -> None:
-        """Stop serving and drop open connections. Safe to call twice."""
+        """Stop serving and drop open connections. A second call does nothing."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(timeout=5)
@@ -223,23 +217,23 @@ class Simulator:
         return f"<Simulator {self.rest_url}>"
 
 
-def _chosen(text: str | None) -> str:
+def _checked(text: str | None) -> str:
     if text is None:
         return secrets.token_hex(32)
     if not re.fullmatch("[A-Za-z0-9]{64}", text):
-        raise ValueError("a simulator's api_key and api_secret are 64 letters and digits each")
+        raise ValueError("The api_key and api_secret of a simulator are 64 letters and digits each.")
     return text
 
 
 class _Proof(RequestHandler):
-    """``GET /leverage_nb/simulator?nonce=...``: the HMAC of a nonce, which shows that this is a simulator.
+    """``GET /leverage_nb/simulator?nonce=...``: the HMAC of a nonce, which proves that this is a simulator.
 
-    Binance has no such endpoint, so it counts for nothing here: no weight, no fault, no arrival. It is keyed with the
-    API key alone and takes nothing but hex digits, so that it never signs a request.
+    Binance has no such endpoint: it has no weight here, and no fault affects it. It is keyed with the API key alone and
+    accepts only hex digits, so that it never signs a request.
     """
 
-    def initialize(self, api_key: str) -> None:
-        self._api_key = api_key
+    def initialize(self, simulator: Simulator) -> None:
+        self._api_key = simulator.api_key
 
     def get(self) -> None:
         nonce = self.get_query_argument("nonce", "")
@@ -252,12 +246,10 @@ class _Proof(RequestHandler):
 
 
 class _Rest(RequestHandler):
-    """Hands every request, bytes untouched, to the exchange."""
+    """Passes every other request, unchanged, to the exchange, and applies the faults."""
 
-    def initialize(
-        self, exchange: Exchange, faults: Faults, restart: Callable[[float], Coroutine[Any, Any, None]]
-    ) -> None:
-        self._exchange, self._faults, self._restart = exchange, faults, restart
+    def initialize(self, simulator: Simulator) -> None:
+        self._simulator, self._exchange, self._faults = simulator, simulator.exchange, simulator._faults
 
     async def _handle(self) -> None:
         request = Request(
@@ -270,127 +262,68 @@ class _Rest(RequestHandler):
         )
         self._exchange.note_arrival(request)
         course = self._faults.meet(request.method, request.path)
-        if course is None:
-            self._send(self._exchange.handle(request))
-        else:
-            await self._run(request, course)
-
-    def _send(self, answer: Answer) -> None:
-        self.clear_header("Server")
-        self.set_status(answer.status)
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
-        self.finish(answer.body)
-
-    async def _run(self, request: Request, course: Course) -> None:
-        """Let a request take its course."""
-        loop = asyncio.get_running_loop()
-        parameters = _parameters(request)
+        parameters: dict[str, str] = {}
+        with suppress(Refused):  # the exchange refuses it
+            parameters = read_parameters(request)
         symbol = parameters.get("symbol", "")
         for foreign in course.foreign_before:
             self._change_elsewhere(symbol, foreign)
         answer = self._reach_exchange(request, parameters, course)
         for foreign in course.foreign_after:
-            if foreign.delay:
-                loop.call_later(foreign.delay, self._change_elsewhere, symbol, foreign)
+            if foreign.duration:
+                asyncio.get_running_loop().call_later(foreign.duration, self._change_elsewhere, symbol, foreign)
             else:
                 self._change_elsewhere(symbol, foreign)
-        answer = self._alter(answer, symbol, course)
+        if course.omit is not None:
+            course.omit = course.omit or symbol or self._any_symbol()
+        answer = altered.alter(answer, course, self._sent())
         if course.delay:
             await asyncio.sleep(course.delay)
-        if course.manner == "whole":
-            with suppress(StreamClosedError):
-                self._send(answer)
-            return
-        stream = self.detach()
         with suppress(StreamClosedError, OSError):
-            await self._mangle(stream, answer, course)
+            await self._send(answer, course)
 
     def _reach_exchange(self, request: Request, parameters: dict[str, str], course: Course) -> Answer:
-        """Hand a request to the exchange, or keep it from it; return what would be answered without more faults."""
-        exchange = self._exchange
-        if course.executed and course.execute_after:
-            # It was accepted in time: its timestamp is checked by the clock as of now.
-            shift = course.skew - course.execute_after
-            later = partial(exchange.handle, request, shift, jump=course.jump, age=course.age)
-            asyncio.get_running_loop().call_later(course.execute_after, later)
-        elif course.executed:
-            return exchange.handle(request, course.skew, jump=course.jump, age=course.age)
-        elif course.alter in {"leverage", "symbol", "code"}:
-            return Answer(200, altered.forge_success(parameters), {"Content-Type": "application/json"})
-        # Something in between answers, unless the fault has an answer of its own.
-        return Answer(502, BAD_GATEWAY, {"Content-Type": "text/html"})
+        """Pass a request to the exchange, now, later or never, and return the answer that follows now."""
+        delay = course.execute_after
+        # The request was accepted in time: its timestamp is checked by the clock as of now.
+        shifts = {"clock_shift": course.skew - delay, "jump": course.jump, "age": course.age}
+        handle = partial(self._exchange.handle, request, **{name: shift for name, shift in shifts.items() if shift})
+        if course.executed and not delay:
+            return handle()
+        if course.executed:
+            asyncio.get_running_loop().call_later(delay, handle)
+        return altered.without_exchange(course, parameters)
 
-    def _alter(self, answer: Answer, symbol: str, course: Course) -> Answer:
-        """Return what the client is answered in place of an answer."""
-        if course.alter == "echo_page":
-            return Answer(502, altered.echo_page(self._sent()), {"Content-Type": "text/html"})
-        if course.alter == "echo_json":
-            return Answer(500, altered.echo_json(self._sent()), {"Content-Type": "application/json"})
-        if course.answer is not None:
-            status, body, headers = course.answer
-            kind = "text/html" if body.startswith("<") else "application/json"
-            return Answer(status, body, {**answer.headers, "Content-Type": kind, **headers})
-        if answer.status == 200 and course.omit is not None:
-            answer = replace(answer, body=altered.leave_out(answer.body, course.omit or symbol or self._any_symbol()))
-        if answer.status == 200 and course.alter:
-            answer = replace(answer, body=altered.alter_values(answer.body, course.alter))
-        return answer
+    async def _send(self, answer: Answer, course: Course) -> None:
+        if course.manner == "whole":
+            self.clear_header("Server")
+            self.set_status(answer.status)
+            for name, value in answer.headers.items():
+                self.set_header(name, value)
+            self.finish(answer.body)
+            return
+        stream = self.detach()
+        if course.manner == "restart":
+            stream.close()
+            await self._simulator._restart(course.pace)
+        else:
+            await altered.send(stream, answer, course)
 
     def _sent(self) -> str:
-        """The request as text: line, headers and body."""
+        """Return the request as text: request line, headers and body."""
         request = self.request
         lines = [f"{request.method} {request.uri}", *(f"{name}: {text}" for name, text in request.headers.get_all())]
         return "\n".join([*lines, "", request.body.decode("utf-8", "replace")])
 
-    async def _mangle(self, stream: IOStream, answer: Answer, course: Course) -> None:
-        """Send an answer back as no server should."""
-        body = answer.body.encode()
-        match course.manner:
-            case "restart":
-                stream.close()
-                asyncio.ensure_future(self._restart(course.pace))  # noqa: RUF006 - the loop runs as long as it needs
-                return
-            case "never":
-                await stream.read_until_close()
-                return
-            case "dripped":
-                whole = _head(answer, length=len(body)) + body
-                for place in range(len(whole)):
-                    await stream.write(whole[place : place + 1])
-                    await asyncio.sleep(course.pace)
-                stream.close()
-                return
-            case "gzip" | "gzip_twice":
-                twice = course.manner == "gzip_twice"
-                packed = altered.blow_up(body, twice=twice)
-                coding = "gzip, gzip" if twice else "gzip"
-                await stream.write(_head(answer, length=len(packed), coding=coding) + packed)
-                stream.close()
-                return
-            case "endless":
-                await stream.write(_head(answer))
-                for part in [*altered.blanks(), body]:
-                    await stream.write(part)
-                stream.close()
-                return
-            case "truncated":
-                whole = _head(answer, length=len(body)) + body
-                await stream.write(whole[: len(whole) - len(body) // 2 - 1])
-        # With nothing left to linger for, closing sends a reset.
-        if stream.socket is not None:  # the client may have closed it meanwhile
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        stream.close()
-
-    def _change_elsewhere(self, asked: str, foreign: Foreign) -> None:
-        name = foreign.symbol or asked or self._any_symbol()
+    def _change_elsewhere(self, requested: str, foreign: Fault) -> None:
+        name = foreign.symbol or requested or self._any_symbol()
         symbol = self._exchange.market.symbols.get(name)
         if symbol is not None:
-            leverage = foreign.leverage or self._faults.any_leverage(symbol.max_leverage)
+            leverage = foreign.leverage or self._faults.random.randint(1, symbol.max_leverage)
             self._exchange.change_elsewhere(name, leverage)
 
     def _any_symbol(self) -> str:
-        return self._faults.any_symbol(list(self._exchange.market.symbols))
+        return self._faults.random.choice(list(self._exchange.market.symbols))
 
     get = post = put = delete = patch = head = options = _handle
 
@@ -398,28 +331,12 @@ class _Rest(RequestHandler):
         return False  # Binance sends no 304
 
 
-def _parameters(request: Request) -> dict[str, str]:
-    """What a request asks; nothing where it cannot be read, which the exchange refuses itself."""
-    try:
-        return read_parameters(request)
-    except Refused:
-        return {}
-
-
-def _head(answer: Answer, *, length: int | None = None, coding: str = "") -> bytes:
-    """The status line and headers of an answer, without a length where the end of the connection ends it."""
-    lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {text}" for name, text in answer.headers.items())]
-    lines += [f"Content-Length: {length}"] if length is not None else ["Connection: close"]
-    lines += [f"Content-Encoding: {coding}"] if coding else []
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
 class _UserData(WebSocketHandler):
     """The user-data stream: ``/private/ws/<key>``, ``/private/ws?listenKey=`` and ``/private/stream?listenKey=``."""
 
-    def initialize(self, exchange: Exchange, streams: set[_UserData]) -> None:
-        self._exchange, self._all = exchange, streams
-        self.opened_at = exchange.seconds()
+    def initialize(self, simulator: Simulator) -> None:
+        self._exchange, self._streams = simulator.exchange, simulator._streams
+        self.opened_at = self._exchange.clock()
         self._unsubscribe: Callable[[], None] | None = None
 
     def prepare(self) -> None:
@@ -432,23 +349,23 @@ class _UserData(WebSocketHandler):
         names = self.get_query_argument("events", "")
         wanted = set(names.split("/")) if names else None
         wrapped = self.request.path == "/private/stream"
+        loop = asyncio.get_running_loop()
 
         def forward(event: dict[str, Any]) -> None:
             alive = event["e"] == "listenKeyExpired" or self._exchange.admits_stream(self._exchange.listen_key)
             if alive and (wanted is None or event["e"] in wanted):
                 content = {"stream": self._exchange.listen_key, "data": event} if wrapped else event
-                # Whoever changes the books may do so in another thread than the server's.
+                # Events may come from another thread than the server's.
                 loop.call_soon_threadsafe(self._write, json.dumps(content, ensure_ascii=False))
 
-        loop = asyncio.get_running_loop()
         self._unsubscribe = self._exchange.subscribe(forward)
-        self._all.add(self)
+        self._streams.add(self)
 
     def on_message(self, message: str | bytes) -> None:
-        pass  # subscriptions are named in the address
+        pass  # the address names the subscriptions
 
     def on_close(self) -> None:
-        self._all.discard(self)
+        self._streams.discard(self)
         if self._unsubscribe:
             self._unsubscribe()
 
@@ -457,10 +374,10 @@ class _UserData(WebSocketHandler):
             self.write_message(text)
 
     def break_off(self) -> None:
-        """Drop the connection without a closing word."""
+        """Drop the connection without a closing handshake."""
         stream = getattr(self.ws_connection, "stream", None)
         if stream is not None:
             stream.close()
 
     def check_origin(self, origin: str) -> bool:
-        return True  # loopback only; a local page may listen too
+        return True  # loopback only; a local page may subscribe too

@@ -172,7 +172,7 @@ def test_never_a_429_from_the_simulator() -> None:
         with pytest.raises((RateLimited, ChangeNotSent)) as caught:
             change_until_it_stops(account)
         assert "its share of the rate limit, 60 of 120 a minute; the next request may leave at" in str(caught.value)
-        assert simulator.exchange._weight.used <= 60
+        assert simulator.exchange.weight.used <= 60
 
 
 def change_until_it_stops(account: Account) -> None:
@@ -194,10 +194,10 @@ def test_after_a_limit_was_met_nothing_is_sent(simulator: Simulator, fault: str,
     until = service_of(account).client.limiter.blocked_until
     assert until is not None
     assert f"Nothing more is sent before {until:%H:%M:%S}" in caught.value.hint
-    used = simulator.exchange._weight.used
+    used = simulator.exchange.weight.used
     with pytest.raises(ChangeNotSent, match="the next request may leave at"):
         account.set_leverage("BTCUSDT", 10)
-    assert simulator.exchange._weight.used == used
+    assert simulator.exchange.weight.used == used
     time.sleep(2.1)
     assert account.set_leverage("BTCUSDT", 10).status == "applied"
 
@@ -237,11 +237,11 @@ def test_what_is_refused_is_not_tried_again(account: Account, simulator: Simulat
     """A definite refusal of a read is told at once."""
     account.symbols()
     account.margin_asset("BTCUSDT")
-    used = simulator.exchange._weight.used
+    used = simulator.exchange.weight.used
     simulator.inject("restricted", on="GET /fapi/v1/symbolConfig", times=None)
     with pytest.raises(Exception, match="451"):
         account.setting("BTCUSDT")
-    assert simulator.exchange._weight.used == used
+    assert simulator.exchange.weight.used == used
 
 
 def test_many_threads_pass_the_share_together(clock: Clock) -> None:

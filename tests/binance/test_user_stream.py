@@ -128,7 +128,7 @@ def test_one_stream_for_many_and_none_for_nobody(account: Account, simulator: Si
     """However many follow, there is one connection; with the last of them it ends."""
     first, others = Ear(), [Ear()]
     watches = [account.watch(first.hear), account.watch(others[0].hear)]
-    until(lambda: watches[0].live and len(simulator._streams) == 1)
+    until(lambda: watches[0].live and simulator.open_streams == 1)
     simulator.exchange.change_elsewhere("BTCUSDT", 30)
     until(lambda: bool(first.of(LeverageEvent) and others[0].of(LeverageEvent)))
     watches[0].close()
@@ -137,7 +137,7 @@ def test_one_stream_for_many_and_none_for_nobody(account: Account, simulator: Si
     assert len(first.of(LeverageEvent)) == 1
     others.clear()  # it goes, and with it its watch
     simulator.exchange.change_elsewhere("BTCUSDT", 32)
-    until(lambda: not simulator._streams)
+    until(lambda: not simulator.open_streams)
 
 
 def test_a_listener_that_fails_keeps_nobody_from_hearing(account: Account, simulator: Simulator) -> None:
@@ -169,7 +169,7 @@ def test_after_a_gap_a_look_tells_what_was_missed(ear: Ear, account: Account, si
 def test_repetitions_are_no_news(ear: Ear, simulator: Simulator) -> None:
     """An event that comes twice is told once."""
     simulator.exchange.change_elsewhere("BTCUSDT", 30)
-    simulator.exchange._emit("ACCOUNT_CONFIG_UPDATE", ac={"s": "BTCUSDT", "l": 30})
+    simulator.exchange.emit("ACCOUNT_CONFIG_UPDATE", ac={"s": "BTCUSDT", "l": 30})
     simulator.exchange.change_elsewhere("BTCUSDT", 31)
     until(lambda: len(ear.of(LeverageEvent)) == 2)
     assert [event.leverage for event in ear.of(LeverageEvent)] == [30, 31]
@@ -194,7 +194,7 @@ def test_a_day_of_stream_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_CLOCK_DIFFERENCE_MS", 10**9)  # a day passes in seconds
     day = Day(speed=86_400 / 4)
     simulator, ear = day.simulator, Ear()
-    emit, told = simulator.exchange._emit, [0]
+    emit, told = simulator.exchange.emit, [0]
 
     def careless(event: str, **content: Any) -> None:
         told[0] += 1
@@ -204,7 +204,7 @@ def test_a_day_of_stream_life(monkeypatch: pytest.MonkeyPatch) -> None:
         if told[0] % 3 == 0:
             emit(event, **content)  # and repeated
 
-    simulator.exchange._emit = careless  # type: ignore[method-assign]  # an exchange that is not perfect
+    simulator.exchange.emit = careless  # type: ignore[method-assign]  # an exchange that is not perfect
     with day.account.watch(ear.hear) as watch:
         until(lambda: watch.live)
         for turn in range(60):
@@ -212,7 +212,7 @@ def test_a_day_of_stream_life(monkeypatch: pytest.MonkeyPatch) -> None:
             if turn % 13 == 7:
                 simulator.drop_streams()
             if turn % 17 == 11:
-                simulator.exchange._listen_key_expiry = simulator.exchange.seconds()
+                simulator.exchange.expire_listen_key(early=True)
             time.sleep(0.07)
         final = simulator.exchange.account.leverage("XRPUSDT")
         until(lambda: ear.of(LeverageEvent)[-1].leverage == final, 10)
@@ -310,7 +310,7 @@ def test_closing_leaves_nothing_alive(simulator: Simulator, end: str) -> None:
     until(lambda: watch.live)
     assert threads_since(before) == {"leverage_nb stream"}
     (account if end == "the account" else watch).close()
-    until(lambda: not threads_since(before) and not simulator._streams)
+    until(lambda: not threads_since(before) and not simulator.open_streams)
     gone = weakref.ref(ear)
     del ear
     gc.collect()

@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from leverage_nb.account import Account
-from leverage_nb.binance.rate_limit import Limiter, use_limiter
+from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import ChangedElsewhere, ChangeFailed, ChangePending, LeverageError, NothingToUndo
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
+from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
 from tests.changes.claims import Truth, contradiction, contradictions_of_journal
@@ -130,7 +131,7 @@ def other_clients(simulator: Simulator, chance: random.Random) -> Iterator[None]
 
 def keep_quick(simulator: Simulator) -> None:
     """Let a minute of the rate limit pass in a second."""
-    use_limiter(simulator.rest_url, Limiter(10**9, shortest_ban=1.0, ticks=lambda: time.monotonic() * 60))
+    session.use_limiter(simulator.rest_url, Limiter(10**9, shortest_ban=1.0, ticks=lambda: time.monotonic() * 60))
 
 
 def act_once(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeInterrupted, LeverageError
+from leverage_nb.errors import ChangeFailed, ChangeInterrupted, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import connect
@@ -75,10 +75,10 @@ def _change(account: Account, wanted: dict[str, int], symbol: str | None, said: 
         change = account.set_leverage(symbol, wanted[symbol])
     except ChangeInterrupted as stop:
         change = stop.change
-    except LeverageError as error:
-        if error.change is None:
-            return
+    except ChangeFailed as error:
         change = error.change
+    except LeverageError:
+        return
     said.append((change.symbol, change.status, change.number))
 
 

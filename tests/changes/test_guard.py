@@ -22,10 +22,10 @@ from tests.conftest import connect_to
         (False, 10, 30, "40", 10),
     ],
 )  # fmt: skip
-def test_the_strictest_source_wins(
+def test_the_lowest_source_applies(
     monkeypatch: pytest.MonkeyPatch, mainnet: bool, argument: Any, config: int, variable: str | None, limit: int | None
 ) -> None:
-    """Of argument, %config and environment the lowest holds; on mainnet it is 20 when none is set."""
+    """The lowest of argument, %config and environment applies; on mainnet it is 20 if none is set."""
     if variable is not None:
         monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", variable)
     guard = Guard(mainnet, argument, lambda: config)
@@ -34,14 +34,14 @@ def test_the_strictest_source_wins(
 
 
 @pytest.mark.parametrize("value", [-1, 0, 10.5, "many", True, [5]])
-def test_a_guard_that_cannot_be_is_a_mistake(value: Any) -> None:
-    """A guard with a slip in it stops at once: it must not fail to guard later."""
+def test_an_invalid_guard_is_refused_at_once(value: Any) -> None:
+    """A guard that is not a leverage raises InvalidInput when it is set."""
     with pytest.raises(InvalidInput, match="max_leverage"):
         Guard(True, value)
 
 
-def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
-    """125 typed for 12 is stopped in the API, previewed or not, forced or not."""
+def test_a_leverage_above_the_guard_is_not_sent(simulator: Simulator) -> None:
+    """A leverage above the guard is not sent, whether it was previewed, forced or neither."""
     account = connect_to(simulator, "mainnet")
     for attempt in (
         lambda: account.set_leverage("SOLUSDT", 25),
@@ -59,7 +59,7 @@ def test_the_guard_stops_before_anything_is_sent(simulator: Simulator) -> None:
 
 
 def test_config_guards_every_account_of_the_process(account: Account) -> None:
-    """%config holds for accounts and previews made before and after it, in Python too."""
+    """The guard of %config applies to accounts and previews that were made before it was set."""
     preview = account.preview("SOLUSDT", 75)
     session.max_leverage = 12
     for attempt in (lambda: account.set_leverage("SOLUSDT", 75), preview.apply):

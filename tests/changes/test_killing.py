@@ -58,7 +58,7 @@ def in_rows(rows: int, work: Callable[[int], tuple[int, int, list[str]]]) -> tup
 
 
 def test_killed_processes_leave_a_true_journal(tmp_path: Path) -> None:
-    """Whatever a killed process had sent is on record, and the next start settles it without a false word."""
+    """After kill -9 every change that was sent is in the journal, and the next start settles it correctly."""
     count, left_open, false = kill_often(tmp_path, times=8, seed=1)
     assert false == []
     assert count > 0
@@ -73,7 +73,7 @@ def test_interrupted_processes_send_nothing_more(tmp_path: Path) -> None:
 
 
 def test_two_processes_change_the_same_symbols(tmp_path: Path) -> None:
-    """Two processes on one journal never have two attempts open on a symbol, and no word of it is false."""
+    """Two processes with one journal never have two open attempts on a symbol, and no entry is false."""
     with Simulator(weight_limit=10**9, seed=3) as simulator:
         scene = Scene(simulator, tmp_path / "journal.sqlite", 3)
         scene.inject()
@@ -89,7 +89,7 @@ def test_two_processes_change_the_same_symbols(tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_a_thousand_kills(tmp_path: Path) -> None:
-    """1,000 processes killed at random points, in four rows with a journal each: every journal is true."""
+    """1,000 processes are killed at random times, with four journals: no entry is false."""
     count, left_open, false = in_rows(4, lambda seed: kill_often(tmp_path, 250, seed))
     print(f"\n1,000 kills; {count} attempts in 4 journals, {left_open} settled at the next start")
     assert false == []
@@ -97,7 +97,7 @@ def test_a_thousand_kills(tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_two_thousand_interrupts(tmp_path: Path) -> None:
-    """2,000 changes and plans interrupted by a real SIGINT, in four rows: nothing more is sent, every word is true."""
+    """2,000 changes and plans are interrupted by SIGINT: nothing more is sent, and no report is false."""
     count, settled, false = in_rows(4, lambda seed: interrupt_often(tmp_path, 500, seed))
     print(f"\n2,000 interrupts; {count} attempts in 4 journals, {settled} settled at the end")
     assert false == []

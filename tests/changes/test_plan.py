@@ -9,8 +9,8 @@ from leverage_nb.simulator import Simulator
 from tests.changes.plans import WANTED, leverages, statuses
 
 
-def test_unapplied_it_is_a_drift_report(account: Account, simulator: Simulator) -> None:
-    """A plan says from, to and verdict of each row, raises first, then lowers; nothing is sent."""
+def test_a_plan_shows_the_drift_and_sends_nothing(account: Account, simulator: Simulator) -> None:
+    """A plan shows before, after and verdict of each row, raises first, then lowers; nothing is sent."""
     plan = account.plan(WANTED)
     assert [row.symbol for row in plan.rows] == ["ETHUSDT", "SOLUSDT", "BTCUSDT", "ADAUSDT", "XRPUSDT"]
     frame = plan.to_frame()
@@ -24,8 +24,8 @@ def test_unapplied_it_is_a_drift_report(account: Account, simulator: Simulator) 
     assert simulator.exchange.received == []
 
 
-def test_applied_every_row_has_its_record(account: Account, simulator: Simulator) -> None:
-    """Each change is in the journal under the plan's name; rows that were right sent nothing."""
+def test_an_applied_plan_records_every_change(account: Account, simulator: Simulator) -> None:
+    """Each change is in the journal under the plan's name; unchanged rows are not sent; progress is called per row."""
     told: list[tuple[int, int, str]] = []
     done = account.plan(WANTED).apply(lambda count, total, row: told.append((count, total, row.symbol)))
     assert statuses(done) == {
@@ -39,8 +39,8 @@ def test_applied_every_row_has_its_record(account: Account, simulator: Simulator
     assert "4 applied, 1 unchanged" in done.headline
 
 
-def test_a_callback_that_fails_decides_nothing(account: Account, simulator: Simulator) -> None:
-    """An error in the progress callback loses neither rows nor results."""
+def test_a_failing_progress_callback_changes_nothing(account: Account, simulator: Simulator) -> None:
+    """An error in the progress callback does not stop the plan."""
 
     def fail(*told: Any) -> None:
         raise ValueError("a dead progress bar")
@@ -48,6 +48,6 @@ def test_a_callback_that_fails_decides_nothing(account: Account, simulator: Simu
     assert set(statuses(account.plan(WANTED).apply(fail)).values()) == {"applied", "unchanged"}
 
 
-def test_the_table_wears_the_venues_name(account: Account) -> None:
-    """A plan's DataFrame is marked like every other."""
+def test_the_table_names_the_venue(account: Account) -> None:
+    """The DataFrame of a plan names its venue."""
     assert account.plan({"BTCUSDT": 10}).to_frame().columns.name == "SIMULATOR"

@@ -17,8 +17,8 @@ from tests.changes.previews import aged
 from tests.conftest import connect_to
 
 
-def test_before_and_after(account: Account) -> None:
-    """The figures of today and of the step, from the opening account worked out by hand."""
+def test_a_preview_shows_before_and_after(account: Account) -> None:
+    """The figures before and after are those of the opening account, calculated by hand."""
     preview = account.preview("BTCUSDT", "10x")
     assert (preview.before, preview.after, preview.verdict, preview.certainty) == (20, 10, "ok", "documented")
     assert preview.max_notional == (100e6, 230e6)
@@ -44,8 +44,10 @@ def test_before_and_after(account: Account) -> None:
         ("ETHUSDT", 5, "would be refused (-4161): an isolated position is open"),
     ],
 )
-def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, leverage: int, words: str) -> None:
-    """A preview says what would be refused and what would pass; applying it sends nothing unless forced."""
+def test_an_expected_refusal_is_not_sent_unless_forced(
+    account: Account, symbol: str, leverage: int, words: str
+) -> None:
+    """A preview names an expected refusal and what would pass; it is sent only with force."""
     preview = account.preview(symbol, leverage)
     assert words in preview.headline
     before = account.setting(symbol).leverage
@@ -57,8 +59,8 @@ def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, lever
     assert account.setting(symbol).leverage == before
 
 
-def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
-    """Raising on an isolated position is a one-way street, and the preview says so before."""
+def test_a_change_that_cannot_be_undone_has_a_caution(account: Account) -> None:
+    """A raise with an open isolated position has a caution in preview, plan and record: it cannot be undone."""
     preview = account.preview("ETHUSDT", 20)
     assert preview.caution == "it cannot be taken back while the isolated position is open (-4161)"
     assert ("caution", preview.caution) in preview.rows()
@@ -68,8 +70,10 @@ def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
     assert "caution" in str(preview.apply())
 
 
-def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the exchange's own max notional is not the tiers', the preview names both."""
+def test_a_setting_that_contradicts_the_tiers_gives_a_warning(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the exchange's own max notional differs from the tiers, the preview names both."""
     from leverage_nb.simulator import answers
 
     told = answers.symbol_config
@@ -78,10 +82,8 @@ def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch:
     assert "The tiers allow 100M at 20x, but the exchange's setting shows 50M" in warning
 
 
-def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
-    account: Account, simulator: Simulator
-) -> None:
-    """Leverage, positions and wallet that changed since the preview stop it; prices that moved do not."""
+def test_an_aged_preview_is_not_sent_if_the_account_has_changed(account: Account, simulator: Simulator) -> None:
+    """A preview older than a second is not sent if leverage, positions or wallet changed; prices may change."""
     books = simulator.exchange.account
     preview = account.preview("BTCUSDT", 10)
     books.positions[0].amount += 1
@@ -103,8 +105,8 @@ def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
     assert len(simulator.exchange.received) == 1
 
 
-def test_an_older_preview_is_sent_on_its_new_read(account: Account, simulator: Simulator) -> None:
-    """Where nothing has changed, the second preview's read is the one that the change leaves on."""
+def test_an_aged_preview_is_sent_on_its_second_read(account: Account, simulator: Simulator) -> None:
+    """An aged preview is made again; if nothing has changed, it is sent on that read."""
     arrived = record_requests(simulator)
     change = aged(account.preview("BTCUSDT", 10)).apply()
     assert (change.status, change.before, change.after) == ("applied", 20, 10)
@@ -112,8 +114,8 @@ def test_an_older_preview_is_sent_on_its_new_read(account: Account, simulator: S
     assert arrived[-1] == "POST /fapi/v1/leverage"
 
 
-def test_what_was_previewed_as_unchanged_sends_nothing(account: Account, simulator: Simulator) -> None:
-    """A leverage that somebody else has set since the preview showed "unchanged" is not overwritten."""
+def test_a_preview_that_showed_unchanged_sends_nothing(account: Account, simulator: Simulator) -> None:
+    """A change elsewhere after a preview that showed unchanged is not overwritten."""
     preview = account.preview("BTCUSDT", 20)
     assert preview.verdict == "unchanged"
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
@@ -123,8 +125,8 @@ def test_what_was_previewed_as_unchanged_sends_nothing(account: Account, simulat
     assert simulator.exchange.received == []
 
 
-def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> None:
-    """The second preview reads the tiers anew: caps that were cut since the first one stop it."""
+def test_an_aged_preview_is_not_sent_if_the_tiers_have_changed(account: Account, simulator: Simulator) -> None:
+    """An aged preview reads the tiers again, and is not sent if Binance lowered the caps since."""
     preview = account.preview("SOLUSDT", 10)
     symbols = simulator.exchange.market.symbols
     sol = symbols["SOLUSDT"]
@@ -138,7 +140,7 @@ def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> Non
 
 
 def test_a_preview_is_not_sent_twice(account: Account, simulator: Simulator) -> None:
-    """A second apply finds that it is done already, whether its read is a second old or not, and sends nothing."""
+    """A second apply of a preview sends nothing, whether the preview is fresh or aged."""
     preview = account.preview("BTCUSDT", 10)
     assert preview.apply().status == "applied"
     with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 10x now"):
@@ -148,8 +150,8 @@ def test_a_preview_is_not_sent_twice(account: Account, simulator: Simulator) -> 
     assert len(simulator.exchange.received) == 1
 
 
-def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the symbols' margin assets cannot be read, the position's own is used, and nothing is invented."""
+def test_unknown_margin_assets_do_not_cause_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the margin assets cannot be read, the position's own asset is used."""
 
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
@@ -160,22 +162,22 @@ def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: 
     assert preview.available[1] == pytest.approx(72_109.375 - 432_062.5 / 20)
 
 
-def test_a_balance_that_is_missing_is_not_zero(account: Account) -> None:
-    """Without the balance behind a position a lowering cannot be predicted, and is not called refused."""
+def test_a_missing_balance_is_not_zero(account: Account) -> None:
+    """Without a balance of the margin asset a lower cannot be predicted, and is not called refused."""
     outlook = Outlook(replace(account.state(), balances={}), account.tiers("BTCUSDT"))
     assert outlook.judge(10).verdict == "cannot predict"
     assert outlook.judge(30).verdict == "ok"
 
 
-def test_unchanged_is_said(account: Account) -> None:
-    """A leverage that is there already is said to be, and nothing is sent."""
+def test_a_leverage_that_is_already_set_is_unchanged(account: Account) -> None:
+    """A preview of the current leverage says so, and applying it sends nothing."""
     preview = account.preview("BTCUSDT", 20)
     assert preview.headline == "BTCUSDT is at 20x already"
     assert preview.apply().status == "unchanged"
 
 
-def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simulator: Simulator) -> None:
-    """When a preview's leverage is no longer offered, applying it is ChangeNotSent like any other stop."""
+def test_an_aged_preview_above_a_lowered_maximum_is_not_sent(account: Account, simulator: Simulator) -> None:
+    """If Binance lowered the maximum below a preview's leverage, applying it raises ChangeNotSent with a record."""
     preview = account.preview("SOLUSDT", 100)
     market = simulator.exchange.market.symbols
     tiers = tuple(replace(t, initial_leverage=min(t.initial_leverage, 99 - t.number)) for t in market["SOLUSDT"].tiers)
@@ -186,15 +188,15 @@ def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simul
     assert caught.value.change.status == "not_sent"
 
 
-def test_prices_keep_their_digits(account: Account) -> None:
-    """A liquidation price below 1,000 is shown with six digits: cents would move it by a percent on a small coin."""
+def test_small_prices_keep_six_digits(account: Account) -> None:
+    """A liquidation price below 1,000 is shown with six digits, because a cent matters for a cheap coin."""
     preview = account.preview("BTCUSDT", 10)
     held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
     assert "liquidation 2.13579, not affected by leverage" in str(replace(preview, held=held))
 
 
-def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
-    """What could not be taken back is said where a refusal is expected, too: --force may prove that wrong."""
+def test_the_caution_is_independent_of_the_verdict(simulator: Simulator) -> None:
+    """The caution is also shown if a refusal is expected, because force may prove that wrong."""
     account = connect_to(simulator)
     preview = account.preview("ETHUSDT", 150)
     assert preview.verdict == "ok"

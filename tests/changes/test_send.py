@@ -25,20 +25,20 @@ from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
 from leverage_nb.simulator import Simulator
-from tests.arrivals import SETTING, before_answer
-from tests.changes.faked_wire import APPLIED, SYMBOL_CONFIG, FakedWire
+from tests.arrivals import before_answer, on_arrival
+from tests.changes.faked_wire import APPLIED, SYMBOL_CONFIG, FakedWire, setting_row
 from tests.changes.quick import WINDOW, attempts, failure
 
 
-def test_unchanged_sends_nothing(faked: FakedWire) -> None:
-    """What is there already is not sent again."""
+def test_a_leverage_that_is_already_set_is_not_sent(faked: FakedWire) -> None:
+    """A leverage that is already set is unchanged, and nothing is sent."""
     made = faked.change(20)
     assert (made.status, made.before, made.after, made.sent_at) == ("unchanged", 20, 20, None)
     assert faked.posts == 0
 
 
-def test_without_the_setting_nothing_is_sent(faked: FakedWire) -> None:
-    """When the setting before cannot be read, the change is not sent, and the reason is kept."""
+def test_nothing_is_sent_if_the_setting_cannot_be_read(faked: FakedWire) -> None:
+    """If the setting cannot be read, the change is not sent, with the reason."""
     faked.wire.replace("GET", SYMBOL_CONFIG, json={"code": -2015, "msg": "Invalid API-key"}, status=401)
     with pytest.raises(ChangeNotSent) as caught:
         faked.change()
@@ -48,8 +48,8 @@ def test_without_the_setting_nothing_is_sent(faked: FakedWire) -> None:
     assert faked.posts == 0
 
 
-def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> None:
-    """For every leverage of a symbol, what is reported is what the simulator's books say."""
+def test_reports_agree_with_the_simulator(simulator: Simulator) -> None:
+    """For every leverage of a symbol the report agrees with the simulator's account."""
     venue = VENUES["simulator"].at(simulator.rest_url)
     client, journal = RestClient(venue, Credentials(simulator.api_key, simulator.api_secret)), Journal(MEMORY)
     books = simulator.exchange.account
@@ -75,8 +75,8 @@ def test_against_the_simulator_reports_and_books_agree(simulator: Simulator) -> 
     journal.close()
 
 
-def test_another_leverage_than_the_confirmed_one_sends_nothing(faked: FakedWire) -> None:
-    """Where the read shows another leverage, nothing is sent, and the user reads what it is now."""
+def test_nothing_is_sent_from_another_leverage_than_the_confirmed_one(faked: FakedWire) -> None:
+    """If the read shows another leverage than the confirmed one, nothing is sent, and the error names it."""
     old = replace(faked.read_setting(), leverage=15, read_at=0.0)
     with pytest.raises(ChangeNotSent, match="confirmed from 15x, and BTCUSDT is at 20x now") as caught:
         faked.change(setting=old)
@@ -86,41 +86,43 @@ def test_another_leverage_than_the_confirmed_one_sends_nothing(faked: FakedWire)
     assert faked.journal.attempts(faked.client.identity) == []
 
 
-def test_what_was_previewed_as_unchanged_sends_nothing(faked: FakedWire) -> None:
-    """A change that was confirmed as unchanged sends nothing, though the leverage is another one by now."""
+def test_a_change_confirmed_as_unchanged_sends_nothing(faked: FakedWire) -> None:
+    """A change that was confirmed as unchanged sends nothing, although the leverage is another one now."""
     old = replace(faked.read_setting(), leverage=10, read_at=0.0)
     with pytest.raises(ChangeNotSent, match="confirmed from 10x, and BTCUSDT is at 20x now"):
         faked.change(leverage=10, setting=old)
     assert faked.posts == 0
 
 
-def test_the_confirmed_change_is_unchanged_only_where_it_is_confirmed_as_such(faked: FakedWire) -> None:
-    """A change from 15x to 20x that somebody else has made meanwhile is not reported as ours."""
+def test_a_change_made_elsewhere_is_not_reported_as_unchanged(faked: FakedWire) -> None:
+    """A change that another client has made meanwhile is not reported as unchanged."""
     old = replace(faked.read_setting(), leverage=15, read_at=0.0)
     with pytest.raises(ChangeNotSent, match="BTCUSDT is at 20x now"):
         faked.change(leverage=20, setting=old)
     assert faked.posts == 0
 
 
-def test_a_request_that_could_not_leave_in_time_starts_from_a_new_read(faked: FakedWire) -> None:
-    """When the read has grown old before anything left, the setting is read again; the same leverage is sent."""
+def test_a_request_that_could_not_leave_in_time_starts_from_a_new_read(
+    faked: FakedWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the read is too old before the request can leave, the setting is read again and the change is sent."""
     slow = iter((1.2, 0.0))
 
     def begin_slowly(drafts: Any, stamp: Any) -> Any:
         time.sleep(next(slow))  # a disk, or another process's access
         return Journal.begin(faked.journal, drafts, stamp)
 
-    faked.journal.begin = begin_slowly
     sent = faked.client.post
-    faked.client.post = lambda path, parameters, stamp, expires: _post_in_time(sent, path, parameters, stamp, expires)
+    monkeypatch.setattr(faked.journal, "begin", begin_slowly)
+    monkeypatch.setattr(faked.client, "post", lambda *arguments: post_in_time(sent, *arguments))
     faked.answer(APPLIED)
     assert faked.change().status == "applied"
     assert faked.statuses == ["not_sent", "applied"]
     assert faked.posts == 1
 
 
-def _post_in_time(sent: Any, path: Any, parameters: Any, stamp: Any, expires: Any) -> Any:
-    """What the connection does with the first byte, which the faked wire has none of."""
+def post_in_time(sent: Any, path: Any, parameters: Any, stamp: Any, expires: Any) -> Any:
+    """Check the time as the connection does at the first byte, which the faked wire does not have."""
 
     def checked() -> Any:
         if time.monotonic() > expires():
@@ -131,31 +133,29 @@ def _post_in_time(sent: Any, path: Any, parameters: Any, stamp: Any, expires: An
 
 
 @pytest.mark.parametrize("code", [-1021, -1008])
-def test_a_passing_refusal_is_followed_only_from_the_same_leverage(faked: FakedWire, code: int) -> None:
-    """After a definite refusal that passes, another leverage than before ends the change as refused, and names it."""
+def test_no_attempt_follows_a_passing_refusal_from_another_leverage(faked: FakedWire, code: int) -> None:
+    """After a passing refusal another leverage than before ends the change as refused, and is named."""
     faked.answer({"code": code, "msg": "Passing."}, 400)
-    others = [{**SETTING[0], "leverage": leverage} for leverage in (20, 15)]
     faked.wire.remove("GET", SYMBOL_CONFIG)
-    for other in others:
-        faked.wire.get(SYMBOL_CONFIG, json=[other])
+    for leverage in (20, 15):
+        faked.wire.get(SYMBOL_CONFIG, json=[setting_row(leverage)])
     with pytest.raises(LeverageRefused, match="No further attempt was made") as caught:
         faked.change()
     assert "BTCUSDT is at 15x now" in caught.value.message
     assert faked.posts == 1
 
 
-def test_a_passing_refusal_is_followed_by_an_attempt_of_its_own(faked: FakedWire) -> None:
-    """Each attempt is recorded, and begins with a read that shows the leverage before."""
+def test_another_attempt_follows_a_passing_refusal(faked: FakedWire) -> None:
+    """Each attempt is recorded, and follows a read that shows the leverage before."""
     faked.answer({"code": -1008, "msg": "Throttled."}, 400)
     faked.answer(APPLIED)
     assert faked.change().status == "applied"
-    methods = faked.methods
-    assert methods == ["GET", "POST", "GET", "POST"]
+    assert faked.methods == ["GET", "POST", "GET", "POST"]
     assert faked.statuses == ["refused", "applied"]
 
 
-def test_rule_1_the_row_is_there_before_the_request_leaves(quick: Account, simulator: Simulator) -> None:
-    """When a change arrives its attempt is in the journal, with timestamp and recvWindow; unchanged records none."""
+def test_an_attempt_is_recorded_before_it_is_sent(quick: Account, simulator: Simulator) -> None:
+    """When a change arrives, its attempt is in the journal; an unchanged one records none."""
     seen: list[Attempt] = []
     before_answer(simulator, lambda request: seen.extend(attempts(quick) if request.method == "POST" else ()))
     quick.set_leverage("BTCUSDT", 10)
@@ -168,10 +168,8 @@ def test_rule_1_the_row_is_there_before_the_request_leaves(quick: Account, simul
 
 
 @pytest.mark.parametrize("fault", ["clock_skew", "unavailable_503", "internal_503"])
-def test_rule_2_a_new_attempt_where_the_earlier_was_certainly_not_executed(
-    quick: Account, simulator: Simulator, fault: str
-) -> None:
-    """-1021 and the definite 503s are followed by an attempt of its own, with a timestamp of its own."""
+def test_a_refusal_that_passes_is_followed_by_a_new_request(quick: Account, simulator: Simulator, fault: str) -> None:
+    """-1021 and the definite 503s are followed by another attempt with its own timestamp."""
     simulator.inject(fault)
     assert quick.set_leverage("BTCUSDT", 10).status == "applied"
     first, second = attempts(quick)
@@ -179,18 +177,16 @@ def test_rule_2_a_new_attempt_where_the_earlier_was_certainly_not_executed(
     assert len(set(simulator.exchange.received)) == 2
 
 
-def test_rule_2_an_overload_that_lasts_is_refused(quick: Account, simulator: Simulator) -> None:
-    """After four attempts it is reported as what it is: refused, with the words."""
+def test_a_lasting_overload_is_refused(quick: Account, simulator: Simulator) -> None:
+    """After four attempts a definite 503 is reported as refused."""
     simulator.inject("unavailable_503", times=None)
     error = failure(quick)
     assert isinstance(error, LeverageRefused)
     assert len(simulator.exchange.received) == 4
 
 
-def test_rule_2_a_foreign_change_after_a_passing_refusal_is_not_overwritten(
-    quick: Account, simulator: Simulator
-) -> None:
-    """What another client set between two attempts is left alone, and named."""
+def test_a_change_elsewhere_between_two_attempts_is_not_overwritten(quick: Account, simulator: Simulator) -> None:
+    """A change by another client between two attempts is not overwritten, and is named."""
     simulator.inject("unavailable_503", "other_client", leverage=33)
     error = failure(quick)
     assert isinstance(error, LeverageRefused)
@@ -199,18 +195,16 @@ def test_rule_2_a_foreign_change_after_a_passing_refusal_is_not_overwritten(
     assert len(simulator.exchange.received) == 1
 
 
-def test_a_retry_that_does_not_leave_hides_no_refusal(quick: Account, simulator: Simulator) -> None:
-    """What was sent and refused is reported as refused, though the exchange is gone before the next attempt."""
+def test_a_refusal_is_reported_although_the_next_attempt_failed(quick: Account, simulator: Simulator) -> None:
+    """A refused change is reported as refused, although the next attempt could not be sent."""
     before = quick.preview("BTCUSDT", 10)
     simulator.inject("unavailable_503")
-    answered = simulator.exchange.note_arrival
 
-    def close_after(request: Any) -> None:
-        answered(request)
+    def close_soon(request: Any) -> None:
         if request.method == "POST":
             threading.Timer(0.05, simulator.close).start()
 
-    simulator.exchange.note_arrival = close_after  # type: ignore[method-assign]  # the server goes down in between
+    on_arrival(simulator, close_soon)
     with pytest.raises(LeverageRefused, match="No further attempt was made") as caught:
         before.apply()
     assert caught.value.change is not None

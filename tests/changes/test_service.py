@@ -34,8 +34,8 @@ def leverage(account: Account, symbol: str = "BTCUSDT") -> int:
     return account.setting(symbol).leverage
 
 
-def test_the_next_start_settles_and_shows(simulator: Simulator, tmp_path: Path) -> None:
-    """What an earlier session left open is verified at the first contact of the next, and reported once."""
+def test_the_next_session_settles_open_changes_once(simulator: Simulator, tmp_path: Path) -> None:
+    """A change that an earlier session left open is settled by the next one, and reported once."""
     path = tmp_path / "journal.sqlite"
     before = connect_to(simulator, journal=path, timeout=0.3, recv_window=50, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
@@ -53,7 +53,7 @@ def test_the_next_start_settles_and_shows(simulator: Simulator, tmp_path: Path) 
 
 
 def test_settling_notifies_the_listeners(simulator: Simulator) -> None:
-    """A panel is notified of a change that is found applied later."""
+    """A listener is notified of a change that is found applied later."""
     account = connect_to(simulator, recv_window=50, grace=0.05)
     notified: list[Any] = []
 
@@ -68,8 +68,8 @@ def test_settling_notifies_the_listeners(simulator: Simulator) -> None:
     assert notified == [20]
 
 
-def test_last_changes_and_open_ones(account: Account) -> None:
-    """The last changes come newest first, with every one that is open."""
+def test_the_last_changes_come_newest_first(account: Account) -> None:
+    """The last changes are returned newest first."""
     for symbol, wanted in (("BTCUSDT", 10), ("XRPUSDT", 20), ("SOLUSDT", 10)):
         account.set_leverage(symbol, wanted)
     assert [change.symbol for change in service_of(account).last_changes(2)] == ["SOLUSDT", "XRPUSDT"]
@@ -77,7 +77,7 @@ def test_last_changes_and_open_ones(account: Account) -> None:
 
 
 def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_path: Path) -> None:
-    """What is looked up later names the account as the change itself did."""
+    """A record from the journal names the account and profile as the change itself did."""
     account = connect_to(simulator, profile="sub1", journal=tmp_path / "journal.sqlite")
     made = account.set_leverage("BTCUSDT", 10)
     assert made.account == account.label
@@ -85,7 +85,7 @@ def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_pat
 
 
 def interrupted(account: Account) -> ChangeInterrupted:
-    """What a change of BTCUSDT to 10x ends with."""
+    """Return the error that ends an interrupted change of BTCUSDT to 10x."""
     with interruptible(), pytest.raises(ChangeInterrupted) as caught:
         account.set_leverage("BTCUSDT", 10)
     assert isinstance(caught.value, KeyboardInterrupt)
@@ -94,7 +94,7 @@ def interrupted(account: Account) -> ChangeInterrupted:
 
 
 def test_ctrl_c_before_sending_sends_nothing(quick: Account, simulator: Simulator) -> None:
-    """An interrupt during the read before says that nothing was sent, and nothing is sent after it."""
+    """Ctrl-C during the read before a change reports that nothing was sent, and nothing is sent after it."""
     simulator.inject("late_answer", on="GET /fapi/v1/symbolConfig", seconds=0.2)
     interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
     error = interrupted(quick)
@@ -103,8 +103,8 @@ def test_ctrl_c_before_sending_sends_nothing(quick: Account, simulator: Simulato
     assert [symbol for symbol, _ in simulator.exchange.received] == ["XRPUSDT"]
 
 
-def test_ctrl_c_while_the_answer_is_awaited_says_what_is_not_known(quick: Account, simulator: Simulator) -> None:
-    """An interrupt after the request has left says that the change may have been made; it is settled later."""
+def test_ctrl_c_after_sending_is_unknown_and_settled_later(quick: Account, simulator: Simulator) -> None:
+    """Ctrl-C after the request has left reports that the change may have been made; it is settled later."""
     simulator.inject("stall", executed=True)
     interrupt_on(simulator, "POST", "/fapi/v1/leverage")
     error = interrupted(quick)
@@ -117,8 +117,8 @@ def test_ctrl_c_while_the_answer_is_awaited_says_what_is_not_known(quick: Accoun
     assert quick.set_leverage("BTCUSDT", 30).status == "applied"
 
 
-def test_ctrl_c_while_the_answer_is_on_its_way_reports_it(quick: Account, simulator: Simulator) -> None:
-    """An answer that comes within a moment of the interrupt is recorded and reported."""
+def test_ctrl_c_waits_a_moment_for_the_answer(quick: Account, simulator: Simulator) -> None:
+    """An answer that arrives within a moment of Ctrl-C is recorded and reported."""
     interrupt_on(simulator, "POST", "/fapi/v1/leverage")
     error = interrupted(quick)
     assert (error.change.status, error.change.after) == ("applied", 10)
@@ -126,8 +126,8 @@ def test_ctrl_c_while_the_answer_is_on_its_way_reports_it(quick: Account, simula
     assert pickle.loads(pickle.dumps(error)).change == error.change  # noqa: S301 - our own bytes
 
 
-def test_ctrl_c_between_two_attempts_sends_no_other(quick: Account, simulator: Simulator) -> None:
-    """An interrupt after a refusal that passes says refused, and no further attempt is made."""
+def test_ctrl_c_after_a_passing_refusal_makes_no_further_attempt(quick: Account, simulator: Simulator) -> None:
+    """Ctrl-C after a passing refusal reports refused, and no further attempt is made."""
     simulator.inject("unavailable_503", times=None)
     note = simulator.exchange.note_arrival
 
@@ -144,8 +144,8 @@ def test_ctrl_c_between_two_attempts_sends_no_other(quick: Account, simulator: S
     assert len(simulator.exchange.received) == 1
 
 
-def test_ctrl_c_while_verifying_leaves_it_open(quick: Account, simulator: Simulator) -> None:
-    """An interrupt while the outcome is being verified says what is not known; the journal goes on from there."""
+def test_ctrl_c_while_verifying_leaves_the_attempt_open(quick: Account, simulator: Simulator) -> None:
+    """Ctrl-C while the outcome is verified reports unknown, and the attempt is settled later."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_before")
     interrupt_on(simulator, "GET", "/fapi/v1/symbolConfig")
@@ -158,7 +158,7 @@ def test_ctrl_c_while_verifying_leaves_it_open(quick: Account, simulator: Simula
 
 
 def test_ctrl_c_never_reports_another_programs_change(quick: Account, simulator: Simulator) -> None:
-    """An interrupt during the wait for another program's attempt does not report that attempt as this change."""
+    """Ctrl-C during the wait for another program's attempt does not report that attempt as this change."""
     begin(quick, "BTCUSDT", 20, 33)
     interrupt_on(simulator, "GET", "/fapi/v1/time")
     error = interrupted(quick)
@@ -166,8 +166,8 @@ def test_ctrl_c_never_reports_another_programs_change(quick: Account, simulator:
     assert simulator.exchange.received == []
 
 
-def test_todays_leverage_above_the_tiers(account: Account) -> None:
-    """When the maximum has fallen below today's leverage there are no figures of today to show, and none are shown."""
+def test_a_current_leverage_above_the_tiers_has_no_figures(account: Account) -> None:
+    """If the maximum has fallen below the current leverage, the preview has no figures of the current one."""
     state = account.state()
     settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
     outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
@@ -186,14 +186,16 @@ def test_todays_leverage_above_the_tiers(account: Account) -> None:
         ("BTCUSDT", "much", "not a notional"), ("BTCUSDT", float("nan"), "not a notional"),
     ],
 )  # fmt: skip
-def test_highest_leverage_says_what_stands_in_the_way(account: Account, symbol: str, notional: Any, words: str) -> None:
-    """Where no leverage is left, the rule that removed the last one is named."""
+def test_highest_leverage_refuses_an_impossible_notional(
+    account: Account, symbol: str, notional: Any, words: str
+) -> None:
+    """A notional that no leverage allows, or that is not a notional, is an error that says so."""
     with pytest.raises(InvalidInput, match=words):
         account.highest_leverage(symbol, notional)
 
 
-def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simulator) -> None:
-    """An isolated position above the guard is said as just that; in multi-assets mode what is not refused may be it."""
+def test_highest_leverage_names_the_rule_that_leaves_none(simulator: Simulator) -> None:
+    """The error names the rule that leaves no leverage, as for an isolated position above the guard."""
     books = simulator.exchange.account
     books.set_leverage("ETHUSDT", 50)
     guarded = connect_to(simulator, max_leverage=20)
@@ -205,8 +207,8 @@ def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simul
         assert account.highest_leverage("BTCUSDT", "50m") == 25
 
 
-def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: Simulator) -> None:
-    """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
+def test_a_preview_reads_everything_at_the_same_time(account: Account, simulator: Simulator) -> None:
+    """The four reads of a preview are sent at the same time, and applying it sends only the POST."""
     account.margin_asset("BTCUSDT")
     arrived = record_requests(simulator)
     simulator.inject("late_answer", on="GET *", times=None, seconds=0.3)
@@ -220,8 +222,8 @@ def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: S
     assert arrived[4:] == ["POST /fapi/v1/leverage"]
 
 
-def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:
-    """A read that shows what was there before the exchange's own latest answer is repeated, in a plan too."""
+def test_previews_and_plans_repeat_a_stale_read(account: Account, simulator: Simulator) -> None:
+    """A read that shows the value before the exchange's latest answer is repeated, for a preview and for a plan."""
     account.set_leverage("BTCUSDT", 10)
     simulator.inject("stale_read", seconds=0.5)
     assert account.preview("BTCUSDT", 20).before == 10
@@ -230,8 +232,8 @@ def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simu
     assert account.plan({"SOLUSDT": 20}).rows[0].before == 30
 
 
-def test_a_preview_that_others_have_overtaken_is_not_sent(account: Account, simulator: Simulator) -> None:
-    """A change through another object of the same account makes a fresh preview stale."""
+def test_a_change_through_another_account_object_stops_a_preview(account: Account, simulator: Simulator) -> None:
+    """A change through another object of the same account stops a fresh preview."""
     preview = account.preview("BTCUSDT", 10)
     with connect_quick(simulator) as other:
         other.set_leverage("BTCUSDT", 25)

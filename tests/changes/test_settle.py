@@ -33,8 +33,10 @@ from tests.waiting import until
         "disconnected_500", "shutdown_500", "disconnected_200", "firewall", "page_401", "page_451", "restricted",
     ],
 )  # fmt: skip
-def test_rule_2_nothing_is_sent_again(quick: Account, simulator: Simulator, fault: str, executed: bool) -> None:
-    """Whatever the answer looks like, one change is one request, and the report is what the exchange did."""
+def test_an_indefinite_answer_is_verified_and_not_sent_again(
+    quick: Account, simulator: Simulator, fault: str, executed: bool
+) -> None:
+    """After any indefinite answer the change is not sent again, and the report agrees with the exchange."""
     simulator.inject(fault, executed=executed)
     status = "applied" if executed else "not_applied"
     try:
@@ -45,8 +47,8 @@ def test_rule_2_nothing_is_sent_again(quick: Account, simulator: Simulator, faul
     assert [attempt.status for attempt in attempts(quick)] == [status]
 
 
-def test_rule_5_the_target_read_is_applied_before_the_window_ends(simulator: Simulator) -> None:
-    """A read that shows the target does not wait for the window, and the attempt stays open."""
+def test_a_read_of_the_target_is_applied_before_the_deadline(simulator: Simulator) -> None:
+    """A read that shows the target does not wait for the deadline, and the attempt stays open."""
     account = connect_quick(simulator, recv_window=5000)
     simulator.inject("reset_after")
     started = time.monotonic()
@@ -60,8 +62,8 @@ def test_rule_5_the_target_read_is_applied_before_the_window_ends(simulator: Sim
     assert (change.as_of - attempt.begun_at).total_seconds() >= GRACE
 
 
-def test_rule_5_a_read_that_may_be_behind_says_nothing(simulator: Simulator) -> None:
-    """Soon after the attempt a read may show what was there before it: the target in it is not taken for a success."""
+def test_a_read_within_the_grace_does_not_count(simulator: Simulator) -> None:
+    """A read that may show the value before the attempt does not make it applied."""
     account = connect_quick(simulator, grace=0.6)
     account.set_leverage("BTCUSDT", 20)
     simulator.inject("reset_before")
@@ -83,8 +85,8 @@ def test_rule_5_a_read_that_may_be_behind_says_nothing(simulator: Simulator) -> 
     assert isinstance(failure(account), ChangeNotApplied)
 
 
-def test_rule_5_not_applied_is_said_only_after_the_exchanges_own_time(quick: Account, simulator: Simulator) -> None:
-    """The old value means nothing before the exchange says that the window and a grace are past."""
+def test_not_applied_is_reported_only_after_the_deadline(quick: Account, simulator: Simulator) -> None:
+    """The value before counts only in a read after the deadline, by the exchange's clock."""
     simulator.inject("late_execution", seconds=0.25)
     change = quick.set_leverage("BTCUSDT", 10)
     assert (change.status, change.confirmed_by) == ("applied", "symbolConfig")
@@ -99,8 +101,8 @@ def test_rule_5_not_applied_is_said_only_after_the_exchanges_own_time(quick: Acc
     assert not attempt.is_open
 
 
-def test_rule_5_a_clock_that_runs_ahead_does_not_end_the_window(quick: Account, simulator: Simulator) -> None:
-    """This machine's clock alone never closes an attempt: the exchange has to say the time."""
+def test_the_local_clock_alone_closes_no_attempt(quick: Account, simulator: Simulator) -> None:
+    """If the exchange's time cannot be read, the attempt stays open."""
     simulator.inject("reset_before")
     simulator.inject("stall", on=TIME, times=None)
     error = failure(quick)
@@ -109,8 +111,8 @@ def test_rule_5_a_clock_that_runs_ahead_does_not_end_the_window(quick: Account, 
 
 
 @pytest.mark.parametrize("fault", ["time_far_ahead", "time_far_back", "time_float"])
-def test_rule_5_an_implausible_time_ends_no_window(quick: Account, simulator: Simulator, fault: str) -> None:
-    """A server time that cannot be is refused: nothing is said of the attempt, nothing raises, nothing is signed."""
+def test_an_implausible_server_time_closes_no_attempt(quick: Account, simulator: Simulator, fault: str) -> None:
+    """An implausible server time is ignored: the attempt stays open until the time can be read."""
     simulator.inject("reset_before")
     simulator.inject(fault, times=None)
     assert isinstance(failure(quick), OutcomeUnknown)
@@ -120,8 +122,8 @@ def test_rule_5_an_implausible_time_ends_no_window(quick: Account, simulator: Si
     assert quick.set_leverage("BTCUSDT", 10).status == "applied"
 
 
-def test_rule_5_superseded(quick: Account, simulator: Simulator) -> None:
-    """A third value after the window is reported as somebody else's."""
+def test_a_third_value_is_superseded(quick: Account, simulator: Simulator) -> None:
+    """A third value after the deadline is reported as superseded."""
     simulator.inject("reset_before", "other_client", leverage=33)
     error = failure(quick)
     assert isinstance(error, ChangeSuperseded)
@@ -130,7 +132,7 @@ def test_rule_5_superseded(quick: Account, simulator: Simulator) -> None:
     assert "It is at 33x as of" in error.message
 
 
-def test_rule_5_what_is_settled_is_not_read_again(quick: Account, simulator: Simulator) -> None:
+def test_a_settled_change_is_not_read_again(quick: Account, simulator: Simulator) -> None:
     """The history of changes with a final outcome sends no request."""
     simulator.inject("reset_before")
     failure(quick)
@@ -139,8 +141,8 @@ def test_rule_5_what_is_settled_is_not_read_again(quick: Account, simulator: Sim
     assert arrived == []
 
 
-def test_rule_6_another_kernels_attempt_is_not_ours(quick: Account, simulator: Simulator) -> None:
-    """Until it is past nobody else verifies it; afterwards anybody may."""
+def test_another_processs_attempt_is_settled_after_its_deadline(quick: Account, simulator: Simulator) -> None:
+    """Before its deadline only the process that sent an attempt verifies it; after it any process may."""
     theirs = begin(quick, "BTCUSDT", 33, 20, process="another kernel")
     [early] = settle(service_of(quick).client, service_of(quick).journal, [theirs], at_most=0.1)
     assert early.status == "unknown"  # though the target is there
@@ -149,15 +151,15 @@ def test_rule_6_another_kernels_attempt_is_not_ours(quick: Account, simulator: S
     assert [(attempt.status, attempt.is_open) for attempt in attempts(quick)] == [("applied", False)]
 
 
-def test_rule_7_words_say_the_state_and_not_who(quick: Account, simulator: Simulator) -> None:
-    """Another client's change to the same target is reported as what was read, as of when."""
+def test_a_read_does_not_claim_who_made_the_change(quick: Account, simulator: Simulator) -> None:
+    """If another client sets the same leverage, the record names the read and its time, not an author."""
     simulator.inject("reset_before", "other_client", leverage=10)
     change = quick.set_leverage("BTCUSDT", 10)
     assert change.proof.startswith("a read of the setting: BTCUSDT is at 10x as of ")
 
 
-def test_rule_7_what_was_read_and_changed_since(quick: Account, simulator: Simulator) -> None:
-    """A change read at its target stays applied when it is closed, though another client has changed it since."""
+def test_a_change_read_as_applied_stays_applied(quick: Account, simulator: Simulator) -> None:
+    """A change that was read as applied stays applied, although another client has changed it since."""
     simulator.inject("reset_after")
     quick.set_leverage("BTCUSDT", 10)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
@@ -170,13 +172,10 @@ def test_rule_7_what_was_read_and_changed_since(quick: Account, simulator: Simul
     ("seconds", "leverage", "expected"),
     [(0.0, 20, False), (-1.0, 20, False), (0.05, 20, True), (0.05, 10, False), (0.2, 10, True), (-60.0, 20, True)],
 )
-def test_rule_7_a_read_before_the_latest_answer_does_not_count(
+def test_a_read_counts_only_after_the_latest_answer(
     quick: Account, seconds: float, leverage: int, expected: bool
 ) -> None:
-    """A read sent before the exchange's latest answer is old; one that differs from it may be behind by the grace.
-
-    An answer that is dated ahead of now, because the clock was set back since, says nothing.
-    """
+    """A read counts if it was sent after the latest answer, and after the grace if it differs from it."""
     sent = datetime.now().astimezone() - timedelta(seconds=10)
     setting = replace(quick.setting("BTCUSDT"), as_of=sent)
     applied = Applied(leverage, sent - timedelta(seconds=seconds))
@@ -184,8 +183,8 @@ def test_rule_7_a_read_before_the_latest_answer_does_not_count(
     assert counts(setting, None, GRACE)
 
 
-def test_rule_7_a_symbol_that_a_list_leaves_out_is_not_delisted(quick: Account, simulator: Simulator) -> None:
-    """Where one list lacks the symbol, it is read by itself."""
+def test_a_symbol_missing_from_one_list_is_read_alone(quick: Account, simulator: Simulator) -> None:
+    """If one list lacks the symbol, it is read alone."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("missing_symbol", symbol="BTCUSDT")
@@ -193,8 +192,8 @@ def test_rule_7_a_symbol_that_a_list_leaves_out_is_not_delisted(quick: Account, 
     assert (settled.status, settled.confirmed_by) == ("applied", "symbolConfig")
 
 
-def test_rule_7_what_cannot_be_read_stays_unknown(quick: Account, simulator: Simulator) -> None:
-    """An attempt on a symbol that no list has stays open, and is settled once one has it again."""
+def test_an_attempt_on_a_missing_symbol_stays_open(quick: Account, simulator: Simulator) -> None:
+    """An attempt on a symbol that no list contains stays open, and is settled once one contains it."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("missing_symbol", symbol="BTCUSDT", times=None)
@@ -207,8 +206,8 @@ def test_rule_7_what_cannot_be_read_stays_unknown(quick: Account, simulator: Sim
     assert service_of(quick).open_changes() == []
 
 
-def test_many_are_settled_by_one_request(quick: Account, simulator: Simulator) -> None:
-    """Ten open attempts cost one read of all settings, not ten."""
+def test_many_attempts_are_settled_by_one_read(quick: Account, simulator: Simulator) -> None:
+    """Ten open attempts take one read of all settings."""
     names = quick.symbols()[:10]
     drafts = [draft(quick, name, simulator.exchange.account.leverage(name), 2) for name in names]
     stamp = service_of(quick).client.time_ms()
@@ -223,8 +222,8 @@ def test_many_are_settled_by_one_request(quick: Account, simulator: Simulator) -
     assert arrived.count(SETTING) == 1
 
 
-def test_progress_names_what_is_verified_and_until_when(quick: Account, simulator: Simulator) -> None:
-    """The caller is notified once, with the time by which it is final; a listener that fails decides nothing."""
+def test_progress_names_the_change_and_the_deadline(quick: Account, simulator: Simulator) -> None:
+    """The progress function is called once with the deadline; an error in it changes nothing."""
     said: list[str] = []
 
     def listen(text: str) -> None:
@@ -238,8 +237,8 @@ def test_progress_names_what_is_verified_and_until_when(quick: Account, simulato
     assert said[0].startswith("no definite answer about BTCUSDT 10x; verifying with the exchange, final by ")
 
 
-def test_reads_that_fail_as_well(quick: Account, simulator: Simulator) -> None:
-    """When nothing can be read the outcome is unknown, on record, and settled at the next contact."""
+def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simulator) -> None:
+    """If no read succeeds, the outcome is unknown, the attempt stays open and is settled at the next contact."""
     before = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
@@ -254,8 +253,8 @@ def test_reads_that_fail_as_well(quick: Account, simulator: Simulator) -> None:
     assert service_of(quick).open_changes() == []
 
 
-def test_what_another_found_is_not_forgotten(simulator: Simulator) -> None:
-    """No answer, after somebody else has settled the attempt, says what that one found; undo goes on working."""
+def test_a_finding_of_another_thread_counts(simulator: Simulator) -> None:
+    """If another thread has settled an attempt, its finding is reported, and undo works."""
     account = connect_quick(simulator, timeout=1.5)
     simulator.inject("stall", executed=True)
     thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
@@ -267,8 +266,8 @@ def test_what_another_found_is_not_forgotten(simulator: Simulator) -> None:
     assert account.undo().after == 20  # type: ignore[union-attr]  # a single change
 
 
-def test_no_storm_while_the_exchange_does_not_say_the_time(simulator: Simulator) -> None:
-    """When the window is past and the time cannot be read, it is read a few times with pauses."""
+def test_a_time_that_cannot_be_read_is_not_read_all_the_time(simulator: Simulator) -> None:
+    """If the exchange's time cannot be read after the deadline, it is read a few times with pauses."""
     account = connect_quick(simulator, timeout=2.0)
     simulator.inject("reset_before")
     simulator.inject("firewall", on=TIME, times=None, executed=True)
@@ -277,10 +276,10 @@ def test_no_storm_while_the_exchange_does_not_say_the_time(simulator: Simulator)
     assert len(arrived) < 30
 
 
-def test_a_clock_that_is_set_back_while_settling_ends_no_later(
+def test_a_clock_that_is_set_back_does_not_prolong_settling(
     quick: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Waits are monotonic: a step of the system clock makes none longer."""
+    """Waits are monotonic, so a step of the system clock does not make them longer."""
     now, step = time.time_ns, [0]
     monkeypatch.setattr(time, "time_ns", lambda: now() - step[0])
     simulator.inject("reset_before")

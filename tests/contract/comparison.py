@@ -1,4 +1,4 @@
-"""What was expected, what was seen, and the report that names every field and rule that differs."""
+"""Comparison of expected and actual values, and a report that names every field and rule that differs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-# Of one rule no more differences than these are told: one that is wrong for every symbol says so with a few.
+# The number of differences that the report shows for each rule: a few suffice if every symbol differs.
 SHOWN = 5
 PLACES = Decimal("0.00000001")
 
 
-class NotTried(Exception):
-    """The account does not hold what a scenario needs; the text says what that is."""
+class NotChecked(Exception):
+    """The account lacks something that a scenario requires; the text names it."""
 
 
 @dataclass
 class Comparison:
-    """Collects what differs.
+    """Collects differences.
 
     Attributes:
-        mismatches: One line each: where, which field, what was expected, what was seen.
-        notes: What was learnt where nothing is known to expect.
-        compared: How many comparisons were made.
+        mismatches: One line for each: place, field, expected value, actual value.
+        notes: Observations where no expected value is known.
+        compared: The number of comparisons.
     """
 
     mismatches: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Comparison:
     compared: int = 0
 
     def same(self, where: str, name: str, expected: Any, seen: Any) -> None:
-        """Expect a value, or one of a set of values."""
+        """Compare with a value, or with a set of possible values."""
         self.compared += 1
         if seen not in expected if isinstance(expected, (set, frozenset)) else seen != expected:
             self.mismatches.append(f"{where}: {name} expected {_words(expected)}, seen {_words(seen)}")
@@ -42,7 +42,7 @@ class Comparison:
     def close(
         self, where: str, name: str, expected: Decimal, seen: Any, share: str = "0.000001", within: Decimal = PLACES
     ) -> None:
-        """Expect a figure to within a share of it, or an amount: the last of the eight places that travel."""
+        """Compare a figure, within a relative or an absolute tolerance; the latter is by default the eighth decimal."""
         self.compared += 1
         try:
             off = abs(Decimal(str(seen)) - expected)
@@ -52,11 +52,11 @@ class Comparison:
             self.mismatches.append(f"{where}: {name} expected {expected.normalize():f}, seen {seen}")
 
     def shape(self, where: str, expected: Mapping[str, str], seen: Any) -> None:
-        """Expect an object's fields to be there, and of their JSON types.
+        """Compare the fields of an object and their JSON types.
 
         Args:
-            where: What was asked.
-            expected: By field: "text", "decimal" (a string that is a number), "int", "number", "bool" or "list".
+            where: The request.
+            expected: For each field: "text", "decimal" (a string that is a number), "int", "number", "bool" or "list".
             seen: The object.
         """
         if not isinstance(seen, dict):
@@ -71,7 +71,7 @@ class Comparison:
             self.same(where, f"type of {name}", kind, kind if fits else seen_kind)
 
     def report(self) -> str:
-        """Every difference, a line each."""
+        """Return the differences, one line for each."""
         more = len(self.mismatches) - SHOWN
         return "\n".join([*self.mismatches[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
@@ -101,8 +101,8 @@ REPORT = Path(os.environ.get("LEVERAGE_NB_CONTRACT_REPORT") or Path(__file__).pa
 ADDRESS = os.environ.get("LEVERAGE_NB_TESTNET_REST_URL") or "Binance's testnet"
 
 
-def tell_contract(terminalreporter: Any) -> None:
-    """After a run against the testnet: every rule, what it rests on, and what was found; kept as a file, too."""
+def report_contract(terminalreporter: Any) -> None:
+    """Print and save, after a run against the testnet, every rule, its certainty and the result."""
     lines = [
         dict(report.user_properties)["contract"]
         for reports in terminalreporter.stats.values()
@@ -110,8 +110,8 @@ def tell_contract(terminalreporter: Any) -> None:
         if getattr(report, "when", "") == "call" and "contract" in dict(getattr(report, "user_properties", ()))
     ]
     if lines:
-        title = f"Held against {ADDRESS} on {datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
-        table = [title, "", "| rule | certainty | found |", "|---|---|---|", *lines]
+        title = f"Checked against {ADDRESS} on {datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
+        table = [title, "", "| rule | certainty | result |", "|---|---|---|", *lines]
         REPORT.write_text("\n".join(table) + "\n", encoding="utf-8")
-        terminalreporter.write_sep("=", f"contract with the testnet, kept in {REPORT.name}")
+        terminalreporter.write_sep("=", f"contract with the testnet, saved in {REPORT.name}")
         terminalreporter.write_line("\n".join(table))

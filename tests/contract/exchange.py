@@ -1,4 +1,4 @@
-"""The exchange under test, spoken to from outside: nothing of the package is used, so that its slips are not copied."""
+"""The exchange under test. Its client uses nothing of the package, so that it does not share the package's bugs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,32 +23,32 @@ class Reply:
     """An answer.
 
     Attributes:
-        asked: What had been asked, for the report.
+        request: The request, for the report.
         status: The HTTP status.
-        content: The JSON, numbers with a point as Decimal; None where it is none.
-        headers: By name, in any case.
+        content: The decoded JSON, with Decimal for numbers with a decimal point; None if it is not JSON.
+        headers: By name, case-insensitive.
     """
 
-    asked: str
+    request: str
     status: int
     content: Any = field(repr=False)  # a listen key may be in it
     headers: Any = field(repr=False)
 
     @property
     def code(self) -> int:
-        """Binance's code; 0 where there is none."""
+        """Binance's code; 0 without one."""
         return int(self.content.get("code", 0)) if isinstance(self.content, dict) else 0
 
 
 @dataclass(frozen=True)
 class ExchangeUnderTest:
-    """An exchange, and an HMAC key of one account there.
+    """An exchange, and the HMAC key of one account.
 
     Attributes:
         name: "simulator" or "testnet".
-        rest_url: Where REST is spoken.
-        stream_url: Where events come from.
-        api_key: The key.
+        rest_url: Address of the REST API.
+        stream_url: Address of the user-data stream.
+        api_key: The API key.
         api_secret: Its secret.
     """
 
@@ -67,73 +68,75 @@ class ExchangeUnderTest:
         *,
         security: str = "signed",
         late_by: int = 0,
-        slip: str = "",
+        extra_secret: str = "",
         api_key: str | None = None,
         **parameters: Any,
     ) -> Reply:
-        """Ask for something.
+        """Send a request.
 
         Args:
             method: GET, POST, PUT or DELETE.
             path: The endpoint.
             security: "none", "key" or "signed".
-            late_by: Milliseconds by which the timestamp lies in the past.
-            slip: Appended to the secret, to sign wrongly.
-            api_key: Another key than the account's.
-            parameters: In the order they are sent.
+            late_by: Milliseconds that are subtracted from the timestamp.
+            extra_secret: Appended to the secret, for a wrong signature.
+            api_key: A key other than the account's.
+            parameters: The parameters, in the order of sending.
         """
         text = urlencode(parameters)
         if security == "signed":
             timed = parameters | {"recvWindow": 5000, "timestamp": self._time_ms() - late_by}
             text = urlencode(timed)
-            text += "&signature=" + hmac.new((self.api_secret + slip).encode(), text.encode(), "sha256").hexdigest()
+            text += (
+                "&signature=" + hmac.new((self.api_secret + extra_secret).encode(), text.encode(), "sha256").hexdigest()
+            )
         key = "" if security == "none" else api_key or self.api_key
-        told = ", ".join(f"{name}={value}" for name, value in parameters.items())
-        asked = f"{method} {path} {told}".rstrip()
+        shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
+        request = f"{method} {path} {shown}".rstrip()
         answer = _send(method, self.rest_url + path, text, key)
-        del key, text  # pytest can print what the frames of a failed test hold
-        assert not isinstance(answer, str), f"{asked}: no answer ({answer})"
+        del key, text  # pytest can print the local variables of a failed test
+        assert not isinstance(answer, str), f"{request}: no answer ({answer})"
         try:
             content = json.loads(answer.text, parse_float=Decimal)
         except json.JSONDecodeError:
             content = None
-        return Reply(asked, answer.status_code, content, answer.headers)
+        return Reply(request, answer.status_code, content, answer.headers)
 
     def rows(self, path: str, **parameters: Any) -> list[Row]:
-        """A list that must be had for a scenario to be tried at all."""
+        """Return the rows of a read that must succeed for a scenario to be checked."""
         reply = self.call("GET", path, **parameters)
-        assert reply.status == 200, f"{reply.asked} was answered with HTTP {reply.status}, code {reply.code}"
+        assert reply.status == 200, f"{reply.request} was answered with HTTP {reply.status}, code {reply.code}"
         return list(reply.content) if isinstance(reply.content, list) else [reply.content]
 
     def settings(self) -> dict[str, Row]:
-        """Every symbol's row of ``symbolConfig``."""
+        """Return the row of ``symbolConfig`` of every symbol."""
         return {row["symbol"]: row for row in self.rows("/fapi/v1/symbolConfig")}
 
     def tiers(self) -> dict[str, list[Row]]:
-        """Every symbol's rows of ``leverageBracket``, largest leverage first; without those of a multiplier."""
+        """Return the rows of ``leverageBracket`` of every symbol without a notionalCoef, highest leverage first."""
         return {row["symbol"]: row["brackets"] for row in self.rows("/fapi/v1/leverageBracket") if not has_coef(row)}
 
     def positions(self) -> list[Row]:
-        """``positionRisk`` v3."""
+        """Return the rows of ``positionRisk`` v3."""
         return self.rows("/fapi/v3/positionRisk")
 
     def set_leverage(self, symbol: str, leverage: object) -> Reply:
-        """``POST /fapi/v1/leverage``."""
+        """Send ``POST /fapi/v1/leverage``."""
         return self.call("POST", "/fapi/v1/leverage", symbol=symbol, leverage=leverage)
 
     @contextmanager
     def restored(self, symbol: str) -> Iterator[int]:
-        """The leverage of a symbol, which is put back afterwards."""
+        """Yield the leverage of a symbol and restore it afterwards."""
         before = self._leverage(symbol)
         try:
             yield before
         finally:
-            told = self._put_back(symbol, before)
-            assert not told, f"{symbol} {told}"
+            problem = self._restore(symbol, before)
+            assert not problem, f"{symbol} {problem}"
 
-    def _put_back(self, symbol: str, before: int) -> str:
-        """Set a leverage as it was; what stands in the way, in words, after a few tries."""
-        told = ""
+    def _restore(self, symbol: str, before: int) -> str:
+        """Restore a leverage, with a few attempts; return the problem, or an empty text."""
+        problem = ""
         for pause in (0.0, 1.0, 3.0):
             time.sleep(pause)
             try:
@@ -142,10 +145,10 @@ class ExchangeUnderTest:
                 code = self.set_leverage(symbol, before).code
                 if (now := self._leverage(symbol)) == before:
                     return ""
-                told = f"IS LEFT AT {now}x, not {before}x: putting it back got {code}"
+                problem = f"IS LEFT AT {now}x, not {before}x: restoring it was answered with code {code}"
             except AssertionError as exc:
-                told = f"MAY BE LEFT CHANGED, it was at {before}x: {exc}"
-        return told
+                problem = f"MAY BE LEFT CHANGED, it was at {before}x: {exc}"
+        return problem
 
     def _leverage(self, symbol: str) -> int:
         return int(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0]["leverage"])
@@ -153,19 +156,15 @@ class ExchangeUnderTest:
     def _time_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self._clock_offset_ms
 
-    @property
+    @cached_property
     def _clock_offset_ms(self) -> int:
-        held: int | None = self.__dict__.get("_offset")
-        if held is None:
-            before = time.time_ns() // 1_000_000
-            told = requests.get(self.rest_url + "/fapi/v1/time", timeout=20).json()["serverTime"]
-            held = told - (before + time.time_ns() // 1_000_000) // 2
-            self.__dict__["_offset"] = held
-        return held
+        before = time.time_ns() // 1_000_000
+        server_time: int = requests.get(self.rest_url + "/fapi/v1/time", timeout=20).json()["serverTime"]
+        return server_time - (before + time.time_ns() // 1_000_000) // 2
 
 
 def _send(method: str, url: str, text: str, key: str) -> requests.Response | str:
-    """Send it; what goes wrong comes back as its name: the frames of such an error hold key and signature."""
+    """Send a request; return the name of a transport error, whose frames contain key and signature."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"X-MBX-APIKEY": key} if key else {})
     if method == "GET" and text:
         url, text = f"{url}?{text}", ""
@@ -176,15 +175,15 @@ def _send(method: str, url: str, text: str, key: str) -> requests.Response | str
 
 
 def has_coef(row: Row) -> bool:
-    """Whether an account's tiers of a symbol were adjusted: nobody documents how."""
+    """Return whether the account's tiers of a symbol are adjusted; Binance does not document how."""
     return Decimal(str(row.get("notionalCoef", 1))) != 1
 
 
 def cap_at(tiers: list[Row], leverage: int) -> Decimal:
-    """The largest notional at a leverage: the cap of the last tier that offers it."""
+    """Return the max notional at a leverage: the cap of the last tier that offers it."""
     return max(Decimal(str(row["notionalCap"])) for row in tiers if row["initialLeverage"] >= leverage)
 
 
 def tier_of(tiers: list[Row], notional: Decimal) -> Row:
-    """The tier that a notional lies in: above its floor, at or below its cap."""
+    """Return the tier of a notional, which is above its floor and at or below its cap."""
     return next(row for row in tiers if abs(notional) <= Decimal(str(row["notionalCap"])))

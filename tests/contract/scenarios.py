@@ -1,9 +1,9 @@
-"""What is believed of Binance USDⓈ-M Futures, rule by rule, and how to find out whether it is so.
+"""The rules of Binance USDⓈ-M Futures that the package assumes, each with a check.
 
-Each scenario's docstring is the rule. ``certainty`` is what it rests on: "documented" (Binance's API documents or
-FAQ), "inferred" (consistent with reports and guides), or "unknown" (the scenario notes what it sees). A scenario needs
-no more than what the account holds already: it places no orders, and puts every leverage back. One cannot be put back,
-and says so: raising an isolated position.
+Each scenario's docstring is the rule. ``certainty`` is its basis: "documented" (Binance's API documents or FAQ),
+"inferred" (consistent with reports and guides), or "unknown" (the scenario notes the observation). A scenario uses the
+account as it is: it places no orders and restores every leverage. One leverage cannot be restored, and its scenario
+states it: that of an isolated position that was raised.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as open_socket
 
 import leverage_nb as lev
-from tests.contract.comparison import Comparison, NotTried
+from tests.contract.comparison import Comparison, NotChecked
 from tests.contract.exchange import ExchangeUnderTest, Reply, Row, cap_at, has_coef, tier_of
 
 Check = Callable[[ExchangeUnderTest, Comparison], None]
 
-# What every account may set, and what those above it are refused with that may not.
+# The highest leverage that every account may set, and the codes that refuse a higher one to some accounts.
 SAFE = 20
 LIMITS = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
 
-# Attempts that the comparison of predictions makes at most.
+# The maximum number of changes that the comparison of predictions attempts.
 MOST_ATTEMPTS = 30
 
 
@@ -39,11 +39,11 @@ class Scenario:
     """One rule, and the check of it.
 
     Attributes:
-        name: For test reports.
-        rule: In words.
-        certainty: What it rests on.
-        source: Where that stands.
-        check: Asks the exchange, and compares.
+        name: The name in test reports.
+        rule: The rule.
+        certainty: The basis of the rule.
+        source: The document or report.
+        check: Sends requests to the exchange and compares the answers.
     """
 
     name: str
@@ -57,7 +57,7 @@ SCENARIOS: list[Scenario] = []
 
 
 def scenario(certainty: Literal["documented", "inferred", "unknown"], source: str) -> Callable[[Check], Check]:
-    """Enter a check in the list."""
+    """Add a check to the list."""
 
     def enter(check: Check) -> Check:
         SCENARIOS.append(Scenario(check.__name__, " ".join((check.__doc__ or "").split()), certainty, source, check))
@@ -71,56 +71,56 @@ def scenario(certainty: Literal["documented", "inferred", "unknown"], source: st
 
 @scenario("documented", "Check Server Time; General Info")
 def server_time(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """The time comes in milliseconds as a number, and every answer names the weight used in X-MBX-USED-WEIGHT-1M."""
+    """The field serverTime is a number in milliseconds, and every answer has the header X-MBX-USED-WEIGHT-1M."""
     reply = exchange.call("GET", "/fapi/v1/time", security="none")
-    found.shape(reply.asked, {"serverTime": "int"}, reply.content)
-    found.same(reply.asked, "header X-MBX-USED-WEIGHT-1M", True, "X-MBX-USED-WEIGHT-1M" in reply.headers)
+    found.shape(reply.request, {"serverTime": "int"}, reply.content)
+    found.same(reply.request, "header X-MBX-USED-WEIGHT-1M", True, "X-MBX-USED-WEIGHT-1M" in reply.headers)
 
 
 @scenario("documented", "Exchange Information")
 def rate_limit_is_named(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """The request weight a minute is named in exchangeInfo, and of every symbol what its margin is in."""
+    """The answer of exchangeInfo has the request weight per minute, and the margin asset of every symbol."""
     reply = exchange.call("GET", "/fapi/v1/exchangeInfo", security="none")
     kinds = {"rateLimitType": "text", "interval": "text", "intervalNum": "int", "limit": "int"}
     for row in reply.content["rateLimits"]:
-        found.shape(f"{reply.asked} rateLimits", kinds, row)
+        found.shape(f"{reply.request} rateLimits", kinds, row)
     weight = [row for row in reply.content["rateLimits"] if row["rateLimitType"] == "REQUEST_WEIGHT"]
     found.same(
-        reply.asked, "REQUEST_WEIGHT", [("MINUTE", 1)], [(row["interval"], row["intervalNum"]) for row in weight]
+        reply.request, "REQUEST_WEIGHT", [("MINUTE", 1)], [(row["interval"], row["intervalNum"]) for row in weight]
     )
     for row in reply.content["symbols"]:
-        found.shape(f"{reply.asked} symbols", {"symbol": "text", "marginAsset": "text", "status": "text"}, row)
+        found.shape(f"{reply.request} symbols", {"symbol": "text", "marginAsset": "text", "status": "text"}, row)
 
 
 @scenario("documented", "Mark Price")
 def mark_price(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """The mark price of a symbol is a string that is a number."""
+    """The mark price of a symbol is a number in a string."""
     reply = exchange.call("GET", "/fapi/v1/premiumIndex", security="none", symbol="BTCUSDT")
-    found.shape(reply.asked, {"symbol": "text", "markPrice": "decimal", "time": "int"}, reply.content)
+    found.shape(reply.request, {"symbol": "text", "markPrice": "decimal", "time": "int"}, reply.content)
 
 
 @scenario("documented", "Notional and Leverage Brackets; cum as a float: reports on the official SDK")
 def brackets_of_all(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Without a symbol leverageBracket is a list; all figures of a tier are JSON numbers."""
     reply = exchange.call("GET", "/fapi/v1/leverageBracket")
-    found.same(reply.asked, "the answer", True, isinstance(reply.content, list))
+    found.same(reply.request, "the answer", True, isinstance(reply.content, list))
     kinds = dict.fromkeys(("notionalCap", "notionalFloor", "maintMarginRatio", "cum"), "number")
     for row in reply.content:
-        found.shape(reply.asked, {"symbol": "text", "brackets": "list"}, row)
+        found.shape(reply.request, {"symbol": "text", "brackets": "list"}, row)
         for tier in row["brackets"]:
-            found.shape(f"{reply.asked} {row['symbol']}", {"bracket": "int", "initialLeverage": "int", **kinds}, tier)
+            found.shape(f"{reply.request} {row['symbol']}", {"bracket": "int", "initialLeverage": "int", **kinds}, tier)
 
 
-@scenario("unknown", "Notional and Leverage Brackets says an object; reports have seen both")
+@scenario("unknown", "Notional and Leverage Brackets documents an object; reports show both")
 def brackets_of_one(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """With a symbol leverageBracket is an object, or a list of one, with the tiers that the whole list has."""
+    """With a symbol leverageBracket is an object, or a list of one, with the same tiers as in the full list."""
     reply = exchange.call("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT")
     found.notes.append(
         f"leverageBracket with a symbol is {'a list' if isinstance(reply.content, list) else 'an object'}"
     )
     [one] = reply.content if isinstance(reply.content, list) else [reply.content]
     whole = next(row for row in exchange.rows("/fapi/v1/leverageBracket") if row["symbol"] == "BTCUSDT")
-    found.same(reply.asked, "brackets", whole["brackets"], one["brackets"])
+    found.same(reply.request, "brackets", whole["brackets"], one["brackets"])
 
 
 @scenario("documented", "FAQ on leverage and margin (cum); published tables (the rest)")
@@ -140,7 +140,7 @@ def tiers_hold_together(exchange: ExchangeUnderTest, found: Comparison) -> None:
             rise = upper["maintMarginRatio"] - lower["maintMarginRatio"]
             found.same(symbol, "maintMarginRatio rises", True, rise > 0)
             cum += upper["notionalFloor"] * rise
-            # Binance rounds it on some symbols; a ten-thousandth of the floor is no other tier.
+            # Binance rounds cum on some symbols; an error in a rate would exceed a ten-thousandth of the floor.
             found.close(symbol, "cum", cum, upper["cum"], within=upper["notionalFloor"] / 10_000)
 
 
@@ -148,7 +148,7 @@ def tiers_hold_together(exchange: ExchangeUnderTest, found: Comparison) -> None:
 def symbol_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """The answer of symbolConfig is a list, also with a symbol; leverage is a number, maxNotionalValue a string."""
     reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol="BTCUSDT")
-    found.same(reply.asked, "the answer", True, isinstance(reply.content, list) and len(reply.content) == 1)
+    found.same(reply.request, "the answer", True, isinstance(reply.content, list) and len(reply.content) == 1)
     kinds = {
         "symbol": "text", "marginType": "text", "isAutoAddMargin": "bool", "leverage": "int",
         "maxNotionalValue": "decimal",
@@ -158,9 +158,9 @@ def symbol_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
         found.same(row["symbol"], "marginType", {"CROSSED", "ISOLATED"}, row["marginType"])
 
 
-@scenario("inferred", "three answers seen on the wire; announcements print leverages as ranges")
+@scenario("inferred", "three observed answers; announcements print leverages as ranges")
 def max_notional_follows_from_the_tiers(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """The maxNotionalValue of a setting is the cap of the last tier that offers the leverage in force."""
+    """The maxNotionalValue of a setting is the cap of the last tier that offers the current leverage."""
     tiers = exchange.tiers()
     for symbol, row in exchange.settings().items():
         if symbol in tiers and row["leverage"] <= tiers[symbol][0]["initialLeverage"]:
@@ -169,30 +169,30 @@ def max_notional_follows_from_the_tiers(exchange: ExchangeUnderTest, found: Comp
 
 @scenario("unknown", "the multiplier is documented, what it multiplies is not")
 def what_notional_coef_multiplies(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """Where an account's tiers were adjusted, the caps are multiplied already, or they are not: noted."""
+    """Whether notionalCoef is already included in the caps of an account with adjusted tiers is noted."""
     adjusted = [row for row in exchange.rows("/fapi/v1/leverageBracket") if has_coef(row)]
     if not adjusted:
-        raise NotTried("an account with a notionalCoef")
+        raise NotChecked("an account with a notionalCoef")
     settings = exchange.settings()
     for row in adjusted:
         cap = cap_at(row["brackets"], settings[row["symbol"]]["leverage"])
-        told = Decimal(settings[row["symbol"]]["maxNotionalValue"])
-        found.notes.append(f"{row['symbol']}: notionalCoef {row['notionalCoef']}, cap {cap}, maxNotionalValue {told}")
+        actual = Decimal(settings[row["symbol"]]["maxNotionalValue"])
+        found.notes.append(f"{row['symbol']}: notionalCoef {row['notionalCoef']}, cap {cap}, maxNotionalValue {actual}")
 
 
 @scenario("documented", "Account Configuration")
 def account_config(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Hedge mode and multi-assets mode are booleans in accountConfig."""
     reply = exchange.call("GET", "/fapi/v1/accountConfig")
-    found.shape(reply.asked, {"dualSidePosition": "bool", "multiAssetsMargin": "bool"}, reply.content)
+    found.shape(reply.request, {"dualSidePosition": "bool", "multiAssetsMargin": "bool"}, reply.content)
 
 
 @scenario("documented", "Position Information V3")
 def position_risk(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """What has a position or an order is in positionRisk v3; figures are strings, leverage is not among them."""
+    """Version 3 of positionRisk lists symbols with a position or open orders; figures are strings, without leverage."""
     rows = exchange.positions()
     if not rows:
-        raise NotTried("a position or an open order")
+        raise NotChecked("a position or an open order")
     figures = (
         "positionAmt", "entryPrice", "markPrice", "unRealizedProfit", "liquidationPrice", "notional", "isolatedWallet",
         "bidNotional", "askNotional", "positionInitialMargin", "openOrderInitialMargin", "maintMargin",
@@ -212,32 +212,32 @@ def account_and_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
         "availableBalance",
     )  # fmt: skip
     for row in reply.content["assets"]:
-        found.shape(f"{reply.asked} assets", {"asset": "text", **dict.fromkeys(figures, "decimal")}, row)
+        found.shape(f"{reply.request} assets", {"asset": "text", **dict.fromkeys(figures, "decimal")}, row)
     for row in exchange.rows("/fapi/v3/balance"):
         found.shape("GET /fapi/v3/balance", {"accountAlias": "text", "asset": "text"}, row)
 
 
-# It is not closed: there is one an account, and other programs of the user's may be listening with it.
+# The key is not closed: an account has only one, and other programs of the user may use it.
 @scenario("documented", "Start and Keepalive User Data Stream")
 def listen_key(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A listen key is had with the key alone, the same again while it lives, and extended with PUT."""
+    """The API key alone yields a listen key, the same one until it expires; PUT extends it."""
     first = exchange.call("POST", "/fapi/v1/listenKey", security="key")
-    found.shape(first.asked, {"listenKey": "text"}, first.content)
+    found.shape(first.request, {"listenKey": "text"}, first.content)
     again = exchange.call("POST", "/fapi/v1/listenKey", security="key")
-    found.same(again.asked, "listenKey the second time", True, first.content == again.content)
+    found.same(again.request, "listenKey the second time", True, first.content == again.content)
     found.same(
         "PUT /fapi/v1/listenKey", "status", 200, exchange.call("PUT", "/fapi/v1/listenKey", security="key").status
     )
 
 
-# -- who is let in -----------------------------------------------------------------------------------------------
+# -- admission --------------------------------------------------------------------------------------------------
 
 
 @scenario("documented", "Error Codes: -1022")
 def wrong_signature(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A wrong signature is -1022."""
-    reply = exchange.call("GET", "/fapi/v1/accountConfig", slip="x")
-    found.same(f"{reply.asked}, signed wrongly", "code", -1022, reply.code)
+    reply = exchange.call("GET", "/fapi/v1/accountConfig", extra_secret="x")
+    found.same(f"{reply.request}, signed wrongly", "code", -1022, reply.code)
 
 
 @scenario("documented", "General Info: timing security")
@@ -245,53 +245,53 @@ def old_timestamp(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A timestamp older than recvWindow, or more than a second ahead, is -1021; one within it is served."""
     for late_by, code in ((60_000, -1021), (-10_000, -1021), (2_000, 0)):
         reply = exchange.call("GET", "/fapi/v1/accountConfig", late_by=late_by)
-        found.same(f"{reply.asked}, {late_by} ms late", "code", code, reply.code)
+        found.same(f"{reply.request}, {late_by} ms late", "code", code, reply.code)
 
 
 @scenario("documented", "Error Codes: -2014, -2015; -2008 from reports")
 def unknown_key(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A key without the form of one is -2014; one that nobody has is -2015, or -2008."""
+    """A malformed key is -2014; an unknown one is -2015 or -2008."""
     reply = exchange.call("GET", "/fapi/v1/accountConfig", api_key="short")
-    found.same(f"{reply.asked}, key malformed", "code", -2014, reply.code)
+    found.same(f"{reply.request}, key malformed", "code", -2014, reply.code)
     reply = exchange.call("GET", "/fapi/v1/accountConfig", api_key="a" * 64)
-    found.same(f"{reply.asked}, key unknown", "code", {-2015, -2008}, reply.code)
+    found.same(f"{reply.request}, key unknown", "code", {-2015, -2008}, reply.code)
 
 
 @scenario("documented", "Error Codes: -1102, -1121, -4028")
 def malformed_changes(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """Without a symbol -1102, with an unknown one -1121, above the symbol's maximum -4028; nothing is changed."""
+    """A change without symbol is -1102, with an unknown one -1121, above the maximum -4028; nothing changes."""
     symbol = _flat_symbol(exchange)
     most = exchange.tiers()[symbol][0]["initialLeverage"]
     with exchange.restored(symbol) as before:
         reply = exchange.call("POST", "/fapi/v1/leverage", leverage=before)
-        found.same(reply.asked, "code", -1102, reply.code)
+        found.same(reply.request, "code", -1102, reply.code)
         reply = exchange.set_leverage("NOSUCHUSDT", 5)
-        found.same(reply.asked, "code", -1121, reply.code)
+        found.same(reply.request, "code", -1121, reply.code)
         reply = exchange.set_leverage(symbol, most + 1)
         _refused(found, reply, -4028)
         _still_at(exchange, found, symbol, before)
 
 
-@scenario("unknown", "no document says which code a malformed leverage gets")
+@scenario("unknown", "the code for a malformed leverage is not documented")
 def malformed_leverages(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A leverage of 0, below it, with a fraction, or in words is refused with some code, and changes nothing."""
+    """A leverage that is zero, negative, a fraction or not a number is refused, and nothing changes."""
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         for leverage in (0, -5, "10.5", "ten", ""):
             reply = exchange.set_leverage(symbol, leverage)
-            found.same(reply.asked, "refused", True, reply.code < 0)
+            found.same(reply.request, "refused", True, reply.code < 0)
             found.notes.append(f"leverage {leverage!r} is refused with {reply.code}")
         _still_at(exchange, found, symbol, before)
 
 
 @scenario("inferred", "General Info on percent-encoding names other products than futures")
 def symbols_beyond_ascii(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A symbol with Chinese letters is signed as it is sent, percent-encoded as UTF-8."""
+    """A symbol with Chinese characters is signed as sent: UTF-8, percent-encoded."""
     symbol = next((name for name in exchange.settings() if not name.isascii()), None)
     if symbol is None:
-        raise NotTried("a listed symbol beyond ASCII")
+        raise NotChecked("a listed symbol with non-ASCII characters")
     reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol=symbol)
-    found.same(reply.asked, "status", 200, reply.status)
+    found.same(reply.request, "status", 200, reply.status)
 
 
 # -- changing a leverage -----------------------------------------------------------------------------------------
@@ -306,15 +306,15 @@ def a_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
         for leverage in _other_leverages(tiers, before):
             reply = exchange.set_leverage(symbol, leverage)
             kinds = {"symbol": "text", "leverage": "int", "maxNotionalValue": "decimal"}
-            found.shape(reply.asked, kinds, reply.content)
-            found.same(reply.asked, "symbol, leverage", [symbol, leverage], _named(reply, "symbol", "leverage"))
+            found.shape(reply.request, kinds, reply.content)
+            found.same(reply.request, "symbol, leverage", [symbol, leverage], _named(reply, "symbol", "leverage"))
             [cap] = _named(reply, "maxNotionalValue")
-            found.close(reply.asked, "maxNotionalValue", cap_at(tiers, leverage), cap)
+            found.close(reply.request, "maxNotionalValue", cap_at(tiers, leverage), cap)
 
 
-@scenario("inferred", "no document promises it; settling and read-backs rest on it")
-def a_look_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A symbolConfig asked right after the answer to a change shows the new leverage."""
+@scenario("inferred", "not documented; settling and verifying depend on it")
+def a_read_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A read of symbolConfig immediately after the answer to a change shows the new leverage."""
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         for leverage in _other_leverages(exchange.tiers()[symbol], before):
@@ -322,46 +322,46 @@ def a_look_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> N
                 _still_at(exchange, found, symbol, leverage)
 
 
-@scenario("inferred", "bots' logs; the third text of -4028 may say otherwise")
+@scenario("inferred", "logs of trading bots; the third text of -4028 may contradict it")
 def the_same_again(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """Setting the leverage that is there already is answered like any change."""
+    """Setting the current leverage again is answered like any change."""
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         reply = exchange.set_leverage(symbol, before)
-        found.same(reply.asked, "status", 200, reply.status)
-        found.notes.append(f"the same again is answered with HTTP {reply.status}, code {reply.code}")
+        found.same(reply.request, "status", 200, reply.status)
+        found.notes.append(f"setting the current leverage is answered with HTTP {reply.status}, code {reply.code}")
 
 
 @scenario("documented", "Event: Account Configuration Update; that private streams run on the testnet is not verified")
-def a_change_is_told(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A change comes as ACCOUNT_CONFIG_UPDATE on /private/ws/<listenKey>, with symbol and leverage, within seconds."""
+def a_change_sends_an_event(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """A change sends ACCOUNT_CONFIG_UPDATE on /private/ws/<listenKey>, with symbol and leverage, within seconds."""
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before, _listening(exchange) as next_event:
         leverage = _other_leverages(exchange.tiers()[symbol], before)[0]
-        asked = exchange.set_leverage(symbol, leverage).asked
+        request = exchange.set_leverage(symbol, leverage).request
         event = next_event("ACCOUNT_CONFIG_UPDATE", 10.0)
-        found.shape(asked, {"e": "text", "E": "int", "T": "int"}, event)
-        found.same(asked, "ac of the event", {"s": symbol, "l": leverage}, (event or {}).get("ac"))
+        found.shape(request, {"e": "text", "E": "int", "T": "int"}, event)
+        found.same(request, "ac of the event", {"s": symbol, "l": leverage}, (event or {}).get("ac"))
 
 
-@scenario("unknown", "no document says so")
-def an_unchanged_leverage_is_told(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """Whether an event comes for a leverage that was there already is noted."""
+@scenario("unknown", "not documented")
+def an_unchanged_leverage_sends_an_event(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """Whether setting the current leverage again sends an event is noted."""
     symbol = _flat_symbol(exchange)
     with exchange.restored(symbol) as before, _listening(exchange) as next_event:
         exchange.set_leverage(symbol, before)
         event = next_event("ACCOUNT_CONFIG_UPDATE", 1.0)
-        found.notes.append(f"for an unchanged leverage {'an' if event else 'no'} event comes")
+        found.notes.append(f"an unchanged leverage sends {'an' if event else 'no'} event")
 
 
-# -- what a held position changes --------------------------------------------------------------------------------
+# -- positions and open orders -----------------------------------------------------------------------------------
 
 
 @scenario("documented", "FAQ on leverage and margin")
 def margins_of_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Initial margin is notional over leverage; maintenance margin is notional times the tier's rate less cum."""
     settings, tiers = exchange.settings(), exchange.tiers()
-    for row in _held(exchange, lambda row: row["symbol"] in tiers):
+    for row in _positions(exchange, lambda row: row["symbol"] in tiers):
         where, notional = f"{row['symbol']} {row['positionSide']}", abs(Decimal(row["notional"]))
         initial = notional / settings[row["symbol"]]["leverage"]
         found.close(where, "positionInitialMargin", initial, row["positionInitialMargin"], "0.0001")
@@ -372,53 +372,55 @@ def margins_of_positions(exchange: ExchangeUnderTest, found: Comparison) -> None
 
 @scenario("inferred", "the FAQ shows the formula as a picture; fees are not in it")
 def liquidation_of_isolated_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """An isolated position's liquidation price follows from its wallet, its entry and the tier it has at that price."""
+    """An isolated position's liquidation price follows from its wallet, its entry price and its tier at that price."""
     tiers = exchange.tiers()
-    for row in _held(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and row["symbol"] in tiers):
+    for row in _positions(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and row["symbol"] in tiers):
         amount, entry = Decimal(row["positionAmt"]), Decimal(row["entryPrice"])
-        wallet, told = Decimal(row["isolatedWallet"]), Decimal(row["liquidationPrice"])
-        tier = tier_of(tiers[row["symbol"]], amount * told)
+        wallet, actual = Decimal(row["isolatedWallet"]), Decimal(row["liquidationPrice"])
+        tier = tier_of(tiers[row["symbol"]], amount * actual)
         rate, cum = Decimal(str(tier["maintMarginRatio"])), Decimal(str(tier["cum"]))
         expected = (wallet + cum - amount * entry) / (abs(amount) * rate - amount)
-        found.close(row["symbol"], "liquidationPrice", max(expected, Decimal(0)), told, "0.001")
+        found.close(row["symbol"], "liquidationPrice", max(expected, Decimal(0)), actual, "0.001")
 
 
 @scenario("documented", "FAQ: leverage and margin")
 def leverage_moves_no_cross_liquidation(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """Changing the leverage of a cross position moves neither its size nor its liquidation price."""
+    """Changing the leverage of a cross position changes neither its size nor its liquidation price."""
     settings = exchange.settings()
 
     def movable(row: Row) -> bool:
         setting = settings[row["symbol"]]
         return bool(setting["marginType"] == "CROSSED" and 1 < setting["leverage"] <= SAFE)
 
-    row = next(_held(exchange, movable))
+    row = next(_positions(exchange, movable))
     with exchange.restored(row["symbol"]) as before:
         reply = exchange.set_leverage(row["symbol"], before + 1 if before < SAFE else before - 1)
         if reply.status != 200:
-            raise NotTried(f"a cross position whose leverage can be changed by one ({reply.code})")
-        after = next(_held(exchange, lambda other: _same_side(row, other)))
-        found.same(reply.asked, "positionAmt", row["positionAmt"], after["positionAmt"])
-        # The price moves meanwhile, and other cross positions with it.
+            raise NotChecked(f"a cross position whose leverage can be changed by one ({reply.code})")
+        after = next(_positions(exchange, lambda other: _same_side(row, other)))
+        found.same(reply.request, "positionAmt", row["positionAmt"], after["positionAmt"])
+        # Meanwhile the price moves, and with it the profit of other cross positions.
         found.close(
-            reply.asked, "liquidationPrice", Decimal(row["liquidationPrice"]), after["liquidationPrice"], "0.002"
+            reply.request, "liquidationPrice", Decimal(row["liquidationPrice"]), after["liquidationPrice"], "0.002"
         )
 
 
 @scenario("documented", "Error Codes: -4161; hedge mode is inferred")
 def an_isolated_position_is_not_lowered(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """With an open isolated position, either side in hedge mode, a lower leverage is refused with -4161."""
+    """With an open isolated position, on either side in hedge mode, a lower leverage is refused with -4161."""
     settings = exchange.settings()
-    rows = _held(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and settings[row["symbol"]]["leverage"] > 1)
+    rows = _positions(
+        exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and settings[row["symbol"]]["leverage"] > 1
+    )
     for row in rows:
         with exchange.restored(row["symbol"]) as before:
             reply = exchange.set_leverage(row["symbol"], before - 1)
-            found.same(f"{reply.asked} ({row['positionSide']})", "code", -4161, reply.code)
+            found.same(f"{reply.request} ({row['positionSide']})", "code", -4161, reply.code)
 
 
-@scenario("inferred", "guides; not in the API documents. The leverage stays raised: it cannot be lowered again")
+@scenario("inferred", "guides; not in the API documents. The leverage cannot be lowered again afterwards")
 def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """With an open isolated position a higher leverage is taken; wallet and liquidation price stay as they are."""
+    """With an open isolated position a higher leverage is accepted; wallet and liquidation price do not change."""
     settings, tiers = exchange.settings(), exchange.tiers()
 
     def raisable(row: Row) -> bool:
@@ -426,7 +428,7 @@ def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Compariso
         fits = symbol in tiers and next_up <= tiers[symbol][0]["initialLeverage"]
         return fits and Decimal(row["isolatedWallet"]) > 0 and _exposure(row) < cap_at(tiers[symbol], next_up)
 
-    row = next(_held(exchange, raisable))
+    row = next(_positions(exchange, raisable))
     raised = settings[row["symbol"]]["leverage"] + 1
     found.notes.append(f"{row['symbol']} MAY STAY AT {raised}x, it was at {raised - 1}x")
     reply = exchange.set_leverage(row["symbol"], raised)
@@ -434,9 +436,9 @@ def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Compariso
     _refused(found, reply, 0)
     if reply.status != 200:
         return
-    after = next(_held(exchange, lambda other: _same_side(row, other)))
+    after = next(_positions(exchange, lambda other: _same_side(row, other)))
     for name in ("isolatedWallet", "liquidationPrice"):
-        found.close(reply.asked, name, Decimal(row[name]), after[name], "0.0005")
+        found.close(reply.request, name, Decimal(row[name]), after[name], "0.0005")
 
 
 @scenario("documented", "Error Codes: -2027")
@@ -445,43 +447,43 @@ def a_position_above_the_cap(exchange: ExchangeUnderTest, found: Comparison) -> 
     _refused_above_cap(exchange, found, lambda row: abs(Decimal(row["notional"])))
 
 
-@scenario("inferred", "the code's words name orders; no report of it on a change of leverage")
+@scenario("inferred", "the code's text names orders; no report of it on a change of leverage")
 def orders_above_the_cap(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A leverage at which a position that fits exceeds the cap together with its open orders is refused with -2027."""
     _refused_above_cap(exchange, found, lambda row: _exposure(row), fits=lambda row: abs(Decimal(row["notional"])))
 
 
-@scenario("documented", "Error Codes: -2028; its Chinese words name the available balance")
+@scenario("documented", "Error Codes: -2028; its Chinese text names the available balance")
 def a_cross_position_beyond_the_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """A cross position is not lowered to where its initial margin exceeds the available balance: -2028."""
+    """A leverage at which a cross position needs more initial margin than is available is refused with -2028."""
     _refused_beyond_balance(exchange, found, lambda row: Decimal(row["positionAmt"]) != 0)
 
 
-@scenario("inferred", "no report; that open orders count alone")
+@scenario("inferred", "no report on open orders alone")
 def orders_beyond_the_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """The same holds for open orders of a symbol without a position."""
+    """The same applies to the open orders of a symbol without a position."""
     _refused_beyond_balance(exchange, found, lambda row: Decimal(row["positionAmt"]) == 0)
 
 
-@scenario("unknown", "no document says what counts in multi-assets mode")
+@scenario("unknown", "the rule in multi-assets mode is not documented")
 def lowering_in_multi_assets_mode(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """In multi-assets mode the answer to lowering a cross position step by step is noted."""
+    """In multi-assets mode the answers to lowering a cross position step by step are noted."""
     if not exchange.rows("/fapi/v1/accountConfig")[0]["multiAssetsMargin"]:
-        raise NotTried("an account in multi-assets mode with a position")
+        raise NotChecked("an account in multi-assets mode with a position")
     settings = exchange.settings()
-    row = next(_held(exchange, lambda row: settings[row["symbol"]]["leverage"] <= SAFE))
+    row = next(_positions(exchange, lambda row: settings[row["symbol"]]["leverage"] <= SAFE))
     with exchange.restored(row["symbol"]) as before:
         for leverage in sorted({before * 3 // 4, before // 2, before // 4, 1} - {0, before}, reverse=True):
             reply = exchange.set_leverage(row["symbol"], leverage)
             found.notes.append(f"{row['symbol']} {before}x → {leverage}x: HTTP {reply.status}, code {reply.code}")
 
 
-@scenario("inferred", "the rules of leverage_nb.risk.outlook, with their order")
+@scenario("inferred", "the rules of leverage_nb.risk.outlook and their order")
 def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
-    """What the package predicts for every symbol that is held or ordered, at its tier edges, is what happens."""
+    """The package's predictions for symbols with a position or order, at the caps of their tiers, are correct."""
     symbols = list(dict.fromkeys(row["symbol"] for row in exchange.positions()))
     if not symbols:
-        raise NotTried("a position or an open order")
+        raise NotChecked("a position or an open order")
     tiers, attempts = exchange.tiers(), 0
     account = lev.connect(
         exchange.name,
@@ -501,7 +503,7 @@ def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
                     preview = account.preview(symbol, leverage)
                     passes = preview.verdict == "ok"
                     raises_isolated = preview.margin_type == "isolated" and leverage > before
-                    # Neither could be put back, should the prediction be wrong or the account limited.
+                    # Neither could be restored if the prediction were wrong or the account limited.
                     if raises_isolated or (passes and before > SAFE):
                         continue
                     if preview.verdict in {"unchanged", "cannot predict"}:
@@ -510,59 +512,55 @@ def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
                     if reply.code in LIMITS:
                         continue
                     attempts += 1
-                    where = f"{reply.asked} [{preview.certainty}]"
+                    where = f"{reply.request} [{preview.certainty}]"
                     found.same(where, "code", 0 if passes else preview.code, reply.code)
     if not attempts:
-        raise NotTried("a position or order whose leverage could be changed, or would be refused")
-    found.notes.append(f"{attempts} predictions were tried")
+        raise NotChecked("a position or order whose leverage can be changed or is refused")
+    found.notes.append(f"{attempts} predictions were checked")
 
 
-# -- what scenarios share ----------------------------------------------------------------------------------------
+# -- shared by the scenarios -------------------------------------------------------------------------------------
 
 
 def _flat_symbol(exchange: ExchangeUnderTest) -> str:
-    """A symbol that nothing is held or ordered of, so that a change moves nobody's margin."""
+    """Return a symbol without position and open orders, whose change affects no margin."""
     busy = {row["symbol"] for row in exchange.positions()}
     tiers, settings = exchange.tiers(), exchange.settings()
     for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT", *settings):
         if symbol not in busy and symbol in tiers and symbol in settings and settings[symbol]["leverage"] <= SAFE:
             return symbol
-    raise NotTried(f"a symbol at {SAFE}x or below, without position and orders")
+    raise NotChecked(f"a symbol at {SAFE}x or below, without position and orders")
 
 
 def _refused(found: Comparison, reply: Reply, code: int) -> None:
-    """Expect a code; 0 for none. A limit of the account stands before any rule, and says nothing of it.
-
-    Raises:
-        NotTried: The account may not go so high.
-    """
+    """Expect a code, or 0 for success; raise NotChecked if a limit of the account refuses first."""
     if reply.code in LIMITS:
-        raise NotTried(f"an account that may go above {SAFE}x ({reply.code})")
-    found.same(reply.asked, "code", code, reply.code)
+        raise NotChecked(f"an account that may go above {SAFE}x ({reply.code})")
+    found.same(reply.request, "code", code, reply.code)
 
 
 def _other_leverages(tiers: list[Row], before: int) -> list[int]:
-    """An edge, a leverage between edges, and 1; none that could be refused to a new account."""
+    """Return the leverage of a tier, one between two tiers, and 1; none that a new account may not set."""
     edges = [tier["initialLeverage"] for tier in tiers if tier["initialLeverage"] <= SAFE]
     between = [x for x in range(1, max(edges)) if x not in edges]
     return [x for x in (max(edges), *between[-1:], 1) if x != before]
 
 
 def _named(reply: Any, *names: str) -> list[Any]:
-    """Fields of an answer; None for those that are not there."""
+    """Return fields of an answer; None for absent ones."""
     content = reply.content if isinstance(reply.content, dict) else {}
     return [content.get(name) for name in names]
 
 
 def _still_at(exchange: ExchangeUnderTest, found: Comparison, symbol: str, leverage: int) -> None:
     reply = exchange.call("GET", "/fapi/v1/symbolConfig", symbol=symbol)
-    found.same(reply.asked, "leverage", leverage, reply.content[0]["leverage"])
+    found.same(reply.request, "leverage", leverage, reply.content[0]["leverage"])
 
 
-def _held(exchange: ExchangeUnderTest, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+def _positions(exchange: ExchangeUnderTest, wanted: Callable[[Row], bool]) -> Iterator[Row]:
     rows = [row for row in exchange.positions() if Decimal(row["positionAmt"]) != 0 and wanted(row)]
     if not rows:
-        raise NotTried("an open position of that kind")
+        raise NotChecked("an open position that fits the rule")
     return iter(rows)
 
 
@@ -571,7 +569,7 @@ def _same_side(row: Row, other: Row) -> bool:
 
 
 def _exposure(row: Row) -> Decimal:
-    """What counts against the cap in one-way mode: the position with its orders, on the larger side."""
+    """Return what counts against the cap in one-way mode: the position with its open orders, on the larger side."""
     notional = Decimal(row["notional"])
     return max(abs(notional + Decimal(row["bidNotional"])), abs(notional - Decimal(row["askNotional"])))
 
@@ -582,13 +580,13 @@ def _refused_above_cap(
     size: Callable[[Row], Decimal],
     fits: Callable[[Row], Decimal] | None = None,
 ) -> None:
-    """Expect -2027 at the lowest higher edge that a size exceeds, and that another size fits in."""
+    """Expect -2027 at the lowest higher leverage whose cap a size exceeds, and another size does not."""
     settings, tiers = exchange.settings(), exchange.tiers()
     for row in exchange.positions():
         symbol = row["symbol"]
         isolated = settings[symbol]["marginType"] == "ISOLATED" and Decimal(row["positionAmt"]) != 0
         if row["positionSide"] != "BOTH" or symbol not in tiers or isolated:
-            continue  # an isolated position could not be lowered again, should the rule be wrong
+            continue  # an isolated position could not be lowered again if the rule were wrong
         for leverage in sorted(tier["initialLeverage"] for tier in tiers[symbol]):
             cap = cap_at(tiers[symbol], leverage)
             exceeds = size(row) > cap * Decimal("1.01") and (fits is None or fits(row) < cap * Decimal("0.99"))
@@ -596,11 +594,11 @@ def _refused_above_cap(
                 with exchange.restored(symbol):
                     _refused(found, exchange.set_leverage(symbol, leverage), -2027)
                 return
-    raise NotTried("in one-way mode, a position or orders larger than a higher leverage of the symbol allows")
+    raise NotChecked("in one-way mode, a position or orders larger than a higher leverage of the symbol allows")
 
 
 def _refused_beyond_balance(exchange: ExchangeUnderTest, found: Comparison, wanted: Callable[[Row], bool]) -> None:
-    """Expect -2028 at 1x where the margin that takes is clearly more than there is."""
+    """Expect -2028 at 1x if the required margin clearly exceeds the available balance."""
     config = exchange.rows("/fapi/v1/accountConfig")[0]
     settings = exchange.settings()
     assets = {row["asset"]: row for row in exchange.rows("/fapi/v3/account")[0]["assets"]}
@@ -614,12 +612,12 @@ def _refused_beyond_balance(exchange: ExchangeUnderTest, found: Comparison, want
             with exchange.restored(row["symbol"]):
                 _refused(found, exchange.set_leverage(row["symbol"], 1), -2028)
             return
-    raise NotTried("in one-way mode, a cross position (or orders) worth more than the available balance")
+    raise NotChecked("in one-way mode, a cross position (or orders) worth more than the available balance")
 
 
 @contextmanager
 def _listening(exchange: ExchangeUnderTest) -> Iterator[Callable[[str, float], Row | None]]:
-    """The account's events: a function that waits for the next of a kind; None when none comes."""
+    """Yield a function that waits for the account's next event of a type, and returns None after a time limit."""
     opened = exchange.call("POST", "/fapi/v1/listenKey", security="key")
 
     def next_event(kind: str, within: float) -> Row | None:
@@ -639,7 +637,7 @@ def _listening(exchange: ExchangeUnderTest) -> Iterator[Callable[[str, float], R
 
 
 def _enter(stack: ExitStack, stream_url: str, opened: Reply) -> Any:
-    """Open a stream; what goes wrong comes back as its name: the frames of such an error hold the listen key."""
+    """Open a stream; return the name of an error, whose frames contain the listen key."""
     try:
         return stack.enter_context(
             open_socket(f"{stream_url}/private/ws/{opened.content['listenKey']}", open_timeout=20)

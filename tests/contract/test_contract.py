@@ -1,4 +1,4 @@
-"""The contract: what is believed of Binance holds for the simulator, and with ``pytest -m testnet`` for the testnet."""
+"""The contract: the assumed rules hold for the simulator and, with ``pytest -m testnet``, for Binance's testnet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leverage_nb.simulator import Simulator, answers
 from leverage_nb.simulator.account import Refused
 from leverage_nb.simulator.market import load_market
 from tests.conftest import ROOT
-from tests.contract.comparison import Comparison, NotTried
+from tests.contract.comparison import Comparison, NotChecked
 from tests.contract.exchange import ExchangeUnderTest
 from tests.contract.scenarios import SCENARIOS, Scenario
 
@@ -36,7 +36,7 @@ HEDGED = [
         "isolatedWallet": "2950",
     },
 ]
-# What an account has to hold so that every rule can be tried: no single one can.
+# The accounts on which the rules are checked: no single one allows all checks.
 OPENINGS = {
     "one-way": {
         **MARKET,
@@ -51,15 +51,15 @@ OPENINGS = {
         **MARKET, "multiAssetsMargin": True, "isolated": [], "positions": MARKET["positions"][:1], "orders": [],
     },
 }  # fmt: skip
-# On the simulator nobody has an adjusted account.
-NEVER_TRIED = {"what_notional_coef_multiplies"}
+# The simulator has no accounts with adjusted tiers.
+NEVER_CHECKED = {"what_notional_coef_multiplies"}
 
 by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 
 
 @pytest.fixture
 def simulators() -> Iterator[Callable[[str], ExchangeUnderTest]]:
-    """``simulators("hedge")``: a simulator whose account opens so."""
+    """Return a function that starts a simulator: ``simulators("hedge")``."""
     running: list[Simulator] = []
 
     def start(opening: str) -> ExchangeUnderTest:
@@ -74,18 +74,18 @@ def simulators() -> Iterator[Callable[[str], ExchangeUnderTest]]:
 
 @by_name
 def test_the_simulator_keeps_the_contract(scenario: Scenario, simulators: Callable[[str], ExchangeUnderTest]) -> None:
-    """The rule holds on every account of the simulator that it can be tried on, and there is one."""
-    tried = []
+    """The rule holds on every account of the simulator on which it can be checked, and there is at least one."""
+    checked = []
     for opening in OPENINGS:
         found = Comparison()
         try:
             scenario.check(simulators(opening), found)
-        except NotTried:
+        except NotChecked:
             continue
-        tried.append(opening)
+        checked.append(opening)
         assert not found.mismatches, f"{scenario.rule}\n{found.report()}"
         assert found.compared or found.notes
-    assert bool(tried) != (scenario.name in NEVER_TRIED), "no account holds what it needs"
+    assert bool(checked) != (scenario.name in NEVER_CHECKED), "no account allows the check"
 
 
 @pytest.mark.testnet
@@ -95,81 +95,81 @@ def test_the_testnet_keeps_the_contract(
 ) -> None:
     """The rule holds on the testnet, for the account whose key is in the environment."""
     found = Comparison()
-    said = "holds"
+    result = "holds"
     try:
         scenario.check(testnet, found)
-    except NotTried as needs:
-        said = f"not tried: it needs {needs}"
+    except NotChecked as needs:
+        result = f"not checked: it needs {needs}"
     except AssertionError as exc:
-        said = f"broke off: {exc}".splitlines()[0]
+        result = f"failed: {exc}".splitlines()[0]
         raise
     except Exception as exc:
-        said = f"broke off: {type(exc).__name__}"
+        result = f"failed: {type(exc).__name__}"
         raise
     finally:
         parts = [f"DIFFERS: {'; '.join(found.mismatches[:5])}"] if found.mismatches else []
-        parts += [said] if said != "holds" or not parts else []
-        said = "; ".join([*parts, *found.notes])
-        record_property("contract", f"| {scenario.rule} | {scenario.certainty} | {said} |")
+        parts += [result] if result != "holds" or not parts else []
+        result = "; ".join([*parts, *found.notes])
+        record_property("contract", f"| {scenario.rule} | {scenario.certainty} | {result} |")
     assert not found.mismatches, f"{scenario.certainty}: {scenario.rule} ({scenario.source})\n{found.report()}"
-    if said.startswith("not tried"):
-        pytest.skip(said)
+    if result.startswith("not checked"):
+        pytest.skip(result)
 
 
-class Young:
-    """What an exchange does to an account that may not go above 20x yet."""
+class NewAccount:
+    """A new account, which may not exceed 20x yet."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._accept = simulator.exchange.account.set_leverage
 
     def set_leverage(self, name: str, leverage: int) -> bool:
-        """Refuse, or do what the simulator does."""
+        """Refuse more than 20x, else change the leverage."""
         if leverage > 20:
             raise Refused(400, -4300, "You can start trading with more than 20x leverage later.")
         return self._accept(name, leverage)
 
 
-def test_a_young_account_breaks_no_rule(simulator: Simulator) -> None:
-    """Where the account's own limit comes first, a rule above 20x is not tried, and no leverage is left changed."""
+def test_rules_are_not_checked_beyond_an_account_limit(simulator: Simulator) -> None:
+    """If the account's limit refuses first, a rule above 20x is not checked, and every leverage is restored."""
     account = simulator.exchange.account
-    account.set_leverage = Young(simulator).set_leverage  # type: ignore[method-assign]  # a younger account
+    account.set_leverage = NewAccount(simulator).set_leverage  # type: ignore[method-assign]  # a new account
     exchange = ExchangeUnderTest(
         "simulator", simulator.rest_url, simulator.stream_url, simulator.api_key, simulator.api_secret
     )
     before = {symbol: account.leverage(symbol) for symbol in simulator.exchange.market.symbols}
     for scenario in SCENARIOS:
         found = Comparison()
-        with suppress(NotTried):
+        with suppress(NotChecked):
             scenario.check(exchange, found)
         assert not found.mismatches, f"{scenario.rule}\n{found.report()}"
     after = {symbol: account.leverage(symbol) for symbol in before}
     assert {symbol: (before[symbol], after[symbol]) for symbol in before if before[symbol] != after[symbol]} == {
-        "ETHUSDT": (10, 11)  # raised with an isolated position: the scenario says so
+        "ETHUSDT": (10, 11)  # an isolated position cannot be lowered again, as the scenario states
     }
 
 
-def test_what_cannot_be_put_back_is_said(simulators: Callable[[str], ExchangeUnderTest]) -> None:
-    """A leverage that could not be restored breaks the scenario off, with the symbol and where it is now."""
+def test_a_leverage_that_cannot_be_restored_fails_the_scenario(simulators: Callable[[str], ExchangeUnderTest]) -> None:
+    """A leverage that cannot be restored fails the scenario, with the symbol and its current leverage."""
     exchange = simulators("one-way")
-    said = "ETHUSDT IS LEFT AT 20x, not 10x: putting it back got -4161"
-    with pytest.raises(AssertionError, match=said), exchange.restored("ETHUSDT"):
+    message = "ETHUSDT IS LEFT AT 20x, not 10x: restoring it was answered with code -4161"
+    with pytest.raises(AssertionError, match=message), exchange.restored("ETHUSDT"):
         exchange.set_leverage("ETHUSDT", 20)
 
 
 def test_a_failed_run_prints_no_key(tmp_path: Path) -> None:
-    """Whatever breaks, and however much pytest is told to print: neither key nor signature is in it."""
+    """The output of failed tests contains neither key nor signature, even with pytest's most verbose options."""
     with Simulator() as simulator:
         simulator.inject("reset_before", on="GET /fapi/v1/accountConfig", times=None)
         simulator.inject("reset_before", on="PUT /fapi/v1/listenKey", times=None)
         environment = {
             **os.environ,
             "LEVERAGE_NB_TESTNET_REST_URL": simulator.rest_url,
-            "LEVERAGE_NB_TESTNET_STREAM_URL": "ws://127.0.0.1:1",  # nobody listens there
+            "LEVERAGE_NB_TESTNET_STREAM_URL": "ws://127.0.0.1:1",  # a closed port
             "LEVERAGE_NB_TESTNET_API_KEY": simulator.api_key,
             "LEVERAGE_NB_TESTNET_API_SECRET": simulator.api_secret,
             "LEVERAGE_NB_CONTRACT_REPORT": str(tmp_path / "report.md"),
         }
-        chosen = "test_the_testnet and (listen_key or wrong_signature or account_config or a_change_is_told)"
+        chosen = "test_the_testnet and (listen_key or wrong_signature or account_config or a_change_sends_an_event)"
         command = [sys.executable, "-m", "pytest", "-n", "0", "-m", "testnet", "tests/contract", "-k", chosen]
         done = subprocess.run(
             [*command, "--showlocals", "--tb=long", "-p", "no:cacheprovider"],
@@ -184,10 +184,10 @@ def test_a_failed_run_prints_no_key(tmp_path: Path) -> None:
     assert not re.search("signature=[0-9a-f]{8}", printed)
 
 
-def test_a_difference_names_field_and_rule(
+def test_a_difference_is_reported_with_field_and_rule(
     simulators: Callable[[str], ExchangeUnderTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exchange that answers differently is caught by the rule it breaks, with the field, the figure and the type."""
+    """An exchange that answers differently fails the rules that it breaks, with field, value and type."""
     exchange = simulators("one-way")
     config = answers.symbol_config
 
@@ -198,7 +198,7 @@ def test_a_difference_names_field_and_rule(
     reports = {}
     for scenario in SCENARIOS[:12]:
         found = Comparison()
-        with suppress(NotTried):
+        with suppress(NotChecked):
             scenario.check(exchange, found)
         reports[scenario.name] = found.report()
     assert {name for name, report in reports.items() if report} == {

@@ -742,7 +742,7 @@ def test_a_closed_panel_leaves_nothing_alive(account: Account, simulator: Simula
         return [weakref.ref(part) for part in (panel, panel.view, panel.slider, panel.picker, panel.slider.layout)]
 
     parts = open_and_close()
-    until(lambda: not threads_since(before) and not simulator._streams)
+    until(lambda: not threads_since(before) and not simulator.open_streams)
     gc.collect()
     assert [reference() for reference in parts] == [None] * 5
     account.set_leverage("BTCUSDT", 13)
@@ -794,7 +794,7 @@ def test_the_read_of_a_symbol_that_was_left_is_dropped(
     """A read after a change of margin type that ends when another symbol is shown does not bring the old one back."""
     wait_until_live(panel)
     reads = SlowReads(account, monkeypatch)
-    simulator.exchange._emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": [{"s": "BTCUSDT"}]})
+    simulator.exchange.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": [{"s": "BTCUSDT"}]})
     assert reads.begun.wait(10)
     panel.select("ETHUSDT")
     version, now = panel.view.table["version"], panel.slider.value

@@ -37,7 +37,7 @@ def outcome(books: Books, name: str, leverage: int) -> int:
         books.set_leverage(name, leverage)
     except Refused as refused:
         return refused.code
-    books._leverage[name] = before
+    books.leverages[name] = before
     return 0
 
 

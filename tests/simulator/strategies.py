@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 from leverage_nb.simulator.market import Symbol, load_market
 
 MARKET = load_market()
-# A few symbols with very different tiers, one of them margined in BTC: enough for them to get in each other's way.
+# A few symbols with very different tiers, one of them margined in BTC: enough to affect each other's margin.
 SYMBOLS = tuple(MARKET.symbols[name] for name in ("BTCUSDT", "ETHUSDT", "42USDT", "哈基米USDT", "ETHBTC"))
 
 
 def _amount(symbol: Symbol, share: float) -> Decimal:
-    """A quantity in whole steps worth about ``share`` of the symbol's last cap."""
-    step = Decimal(symbol.step_size)
+    """Return a quantity in whole steps worth about ``share`` of the symbol's last cap."""
+    step = Decimal(symbol.listing["stepSize"])
     quantity = Decimal(str(share)) * symbol.tiers[-1].notional_cap / symbol.mark_price
     return max(step, (quantity / step).to_integral_value() * step)
 
 
-# Small shares are common, large ones happen: exponents spread over the tiers.
+# The exponents spread over the tiers: small shares are common, large ones occur.
 _shares = st.floats(-7, 0.05).map(lambda exponent: 10**exponent)
 
 
 @st.composite
 def accounts(draw: st.DrawFn) -> dict[str, Any]:
-    """Any account that one-way or hedge, single- or multi-assets mode allows, sound or short of margin."""
+    """Draw any account that one-way or hedge, single- or multi-assets mode allows, with or without enough margin."""
     hedge = draw(st.booleans())
     multi_assets = draw(st.sampled_from([False, False, False, True]))
     isolated = [] if multi_assets else [s.name for s in SYMBOLS if draw(st.booleans())]

@@ -1,4 +1,4 @@
-"""Who is let in: key, signature, timestamp, weight."""
+"""Admission of requests: key, signature, timestamp, weight."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
-from tests.simulator.conftest import Call, signature, signed_call
-
-CONFIG = "/fapi/v1/symbolConfig"
+from tests.simulator.calling import CONFIG, Call, signature, signed_call
 
 
 def get(simulator: Simulator, query: str, key: str | None = None) -> tuple[int, int]:
-    """Ask for symbolConfig with a query as it stands: status and code."""
+    """Request symbolConfig with a query as given; return status and code."""
     headers = {"X-MBX-APIKEY": simulator.api_key if key is None else key}
     response = requests.get(f"{simulator.rest_url}{CONFIG}?{query}", headers=headers, timeout=5)
     return response.status_code, response.json().get("code") if response.status_code != 200 else 0
 
 
-def test_the_official_example_signature_is_accepted_by_the_same_rule() -> None:
-    """The signature rule reproduces Binance's documented HMAC example."""
+def test_the_tests_sign_as_binance_documents() -> None:
+    """The signature of these tests reproduces Binance's documented HMAC example."""
     secret = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
     text = (
         "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
@@ -31,14 +29,14 @@ def test_the_official_example_signature_is_accepted_by_the_same_rule() -> None:
 
 
 def test_keys(simulator: Simulator) -> None:
-    """No key or a malformed one is -2014, an unknown one -2015 with the address; both are HTTP 401."""
+    """A missing or malformed key is -2014, an unknown key -2015; both are HTTP 401."""
     assert requests.get(simulator.rest_url + CONFIG, timeout=5).json()["code"] == -2014
     assert get(simulator, "timestamp=1&signature=x", key="short") == (401, -2014)
     assert get(simulator, "timestamp=1&signature=x", key="a" * 64) == (401, -2015)
 
 
 def test_signatures(simulator: Simulator) -> None:
-    """A missing signature is -1102, a wrong one -1022; hex digits may be in either case."""
+    """A missing signature is -1102 and a wrong one -1022; hex digits of either case are accepted."""
     now = int(time.time() * 1000)
     good = signature(simulator.api_secret, f"timestamp={now}")
     assert get(simulator, f"timestamp={now}") == (400, -1102)
@@ -48,7 +46,7 @@ def test_signatures(simulator: Simulator) -> None:
 
 
 def test_query_and_body_are_signed_as_one_text(simulator: Simulator) -> None:
-    """The signed text is the query followed by the body with nothing between, as in Binance's mixed example."""
+    """The signed text is the query followed directly by the body, as in Binance's mixed example."""
     query, body = "symbol=BTCUSDT&leverage=11", f"timestamp={int(time.time() * 1000)}"
     sign = signature(simulator.api_secret, query + body)
     response = requests.post(
@@ -64,25 +62,25 @@ def test_query_and_body_are_signed_as_one_text(simulator: Simulator) -> None:
     (0, 5000, 0), (4_000, 5000, 0), (6_000, 5000, -1021), (6_000, 60_000, 0), (-500, 5000, 0), (-1_500, 5000, -1021),
 ])  # fmt: skip
 def test_timestamps(simulator: Simulator, age: int, window: int, code: int) -> None:
-    """A request is in time when it is at most recvWindow old and less than a second ahead."""
+    """A request is accepted if it is at most recvWindow old and less than a second ahead."""
     moment = int(time.time() * 1000) - age
     status, body = signed_call(simulator, "GET", CONFIG, recvWindow=window, timestamp=moment)
     assert (status, body["code"] if code else 0) == (400 if code else 200, code)
 
 
 def test_malformed_timestamps(call: Call) -> None:
-    """Words for a timestamp are refused as illegal characters, an empty one as missing."""
+    """A timestamp that is not a number is -1100; an empty one is -1102."""
     assert call("GET", CONFIG, timestamp="noon")[1]["code"] == -1100
     assert call("GET", CONFIG, timestamp="")[1]["code"] == -1102
 
 
 def test_a_parameter_given_twice_is_refused(simulator: Simulator) -> None:
-    """Duplicate values are -1101."""
+    """A parameter that occurs twice is -1101."""
     assert get(simulator, "timestamp=1&timestamp=2&signature=x") == (400, -1101)
 
 
 def test_weight_is_counted_and_limited() -> None:
-    """Every answer names the weight used this minute; past the limit it is 429 and -1003; a new minute is fresh."""
+    """Every answer names the weight used in the current minute; above the limit it is 429 with -1003."""
     now = [1_700_000_000.0]
     with Simulator(weight_limit=12, clock=lambda: now[0]) as simulator:
         url = simulator.rest_url + "/fapi/v1/premiumIndex"

@@ -1,19 +1,22 @@
-"""The simulator as a program of its own."""
+"""The simulator as a program."""
 
 from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 import requests
 
+from leverage_nb.simulator.faults import KINDS
+
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_its_addresses_and_stops_cleanly(stop: signal.Signals) -> None:
-    """One JSON line with addresses and key; SIGINT and SIGTERM end it with exit code 0 and no traceback."""
+def test_it_prints_its_addresses_and_stops(stop: signal.Signals) -> None:
+    """It prints one JSON line with addresses and key; SIGINT and SIGTERM end it with exit code 0 and no traceback."""
     command = [sys.executable, "-m", "leverage_nb.simulator"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -25,10 +28,8 @@ def test_it_prints_its_addresses_and_stops_cleanly(stop: signal.Signals) -> None
         assert (process.returncode, output, errors) == (0, "", "")
 
 
-def test_a_taken_port_is_said_in_one_line() -> None:
-    """A port that is taken ends it with exit code 1 and one line, not a traceback."""
-    import socket
-
+def test_a_port_in_use_is_one_line_of_error() -> None:
+    """A port in use ends it with exit code 1 and one line of error, not a traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -36,15 +37,33 @@ def test_a_taken_port_is_said_in_one_line() -> None:
         command = [sys.executable, "-m", "leverage_nb.simulator", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"cannot serve on port {port}")
+    assert done.stderr.startswith(f"Cannot serve on port {port}")
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "ten"])
-def test_a_port_that_cannot_be_is_refused(port: str) -> None:
-    """A number that is no port is refused with a line, not wrapped around to another."""
+def test_an_impossible_port_is_refused(port: str) -> None:
+    """A number outside the range of ports is refused with an error; it does not wrap around to another port."""
     command = [sys.executable, "-m", "leverage_nb.simulator", f"--port={port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert "port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_faults_on_the_command_line() -> None:
+    """--faults injects faults, --help lists their names, and an unknown name is one line of error, not a traceback."""
+    command = [sys.executable, "-m", "leverage_nb.simulator"]
+    with subprocess.Popen(
+        [*command, "--faults", "firewall@* *x1", "--seed", "7"], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        url = json.loads(running.stdout.readline())["rest_url"] + "/fapi/v1/ping"
+        assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [403, 200]
+        running.terminate()
+    listed = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=20, check=False)
+    assert all(name in listed.stdout for name in KINDS)
+    wrong = subprocess.run([*command, "--faults", "gremlins"], capture_output=True, text=True, timeout=20, check=False)
+    assert wrong.returncode == 2
+    assert "There is no fault 'gremlins'" in wrong.stderr
+    assert "Traceback" not in wrong.stderr

@@ -1,4 +1,4 @@
-"""Other people's Binance clients, pointed at the simulator: ``pytest -m clients`` with the extra 'clients'."""
+"""Public Binance clients against the simulator: ``pytest -m clients`` with the extra 'clients'."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 
 from leverage_nb.simulator import Simulator
 
-# Other people's warnings are not ours to turn into errors.
+# Warnings of these clients must not fail the tests.
 pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("ignore")]
 
 WHY = "needs the extra 'clients'"
 
 
 def open_ccxt(simulator: Simulator) -> Any:
-    """Ccxt's client, with its markets loaded."""
+    """Return ccxt's client, with its markets loaded."""
     ccxt = pytest.importorskip("ccxt", reason=WHY)
     client = ccxt.binanceusdm({"apiKey": simulator.api_key, "secret": simulator.api_secret})
-    client.options["fetchCurrencies"] = False  # that one asks /sapi, which futures do not have
+    client.options["fetchCurrencies"] = False  # it uses /sapi, which futures do not have
     client.urls["api"] = {
         name: url.replace("https://fapi.binance.com", simulator.rest_url) for name, url in client.urls["api"].items()
     }
@@ -28,7 +28,7 @@ def open_ccxt(simulator: Simulator) -> Any:
 
 
 def open_python_binance(simulator: Simulator) -> Any:
-    """python-binance's client."""
+    """Return python-binance's client."""
     module = pytest.importorskip("binance.client", reason=WHY)
     client = module.Client(simulator.api_key, simulator.api_secret, ping=False)
     client.FUTURES_URL = f"{simulator.rest_url}/fapi"
@@ -36,13 +36,13 @@ def open_python_binance(simulator: Simulator) -> Any:
 
 
 def open_connector(simulator: Simulator) -> Any:
-    """binance-futures-connector's client."""
+    """Return binance-futures-connector's client."""
     module = pytest.importorskip("binance.um_futures", reason=WHY)
     return module.UMFutures(key=simulator.api_key, secret=simulator.api_secret, base_url=simulator.rest_url)
 
 
 def open_sdk(simulator: Simulator) -> Any:
-    """The REST client of Binance's SDK."""
+    """Return the REST client of Binance's SDK."""
     common = pytest.importorskip("binance_common.configuration", reason=WHY)
     name = "binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures"
     sdk: Any = pytest.importorskip(name, reason=WHY)
@@ -53,7 +53,7 @@ def open_sdk(simulator: Simulator) -> Any:
 
 
 def test_ccxt(simulator: Simulator) -> None:
-    """Through ccxt: it loads markets, positions and tiers, sets leverage, and maps a refusal to its own error."""
+    """Ccxt loads markets, positions and tiers, sets leverage, and raises its own error on a refusal."""
     client = open_ccxt(simulator)
     assert len(client.symbols) == 11
     assert client.set_leverage(10, "BTC/USDT:USDT") == {
@@ -109,8 +109,8 @@ CHANGES: dict[str, tuple[Callable[[Simulator], Any], Callable[[Any, int], Any]]]
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_the_readme_says_of_other_clients(simulator: Simulator, name: str) -> None:
-    """Which clients return a login page like a success; that all leave a lost answer open, and refusals until after."""
+def test_the_readme_on_other_clients(simulator: Simulator, name: str) -> None:
+    """Some clients return a login page as a success; all raise on a lost answer, and send what will be refused."""
     connect, change = CHANGES[name]
     client = connect(simulator)
     simulator.inject("html", executed=False)

@@ -1,0 +1,138 @@
+"""The answers: exact fields and JSON types."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import requests
+
+from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.answers import account_v3, amount, whole
+from tests.simulator.calling import Call
+from tests.simulator.openings import MARKET, opened
+
+S, N, B = str, (int, float), bool
+
+# Field names and JSON types, as the endpoint pages document them: string, number, boolean.
+POSITION = {
+    "symbol": S, "positionSide": S, "positionAmt": S, "entryPrice": S, "breakEvenPrice": S, "markPrice": S,
+    "unRealizedProfit": S, "liquidationPrice": S, "isolatedMargin": S, "notional": S, "isolatedWallet": S,
+    "updateTime": N,
+}  # fmt: skip
+V2_ONLY = dict.fromkeys(("leverage", "maxNotionalValue", "marginType", "isAutoAddMargin"), S)
+V3_ONLY = {
+    "marginAsset": S, "initialMargin": S, "maintMargin": S, "positionInitialMargin": S,
+    "openOrderInitialMargin": S, "adl": N, "bidNotional": S, "askNotional": S,
+}  # fmt: skip
+ASSET = {
+    **dict.fromkeys(
+        ("asset", "walletBalance", "unrealizedProfit", "marginBalance", "maintMargin", "initialMargin",
+         "positionInitialMargin", "openOrderInitialMargin", "crossWalletBalance", "crossUnPnl",
+         "availableBalance", "maxWithdrawAmount"), S),
+    "updateTime": N,
+}  # fmt: skip
+TOTALS = dict.fromkeys(
+    ("totalInitialMargin", "totalMaintMargin", "totalWalletBalance", "totalUnrealizedProfit", "totalMarginBalance",
+     "totalPositionInitialMargin", "totalOpenOrderInitialMargin", "totalCrossWalletBalance", "totalCrossUnPnl",
+     "availableBalance", "maxWithdrawAmount"), S,
+)  # fmt: skip
+BALANCE = {
+    **dict.fromkeys(
+        ("accountAlias", "asset", "balance", "crossWalletBalance", "crossUnPnl", "availableBalance",
+         "maxWithdrawAmount"), S),
+    "marginAvailable": B, "updateTime": N,
+}  # fmt: skip
+BRACKET = dict.fromkeys(("bracket", "initialLeverage", "notionalCap", "notionalFloor", "maintMarginRatio", "cum"), N)
+CONFIG = {"symbol": S, "marginType": S, "isAutoAddMargin": B, "leverage": N, "maxNotionalValue": S}
+ACCOUNT_CONFIG = {
+    "feeTier": N, "canTrade": B, "canDeposit": B, "canWithdraw": B, "dualSidePosition": B, "updateTime": N,
+    "multiAssetsMargin": B, "tradeGroupId": N,
+}  # fmt: skip
+PREMIUM = {
+    **dict.fromkeys(
+        ("symbol", "markPrice", "indexPrice", "estimatedSettlePrice", "lastFundingRate", "interestRate"), S),
+    "nextFundingTime": N, "time": N,
+}  # fmt: skip
+
+
+def assert_shape(row: dict[str, Any], shape: dict[str, Any]) -> None:
+    """Assert that a row has every documented field with its JSON type, and no other field."""
+    assert row.keys() == shape.keys()
+    for name, kind in shape.items():
+        assert isinstance(row[name], kind), name
+        assert kind is B or not isinstance(row[name], bool), name
+
+
+def test_shapes_of_signed_answers(call: Call) -> None:
+    """Field names and JSON types are those of the documentation."""
+    v2 = call("GET", "/fapi/v2/positionRisk")[1]
+    v3 = call("GET", "/fapi/v3/positionRisk")[1]
+    assert len(v2) == 11
+    assert [row["symbol"] for row in v3] == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    for row in v2:
+        assert_shape(row, POSITION | V2_ONLY)
+    for row in v3:
+        assert_shape(row, POSITION | V3_ONLY)
+    assert {row["marginType"] for row in v2} == {"cross", "isolated"}
+    assert_shape(call("GET", "/fapi/v1/symbolConfig", symbol="ETHUSDT")[1][0], CONFIG)
+    assert_shape(call("GET", "/fapi/v1/accountConfig")[1], ACCOUNT_CONFIG)
+    account = call("GET", "/fapi/v3/account")[1]
+    assert_shape({name: value for name, value in account.items() if name not in {"assets", "positions"}}, TOTALS)
+    for row in account["assets"]:
+        assert_shape(row, ASSET)
+    for row in call("GET", "/fapi/v3/balance")[1]:
+        assert_shape(row, BALANCE)
+    assert call("GET", "/fapi/v1/positionSide/dual")[1] == {"dualSidePosition": False}
+    assert call("GET", "/fapi/v1/multiAssetsMargin")[1] == {"multiAssetsMargin": False}
+
+
+def test_brackets_of_all_and_of_one_symbol(call: Call, published_tiers: dict[str, Any]) -> None:
+    """Without symbol, leverageBracket is a list of all 11; with symbol, one object; every figure is as published."""
+    status, rows = call("GET", "/fapi/v1/leverageBracket")
+    assert status == 200
+    assert {row["symbol"]: row["brackets"] for row in rows} == published_tiers
+    one = call("GET", "/fapi/v1/leverageBracket", symbol="哈基米USDT")[1]
+    assert one == {"symbol": "哈基米USDT", "brackets": published_tiers["哈基米USDT"]}
+    for bracket in one["brackets"]:
+        assert_shape(bracket, BRACKET)
+
+
+def test_public_answers(simulator: Simulator) -> None:
+    """Ping, time, exchangeInfo and premiumIndex need no key."""
+
+    def get(path: str) -> Any:
+        return requests.get(simulator.rest_url + path, timeout=5).json()
+
+    assert get("/fapi/v1/ping") == {}
+    assert isinstance(get("/fapi/v1/time")["serverTime"], int)
+    assert_shape(get("/fapi/v1/premiumIndex?symbol=BTCUSDT"), PREMIUM)
+    assert len(get("/fapi/v1/premiumIndex")) == 11
+    info = get("/fapi/v1/exchangeInfo")
+    assert {row["symbol"]: row["marginAsset"] for row in info["symbols"]}["ETHBTC"] == "BTC"
+    assert info["rateLimits"][0] == {
+        "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400,
+    }  # fmt: skip
+    filters = {row["filterType"]: row for row in info["symbols"][0]["filters"]}
+    assert isinstance(filters["PRICE_FILTER"]["tickSize"], str)
+    assert isinstance(filters["LOT_SIZE"]["stepSize"], str)
+
+
+def test_numbers_on_the_wire() -> None:
+    """Amounts are strings with eight places, without a negative zero; whole numbers carry no point."""
+    assert [amount(Decimal(text)) for text in ("1.5", "-0", "-0.000000001")] == [
+        "1.50000000",
+        "0.00000000",
+        "0.00000000",
+    ]
+    assert [str(whole(Decimal(text))) for text in ("300000", "0.5")] == ["300000", "0.5"]
+
+
+def test_totals_are_of_usdt_or_of_all_assets() -> None:
+    """In single-asset mode the totals are USDT's; in multi-assets mode they are the sum of all assets in USD."""
+    wallets = {"USDT": "100", "BTC": "1"}
+    single = account_v3(opened(wallets=wallets))
+    multi = account_v3(opened(wallets=wallets, multiAssetsMargin=True))
+    in_usd = 100 + MARKET.symbols["BTCUSDT"].mark_price
+    assert (single["totalWalletBalance"], multi["totalWalletBalance"]) == ("100.00000000", f"{in_usd:.8f}")
+    assert {row["asset"]: row["availableBalance"] for row in multi["assets"]}["USDT"] == f"{in_usd:.8f}"
