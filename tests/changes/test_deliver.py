@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from leverage_nb.errors import (
     OutcomeUnknown,
 )
 from leverage_nb.simulator import Simulator
+from tests.arrivals import edit_answers
 from tests.changes.faked_wire import APPLIED, LEVERAGE, FakedWire
 from tests.changes.quick import attempts, failure
 
@@ -159,11 +161,11 @@ def test_a_refused_connection_is_not_sent(faked: FakedWire) -> None:
 def test_an_error_in_our_code_after_sending_is_verified(faked: FakedWire, monkeypatch: pytest.MonkeyPatch) -> None:
     """If our own code raises after the request has left, the outcome comes from a read and the journal."""
 
-    def slip(*arguments: Any, **named: Any) -> Any:
+    def fail(*arguments: Any, **named: Any) -> Any:
         raise ZeroDivisionError
 
     faked.answer({"code": -2027, "msg": "Exceeded."}, 400)
-    monkeypatch.setattr(faked.client, "explain", slip)
+    monkeypatch.setattr(faked.client, "explain", fail)
     with pytest.raises(ChangeNotApplied, match="ZeroDivisionError in leverage_nb"):
         faked.change()
     assert faked.statuses == ["not_applied"]
@@ -211,12 +213,9 @@ def test_an_attempt_that_cannot_be_sent_is_closed(quick: Account, simulator: Sim
 
 def test_a_code_out_of_range_is_verified(quick: Account, simulator: Simulator) -> None:
     """An error code that does not fit 64 bits is not a definite answer, and the journal stores the attempt."""
-    handle = simulator.exchange.handle
-
-    def absurd(request: Any, *more: Any, **options: Any) -> Any:
-        answer = handle(request, *more, **options)
-        body = '{"code":-9223372036854775809,"msg":"x"}'
-        return type(answer)(400, body, answer.headers) if request.method == "POST" else answer
-
-    simulator.exchange.handle = absurd  # type: ignore[method-assign]  # answers like nobody else
+    body = '{"code":-9223372036854775809,"msg":"x"}'
+    edit_answers(
+        simulator,
+        lambda request, answer: replace(answer, status=400, body=body) if request.method == "POST" else answer,
+    )
     assert quick.set_leverage("BTCUSDT", 10).confirmed_by == "symbolConfig"

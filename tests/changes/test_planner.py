@@ -51,7 +51,7 @@ def test_a_plan_can_be_a_function_of_the_settings(account: Account) -> None:
 
 
 def test_max_respects_tiers_exposure_and_guard(simulator: Simulator) -> None:
-    """ "max" is limited by tiers, exposure and guard; a row above the guard is not sent, even with force."""
+    """The word max respects tiers, exposure and guard; a row above the guard is not sent, even with force."""
     account = connect_to(simulator)
     assert {row.symbol: row.after for row in account.plan({"BTCUSDT": "max", "XRPUSDT": "MAX"}).rows} == {
         "BTCUSDT": 100, "XRPUSDT": 100,
@@ -68,7 +68,7 @@ def test_max_respects_tiers_exposure_and_guard(simulator: Simulator) -> None:
 
 
 def test_max_is_the_same_in_a_plan_and_alone(simulator: Simulator) -> None:
-    """ "max" is the same leverage in a plan and alone; if none fits, both give the reason."""
+    """The word max gives the same leverage in a plan and alone; if none fits, both give the reason."""
     account = connect_to(simulator, max_leverage=5)
     with pytest.raises(InvalidInput, match="ETHUSDT 5x would be refused"):
         account.highest_leverage("ETHUSDT")

@@ -18,7 +18,6 @@ from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import Sender
 from leverage_nb.errors import (
     ChangeNotSent,
-    LeverageError,
     LeverageRefused,
 )
 from leverage_nb.journal.attempts import Attempt
@@ -56,7 +55,7 @@ def test_reports_agree_with_the_simulator(simulator: Simulator) -> None:
     seen: set[object] = set()
     for target in [*range(1, 151, 7), 125, 1, 20]:
         before = books.leverage("BTCUSDT")
-        refused: LeverageError | None = None
+        refused: LeverageRefused | None = None
         try:
             made = Sender(client, journal, ChangeRequest("BTCUSDT", target)).run()
         except LeverageRefused as error:

@@ -22,7 +22,7 @@ from leverage_nb.errors import (
 )
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
-from tests.arrivals import record_requests
+from tests.arrivals import on_arrival, record_requests
 from tests.changes.drafts import begin
 from tests.changes.quick import connect_quick
 from tests.conftest import connect_to
@@ -129,14 +129,7 @@ def test_ctrl_c_waits_a_moment_for_the_answer(quick: Account, simulator: Simulat
 def test_ctrl_c_after_a_passing_refusal_makes_no_further_attempt(quick: Account, simulator: Simulator) -> None:
     """Ctrl-C after a passing refusal reports refused, and no further attempt is made."""
     simulator.inject("unavailable_503", times=None)
-    note = simulator.exchange.note_arrival
-
-    def arrived(request: Any) -> None:
-        note(request)
-        if request.method == "POST":
-            interrupt()
-
-    simulator.exchange.note_arrival = arrived  # type: ignore[method-assign]  # it notes as before
+    on_arrival(simulator, lambda request: interrupt() if request.method == "POST" else None)
     error = interrupted(quick)
     assert (error.change.status, error.change.number) == ("refused", 1)
     simulator.clear_faults()

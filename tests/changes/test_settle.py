@@ -19,7 +19,7 @@ from leverage_nb.errors import (
 )
 from leverage_nb.journal.attempts import Applied
 from leverage_nb.simulator import Simulator
-from tests.arrivals import SETTING, TIME, before_answer, record_requests
+from tests.arrivals import SETTING, TIME, before_answer, edit_answers, on_arrival, record_requests
 from tests.changes.drafts import begin, draft
 from tests.changes.quick import DEADLINE_MS, GRACE, TIMEOUT, attempts, connect_quick, failure, in_thread
 from tests.waiting import until
@@ -67,21 +67,20 @@ def test_a_read_within_the_grace_does_not_count(simulator: Simulator) -> None:
     account = connect_quick(simulator, grace=0.6)
     account.set_leverage("BTCUSDT", 20)
     simulator.inject("reset_before")
-    handle, posted = simulator.exchange.handle, [0.0]
+    posted = [0.0]
 
-    def behind(request: Any, *more: Any, **options: Any) -> Any:
-        answer = handle(request, *more, **options)
+    def note_post(request: Any) -> None:
+        if request.method == "POST":
+            posted[0] = time.monotonic()
+
+    def show_the_target(request: Any, answer: Any) -> Any:
         if request.path == "/fapi/v1/symbolConfig" and time.monotonic() < posted[0] + 0.4:
             rows = [{**row, "leverage": 10} for row in json.loads(answer.body)]
             return replace(answer, body=json.dumps(rows))
         return answer
 
-    def arrived(request: Any) -> None:
-        if request.method == "POST":
-            posted[0] = time.monotonic()
-
-    simulator.exchange.handle = behind  # type: ignore[method-assign]  # its reads are behind for a while
-    simulator.exchange.note_arrival = arrived  # type: ignore[method-assign]  # also of what is never executed
+    on_arrival(simulator, note_post)
+    edit_answers(simulator, show_the_target)
     assert isinstance(failure(account), ChangeNotApplied)
 
 
