@@ -1,22 +1,16 @@
-"""The one door to an account."""
+"""The public methods of an account."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
 
-import leverage_nb as lev
 from leverage_nb.account import Account, service_of
-from leverage_nb.binance import reader
-from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import (
     ChangeNotSent,
-    CredentialsMissing,
     InvalidInput,
     InvalidLeverage,
     LeverageRefused,
@@ -25,43 +19,11 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
     UnknownSymbol,
 )
-from leverage_nb.session import connect, current, session
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator, answers
+from tests.arrivals import record_requests
 from tests.binance.wire import response, serving
 from tests.conftest import connect_to
-
-
-def test_connect_and_current_see_the_same_exchange() -> None:
-    """One default simulator a process: what one account changes the other sees."""
-    connect().set_leverage("XRPUSDT", 7)
-    assert current().setting("XRPUSDT").leverage == 7
-    assert session.simulator() is session.simulator()
-
-
-def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
-    """%leverage uses an account that was connected from Python, without keys in the environment."""
-    testnet = connect_to(simulator, "testnet")
-    assert current().venue == "simulator"
-    assert session.switch("testnet") is testnet
-    assert current() is testnet
-    testnet.close()
-    with pytest.raises(CredentialsMissing):
-        current()
-
-
-def test_a_failed_switch_changes_nothing() -> None:
-    """Without a key the venue in use stays what it was."""
-    with pytest.raises(CredentialsMissing):
-        session.switch("mainnet")
-    assert current().venue == "simulator"
-
-
-def test_keys_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Testnet keys in the environment are found."""
-    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
-    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
-    with connect("testnet", rest_url=simulator.rest_url) as account:
-        assert account.setting("BTCUSDT").venue == "testnet"
 
 
 def test_brackets_of_one_several_and_all(account: Account, published_tiers: dict[str, Any]) -> None:
@@ -145,24 +107,11 @@ def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
 ) -> None:
     """A leverage outside the symbol's tiers is refused here, with the symbol's real maximum."""
     account.tiers("BTCUSDT")
-    used = simulator.exchange.weight.used
+    arrived = record_requests(simulator)
     with pytest.raises(InvalidLeverage, match=r"maximum of 150x|from 1 to 150") as caught:
         account.set_leverage("BTCUSDT", leverage)
     assert caught.value.max_leverage == 150
-    assert simulator.exchange.weight.used - used <= 1  # exchangeInfo at most; no setting read, nothing posted
-
-
-def test_a_raised_maximum_is_noticed(account: Account, simulator: Simulator) -> None:
-    """A leverage above the cached maximum is checked against new tiers, but not again within five seconds."""
-    account.tiers("SOLUSDT")
-    market = simulator.exchange.market.symbols
-    first = market["SOLUSDT"].tiers[0]
-    raised = (replace(first, initial_leverage=first.initial_leverage + 25), *market["SOLUSDT"].tiers[1:])
-    market["SOLUSDT"] = replace(market["SOLUSDT"], tiers=raised)
-    with pytest.raises(InvalidLeverage, match="above SOLUSDT's maximum"):
-        account.set_leverage("SOLUSDT", first.initial_leverage + 25)
-    service_of(account).tiers.reload_after = 0.0
-    assert account.set_leverage("SOLUSDT", first.initial_leverage + 25).status == "applied"
+    assert arrived == []
 
 
 def test_unknown_symbols_are_answered_with_a_guess(account: Account) -> None:
@@ -231,50 +180,11 @@ def test_an_account_keeps_its_secrets(account: Account, simulator: Simulator) ->
         pickle.dumps(account)
 
 
-def test_a_simulators_badge_is_never_worn_by_another_exchange() -> None:
-    """connect("simulator") to an address that is not on this machine is refused."""
-    with pytest.raises(InvalidInput):
-        connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
-
-
 def test_a_change_made_elsewhere_is_what_before_shows(account: Account, simulator: Simulator) -> None:
     """The setting is read before every change: what another client did is seen."""
     simulator.exchange.account.set_leverage("BTCUSDT", 33)
     change = account.set_leverage("BTCUSDT", 34)
     assert (change.before, change.after) == (33, 34)
-
-
-def test_tiers_are_cached_and_brackets_are_not(account: Account, simulator: Simulator) -> None:
-    """tiers() asks once in five minutes; brackets() asks every time."""
-
-    def used() -> int:
-        return int(requests.get(simulator.rest_url + "/fapi/v1/ping", timeout=5).headers["X-MBX-USED-WEIGHT-1M"])
-
-    account.tiers("BTCUSDT")
-    before = used()
-    account.tiers("ETHUSDT")
-    assert used() - before == 1  # the ping alone
-    account.brackets("BTCUSDT")
-    assert used() - before >= 3
-
-
-def test_public_names() -> None:
-    """The public face is this list, each name importable, and nothing else."""
-    assert sorted(lev.__all__) == lev.__all__
-    for name in lev.__all__:
-        assert getattr(lev, name).__doc__
-    with pytest.raises(AttributeError):
-        lev.nothing  # noqa: B018 - the access is the test
-
-
-def test_a_newly_listed_symbol_is_found(account: Account, simulator: Simulator) -> None:
-    """A symbol that the cached tiers do not contain is looked up in new ones."""
-    market = simulator.exchange.market.symbols
-    listed = market.pop("BTCUSDT")
-    assert "BTCUSDT" not in account.symbols()
-    market["BTCUSDT"] = listed
-    service_of(account).tiers.reload_after = 0.0
-    assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 
 
 def test_a_position_is_never_left_out(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,17 +195,6 @@ def test_a_position_is_never_left_out(account: Account, monkeypatch: pytest.Monk
     )
     with pytest.raises(UnexpectedAnswer, match="leaves out BTCUSDT"):
         account.positions()
-
-
-def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When exchangeInfo cannot be read a change is still made; only the asset's name is missing."""
-
-    def fail(client: Any) -> Any:
-        raise UnexpectedAnswer("exchangeInfo is gone")
-
-    monkeypatch.setattr(reader, "read_margin_assets", fail)
-    change = account.set_leverage("BTCUSDT", 10)
-    assert (change.status, change.margin_asset) == ("applied", "")
 
 
 @pytest.mark.parametrize("symbol", [5, None, b"BTCUSDT", ["BTCUSDT"]])
@@ -337,12 +236,6 @@ def test_a_dead_exchange_is_not_sent_with_or_without_tiers(simulator: Simulator)
         assert caught.value.change is not None
         assert (caught.value.change.symbol, caught.value.change.status) == ("BTCUSDT", "not_sent")
     assert cold.margin_asset("ETHBTC") == ""
-
-
-def test_a_key_comes_in_one_way() -> None:
-    """A key given twice is a mistake: neither is dropped without a word."""
-    with pytest.raises(InvalidInput, match="either credentials= or"):
-        connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)
 
 
 def test_ladder_and_outlook_of_an_account(account: Account) -> None:

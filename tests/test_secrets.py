@@ -13,13 +13,16 @@ from typing import Any
 
 import nbformat
 import pytest
+import requests
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
 import leverage_nb as lev
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.errors import LeverageError
+from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.faults import KINDS
 from tests.binance.wire import serving
@@ -40,6 +43,7 @@ class Sweep:
         }
         self.signatures: set[str] = set()
         self.looked_at = 0
+        self.ahead = 0.0  # seconds by which the rate limiter's clock is ahead
 
     def look(self, text: str, where: str) -> None:
         """Fail where a text holds anything that was planted."""
@@ -102,12 +106,12 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
 
 def start(shell: InteractiveShell, sweep: Sweep) -> Account:
     """Connect as a user does, with the key in the environment."""
+    session.use_limiter(sweep.simulator.rest_url, Limiter(ticks=lambda: time.monotonic() + sweep.ahead))
     shell.user_ns["where"] = {"rest_url": sweep.simulator.rest_url, "journal": sweep.journal}
     shell.run_cell(
         "import leverage_nb as lev\n"
         "account = lev.connect('testnet', timeout=0.15, recv_window=60, grace=0.03, **where)\n"
-        "account.margin_asset('BTCUSDT')\n"
-        "service_of(account).tiers._age = lambda: 0.0"
+        "account.margin_asset('BTCUSDT')"
     )
     account = shell.user_ns["account"]
     assert isinstance(account, Account)
@@ -136,29 +140,30 @@ def test_under_every_fault(
             sweep.look_at(getattr(link, "change", None), f"the record under {fault}")
             link = link.__cause__ or link.__context__
     sweep.simulator.clear_faults()
-    service_of(account).client.limiter._blocked_until = 0.0
+    sweep.ahead = 1e6  # a ban is over
     sweep.look_at(account.history(), f"the history after {fault}")
     for path in sweep.journal.parent.iterdir():
         sweep.look(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
     account.close()
 
 
-def test_when_interrupted(sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_when_interrupted(
+    sweep: Sweep, shell: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C in the middle of a signed request leaves no trace of it in a verbose traceback."""
-    account = start(shell, sweep)
-    session = service_of(account).client._transport._session
+    start(shell, sweep)
+    request = requests.Session.request
     for path in ("/fapi/v1/symbolConfig", "/fapi/v1/leverage"):
-        request = session.request
 
-        def interrupt(method: str, url: str, *, path: str = path, request: Any = request, **more: Any) -> Any:
+        def interrupt(self: Any, method: str, url: str, *, path: str = path, **more: Any) -> Any:
             if path in url:
-                raise KeyboardInterrupt
-            return request(method, url, **more)
+                raise KeyboardInterrupt  # a signal at that moment
+            return request(self, method, url, **more)
 
-        session.request = interrupt  # type: ignore[method-assign]  # a signal at that very moment
-        capsys.readouterr()
-        done = shell.run_cell("account.set_leverage('BTCUSDT', 10)")
-        session.request = request  # type: ignore[method-assign]  # as it was
+        with monkeypatch.context() as patched:
+            patched.setattr(requests.Session, "request", interrupt)
+            capsys.readouterr()
+            done = shell.run_cell("account.set_leverage('BTCUSDT', 10)")
         assert isinstance(done.error_in_exec, KeyboardInterrupt)
         printed = capsys.readouterr()
         assert "Interrupt" in printed.out + printed.err
@@ -204,8 +209,7 @@ def test_public_objects(sweep: Sweep) -> None:
     panel = lev.LeveragePanel(account, "BTCUSDT")
     client = service_of(account).client
     things = {
-        "account": account, "client": client, "credentials": client._credentials,
-        "transport": client._transport, "limiter": client.limiter, "venue": client.venue,
+        "account": account, "client": client, "limiter": client.limiter, "venue": client.venue,
         "service": service_of(account), "journal": service_of(account).journal, "setting": account.setting("BTCUSDT"),
         "settings": account.settings(), "positions": account.positions(), "brackets": account.brackets(),
         "tiers": account.tiers("BTCUSDT"), "outlook": account.outlook("BTCUSDT"), "state": account.state(),
@@ -213,6 +217,7 @@ def test_public_objects(sweep: Sweep) -> None:
         "history": account.history(), "undo": account.preview_undo(), "panel": panel, "view": panel.view,
         "connect": lev.connect,
     }  # fmt: skip
+    things |= {f"the client's {name}": part for name, part in vars(client).items()}
     for name, value in things.items():
         sweep.look_at(value, name)
     for widget in (panel, panel.view, panel.slider, panel.picker):

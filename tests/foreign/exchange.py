@@ -250,7 +250,7 @@ class ForeignExchange:
             return Reply.error(400, -1022, "Signature for this request is not valid.")
         return None if request.key == self.api_key else Reply.error(401, -2015, "Invalid API-key.")
 
-    def _set_leverage(self, request: Arrived) -> Reply:
+    def set_leverage(self, request: Arrived) -> Reply:
         if not 1 <= request.leverage <= self.tiers[request.symbol][0][0]:
             return Reply.error(400, -4028, f"Leverage {request.leverage} is not valid")
         self.change(request.symbol, request.leverage)
@@ -260,7 +260,7 @@ class ForeignExchange:
     def _max_notional(self, symbol: str) -> float:
         return max((cap for most, cap, _ in self.tiers[symbol] if most >= self.leverages[symbol]), default=0)
 
-    def _configs(self, request: Arrived) -> Reply:
+    def configs(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.leverages)
         return Reply.of([self._config(name) for name in names])
 
@@ -268,22 +268,22 @@ class ForeignExchange:
         row: dict[str, Any] = {"symbol": name, "marginType": "CROSSED", "isAutoAddMargin": False}
         return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
 
-    def _brackets(self, request: Arrived) -> Reply:
+    def brackets(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.tiers)
         return Reply.of([{"symbol": name, "brackets": list(_brackets(self.tiers[name]))} for name in names])
 
-    def _info(self, request: Arrived) -> Reply:
+    def info(self, request: Arrived) -> Reply:
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 24_000}
         rows = [{"symbol": name, "status": "TRADING", "marginAsset": "USDT"} for name in self.tiers]
         return Reply.of({"symbols": rows, "rateLimits": [limit], "serverTime": 0})
 
-    def _account(self, request: Arrived) -> Reply:
+    def account(self, request: Arrived) -> Reply:
         names = ["walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"]
         zeros = ["unrealizedProfit", "maintMargin", "initialMargin", "crossUnPnl", "positionInitialMargin"]
         asset = {"asset": "USDT"} | dict.fromkeys(names, "100000.0") | dict.fromkeys(zeros, "0.0")
         return Reply.of({"availableBalance": "100000.0", "assets": [asset], "positions": []})
 
-    def _mark_price(self, request: Arrived) -> Reply:
+    def mark_price(self, request: Arrived) -> Reply:
         return Reply.of({"symbol": request.symbol, "markPrice": "60000.0", "time": self.now_ms()})
 
 
@@ -298,19 +298,19 @@ def _brackets(tiers: Sequence[tuple[int, float, float]]) -> Iterator[dict[str, f
 
 _CONFIG = {"canTrade": True, "dualSidePosition": False, "multiAssetsMargin": False}
 _HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
-    CHANGE: ForeignExchange._set_leverage,
-    CONFIG: ForeignExchange._configs,
-    TIERS: ForeignExchange._brackets,
+    CHANGE: ForeignExchange.set_leverage,
+    CONFIG: ForeignExchange.configs,
+    TIERS: ForeignExchange.brackets,
     TIME: lambda exchange, _: Reply.of({"serverTime": exchange.now_ms()}),
     BALANCE: lambda exchange, _: Reply.of(exchange.balance),
     LISTEN: lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
     "PUT /fapi/v1/listenKey": lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
     "DELETE /fapi/v1/listenKey": lambda exchange, _: Reply.of({}),
-    "GET /fapi/v1/exchangeInfo": ForeignExchange._info,
+    "GET /fapi/v1/exchangeInfo": ForeignExchange.info,
     "GET /fapi/v1/accountConfig": lambda exchange, _: Reply.of(_CONFIG),
     "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of([]),
-    "GET /fapi/v3/account": ForeignExchange._account,
-    "GET /fapi/v1/premiumIndex": ForeignExchange._mark_price,
+    "GET /fapi/v3/account": ForeignExchange.account,
+    "GET /fapi/v1/premiumIndex": ForeignExchange.mark_price,
 }
 
 

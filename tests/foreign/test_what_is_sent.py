@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -19,16 +19,6 @@ from tests.foreign.kernels import Kernel
 from tests.foreign.wire import LATE_CLOCK, SILENCE, Reply
 
 UNAVAILABLE = Reply.of({"msg": "Service Unavailable."}, 503)
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython with the extension loaded."""
-    shell = InteractiveShell.instance()
-    shell.extension_manager.load_extension("leverage_nb")
-    yield shell
-    shell.extension_manager.unload_extension("leverage_nb")
-    InteractiveShell.clear_instance()
 
 
 def start_change_of_another(exchange: ForeignExchange, kernel: Kernel, leverage: int) -> None:

@@ -1,4 +1,4 @@
-"""The journal file: locked, private, appended to, whole after a kill, and said when it cannot be used."""
+"""The journal file is locked and private, and whole after a kill."""
 
 from __future__ import annotations
 
@@ -19,16 +19,9 @@ from leverage_nb.account import Account
 from leverage_nb.errors import ChangeNotSent, JournalUnusable
 from leverage_nb.journal.database import Database
 from leverage_nb.journal.journal import Journal
-from leverage_nb.journal.schema import APPLICATION_ID, VERSION
 from leverage_nb.simulator import Simulator
 from tests.conftest import ROOT, connect_to
 from tests.journal.drafts import APPLIED, draft
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a journal is to be."""
-    return tmp_path / "folder" / "journal.sqlite"
 
 
 def symbols(path: Path) -> list[str]:
@@ -62,23 +55,6 @@ def another_process(script: str, *arguments: object) -> Iterator[subprocess.Pope
         process.stdout.close()
         process.kill()
         process.wait()
-
-
-# -- the file ------------------------------------------------------------------------------------------------------
-
-
-def test_it_is_appended_to_and_never_altered(path: Path) -> None:
-    """Attempts and findings can be neither changed nor deleted, by whatever program."""
-    journal = Journal(path)
-    journal.add([(journal.begin([draft()], lambda: 1)[0], APPLIED)])
-    with sqlite3.connect(path) as other:
-        for statement in (
-            "UPDATE attempts SET requested = 5", "DELETE FROM attempts", "UPDATE findings SET status = 'refused'",
-            "DELETE FROM findings",
-        ):  # fmt: skip
-            with pytest.raises(sqlite3.IntegrityError, match="never altered"):
-                other.execute(statement)
-    other.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
@@ -118,21 +94,6 @@ def test_the_rollback_journal_is_used(path: Path) -> None:
     journal.begin([draft()], stamp)
     assert not any(name.endswith(("-wal", "-shm")) for name in seen)
     assert path.with_name("journal.sqlite-journal").stat().st_size == 0
-
-
-def test_the_schema_has_a_version(path: Path) -> None:
-    """A file of a newer version, or of one from before the first release, is left as it is."""
-    Journal(path).begin([draft()], lambda: 1)
-    with sqlite3.connect(path) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone()[0] == VERSION
-        assert raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    for version, words in ((VERSION + 1, "written by a newer leverage_nb"), (VERSION - 1, "before its first release")):
-        raw.execute(f"PRAGMA user_version = {version}")
-        before = path.read_bytes()
-        with pytest.raises(JournalUnusable, match=words):
-            Journal(path).attempts("key 1")
-        assert path.read_bytes() == before
-    raw.close()
 
 
 def test_links_are_refused(path: Path) -> None:
@@ -179,8 +140,6 @@ def test_a_journal_that_was_moved_away_is_begun_anew(path: Path, tmp_path: Path)
     assert symbols(path) == ["ETHUSDT"]
     assert symbols(tmp_path / "kept.sqlite") == ["BTCUSDT"]
 
-
-# -- threads, processes, kills -------------------------------------------------------------------------------------
 
 _RECORDS_MANY = """
 import sys, threading
@@ -312,9 +271,6 @@ def test_an_interrupt_within_an_entry_leaves_a_usable_file(path: Path) -> None:
     assert journal.begin([draft()], lambda: 1)[0].number == 1
 
 
-# -- commits that fail ---------------------------------------------------------------------------------------------
-
-
 class WrittenThenFailed(sqlite3.Connection):
     """Carries a COMMIT out, and says that it failed."""
 
@@ -354,9 +310,6 @@ def test_a_commit_that_fails_and_was_not_written_is_an_error(path: Path, simulat
     assert account.history().empty
     assert simulator.exchange.received == []
     assert account.set_leverage("BTCUSDT", 10).status == "applied"
-
-
-# -- files that cannot be used -------------------------------------------------------------------------------------
 
 
 def unusable(tmp_path: Path, kind: str) -> Path:

@@ -1,7 +1,8 @@
-"""The journal's entries: recorded before anything is sent, appended to, never lost."""
+"""The journal keeps every attempt and finding, and one open attempt per symbol."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,12 +18,6 @@ from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
 from tests.journal.drafts import APPLIED, NOW, UNKNOWN, draft
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a journal is to be."""
-    return tmp_path / "folder" / "journal.sqlite"
 
 
 @pytest.fixture
@@ -162,17 +157,19 @@ def test_tiers_are_stored_once_for_each_content(journal: Journal) -> None:
 def test_attempts_of_a_forked_process_are_not_ours(journal: Journal, path: Path) -> None:
     """Parent and forked child recognise their own attempts; the child needs a Journal of its own."""
     begin(journal, draft())
-    child = os.fork()
-    if not child:
-        try:
-            with pytest.raises(ForkedProcess):
-                journal.attempts("key 1")
-            own = Journal(path)
-            [attempt] = begin(own, draft("ETHUSDT"))
-            os._exit(0 if attempt.is_ours and not own.attempts("key 1")[0].is_ours else 1)
-        finally:
-            os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def use_in_the_child() -> None:
+        with pytest.raises(ForkedProcess):
+            journal.attempts("key 1")
+        own = Journal(path)
+        [attempt] = begin(own, draft("ETHUSDT"))
+        assert attempt.is_ours
+        assert not own.attempts("key 1")[0].is_ours
+
+    child = multiprocessing.get_context("fork").Process(target=use_in_the_child)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
     assert [attempt.is_ours for attempt in journal.attempts("key 1")] == [True, False]
 
 

@@ -229,24 +229,19 @@ class NotebookPage:
 class PanelPage:
     """What a person sees of the panel, and what they can do with it."""
 
-    def __init__(self, notebook: NotebookPage) -> None:
-        self._find(notebook.page)
-
-    @classmethod
-    def on(cls, page: Any) -> PanelPage:
-        """The panel on a page that is no notebook."""
-        panel = cls.__new__(cls)
-        panel._find(page)
-        return panel
-
-    def _find(self, page: Any) -> None:
-        self.page = page
+    def __init__(self, notebook: NotebookPage | None = None, *, page: Any = None) -> None:
+        self.page = page if notebook is None else notebook.page
         self.root = self.page.locator(".leverage-panel")
         self.root.locator(".leverage-chart svg").wait_for()
         self.handle = self.page.locator(".leverage-slider .noUi-handle")
         self.field = self.root.locator(".leverage-field")
         self.apply = self.root.locator(".leverage-apply")
         self.message = self.root.locator(".leverage-messages")
+
+    @classmethod
+    def on(cls, page: Any) -> PanelPage:
+        """The panel on a page that is no notebook."""
+        return cls(page=page)
 
     def figure(self, place: int) -> str:
         return self.root.locator(".leverage-figure-value").nth(place).inner_text()

@@ -1,11 +1,10 @@
-"""``%leverage`` in a real IPython shell, against the simulator."""
+"""``%leverage`` in an IPython shell, against the simulator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from leverage_nb.account import service_of
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
@@ -25,35 +25,17 @@ from leverage_nb.errors import (
     InvalidLeverage,
     LeverageError,
     LeverageRefused,
-    NotConfirmed,
     NothingToUndo,
     RequestRefused,
     UnknownSymbol,
 )
 from leverage_nb.notebook.completion import FLAGS
-from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.session import current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython with the extension loaded."""
-    shell = InteractiveShell.instance()
-    shell.extension_manager.load_extension("leverage_nb")
-    yield shell
-    shell.extension_manager.unload_extension("leverage_nb")
-    InteractiveShell.clear_instance()
-
-
-def run(shell: InteractiveShell, line: str) -> Any:
-    """What ``%leverage line`` returns; its error is raised."""
-    result = shell.run_cell(f"%leverage {line}")
-    result.raise_error()
-    return result.result
+from tests.notebook.commands import run, run_cell
 
 
 def test_bare_shows_the_account(shell: InteractiveShell) -> None:
@@ -200,44 +182,6 @@ def test_venue_alone_switches_and_beside_something_does_not(shell: InteractiveSh
     assert current() is testnet
     shell.run_cell("%config LeverageMagics.venue = 'simulator'", silent=True).raise_error()
     assert run(shell, "BTCUSDT 12").venue == "simulator"
-
-
-@pytest.mark.parametrize(("answer", "after"), [("yes", 10), ("y", 10), ("no", 20), ("", 20), ("10", 20)])
-def test_mainnet_asks(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, answer: str, after: int
-) -> None:
-    """On mainnet the question names venue, account, symbol, before and after; anything but yes changes nothing."""
-    asked: list[str] = []
-
-    def reply(question: str) -> str:
-        asked.append(question)
-        return answer
-
-    main = connect_to(simulator, "mainnet")
-    monkeypatch.setattr("builtins.input", reply)
-    run(shell, "BTCUSDT 10 --venue mainnet")
-    assert main.setting("BTCUSDT").leverage == after
-    assert len(asked) == 1
-    for part in ("MAINNET", main.label, "BTCUSDT", "20x", "10x"):
-        assert part in asked[0]
-
-
-def test_mainnet_yes_and_nobody_to_ask(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """-y asks nothing; where nobody can answer, nothing is sent and -y is named."""
-    from IPython.core.error import StdinNotImplementedError
-
-    def nobody(question: str) -> str:
-        raise StdinNotImplementedError
-
-    main = connect_to(simulator, "mainnet")
-    monkeypatch.setattr("builtins.input", nobody)
-    with pytest.raises(NotConfirmed, match="-y"):
-        run(shell, "BTCUSDT 10 --venue mainnet")
-    assert main.setting("BTCUSDT").leverage == 20
-    assert run(shell, "BTCUSDT 20 --venue mainnet").status == "unchanged"
-    assert run(shell, "BTCUSDT 10 --venue mainnet -y").after == 10
 
 
 def test_a_simulator_that_is_gone(shell: InteractiveShell, simulator: Simulator) -> None:
@@ -446,8 +390,7 @@ def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: 
     text = capsys.readouterr().out
     for flag in FLAGS:
         assert flag in text, flag
-    for action in LeverageMagics.leverage.parser._actions:
-        assert action.help, action
+        assert re.search(rf"{flag}( [A-Z]+)?(\n| ) +[A-Za-z]", text), f"{flag} has no description"
 
 
 def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,32 +399,25 @@ def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.C
     current().set_leverage("SOLUSDT", 100)
     first, *others = symbols["SOLUSDT"].tiers
     symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], tiers=(replace(first, initial_leverage=99), *others))
-    current()._tiers._table = None
+    service_of(current()).tiers.max_age = 0.0
     axes = run(shell, "SOLUSDT --plot")
     assert "SOLUSDT: 100x is above its maximum of 99x" in capsys.readouterr().out
     assert not [line for line in axes.get_lines() if line.get_marker() == "D"]
 
 
-def run_cell_magic(shell: InteractiveShell, line: str, cell: str) -> Any:
-    """What ``%%leverage`` returns; its error is raised."""
-    result = shell.run_cell(f"%%leverage {line}\n{cell}")
-    result.raise_error()
-    return result.result
-
-
 def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """%%leverage shows the plan, applies it and returns what became of it; -n shows it alone."""
     cell = "BTCUSDT 10  # the big one\n\n# nothing\nxrpusdt max\n"
-    plan = run_cell_magic(shell, "-n", cell)
+    plan = run_cell(shell, "-n", cell)
     assert isinstance(plan, Plan)
     assert current().setting("BTCUSDT").leverage == 20
-    done = run_cell_magic(shell, "", cell)
+    done = run_cell(shell, "", cell)
     assert {row.symbol: row.status for row in done.rows} == {"BTCUSDT": "applied", "XRPUSDT": "applied"}
     assert "2 to change" in capsys.readouterr().out
     undone = run(shell, "--undo")
     assert isinstance(undone, Plan)
     assert current().setting("BTCUSDT").leverage == 20
-    assert "unchanged" in repr(run_cell_magic(shell, "", "BTCUSDT 20"))
+    assert "unchanged" in repr(run_cell(shell, "", "BTCUSDT 20"))
 
 
 @pytest.mark.parametrize(
@@ -496,7 +432,7 @@ def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture
 def test_a_bad_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
     """A line that cannot be is named by its number, and no other is sent."""
     with pytest.raises(InvalidInput, match=words):
-        run_cell_magic(shell, line, cell)
+        run_cell(shell, line, cell)
     assert current().setting("BTCUSDT").leverage == 20
 
 
@@ -508,38 +444,10 @@ def test_mainnet_wants_the_number_of_rows(
     cell, asked = "BTCUSDT 10\nSOLUSDT 10\nADAUSDT 20\n", []
     for answer, leverage in (("yes", 20), ("3", 20), ("2", 10)):
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: asked.append(question) or answer)
-        done = run_cell_magic(shell, "--venue mainnet", cell)
+        done = run_cell(shell, "--venue mainnet", cell)
         assert account.setting("BTCUSDT").leverage == leverage
         assert (done is None) == (leverage == 20)
     assert f"MAINNET, {account.label}: send 2 changes? Type 2 to confirm: " in asked[0]
-
-
-def test_a_key_is_asked_for_unseen(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no key is to be had the prompt asks for one, hidden, and it is used for this session."""
-    typed = iter([simulator.api_key, simulator.api_secret])
-    asked: list[str] = []
-    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or next(typed))
-    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
-    assert isinstance(run(shell, "--venue testnet"), Overview)
-    assert asked == ["API key (testnet; Enter for none): ", "API secret (testnet): "]
-    assert run(shell, "BTCUSDT 10").after == 10
-
-
-def test_a_key_typed_wrongly_is_asked_for_again(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key that the exchange turns away is not kept: the next call asks again. Enter alone asks for no secret."""
-    typed = iter(["k" * 64, "s" * 64, "", simulator.api_key, simulator.api_secret])
-    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
-    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
-    with pytest.raises(RequestRefused, match="-2015"):
-        run(shell, "--venue testnet")
-    with pytest.raises(CredentialsMissing):
-        run(shell, "--venue testnet")
-    assert current().venue == "simulator"
-    assert isinstance(run(shell, "--venue testnet"), Overview)
 
 
 def test_login_checks_and_stores(
@@ -670,9 +578,9 @@ def test_data_never_become_options(
 def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell) -> None:
     """The fields of a %%leverage line come from the notebook; its body is taken as it is written."""
     shell.user_ns.update(v="simulator", s="XRPUSDT")
-    assert {row.symbol for row in run_cell_magic(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
+    assert {row.symbol for row in run_cell(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
     with pytest.raises(InvalidInput, match=r"\{S\} is not a symbol"):
-        run_cell_magic(shell, "-n", "{s} 10")
+        run_cell(shell, "-n", "{s} 10")
     shell.user_ns["v"] = "simulator -y"
     with pytest.raises(InvalidInput, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
-        run_cell_magic(shell, "--venue {v}", "XRPUSDT 10")
+        run_cell(shell, "--venue {v}", "XRPUSDT 10")

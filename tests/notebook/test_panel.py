@@ -1,4 +1,4 @@
-"""The panel's states and what it sends, without a browser; what the browser does is in test_panel_in_browser."""
+"""The panel's states and messages in the kernel; test_panel_in_browser has what the browser does."""
 
 from __future__ import annotations
 
@@ -14,26 +14,15 @@ import pytest
 
 from leverage_nb.account import Account, service_of
 from leverage_nb.errors import RequestRefused, UnknownSymbol
-from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
 from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.binance.test_user_stream import threads_since, until
+from tests.arrivals import CHANGE, SETTING, on_arrival, record_requests
 from tests.conftest import connect_to
-
-
-def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
-    """A click in the browser on what is rendered now, unless ``other`` says differently."""
-    table = panel.view.table
-    content = {"kind": kind, "click": panel.view.answered + 1, "symbol": table["symbol"], "version": table["version"]}
-    panel._receive(panel.view, content | {"leverage": leverage} | other, [])
-
-
-def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
-    """The ready-made strings by name, one a leverage."""
-    return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
+from tests.notebook.front_end import Notebook, click, figures_of, is_open, send_message, wait_until_live
+from tests.waiting import threads_since, until
 
 
 def open_on_mainnet(simulator: Simulator, **options: Any) -> tuple[Account, LeveragePanel]:
@@ -42,12 +31,6 @@ def open_on_mainnet(simulator: Simulator, **options: Any) -> tuple[Account, Leve
     panel = LeveragePanel(account, "BTCUSDT")
     panel.reading_time = 0.0
     return account, panel
-
-
-@pytest.fixture
-def panel(account: Account) -> LeveragePanel:
-    """A panel on the test's simulator."""
-    return LeveragePanel(account, "btcusdt")
 
 
 def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
@@ -61,14 +44,6 @@ def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
     assert "SIMULATOR" in table["badge"]
     assert "<svg" in table["svg"]
     assert len(panel.picker.options) == 11
-
-
-def test_pixels_fall_with_leverage_and_rise_with_notional(panel: LeveragePanel) -> None:
-    """Going up in leverage, the marker moves right and never up."""
-    xs, ys = zip(*panel.view.table["pixels"], strict=True)
-    assert list(xs) == sorted(xs)
-    assert list(ys) == sorted(ys)
-    assert max(ys) < panel.view.table["ground"]
 
 
 def test_apply_changes_and_says_so(panel: LeveragePanel, account: Account) -> None:
@@ -142,10 +117,13 @@ def test_reload_sees_a_change_made_elsewhere(panel: LeveragePanel, simulator: Si
     assert (panel.view.table["current"], panel.slider.value, panel.state) == (50, 30, "editing")
 
 
-def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: Simulator) -> None:
+def test_every_fault_ends_in_the_message_area(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An exchange that is gone, and even a slip of ours, is shown in the panel and never lost in a log."""
-    service_of(panel.account).tiers.load = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
-    service_of(panel.account).tiers._table = None
+    tiers = service_of(panel.account).tiers
+    tiers.max_age = 0.0
+    monkeypatch.setattr(tiers, "load", lambda: 1 / 0)
     click(panel, "apply", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.view.message
@@ -156,7 +134,7 @@ def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: S
 
 def test_unknown_messages_are_ignored(panel: LeveragePanel) -> None:
     """A message of a kind that is not known does nothing."""
-    panel._receive(panel.view, {"kind": "format-disk"}, [])
+    send_message(panel, {"kind": "format-disk"})
     assert (panel.state, panel.view.answered) == ("editing", 0)
 
 
@@ -248,27 +226,16 @@ def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
     assert account.setting("BTCUSDT").leverage == 20
 
 
-def test_no_secret_in_what_is_sent_to_the_browser(panel: LeveragePanel, simulator: Simulator) -> None:
+def test_no_secret_in_what_is_sent_to_the_browser(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The panel's state and twin hold neither key nor secret."""
-    shown = str([widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]) + str(panel._twin)
+    notebook = Notebook(monkeypatch)
+    notebook.run("one", panel)
+    states = [widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]
+    shown = str(states) + str([output.bundle for output in notebook.outputs])
     assert simulator.api_key not in shown
     assert simulator.api_secret not in shown
-
-
-def test_the_twin_is_readable_without_widgets(panel: LeveragePanel) -> None:
-    """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
-    html, text = panel._twin
-    for shown in (html, text):
-        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "run this cell again"):
-            assert part in shown
-    assert "<svg" in html
-
-
-def test_no_text_colour_is_fixed_in_the_chart(panel: LeveragePanel) -> None:
-    """Every colour of the chart is a theme variable, so that it can be read in light and dark."""
-    import re
-
-    assert set(re.findall(r"(?:fill|stroke): *(#[0-9a-f]{6})", panel.view.table["svg"])) == set()
 
 
 def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePanel, account: Account) -> None:
@@ -285,29 +252,14 @@ def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePa
     assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]
 
 
-def test_an_open_panel_costs_a_change_no_request(
-    panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_open_panel_costs_a_change_no_request(panel: LeveragePanel, account: Account, simulator: Simulator) -> None:
     """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
     wait_until_live(panel)  # the stream begins with a look of its own
-    asked: list[str] = []
-    client = service_of(account).client
-    read, post = client.read_reply, client.post
-
-    def reading(path: str, *rest: Any, **more: Any) -> Any:
-        asked.append(path)
-        return read(path, *rest, **more)
-
-    def posting(path: str, *rest: Any) -> Any:
-        asked.append(path)
-        return post(path, *rest)
-
-    monkeypatch.setattr(client, "read_reply", reading)
-    monkeypatch.setattr(client, "post", posting)
+    arrived = record_requests(simulator)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
     until(lambda: panel.view.table["current"] == 12)
-    assert asked == ["/fapi/v1/symbolConfig", "/fapi/v1/leverage"] * 2
+    assert arrived == [SETTING, CHANGE] * 2
 
 
 def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
@@ -334,25 +286,6 @@ def test_moving_on_takes_back_what_was_said(panel: LeveragePanel) -> None:
     assert (panel.state, panel.view.message) == ("editing", "")
 
 
-def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: Account) -> None:
-    """Held and what-if figures at each leverage are the outlook's and the ladder's, said in full."""
-    figures = figures_of(panel)
-    outlook = account.outlook("BTCUSDT")
-    for leverage in (1, 10, 20, 100, 150):
-        row = outlook.loc[leverage]
-        assert figures["available after"][leverage - 1] == amount(row["available_after"], "USDT")
-        assert figures["room"][leverage - 1] == amount(row["room"], "USDT")
-        assert panel.view.table["verdict"][leverage - 1] == row["verdict"]
-    ladder = account.ladder("BTCUSDT", panel.view.table["most"] and 30_000)
-    assert panel.view.table["what_if"] == "30k"
-    assert figures["its initial margin"][9] == "3,000 USDT"
-    near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
-    assert figures["liquidation long"][9] == near
-    assert figures["liquidation long"][0] == "none"
-    assert "would be refused (-2028): needs 14,303.13 USDT more" in panel.view.table["words"][3]
-    assert "the leverage does not move it" in panel.view.table["held"]
-
-
 def test_another_what_if_size(panel: LeveragePanel) -> None:
     """The what-if notional is read as people write it, and changes the ladder alone."""
     click(panel, "notional", 20, text="400k")
@@ -376,11 +309,6 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     )
     panel.select("SOLUSDT")
     assert panel.slider.max == 20
-
-
-def test_what_does_not_fit_is_shaded(panel: LeveragePanel) -> None:
-    """The chart shades two bands for BTCUSDT: too little margin below 5x, too large a position above 100x."""
-    assert panel.view.table["svg"].count("opacity: 0.13") == 2
 
 
 def test_the_what_if_size_survives_a_reload_and_not_another_symbol(panel: LeveragePanel) -> None:
@@ -445,7 +373,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
             for tier in symbols["SOLUSDT"].tiers
         ),
     )
-    service_of(account).tiers._table = None
+    service_of(account).tiers.max_age = 0.0
     click(panel, "apply", 75)
     assert panel.state == "failed"
     assert "75x is above SOLUSDT&#x27;s maximum of 59x" in panel.view.message
@@ -464,14 +392,12 @@ def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePane
 
 def lose_every_look(simulator: Simulator) -> None:
     """No setting can be read after the next change."""
-    note = simulator.exchange.note_arrival
 
-    def noted(request: Any) -> None:
-        note(request)
+    def break_reads(request: Any) -> None:
         if request.path == "/fapi/v1/leverage":
-            simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
+            simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
 
-    simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+    on_arrival(simulator, break_reads)
 
 
 def lose_the_answer_and_every_look(simulator: Simulator) -> None:
@@ -480,18 +406,12 @@ def lose_the_answer_and_every_look(simulator: Simulator) -> None:
     simulator.inject("reset_after")
 
 
-def wait_until_live(panel: LeveragePanel) -> None:
-    """Events of the exchange are coming."""
-    until(lambda: panel.view.live == "live")
-
-
 def test_it_follows_what_others_change(panel: LeveragePanel, simulator: Simulator) -> None:
     """Another client's change shows by itself, with the verdicts that follow from it; a lost stream is marked."""
     wait_until_live(panel)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.table["current"] == 33)
     assert panel.view.table["verdict"][32] == "unchanged"
-    assert panel._look.outlook.current == 33
     simulator.exchange.change_elsewhere("ETHUSDT", 25)  # another symbol's is none of its business
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
     simulator.drop_streams()
@@ -557,10 +477,17 @@ def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Sim
     assert quick.state == "unknown"
 
 
-def test_a_refusal_shows_code_words_meaning_and_next_step(panel: LeveragePanel) -> None:
+def test_a_refusal_shows_code_words_meaning_and_next_step(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error card has a row each for the exchange's words with the code, what they mean, and what to do."""
-    preview = panel.account.preview("BTCUSDT", 150)
-    panel._guarded(lambda _: preview.apply(force=True))({})
+    text = "Exceeded the maximum allowable position at current leverage."
+
+    def refuse(symbol: str, leverage: int) -> bool:
+        raise Refused(400, -2027, text)
+
+    monkeypatch.setattr(simulator.exchange.account, "set_leverage", refuse)
+    click(panel, "apply", 10)
     for part in ("answer", "Exceeded the maximum allowable position", "(-2027)", "meaning", "next"):
         assert part in panel.view.message
 
@@ -617,51 +544,6 @@ def test_undo_stays_when_nothing_was_sent_and_goes_when_others_change(
     assert (panel.state, panel.view.undo) == ("failed", "Undo: BTCUSDT 25x → 20x")
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.undo == "")
-
-
-class Notebook:
-    """A front end that names its cells, or does not; what it displays stays with the output's handle."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.parent: dict[str, Any] = {}
-        self.outputs: list[Notebook.Output] = []
-        self._runs = 0
-        monkeypatch.setattr(panel_module, "get_ipython", lambda: self)
-        monkeypatch.setattr(panel_module, "display", self._display)
-
-    class Output:
-        """One output of a cell."""
-
-        def __init__(self, bundle: dict[str, str]) -> None:
-            self.bundle = bundle
-
-        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-            assert raw
-            self.bundle = bundle
-
-    def get_parent(self) -> dict[str, Any]:
-        return self.parent
-
-    def _display(self, bundle: dict[str, str], *, raw: bool, display_id: bool = False) -> Output:
-        assert raw
-        self.outputs.append(self.Output(bundle))
-        return self.outputs[-1]
-
-    def run(self, cell: str | None, *panels: LeveragePanel) -> None:
-        """Run a cell that displays panels which were made before."""
-        self.begin(cell)
-        for panel in panels:
-            panel._ipython_display_()
-
-    def begin(self, cell: str | None) -> None:
-        """Begin to run a cell."""
-        self._runs += 1
-        self.parent = {"header": {"msg_id": str(self._runs)}, "metadata": {"cellId": cell} if cell else {}}
-
-
-def is_open(panel: LeveragePanel) -> bool:
-    """Whether the browser may show the panel."""
-    return panel.comm is not None and panel.view.comm is not None
 
 
 def test_a_cell_that_runs_again_replaces_its_panel(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -822,18 +704,6 @@ def test_an_older_read_is_not_drawn_over_a_newer(
     reads.go_on.set()
     thread.join(10)
     assert panel.view.table["current"] == 33
-
-
-def test_what_the_browser_writes_is_undone(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the view's state the browser may change the leverage; all else is put back, and the browser is sent it."""
-    panel.select("ETHUSDT")
-    old = panel.view.table
-    panel.select("BTCUSDT")
-    shown, sent = panel.view.table, []
-    monkeypatch.setattr(panel.view, "send_state", lambda names: sent.extend(names))
-    panel.view.set_state({"table": old, "reviewed": 7, "undo": "Undo: nothing", "leverage": 33})
-    assert (panel.view.table, panel.view.reviewed, panel.view.undo, panel.view.leverage) == (shown, 0, "", 33)
-    assert {"table", "reviewed", "undo"} <= set(sent)
 
 
 def test_what_is_sent_rests_on_the_kernels_own_copy(panel: LeveragePanel, account: Account) -> None:
