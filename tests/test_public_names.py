@@ -7,8 +7,8 @@ import pytest
 import leverage_nb as lev
 
 
-def test_public_names() -> None:
-    """The public face is this list, each name importable, and nothing else."""
+def test_the_public_names_are_importable() -> None:
+    """Every public name has a docstring, and no other name can be imported."""
     assert sorted(lev.__all__) == lev.__all__
     for name in lev.__all__:
         assert getattr(lev, name).__doc__

@@ -17,8 +17,8 @@ from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
 
-def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulator's is in memory and shared by its accounts, the others' in the user's folder; a path is a path."""
+def test_each_venue_has_its_journal(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator's journal is in memory, the others' in the user's folder, unless a path is given."""
     assert connect_to(simulator).journal == MEMORY
     connect_to(simulator).set_leverage("BTCUSDT", 10)
     assert len(connect_to(simulator).history()) == 1
@@ -35,15 +35,15 @@ def test_where_journals_are(simulator: Simulator, tmp_path: Path, monkeypatch: p
             connect_to(simulator, journal=wrong)
 
 
-def test_connect_and_current_see_the_same_exchange() -> None:
-    """One default simulator a process: what one account changes the other sees."""
+def test_all_accounts_share_one_simulator() -> None:
+    """connect() and current() use the same simulator of the process."""
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
     assert session.simulator() is session.simulator()
 
 
-def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
-    """%leverage uses an account that was connected from Python, without keys in the environment."""
+def test_current_is_the_account_connected_last(simulator: Simulator) -> None:
+    """current() is the account that was connected last for the venue in use, until it is closed."""
     testnet = connect_to(simulator, "testnet")
     assert current().venue == "simulator"
     assert session.switch("testnet") is testnet
@@ -54,27 +54,27 @@ def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator
 
 
 def test_a_failed_switch_changes_nothing() -> None:
-    """Without a key the venue in use stays what it was."""
+    """Without a key for another venue the venue in use stays the same."""
     with pytest.raises(CredentialsMissing):
         session.switch("mainnet")
     assert current().venue == "simulator"
 
 
-def test_keys_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Testnet keys in the environment are found."""
+def test_keys_are_read_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Testnet keys in the environment are used."""
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
     with connect("testnet", rest_url=simulator.rest_url) as account:
         assert account.setting("BTCUSDT").venue == "testnet"
 
 
-def test_a_simulators_badge_is_never_worn_by_another_exchange() -> None:
-    """connect("simulator") to an address that is not on this machine is refused."""
+def test_the_simulator_venue_needs_a_local_address() -> None:
+    """connect("simulator") refuses an address that is not on this machine."""
     with pytest.raises(InvalidInput):
         connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
 
 
-def test_a_key_comes_in_one_way() -> None:
-    """A key given twice is a mistake: neither is dropped without a word."""
+def test_a_key_is_given_in_one_way_only() -> None:
+    """A key that is given in two ways raises InvalidInput."""
     with pytest.raises(InvalidInput, match="either credentials= or"):
         connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)

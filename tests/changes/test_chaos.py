@@ -1,4 +1,4 @@
-"""Never a false report: random changes under random faults and other clients, compared with what the simulator did."""
+"""No report is false under random changes, faults and other clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing lost: the journal and the reports agree after kill -9, after Ctrl-C, and with two processes at once."""
+"""Journal and reports agree after kill -9, after Ctrl-C, and with two processes at the same time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tests.changes.killing import Scene
 
 
 def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]]:
-    """Kill a process ``times`` times at random points, with one journal for all.
+    """Kill a number of processes at random times, all with one journal.
 
-    Returns how many attempts there were, how many of them were left open by a kill, and every false word.
+    Returns:
+        The number of attempts, how many of them a kill left open, and every contradiction.
     """
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         scene = Scene(simulator, folder / f"journal {seed}.sqlite", seed)
@@ -28,24 +29,24 @@ def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]
             if len(attempts) < count:
                 return count, scene.settled, [f"{count} attempts became {len(attempts)}"]
             count = len(attempts)
-        time.sleep(1.2)  # the last late execution is over
+        time.sleep(1.2)  # until after the last late execution
         return count, scene.settled, scene.false_words(scene.look_back())
 
 
 def interrupt_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]]:
-    """Send SIGINT into ``times`` changes and plans, under faults: attempts, settled later, and every false word."""
+    """Send SIGINT into changes and plans under faults; return attempts, those settled later, contradictions."""
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         scene = Scene(simulator, folder / f"interrupted {seed}.sqlite", seed)
         scene.inject()
         simulator.inject("late_answer", on="* *", seconds=0.01, times=None, chance=0.5)
         false = scene.interrupt(seed, times)
-        time.sleep(1.2)  # the last late execution is over
+        time.sleep(1.2)  # until after the last late execution
         attempts = scene.look_back()
         return len(attempts), scene.settled, false + scene.false_words(attempts)
 
 
 def in_rows(rows: int, work: Callable[[int], tuple[int, int, list[str]]]) -> tuple[int, int, list[str]]:
-    """Do the same in several rows at once, and add up."""
+    """Run a function in several threads, and add up the results."""
     results: list[tuple[int, int, list[str]]] = []
     threads = [threading.Thread(target=lambda seed=seed: results.append(work(seed))) for seed in range(rows)]
     for thread in threads:

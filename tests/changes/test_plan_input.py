@@ -1,4 +1,4 @@
-"""What is wanted, in every form a plan takes; what cannot be is named by its place."""
+"""Targets of a plan are read from every form, and invalid ones are named by their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans, faults, retries, undos and other clients in any order, compared with what the simulator did."""
+"""Plans, faults, retries, undos and other clients in any order are reported correctly."""
 
 from __future__ import annotations
 

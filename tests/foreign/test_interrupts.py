@@ -24,7 +24,7 @@ GROUPS = 10  # plans that do not share a symbol: what one leaves open does not s
 
 @pytest.fixture
 def exchange() -> Iterator[ForeignExchange]:
-    """An exchange of 600 symbols, 20 ms away."""
+    """An exchange of 600 symbols, with a latency of 20 ms."""
     with serving(GROUPS * ROWS) as running:
         running.latency = 0.02
         yield running
@@ -39,7 +39,7 @@ def child(exchange: ForeignExchange, journal: Path) -> Iterator[Kernel]:
 
 
 def wait_until_quiet(exchange: ForeignExchange, seconds: float = 0.12) -> None:
-    """Wait until nothing has arrived for a while."""
+    """Wait until no request has arrived for a while."""
     seen = -1
     while seen != len(exchange.requests):
         seen = len(exchange.requests)
@@ -47,7 +47,7 @@ def wait_until_quiet(exchange: ForeignExchange, seconds: float = 0.12) -> None:
 
 
 def interrupt(exchange: ForeignExchange, child: Kernel, chance: random.Random) -> None:
-    """Press Stop a random while after one of the first requests, or after one of many changes."""
+    """Press Stop at a random time after one of the first requests, or after one of many changes."""
     endpoint, most = chance.choice([("", 7), ("", 7), ("", 7), (CHANGE, ROWS)])
     wanted = len(arrived(exchange, endpoint)) + chance.randint(1, most)
     deadline = time.monotonic() + 0.6
@@ -58,12 +58,12 @@ def interrupt(exchange: ForeignExchange, child: Kernel, chance: random.Random) -
 
 
 def arrived(exchange: ForeignExchange, endpoint: str) -> list[Arrived]:
-    """The requests of an endpoint, or all."""
+    """Return the requests of an endpoint, or all."""
     return exchange.arrived(endpoint) if endpoint else exchange.requests
 
 
 def sent_after_the_prompt(exchange: ForeignExchange, child: Kernel) -> list[tuple[str, int]]:
-    """Requests that were signed, and arrived, after the prompt was back; by how many milliseconds."""
+    """Return the requests that were signed and arrived after the prompt was back, with the milliseconds."""
     offset = exchange.now_ms() - time.monotonic() * 1000
     late = [
         (one.endpoint, min(one.timestamp, int(one.at * 1000 + offset)) - child.back_ms)
@@ -74,7 +74,7 @@ def sent_after_the_prompt(exchange: ForeignExchange, child: Kernel) -> list[tupl
 
 
 def contradictions(exchange: ForeignExchange, history: pd.DataFrame, since: int = 0) -> list[str]:
-    """What the journal says that is not so: each change is made once, so symbol and leverage identify it."""
+    """Return what the journal says wrongly; each change is made once, so symbol and leverage identify it."""
     posts = [(one.symbol, one.leverage) for one in exchange.requests[since:] if one.endpoint == CHANGE]
     executed = {(symbol, leverage) for _, symbol, leverage in exchange.executed}
     rows = dict(zip(zip(history["symbol"], history["requested"], strict=True), history["status"], strict=True))
@@ -88,8 +88,10 @@ def contradictions(exchange: ForeignExchange, history: pd.DataFrame, since: int 
 
 
 @pytest.mark.parametrize("tries", TRIES)
-def test_a_plan_is_interrupted(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
-    """A plan stops sending before the prompt is back; its rows, the journal and the exchange agree."""
+def test_an_interrupted_plan_sends_nothing_after_the_prompt(
+    exchange: ForeignExchange, child: Kernel, tries: int
+) -> None:
+    """A plan stops sending before the prompt is back, and its rows, the journal and the exchange agree."""
     chance = random.Random(tries)
     wrong: list[str] = []
     for number in range(tries):
@@ -194,8 +196,8 @@ for number, point in enumerate([*shared, *others[:: max(1, len(others) // most)]
 @pytest.mark.parametrize(
     "most", [pytest.param(100, id="100 lines"), pytest.param(10_000, id="every line", marks=pytest.mark.proof)]
 )
-def test_a_change_is_interrupted_at_a_line(exchange: ForeignExchange, child: Kernel, most: int) -> None:
-    """Wherever an interrupt strikes, in the package or in what it sends with, the next request works."""
+def test_a_change_can_be_interrupted_at_any_line(exchange: ForeignExchange, child: Kernel, most: int) -> None:
+    """After an interrupt at any line of the package or its libraries the next request works, and no report is false."""
     exchange.latency = 0.0
     wrong: list[str] = []
     for point, symbol, target, error in child.run(f"most = {most}\n{STOPS}", timeout=300):
@@ -208,7 +210,7 @@ def test_a_change_is_interrupted_at_a_line(exchange: ForeignExchange, child: Ker
 
 
 def test_an_interrupt_reports_no_change_of_another_program(exchange: ForeignExchange, journal: Path) -> None:
-    """Interrupted while it looks for the outcome, a change is not reported as the later one of another kernel."""
+    """An interrupted change is not reported as a later change of another process."""
     bad_gateway = Reply.html(502)
     exchange.play(
         CONFIG,

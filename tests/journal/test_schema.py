@@ -13,8 +13,8 @@ from leverage_nb.journal.schema import APPLICATION_ID, VERSION
 from tests.journal.drafts import APPLIED, draft
 
 
-def test_it_is_appended_to_and_never_altered(path: Path) -> None:
-    """Attempts and findings can be neither changed nor deleted, by whatever program."""
+def test_entries_cannot_be_altered(path: Path) -> None:
+    """No program can change or delete attempts and findings."""
     journal = Journal(path)
     journal.add([(journal.begin([draft()], lambda: 1)[0], APPLIED)])
     with sqlite3.connect(path) as other:
@@ -27,8 +27,8 @@ def test_it_is_appended_to_and_never_altered(path: Path) -> None:
     other.close()
 
 
-def test_the_schema_has_a_version(path: Path) -> None:
-    """A file of a newer version, or of one from before the first release, is left as it is."""
+def test_a_file_of_another_version_is_not_changed(path: Path) -> None:
+    """A file of a newer version, or from before the first release, is refused and not changed."""
     Journal(path).begin([draft()], lambda: 1)
     with sqlite3.connect(path) as raw:
         assert raw.execute("PRAGMA user_version").fetchone()[0] == VERSION

@@ -7,13 +7,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy, output_of, run_cell
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy, output_of, run_cell
 
 pytestmark = pytest.mark.browser
-
-# Runs through at once the first time, with all cells, and keeps the kernel busy the second.
-BUSY = "time.sleep(next(waits))"
-WAITS = "\nwaits = iter([0, 2.5])"
 
 
 def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:

@@ -10,8 +10,8 @@ from leverage_nb.notebook.panel import LeveragePanel
 from tests.notebook.front_end import Notebook, figures_of
 
 
-def test_pixels_fall_with_leverage_and_rise_with_notional(panel: LeveragePanel) -> None:
-    """Going up in leverage, the marker moves right and never up."""
+def test_a_higher_leverage_is_right_and_not_above(panel: LeveragePanel) -> None:
+    """The marker of a higher leverage is to the right of a lower one, and not above it."""
     xs, ys = zip(*panel.view.table["pixels"], strict=True)
     assert list(xs) == sorted(xs)
     assert list(ys) == sorted(ys)
@@ -19,7 +19,7 @@ def test_pixels_fall_with_leverage_and_rise_with_notional(panel: LeveragePanel) 
 
 
 def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: Account) -> None:
-    """Held and what-if figures at each leverage are the outlook's and the ladder's, said in full."""
+    """The figures at each leverage are those of outlook and ladder, as text."""
     figures = figures_of(panel)
     outlook = account.outlook("BTCUSDT")
     for leverage in (1, 10, 20, 100, 150):
@@ -37,20 +37,20 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     assert "the leverage does not move it" in panel.view.table["held"]
 
 
-def test_what_does_not_fit_is_shaded(panel: LeveragePanel) -> None:
+def test_leverages_that_do_not_fit_are_shaded(panel: LeveragePanel) -> None:
     """The chart shades two bands for BTCUSDT: too little margin below 5x, too large a position above 100x."""
     assert panel.view.table["svg"].count("opacity: 0.13") == 2
 
 
-def test_no_text_colour_is_fixed_in_the_chart(panel: LeveragePanel) -> None:
-    """Every colour of the chart is a theme variable, so that it can be read in light and dark."""
+def test_all_colours_are_theme_variables(panel: LeveragePanel) -> None:
+    """Every colour of the chart is a theme variable, so that it is readable in light and dark themes."""
     import re
 
     assert set(re.findall(r"(?:fill|stroke): *(#[0-9a-f]{6})", panel.view.table["svg"])) == set()
 
 
-def test_the_twin_is_readable_without_widgets(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
+def test_the_saved_output_is_readable_without_widgets(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The saved output has venue, setting with its time, chart and tiers, in HTML and as text."""
     notebook = Notebook(monkeypatch)
     notebook.run("one", panel)
     twin = notebook.outputs[-1].bundle
@@ -60,8 +60,8 @@ def test_the_twin_is_readable_without_widgets(panel: LeveragePanel, monkeypatch:
     assert "<svg" in twin["text/html"]
 
 
-def test_what_the_browser_writes_is_undone(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the view's state the browser may change the leverage; all else is put back, and the browser is sent it."""
+def test_the_browser_can_write_the_leverage_only(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the view's state the browser can change the leverage; everything else is restored and sent again."""
     panel.select("ETHUSDT")
     old = panel.view.table
     panel.select("BTCUSDT")

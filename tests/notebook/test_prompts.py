@@ -19,10 +19,10 @@ from tests.notebook.commands import run
 
 
 @pytest.mark.parametrize(("answer", "after"), [("yes", 10), ("y", 10), ("no", 20), ("", 20), ("10", 20)])
-def test_mainnet_asks(
+def test_mainnet_asks_for_a_confirmation(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, answer: str, after: int
 ) -> None:
-    """On mainnet the question names venue, account, symbol, before and after; anything but yes changes nothing."""
+    """The question names venue, account, symbol, before and after; any answer but yes changes nothing."""
     asked: list[str] = []
 
     def reply(question: str) -> str:
@@ -38,10 +38,10 @@ def test_mainnet_asks(
         assert part in asked[0]
 
 
-def test_mainnet_yes_and_nobody_to_ask(
+def test_without_a_prompt_nothing_is_sent_unless_y_is_given(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """-y asks nothing; where nobody can answer, nothing is sent and -y is named."""
+    """-y sends without a question; without it and without a prompt nothing is sent, and the hint names -y."""
     from IPython.core.error import StdinNotImplementedError
 
     def nobody(question: str) -> str:
@@ -56,10 +56,10 @@ def test_mainnet_yes_and_nobody_to_ask(
     assert run(shell, "BTCUSDT 10 --venue mainnet -y").after == 10
 
 
-def test_a_key_is_asked_for_unseen(
+def test_a_missing_key_is_asked_for_hidden(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no key is to be had the prompt asks for one, hidden, and it is used for this session."""
+    """Without a key the prompt asks for one, hidden, and it is used for this session."""
     typed = iter([simulator.api_key, simulator.api_secret])
     asked: list[str] = []
     monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or next(typed))
@@ -69,10 +69,10 @@ def test_a_key_is_asked_for_unseen(
     assert run(shell, "BTCUSDT 10").after == 10
 
 
-def test_a_key_typed_wrongly_is_asked_for_again(
+def test_a_refused_key_is_not_kept(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that the exchange turns away is not kept: the next call asks again. Enter alone asks for no secret."""
+    """A key that the exchange refuses is not kept, and the next command asks again; Enter asks for no secret."""
     typed = iter(["k" * 64, "s" * 64, "", simulator.api_key, simulator.api_secret])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))

@@ -17,8 +17,8 @@ from leverage_nb.errors import (
 from leverage_nb.simulator import Simulator
 
 
-def test_a_raised_maximum_is_noticed(account: Account, simulator: Simulator) -> None:
-    """A leverage above the cached maximum is checked against new tiers, but not again within five seconds."""
+def test_a_leverage_above_the_maximum_reads_the_tiers_again(account: Account, simulator: Simulator) -> None:
+    """A leverage above the known maximum reads the tiers again, at most every five seconds."""
     account.tiers("SOLUSDT")
     market = simulator.exchange.market.symbols
     first = market["SOLUSDT"].tiers[0]
@@ -31,7 +31,7 @@ def test_a_raised_maximum_is_noticed(account: Account, simulator: Simulator) -> 
 
 
 def test_tiers_are_cached_and_brackets_are_not(account: Account, simulator: Simulator) -> None:
-    """tiers() asks once in five minutes; brackets() asks every time."""
+    """tiers() reads once in five minutes; brackets() reads every time."""
 
     def used() -> int:
         return int(requests.get(simulator.rest_url + "/fapi/v1/ping", timeout=5).headers["X-MBX-USED-WEIGHT-1M"])
@@ -44,8 +44,8 @@ def test_tiers_are_cached_and_brackets_are_not(account: Account, simulator: Simu
     assert used() - before >= 3
 
 
-def test_a_newly_listed_symbol_is_found(account: Account, simulator: Simulator) -> None:
-    """A symbol that the cached tiers do not contain is looked up in new ones."""
+def test_an_unknown_symbol_reads_the_tiers_again(account: Account, simulator: Simulator) -> None:
+    """A symbol that the known tiers do not contain is searched in new ones."""
     market = simulator.exchange.market.symbols
     listed = market.pop("BTCUSDT")
     assert "BTCUSDT" not in account.symbols()
@@ -54,8 +54,8 @@ def test_a_newly_listed_symbol_is_found(account: Account, simulator: Simulator) 
     assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 
 
-def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When exchangeInfo cannot be read a change is still made; only the asset's name is missing."""
+def test_unknown_margin_assets_do_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If exchangeInfo cannot be read, a change is made without the name of its margin asset."""
 
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
