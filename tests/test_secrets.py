@@ -42,30 +42,30 @@ class Sweep:
             "listen key": simulator.exchange.listen_key,
         }
         self.signatures: set[str] = set()
-        self.looked_at = 0
+        self.checked = 0
         self.ahead = 0.0  # seconds by which the rate limiter's clock is ahead
 
-    def look(self, text: str, where: str) -> None:
+    def check(self, text: str, where: str) -> None:
         """Fail if a text contains a secret."""
-        self.looked_at += 1
+        self.checked += 1
         for name, value in self.planted.items():
             assert value not in text, f"the {name} is in {where}"
         for signature in self.signatures:
             assert signature not in text, f"a signature is in {where}"
 
-    def look_at(self, value: object, where: str) -> None:
+    def check_value(self, value: object, where: str) -> None:
         """Fail if any form in which a value is shown contains a secret."""
-        self.look(repr(value), f"repr of {where}")
-        self.look(str(value), f"str of {where}")
-        self.look(str(getattr(value, "__dict__", "")), f"vars of {where}")
+        self.check(repr(value), f"repr of {where}")
+        self.check(str(value), f"str of {where}")
+        self.check(str(getattr(value, "__dict__", "")), f"vars of {where}")
         for method in ("_repr_html_", "_repr_mimebundle_"):
             if hasattr(value, method):
-                self.look(str(getattr(value, method)()), f"{method} of {where}")
+                self.check(str(getattr(value, method)()), f"{method} of {where}")
         try:
             pickled = pickle.dumps(value)
         except Exception:  # noqa: BLE001 - what is not pickled leaks nothing there
             pickled = b""
-        self.look(pickled.decode("latin-1"), f"pickle of {where}")
+        self.check(pickled.decode("latin-1"), f"pickle of {where}")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def sweep(
         caplog.set_level(logging.DEBUG, logger=name)
     yield sweep
     for record in caplog.records:
-        sweep.look(f"{record.getMessage()} {record.msg!r} {record.args!r} {record.exc_text}", f"the log {record.name}")
+        sweep.check(f"{record.getMessage()} {record.msg!r} {record.args!r} {record.exc_text}", f"the log {record.name}")
         assert len(sweep.signatures) > 0
 
 
@@ -132,18 +132,18 @@ def test_no_secret_is_shown_under_any_fault(
         done = shell.run_cell(f"change = account.set_leverage('BTCUSDT', {leverage})")
         printed = capsys.readouterr()
         if done.error_in_exec is not None:
-            assert "Traceback (most recent call last)" in printed.out + printed.err  # whole, with its frames
-        sweep.look(printed.out + printed.err, f"the traceback under {fault}")
+            assert "Traceback (most recent call last)" in printed.out + printed.err  # complete, with its frames
+        sweep.check(printed.out + printed.err, f"the traceback under {fault}")
         link = done.error_in_exec
         while link is not None:
-            sweep.look_at(link, f"{type(link).__name__} under {fault}")
-            sweep.look_at(getattr(link, "change", None), f"the record under {fault}")
+            sweep.check_value(link, f"{type(link).__name__} under {fault}")
+            sweep.check_value(getattr(link, "change", None), f"the record under {fault}")
             link = link.__cause__ or link.__context__
     sweep.simulator.clear_faults()
     sweep.ahead = 1e6  # a ban is over
-    sweep.look_at(account.history(), f"the history after {fault}")
+    sweep.check_value(account.history(), f"the history after {fault}")
     for path in sweep.journal.parent.iterdir():
-        sweep.look(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
+        sweep.check(path.read_bytes().decode("latin-1"), f"{path.name} after {fault}")
     account.close()
 
 
@@ -167,8 +167,8 @@ def test_an_interrupted_request_shows_no_secret(
         assert isinstance(done.error_in_exec, KeyboardInterrupt)
         printed = capsys.readouterr()
         assert "Interrupt" in printed.out + printed.err
-        sweep.look(printed.out + printed.err, f"the traceback of an interrupt at {path}")
-        sweep.look_at(done.error_in_exec, "the interrupt")
+        sweep.check(printed.out + printed.err, f"the traceback of an interrupt at {path}")
+        sweep.check_value(done.error_in_exec, "the interrupt")
 
 
 def test_an_interrupt_while_signing_shows_no_secret(
@@ -187,7 +187,7 @@ def test_an_interrupt_while_signing_shows_no_secret(
             done = shell.run_cell(cell)
         assert isinstance(done.error_in_exec, KeyboardInterrupt)
         printed = capsys.readouterr()
-        sweep.look(printed.out + printed.err, f"the traceback of {cell}")
+        sweep.check(printed.out + printed.err, f"the traceback of {cell}")
 
 
 def test_warnings_about_headers_show_no_signature(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +199,7 @@ def test_warnings_about_headers_show_no_signature(sweep: Sweep, capsys: pytest.C
             account.brackets("BTCUSDT")
         assert any(b"signature=" in request for request in wire.received)
     printed = capsys.readouterr()
-    sweep.look(printed.out + printed.err, "what Python prints of warnings")
+    sweep.check(printed.out + printed.err, "what Python prints of warnings")
     assert "signature" not in printed.err
 
 
@@ -219,13 +219,13 @@ def test_public_objects_show_no_secret(sweep: Sweep) -> None:
     }  # fmt: skip
     things |= {f"the client's {name}": part for name, part in vars(client).items()}
     for name, value in things.items():
-        sweep.look_at(value, name)
+        sweep.check_value(value, name)
     for widget in (panel, panel.view, panel.slider, panel.picker):
-        sweep.look(json.dumps(widget.get_state(), default=str), f"the state of {type(widget).__name__}")
+        sweep.check(json.dumps(widget.get_state(), default=str), f"the state of {type(widget).__name__}")
     for table in ("attempts", "findings"):
         rows = sweep.journal.read_bytes().decode("latin-1")
-        sweep.look(rows, table)
-    assert sweep.looked_at > 100
+        sweep.check(rows, table)
+    assert sweep.checked > 100
 
 
 def test_a_page_that_repeats_key_and_signature_is_scrubbed(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,10 +247,10 @@ def test_a_page_that_repeats_key_and_signature_is_scrubbed(sweep: Sweep, monkeyp
     with pytest.raises(LeverageError) as caught:
         account.set_leverage("BTCUSDT", 10)
     assert "refused ***" in caught.value.words
-    sweep.look_at(caught.value, "the error")
+    sweep.check_value(caught.value, "the error")
     monkeypatch.undo()
-    sweep.look_at(account.history(), "the history")
-    sweep.look(sweep.journal.read_bytes().decode("latin-1"), "the journal")
+    sweep.check_value(account.history(), "the history")
+    sweep.check(sweep.journal.read_bytes().decode("latin-1"), "the journal")
 
 
 def test_a_saved_notebook_contains_no_secret(
@@ -263,7 +263,7 @@ def test_a_saved_notebook_contains_no_secret(
     cells = [
         "%load_ext leverage_nb\n%xmode Verbose\nimport leverage_nb as lev, logging\nlogging.basicConfig(level='DEBUG')",
         f"account = lev.connect('testnet', rest_url={simulator.rest_url!r}, journal=':memory:')",
-        *["%leverage --venue testnet"] * 4,  # the first fail
+        *["%leverage --venue testnet"] * 4,  # the first ones fail
         "%leverage BTCUSDT", "%leverage BTCUSDT 10", "%leverage BTCUSDT 150 --force",
         "%leverage --history", "%leverage --undo", "account, client, vars(account)", "1 / 0",
     ]  # fmt: skip
@@ -282,4 +282,4 @@ def test_the_sweep_finds_a_secret(sweep: Sweep) -> None:
     time.sleep(0)
     for leak in (sweep.simulator.api_key, next(iter(sweep.signatures))):
         with pytest.raises(AssertionError, match="is in"):
-            sweep.look_at({"leak": leak}, "a dict")
+            sweep.check_value({"leak": leak}, "a dict")

@@ -21,7 +21,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
-from tests.changes.claims import Truth, contradiction, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradiction, contradictions_of_journal
 from tests.conftest import connect_to
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT", "哈基米USDT")
@@ -219,12 +219,12 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
             simulator.clear_faults()
             time.sleep(1.5)  # until after the last late execution and the last ban
             result.settled_later = len(account.settle())
-            truth = Truth(simulator.exchange.executed, simulator.exchange.received, opening, GRACE)
+            record = SimulatorRecord(simulator.exchange.executed, simulator.exchange.received, opening, GRACE)
             for report in reports:
-                why = contradiction(truth, report.change, report.attempt, report.at)
+                why = contradiction(record, report.change, report.attempt, report.at)
                 if why:
                     result.false.append(f"{report.change.headline}: {why}")
-            result.false += contradictions_of_journal(truth, Journal(journal).attempts(account.label))
+            result.false += contradictions_of_journal(record, Journal(journal).attempts(account.label))
             content = journal.read_bytes()
             if simulator.api_key[:12].encode() in content or simulator.api_secret[:12].encode() in content:
                 result.false.append("the journal holds a key")

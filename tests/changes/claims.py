@@ -37,7 +37,7 @@ TICK = 0.002
 
 
 @dataclass(frozen=True)
-class Truth:
+class SimulatorRecord:
     """What the simulator did: the leverages that it set, and the changes that arrived.
 
     Attributes:
@@ -71,10 +71,12 @@ class Truth:
         return [execution for execution in self.executed if (execution.symbol, execution.timestamp) == key]
 
 
-def contradiction(truth: Truth, change: LeverageChange, attempt: Attempt | None, reported_at: datetime) -> str:
+def contradiction(
+    record: SimulatorRecord, change: LeverageChange, attempt: Attempt | None, reported_at: datetime
+) -> str:
     """Return why a report is false; an empty text if it is true."""
     if change.status == "applied" and change.confirmed_by == "answer":
-        done = truth.executions(attempt) if attempt else []
+        done = record.executions(attempt) if attempt else []
         return "" if [execution.after for execution in done] == [change.requested] else f"executed: {done}"
     if change.status in {"applied", "unchanged", "not_applied", "superseded"}:
         if change.as_of is None or change.after is None:
@@ -86,17 +88,17 @@ def contradiction(truth: Truth, change: LeverageChange, attempt: Attempt | None,
             closed_ms = attempt.timestamp_ms + attempt.recv_window_ms if attempt else 0
             if change.as_of.timestamp() * 1000 <= closed_ms:
                 return "the read was sent too early"
-        was = truth.leverages(change.symbol, change.as_of - timedelta(seconds=truth.grace), reported_at)
+        was = record.leverages(change.symbol, change.as_of - timedelta(seconds=record.grace), reported_at)
         return "" if wanted in was else f"it was at {was}"
     if change.status == "refused":
-        return "" if attempt and not truth.executions(attempt) else "it was executed"
+        return "" if attempt and not record.executions(attempt) else "it was executed"
     if change.status == "not_sent":
-        arrived = attempt is not None and (attempt.symbol, attempt.timestamp_ms) in truth.received
+        arrived = attempt is not None and (attempt.symbol, attempt.timestamp_ms) in record.received
         return "it arrived" if arrived else ""
     return "" if attempt is not None else "it is unknown, and not in the journal"
 
 
-def contradictions_of_journal(truth: Truth, attempts: Iterable[Attempt]) -> list[str]:
+def contradictions_of_journal(record: SimulatorRecord, attempts: Iterable[Attempt]) -> list[str]:
     """Return every false entry of a journal: findings, sent attempts and the order of attempts."""
     false = []
     by_symbol: dict[str, list[Attempt]] = {}
@@ -104,12 +106,12 @@ def contradictions_of_journal(truth: Truth, attempts: Iterable[Attempt]) -> list
         by_symbol.setdefault(attempt.symbol, []).append(attempt)
         for place, finding in enumerate(attempt.findings, start=1):
             change = replace(attempt, findings=attempt.findings[:place]).change
-            why = contradiction(truth, change, attempt, finding.found_at)
+            why = contradiction(record, change, attempt, finding.found_at)
             if why:
                 false.append(f"#{attempt.number} {change.headline} ({finding.source}): {why}")
-        if (attempt.symbol, attempt.timestamp_ms) in truth.received:
-            since = attempt.begun_at - timedelta(seconds=FRESH_FOR + truth.grace)
-            was = truth.leverages(attempt.symbol, since, attempt.begun_at)
+        if (attempt.symbol, attempt.timestamp_ms) in record.received:
+            since = attempt.begun_at - timedelta(seconds=FRESH_FOR + record.grace)
+            was = record.leverages(attempt.symbol, since, attempt.begun_at)
             if attempt.before not in was:
                 false.append(f"#{attempt.number} {attempt.step} was sent, and it was at {was}")
     for attempts_on_one in by_symbol.values():
@@ -117,7 +119,7 @@ def contradictions_of_journal(truth: Truth, attempts: Iterable[Attempt]) -> list
             closings = [finding.found_at for finding in earlier.findings if finding.closes]
             if not closings or min(closings) > later.begun_at:
                 false.append(f"#{later.number} began while #{earlier.number} was open")
-    arrivals = Counter(truth.received)
+    arrivals = Counter(record.received)
     false += [f"{key} arrived {times} times" for key, times in arrivals.items() if times > 1]
     recorded = {(attempt.symbol, attempt.timestamp_ms) for attempts in by_symbol.values() for attempt in attempts}
     return false + [f"{arrival} arrived and is not recorded" for arrival in arrivals if arrival not in recorded]

@@ -19,7 +19,7 @@ from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
 from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of
-from tests.changes.claims import Truth, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradictions_of_journal
 
 # Seconds by which a request may arrive after the prompt on a busy machine, although it was sent before.
 ON_ITS_WAY = 0.3
@@ -209,6 +209,6 @@ class Scene:
     def false_words(self, attempts: list[Attempt]) -> list[str]:
         """Return what the journal says wrongly or does not say."""
         exchange = self.simulator.exchange
-        truth = Truth(exchange.executed, exchange.received, self.opening, GRACE)
+        record = SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE)
         left_open = [f"#{attempt.number} was left open" for attempt in attempts if attempt.is_open]
-        return contradictions_of_journal(truth, attempts) + left_open
+        return contradictions_of_journal(record, attempts) + left_open

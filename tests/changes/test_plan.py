@@ -26,23 +26,23 @@ def test_a_plan_shows_the_drift_and_sends_nothing(account: Account, simulator: S
 
 def test_an_applied_plan_records_every_change(account: Account, simulator: Simulator) -> None:
     """Each change is in the journal under the plan's name; unchanged rows are not sent; progress is called per row."""
-    told: list[tuple[int, int, str]] = []
-    done = account.plan(WANTED).apply(lambda count, total, row: told.append((count, total, row.symbol)))
+    calls: list[tuple[int, int, str]] = []
+    done = account.plan(WANTED).apply(lambda count, total, row: calls.append((count, total, row.symbol)))
     assert statuses(done) == {
         "BTCUSDT": "applied", "ETHUSDT": "applied", "SOLUSDT": "applied", "ADAUSDT": "applied", "XRPUSDT": "unchanged",
     }  # fmt: skip
     assert leverages(simulator, *WANTED) == {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": 10}
     assert len(simulator.exchange.received) == len(account.history()) == 4
     assert {attempt.plan for attempt in service_of(account).attempts()} == {done.name}
-    assert [count for count, _, _ in told] == [1, 2, 3, 4, 5]
-    assert {total for _, total, _ in told} == {5}
+    assert [count for count, _, _ in calls] == [1, 2, 3, 4, 5]
+    assert {total for _, total, _ in calls} == {5}
     assert "4 applied, 1 unchanged" in done.headline
 
 
 def test_a_failing_progress_callback_changes_nothing(account: Account, simulator: Simulator) -> None:
     """An error in the progress callback does not stop the plan."""
 
-    def fail(*told: Any) -> None:
+    def fail(*arguments: Any) -> None:
         raise ValueError("a dead progress bar")
 
     assert set(statuses(account.plan(WANTED).apply(fail)).values()) == {"applied", "unchanged"}

@@ -12,7 +12,7 @@ from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import LeverageError
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
-from tests.changes.claims import Truth, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradictions_of_journal
 from tests.conftest import connect_to
 
 GRACE = 0.02
@@ -107,7 +107,10 @@ class Desk(RuleBasedStateMachine):
         """No entry of the journal is false, and every change that arrived has an entry."""
         exchange, attempts = self.simulator.exchange, service_of(self.account).attempts()
         assert (
-            contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening, GRACE), attempts) == []
+            contradictions_of_journal(
+                SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE), attempts
+            )
+            == []
         )
         assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
 

@@ -208,7 +208,7 @@ def test_a_row_with_an_open_attempt_is_not_sent(simulator: Simulator, monkeypatc
 
     def begin_after_another(*arguments: Any) -> Any:
         monkeypatch.undo()
-        begin([other], client.time_ms)  # another process is faster
+        begin([other], client.time_ms)  # another process records first
         return begin(*arguments)
 
     monkeypatch.setattr(journal, "begin", begin_after_another)

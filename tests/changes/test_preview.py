@@ -76,8 +76,8 @@ def test_a_setting_that_contradicts_the_tiers_gives_a_warning(
     """If the exchange's own max notional differs from the tiers, the preview names both."""
     from leverage_nb.simulator import answers
 
-    told = answers.symbol_config
-    monkeypatch.setattr(answers, "symbol_config", lambda *a: {**told(*a), "maxNotionalValue": "50000000"})
+    answer = answers.symbol_config
+    monkeypatch.setattr(answers, "symbol_config", lambda *a: {**answer(*a), "maxNotionalValue": "50000000"})
     (warning,) = account.preview("BTCUSDT", 10).warnings
     assert "The tiers allow 100M at 20x, but the exchange's setting shows 50M" in warning
 
@@ -93,7 +93,7 @@ def test_an_aged_preview_is_not_sent_if_the_account_has_changed(account: Account
     books.set_leverage("BTCUSDT", 15)
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview") as caught:
         aged(preview).apply()
-    assert "BTCUSDT 15x → 10x" in caught.value.message  # what it is now
+    assert "BTCUSDT 15x → 10x" in caught.value.message  # the preview as of now
     preview = account.preview("BTCUSDT", 10)
     books.wallets["USDT"] -= 10_000
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):

@@ -144,7 +144,7 @@ def test_another_processs_attempt_is_settled_after_its_deadline(quick: Account, 
     """Before its deadline only the process that sent an attempt verifies it; after it any process may."""
     theirs = begin(quick, "BTCUSDT", 33, 20, process="another kernel")
     [early] = settle(service_of(quick).client, service_of(quick).journal, [theirs], at_most=0.1)
-    assert early.status == "unknown"  # though the target is there
+    assert early.status == "unknown"  # although the target is there
     quick.settle()
     assert time.time() * 1000 > theirs.timestamp_ms + DEADLINE_MS
     assert [(attempt.status, attempt.is_open) for attempt in attempts(quick)] == [("applied", False)]

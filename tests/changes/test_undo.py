@@ -124,7 +124,7 @@ def test_an_undo_is_sent_only_from_the_leverage_that_it_showed(account: Account,
     account.set_leverage("BTCUSDT", 10)
     preview = preview_undo(account)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
-    preview = replace(preview, setting=replace(preview.setting, read_at=-math.inf))  # of more than a second ago
+    preview = replace(preview, setting=replace(preview.setting, read_at=-math.inf))  # made more than a second ago
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
         preview.apply()
     assert account.setting("BTCUSDT").leverage == 33

@@ -1,4 +1,4 @@
-"""The key identifies the account: behind two addresses, under a profile, at any time."""
+"""The key identifies the account, at two addresses and under a profile."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_addresses_are_one_account(
     with suppress(LeverageError):
         other.set_leverage("BTCUSDT", 30)
     first, *later = exchange.arrived(CHANGE)
-    assert all(one.at - first.at >= 0.75 for one in later)  # recvWindow and grace, less the way there
+    assert all(one.at - first.at >= 0.75 for one in later)  # recvWindow and grace, without the time to arrive
 
 
 def _stop(_: str) -> None:

@@ -1,4 +1,4 @@
-"""Applied rests on the exchange's answer to this request, or on a read made after it; never on an event."""
+"""Applied is confirmed by the exchange's answer or by a later read, never by an event."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_event_before_the_attempt_does_not_decide(
     """An event of the target before an attempt does not make a lost request applied."""
     account = connect(recv_window=300, stream_url=exchange.stream_url())
     follower = Follower(account)
-    # Another client has set 20x and, at once, 10x again; the clock of the stream is ahead.
+    # Another client has set 20x and then 10x again; the clock of the stream is ahead.
     exchange.send_event("BTCUSDT", 20, exchange.now_ms() + ahead)
     follower.wait_for(20)
     exchange.play(CHANGE, execute=False, answer=RESET)
@@ -105,4 +105,4 @@ def test_an_open_attempt_blocks_until_its_deadline(exchange: ForeignExchange, co
         assert len(exchange.arrived(CHANGE)) == 1
         return
     second = exchange.arrived(CHANGE)[1]
-    assert second.at - first.at >= 0.85  # recvWindow and grace, less the way there
+    assert second.at - first.at >= 0.85  # recvWindow and grace, without the time to arrive

@@ -1,4 +1,4 @@
-"""Clocks that jump and server times that cannot be: nothing hangs, nothing false is signed, every error is ours."""
+"""A clock that jumps or an implausible server time causes no hang, no false timestamp and no foreign error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: nothing is sent once the prompt is back, the next request works, and report, journal and exchange agree."""
+"""After Ctrl-C nothing is sent, the next request works, and report, journal and exchange agree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange, serving
 from tests.foreign.kernels import Kernel, kernel, options_for
 from tests.foreign.wire import RESET, Arrived, Reply
 
-# Tries in the default run, and in a long one.
+# The number of tries in the default run, and in a long one.
 TRIES = [pytest.param(15, id="15 tries"), pytest.param(1000, id="1,000 tries", marks=pytest.mark.proof)]
 
 ROWS = 60
-GROUPS = 10  # plans that do not share a symbol: what one leaves open does not stop the next
+GROUPS = 10  # plans without a common symbol: an open attempt of one does not stop the next
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ while True:
 @pytest.mark.parametrize(
     "tries", [pytest.param(15, id="15 tries"), pytest.param(2000, id="2,000 tries", marks=pytest.mark.proof)]
 )
-def test_single_changes_are_interrupted(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
-    """A change that is interrupted is reported as what it is, and the next request works."""
+def test_an_interrupted_change_is_reported_correctly(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
+    """The report of an interrupted change is true, and the next request works."""
     chance = random.Random(tries)
     wrong: list[str] = []
     child.run("count, symbols = 0, [f'S{place:03}USDT' for place in range(600)]")
@@ -152,7 +152,7 @@ def test_single_changes_are_interrupted(exchange: ForeignExchange, child: Kernel
 
 
 def false_report(exchange: ForeignExchange, error: object, symbol: str, target: int) -> list[str]:
-    """What the record of an interrupted change says that is not so; it may have none where nothing was sent."""
+    """Return what the record of an interrupted change says wrongly; without a record nothing was sent."""
     change = getattr(error, "change", None)
     if change is None:
         return []
@@ -181,7 +181,7 @@ for number, point in enumerate([*shared, *others[:: max(1, len(others) // most)]
         target += 1
     error = stop_at(point, lambda: account.set_leverage(symbol, target))
     result.append((point, symbol, target, error if isinstance(error, BaseException) else None))
-    # In a thread, as a request of a panel: one that hangs must not hang the kernel.
+    # In a thread, as a panel's request: if it hangs, the kernel goes on.
     request = threading.Thread(target=account.setting, args=(symbol,), daemon=True)
     request.start()
     request.join(2)
@@ -225,7 +225,7 @@ def test_an_interrupt_reports_no_change_of_another_program(exchange: ForeignExch
     ):
         child.start("account.set_leverage('BTCUSDT', 12)")
         exchange.wait_for(CHANGE)
-        # It waits until the first change can no longer be executed, and makes its own.
+        # It waits for the deadline of the first change, and makes its own.
         assert another.run("account.set_leverage('BTCUSDT', 15)").status == "applied"
         child.interrupt()
         change = None

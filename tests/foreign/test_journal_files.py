@@ -1,4 +1,4 @@
-"""No committed attempt is lost, and no symbol has two open attempts, whatever else opens or copies the file."""
+"""No committed attempt is lost, and no symbol has two open attempts, whatever else opens the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.kernels import Kernel
 from tests.foreign.wire import SILENCE
 
-# Run in a kernel that is using the journal. What the package refuses is refused; nothing may be lost either way.
+# Run in a kernel that uses the journal. The package may refuse it; nothing may be lost in either case.
 OTHER_PATH = """
 import os, time
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_two_kernels_never_have_two_open_attempts(
     change(third, "BTCUSDT", 30)
     for later in exchange.arrived(CHANGE, "BTCUSDT"):
         if later.leverage == 30:
-            assert later.at - begun.at >= 0.75  # recvWindow and grace, less the way there
+            assert later.at - begun.at >= 0.75  # recvWindow and grace, without the time to arrive
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Not sent is said only when nothing left: what breaks later does not unsend a change."""
+"""A change is reported as not sent only if nothing left: a later error does not change that."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_refusal_with_an_impossible_date(
     account = connect(grace=0.1)
     exchange.play(CHANGE, execute=False, answer=limited(400, date), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "refused"
-    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # by now a refusal is expected
+    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # a refusal is expected now
     assert [row.status for row in plan.rows] == ["refused"]
     assert account.history()["status"].tolist() == ["refused", "refused"]
 

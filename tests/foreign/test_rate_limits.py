@@ -1,4 +1,4 @@
-"""The exchange is left alone for as long as it asks, by whichever of its words asks for most."""
+"""After a 418 or 429 nothing is sent before the latest time that the exchange has named."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def in_15_minutes() -> str:
     return formatdate(time.time() + 900, usegmt=True)
 
 
-# Status, words, headers, and for how many seconds at least nothing may be sent.
-# Made when they are used: a suite may take its time.
+# Status, text, headers, and the seconds for which nothing may be sent at least.
+# Functions, because the times are relative to the start of a test.
 CASES: dict[str, Callable[[], tuple[int, str, tuple[str, ...], float]]] = {
     "an hour in words, 5 s in the header": lambda: (418, banned(3600), ("Retry-After: 5",), 3500),
     "5 s in words, an hour in the header": lambda: (418, banned(5), ("Retry-After: 3600",), 3500),

@@ -1,4 +1,4 @@
-"""Refused is said only on the exchange's own word; whatever else answers, the setting is read first."""
+"""A change is refused only by the exchange's own error; after any other answer the setting is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.wire import Reply
 
-# What something between the client and the exchange, or an exchange in trouble, answers.
+# Answers of a proxy or gateway, or of an exchange with an internal error.
 INDEFINITE: dict[str, Reply] = {
     "401 HTML": Reply.html(401),
     "403 HTML": Reply.html(403),
@@ -26,7 +26,7 @@ INDEFINITE: dict[str, Reply] = {
     "503 with another text": Reply.of({"msg": "Unknown error, please check your request or try again later."}, 503),
 }
 
-# Answers after which the client may send nothing for a while, not even a read.
+# Answers after which nothing may be sent for a while, not even a read.
 HALTING: dict[str, Reply] = {"418 without a body": Reply(418), "429 HTML": Reply.html(429, "Retry-After: 60")}
 
 
@@ -81,7 +81,7 @@ def test_a_change_executed_behind_an_overload_is_not_sent_again(
         assert account.set_leverage("BTCUSDT", 12).status == "applied"
     except LeverageRefused as refused:
         shown = str(refused)
-    assert not shown or "12x" in shown  # what is there now
+    assert not shown or "12x" in shown  # the current leverage
     assert exchange.changes_sent() == [("BTCUSDT", 12)]
 
 

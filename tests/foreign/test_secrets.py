@@ -1,4 +1,4 @@
-"""No key, secret, signature or listen key leaves the process except to the exchange, in whatever form it comes back."""
+"""Keys, secrets, signatures and listen keys are sent to the exchange only, and shown nowhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.foreign.kernels import options_for
 from tests.foreign.stops import Point, points_of, stop_at
 from tests.foreign.wire import Arrived, Reply
 
-SHOWN = 12  # characters of a secret in a row that are too many
+SHOWN = 12  # consecutive characters of a secret that must not be shown
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,11 @@ def ed25519_key() -> str:
 
 
 class Sweep:
-    """What was planted, and everything in which it must not be found.
+    """Searches texts, errors and files for the secrets of an exchange.
 
     Args:
-        exchange: Whose requests carry signatures.
-        private_key: Of an account that signs with one.
+        exchange: Its requests contain signatures.
+        private_key: The private key of an account that signs with one.
     """
 
     def __init__(self, exchange: ForeignExchange, private_key: str = "") -> None:
@@ -89,7 +89,7 @@ def verbose(error: BaseException) -> str:
     """Return a traceback with the values of all frames, as IPython's verbose mode prints it."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in {__file__, stops.__file__}:
-        frames = frames.tb_next  # these tests hold the secrets themselves
+        frames = frames.tb_next  # these tests contain the secrets themselves
     if frames is None:
         return ""
     with warnings.catch_warnings():
@@ -108,7 +108,7 @@ def raised_by(call: Callable[[], object]) -> BaseException:
 
 # -- what a server repeats ----------------------------------------------------------------------------------------
 
-# How something between client and exchange writes what it repeats.
+# How a proxy or gateway may write a text that it repeats.
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "of an earlier request": str,
@@ -139,7 +139,7 @@ def repeats(exchange: ForeignExchange, form: str, status: int) -> Callable[[Arri
     return answer
 
 
-# A signature in hexadecimal digits looks the same in most of them.
+# Most forms do not change a signature of hexadecimal digits.
 OF_HMAC = ("as it is", "of an earlier request", "upper case", "truncated", "first 12")
 
 
@@ -157,7 +157,7 @@ def test_a_key_repeated_by_a_server_is_removed(
         with lev.connect("testnet", **options_for(exchange, journal, timeout=0.5, grace=0.05, **keys)) as account:
             account.symbols()
             for status, symbol in ((400, "BTCUSDT"), (200, "ETHUSDT")):
-                # What is no definite answer is executed, so that nothing has to be waited for.
+                # Changes without a definite answer are executed, so that the test need not wait.
                 exchange.play(CHANGE, execute=status != 400, answer=repeats(exchange, form, status))
                 try:
                     change = account.set_leverage(symbol, 30)

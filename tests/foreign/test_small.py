@@ -1,4 +1,4 @@
-"""Small promises: times, descriptors, forked children, tiers that have changed, events of the future."""
+"""Times, descriptors, forked processes, changed tiers and events of the future."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ thread.start()
 for _ in range(5):
     child = os.fork()
     if child == 0:
-        sys.exit(0)  # as a script ends: all that runs at exit runs
+        sys.exit(0)  # as at the end of a script, with all exit functions
     deadline = time.monotonic() + 3
     while os.waitpid(child, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
@@ -154,5 +154,5 @@ def test_an_absurd_notional_does_not_break_history_and_undo(
     try:
         account.undo()
     except LeverageError:
-        pytest.fail("an undo that could be made was not")
+        pytest.fail("the undo was refused")
     assert exchange.leverages["BTCUSDT"] == 10

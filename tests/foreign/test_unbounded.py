@@ -16,7 +16,7 @@ from tests.foreign.kernels import Kernel
 from tests.foreign.wire import RESET, Reply
 
 MEGABYTE = 1 << 20
-MOST_GROWTH = 80 * MEGABYTE  # in the kernel's memory, for an answer that is refused
+MOST_GROWTH = 80 * MEGABYTE  # of the kernel's memory, for an answer that is abandoned
 
 
 def packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -32,7 +32,7 @@ def blank(megabytes: int = 150) -> Iterator[bytes]:
     return (b" " * MEGABYTE for _ in range(megabytes))
 
 
-# By encoding: the body, and the header that goes with it.
+# Body and header, by encoding.
 HUGE: dict[str, tuple[Callable[[], Iterator[bytes]], tuple[str, ...]]] = {
     "plain": (blank, ()),
     "gzip": (lambda: packed(blank()), ("Content-Encoding: gzip",)),
@@ -127,7 +127,7 @@ def test_an_impossible_setting_affects_no_other_symbol(
         lambda: account.set_leverage("BTCUSDT", 12),
     ]
     for call in calls:
-        with suppress(LeverageError):  # an error of ours, and no other
+        with suppress(LeverageError):  # an error of the package, and no other
             call()
     assert account.setting("ETHUSDT").leverage == exchange.leverages["ETHUSDT"]
     assert account.settings(["ETHUSDT"])["leverage"].tolist() == [exchange.leverages["ETHUSDT"]]

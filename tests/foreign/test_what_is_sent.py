@@ -1,4 +1,4 @@
-"""What is sent is what was previewed or confirmed: from this leverage, to that one; anything else sends nothing."""
+"""Only the change that was previewed or confirmed is sent, from its leverage before."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def start_change_of_another(exchange: ForeignExchange, kernel: Kernel, leverage:
 
 
 def land_after_the_next_read(exchange: ForeignExchange, leverage: int, within: float = 0.5) -> threading.Timer:
-    """The change of another takes effect right after the next read of the setting, or after ``within`` seconds.
+    """Execute another client's change right after the next read of the setting, or after ``within`` seconds.
 
     Returns:
-        What to join: it has taken effect then.
+        A timer to join; the change has been executed then.
     """
     landed = threading.Lock()
 
@@ -138,7 +138,7 @@ def test_a_read_older_than_a_second_does_not_count(
     """A setting that was read more than a second ago is read again before a change is sent."""
     apply = make_change(connect(timeout=3), step)
     sent = exchange.changes_sent()
-    time.sleep(1.05)  # what was shown is older than a second by now
+    time.sleep(1.05)  # the preview is older than a second now
     slow_read_then_foreign_change(exchange)
     assert_not_sent(outcome(apply))
     assert exchange.changes_sent() == sent
@@ -204,7 +204,7 @@ def test_a_plan_reads_again_before_each_batch(exchange: ForeignExchange, connect
     rows = {row.symbol: row.status for row in plan.apply().rows}
     begun = exchange.arrived(CHANGE)[0].at
     if any(post.at - begun <= 1.3 for post in exchange.arrived(CHANGE, last)):
-        return  # it was sent within a second of a read made before the foreign change: the stated limit
+        return  # it was sent within a second of a read before the change elsewhere, which is a stated limit
     assert rows.pop(last) == "not_sent"
     assert set(rows.values()) == {"applied"}
     assert exchange.leverages[last] == 33

@@ -68,7 +68,7 @@ def test_the_file_is_private(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not tell which files are open")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
 def test_the_file_is_not_open_between_two_accesses(tmp_path: Path) -> None:
     """A journal keeps no descriptor between two accesses."""
 
@@ -76,7 +76,7 @@ def test_the_file_is_not_open_between_two_accesses(tmp_path: Path) -> None:
         try:
             return "journal" in os.readlink(f"/proc/self/fd/{name}")
         except OSError:
-            return False  # the descriptor by which the folder is being read
+            return False  # the descriptor of the folder itself
 
     for number in range(5):
         Journal(tmp_path / f"journal {number}.sqlite").begin([draft()], lambda: 1)
@@ -189,7 +189,7 @@ print("done", flush=True)
         def stamp() -> int:
             shutil.copy(path, path.with_name("copy.sqlite"))
             with pytest.raises(subprocess.TimeoutExpired):
-                other.wait(0.5)  # it must not get in between
+                other.wait(0.5)  # it waits for the transaction
             return 1
 
         journal.begin([draft()], stamp)

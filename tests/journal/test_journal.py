@@ -117,7 +117,7 @@ def test_the_latest_entries_of_several_symbols_are_read_together(journal: Journa
     latest = journal.latest("key 1", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
     assert latest["BTCUSDT"].open == second
     assert latest["BTCUSDT"].applied == Applied(10, NOW)
-    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is no answer
+    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is not an answer
     assert (latest["SOLUSDT"].open, latest["SOLUSDT"].applied) == (None, None)
 
 
@@ -153,7 +153,7 @@ def test_each_version_of_the_tiers_is_stored_once(journal: Journal) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # other threads run on purpose
 def test_a_forked_process_needs_its_own_journal(journal: Journal, path: Path) -> None:
     """In a forked process the parent's journal refuses to work, and the parent's attempts are not its own."""
     begin(journal, draft())

@@ -225,7 +225,7 @@ def test_a_change_shows_its_effects(shell: InteractiveShell) -> None:
 
 def test_max_is_the_highest_leverage_that_fits(shell: InteractiveShell) -> None:
     """The word max is the highest leverage that fits notional, exposure and guard."""
-    assert run(shell, "BTCUSDT max").after == 100  # 432,062.50 is held: 150x would allow 300,000
+    assert run(shell, "BTCUSDT max").after == 100  # the exposure is 432,062.50, and 150x allows 300,000
     assert run(shell, "BTCUSDT max --notional 2m").after == 75
     assert run(shell, "BTCUSDT MAX --notional 2,000,000.5").status == "unchanged"
     shell.run_cell("%config LeverageMagics.max_leverage = 30").raise_error()

@@ -244,7 +244,7 @@ def test_a_change_updates_every_panel_of_the_account(panel: LeveragePanel, accou
     del gone
     account.set_leverage("BTCUSDT", 12)
     until(lambda: panel.view.table["current"] == other.view.table["current"] == 12)
-    until(lambda: panel.slider.value == 12)  # nobody had chosen another
+    until(lambda: panel.slider.value == 12)  # no other leverage was chosen
     click(other, "apply", 13)
     until(lambda: panel.view.table["current"] == 13)
     assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]
@@ -254,7 +254,7 @@ def test_an_open_panel_adds_no_request_to_a_change(
     panel: LeveragePanel, account: Account, simulator: Simulator
 ) -> None:
     """With an open panel a change is still two requests, so that a loop stays within the rate limit."""
-    wait_until_live(panel)  # the stream begins with a look of its own
+    wait_until_live(panel)  # the stream starts with a read
     arrived = record_requests(simulator)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
@@ -383,10 +383,10 @@ def test_a_lowered_maximum_is_named(simulator: Simulator) -> None:
 @pytest.fixture
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
     """A panel whose attempts pass their deadline after 0.2 s."""
-    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
+    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event shows the outcome of a change
     account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
-    service_of(account).client.timeout = 0.3  # opened without haste, also on a busy machine
+    service_of(account).client.timeout = 0.3  # after the panel was opened, also on a busy machine
     return panel
 
 
@@ -412,7 +412,7 @@ def test_a_panel_follows_changes_elsewhere(panel: LeveragePanel, simulator: Simu
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.table["current"] == 33)
     assert panel.view.table["verdict"][32] == "unchanged"
-    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # another symbol's is none of its business
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # a change of another symbol is not shown
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
     simulator.drop_streams()
     until(lambda: panel.view.live == "stale")
@@ -436,7 +436,7 @@ def test_a_change_without_an_answer_is_verified(quick: LeveragePanel, simulator:
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
     assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
-    assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
+    assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a read
     assert quick.view.table["current"] == 75
 
 
@@ -618,7 +618,7 @@ def test_a_closed_panel_leaves_no_thread_and_no_object(account: Account, simulat
         account.set_leverage("BTCUSDT", 12)
         until(lambda: panel.view.table["current"] == 12)
         panel.close()
-        panel.close()  # a second time changes nothing
+        panel.close()  # closing it again does nothing
         return [weakref.ref(part) for part in (panel, panel.view, panel.slider, panel.picker, panel.slider.layout)]
 
     parts = open_and_close()
@@ -681,7 +681,7 @@ def test_a_read_of_another_symbol_is_dropped(
     panel.select("ETHUSDT")
     version, now = panel.view.table["version"], panel.slider.value
     reads.go_on.set()
-    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # the stream's thread hears it when the read is past
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # the stream's thread handles it after the read
     until(lambda: panel.view.table["current"] == 25)
     assert (panel.symbol, panel.view.table["symbol"], panel.view.table["version"]) == (
         "ETHUSDT",
@@ -699,7 +699,7 @@ def test_an_older_read_is_not_drawn_over_a_newer(
     thread = threading.Thread(target=panel.reload)
     thread.start()
     assert reads.begun.wait(10)
-    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # no event shows it
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # without an event
     panel.reload()
     reads.go_on.set()
     thread.join(10)
