@@ -1,4 +1,4 @@
-"""What every test may use: a simulator of its own, an account on it, the published tiers."""
+"""Fixtures for all tests: a simulator, an account on it, a shell, the published tiers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -16,15 +16,18 @@ from leverage_nb.session import connect, session
 from leverage_nb.simulator import Simulator
 from tests.contract.comparison import report_contract
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 ROOT = Path(__file__).parents[1]
 
-# Machines are shared: how long an example takes says nothing about it.
+# The time that an example takes depends on the machine.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No notebook finds a key of the machine it runs on: in a kernel of its own no fixture keeps it from one."""
+    """Hide the keys of this machine also from kernels and other processes, in which no fixture runs."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
     if config.option.markexpr.strip() != "testnet":
         for name in [name for name in os.environ if name.startswith("LEVERAGE_NB_")]:
@@ -38,13 +41,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's file takes half of the time: it starts first, and all others run beside it."""
+    """Start the browser tests first: they take half of the time, and all others run beside them."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees keys, proxies or a debug switch of the machine it runs on."""
+    """Hide keys, proxies and the debug switch of this machine."""
     for name in list(os.environ):
         if name.startswith("LEVERAGE_NB_") or name.upper() in {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}:
             monkeypatch.delenv(name)
@@ -52,7 +55,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every test starts without accounts, journals and limits, and on the simulator."""
+    """Start every test without accounts, journals and limits, on the simulator."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
     session.reset()
     session.max_leverage = 0
@@ -62,7 +65,7 @@ def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A simulator that nobody else uses."""
+    """A simulator for this test only."""
     with Simulator() as running:
         yield running
 
@@ -75,13 +78,25 @@ def account(simulator: Simulator) -> Iterator[Account]:
 
 
 def connect_to(simulator: Simulator, venue: str = "simulator", **options: Any) -> Account:
-    """An account on a simulator, under the name of any venue."""
+    """Return an account on a simulator, under the name of any venue."""
     keys = {"api_key": simulator.api_key, "api_secret": simulator.api_secret}
     return connect(venue, rest_url=simulator.rest_url, **{**keys, **options})
 
 
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """An IPython shell with the extension loaded."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.extension_manager.load_extension("leverage_nb")
+    yield shell
+    shell.extension_manager.unload_extension("leverage_nb")
+    InteractiveShell.clear_instance()
+
+
 @pytest.fixture(scope="session")
 def published_tiers() -> dict[str, list[dict[str, Any]]]:
-    """Tiers of 11 symbols as Binance sent them in September 2026, in the wire's own shape."""
+    """The tiers of 11 symbols as Binance answered them in September 2026."""
     content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
     return content

@@ -1,22 +1,16 @@
-"""The one door to an account."""
+"""The public methods of an account."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
 
-import leverage_nb as lev
 from leverage_nb.account import Account, service_of
-from leverage_nb.binance import reader
-from leverage_nb.binance.credentials import Credentials
 from leverage_nb.errors import (
     ChangeNotSent,
-    CredentialsMissing,
     InvalidInput,
     InvalidLeverage,
     LeverageRefused,
@@ -25,47 +19,15 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
     UnknownSymbol,
 )
-from leverage_nb.session import connect, current, session
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator, answers
+from tests.arrivals import record_requests
 from tests.binance.wire import response, serving
 from tests.conftest import connect_to
 
 
-def test_connect_and_current_see_the_same_exchange() -> None:
-    """One default simulator a process: what one account changes the other sees."""
-    connect().set_leverage("XRPUSDT", 7)
-    assert current().setting("XRPUSDT").leverage == 7
-    assert session.simulator() is session.simulator()
-
-
-def test_current_is_the_account_connected_last_on_the_venue(simulator: Simulator) -> None:
-    """%leverage uses an account that was connected from Python, without keys in the environment."""
-    testnet = connect_to(simulator, "testnet")
-    assert current().venue == "simulator"
-    assert session.switch("testnet") is testnet
-    assert current() is testnet
-    testnet.close()
-    with pytest.raises(CredentialsMissing):
-        current()
-
-
-def test_a_failed_switch_changes_nothing() -> None:
-    """Without a key the venue in use stays what it was."""
-    with pytest.raises(CredentialsMissing):
-        session.switch("mainnet")
-    assert current().venue == "simulator"
-
-
-def test_keys_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Testnet keys in the environment are found."""
-    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
-    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
-    with connect("testnet", rest_url=simulator.rest_url) as account:
-        assert account.setting("BTCUSDT").venue == "testnet"
-
-
-def test_brackets_of_one_several_and_all(account: Account, published_tiers: dict[str, Any]) -> None:
-    """Index, columns, dtypes and every figure are those of the published tiers."""
+def test_brackets_are_those_of_the_exchange(account: Account, published_tiers: dict[str, Any]) -> None:
+    """Index, columns, dtypes and every figure are those of the published tiers, for one, several and all symbols."""
     frame = account.brackets()
     assert frame.index.names == ["symbol", "bracket"]
     assert list(frame.columns) == ["initial_leverage", "notional_floor", "notional_cap", "maint_margin_ratio", "cum"]
@@ -83,7 +45,7 @@ def test_brackets_of_one_several_and_all(account: Account, published_tiers: dict
     assert (two.attrs["venue"], two.columns.name) == ("simulator", "SIMULATOR")
 
 
-def test_frames_are_readable(account: Account) -> None:
+def test_tables_have_no_exponents(account: Account) -> None:
     """No figure is shown as 3.000000e+05, in text or HTML, also after slicing."""
     for frame in (account.brackets("BTCUSDT"), account.brackets().head(3), account.settings()):
         for shown in (repr(frame), frame._repr_html_()):
@@ -92,8 +54,8 @@ def test_frames_are_readable(account: Account) -> None:
     assert "300,000" in account.brackets("BTCUSDT").to_html() + account.brackets("BTCUSDT")._repr_html_()
 
 
-def test_settings_table(account: Account) -> None:
-    """Leverage, maximum, cap, held with orders, room and margin type; in the order asked for."""
+def test_settings_show_exposure_and_headroom(account: Account) -> None:
+    """Settings have leverage, maximum, cap, exposure, headroom and margin type, in the requested order."""
     frame = account.settings(["SOLUSDT", "BTCUSDT", "ethbtc"])
     assert frame.index.tolist() == ["SOLUSDT", "BTCUSDT", "ETHBTC"]
     btc = frame.loc["BTCUSDT"]
@@ -107,8 +69,8 @@ def test_settings_table(account: Account) -> None:
         account.settings(["BTCUSDT", "FOO"])
 
 
-def test_positions_table(account: Account) -> None:
-    """Held positions with initial and effective leverage and the exchange's own liquidation price."""
+def test_positions_show_initial_and_effective_leverage(account: Account) -> None:
+    """Positions have initial and effective leverage and the exchange's own liquidation price."""
     frame = account.positions()
     assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT"]
     assert frame["side"].tolist() == ["long", "short"]
@@ -120,8 +82,8 @@ def test_positions_table(account: Account) -> None:
     assert frame["margin_type"].tolist() == ["cross", "isolated"]
 
 
-def test_positions_of_an_empty_account() -> None:
-    """An account that holds nothing gives an empty table with the same columns."""
+def test_an_empty_account_has_an_empty_table() -> None:
+    """Without positions the table is empty and has the same columns."""
     empty: dict[str, Any] = {
         "accountAlias": "x", "wallets": {"USDT": "1"}, "leverage": {}, "isolated": [], "positions": [],
         "orders": [], "dualSidePosition": False, "multiAssetsMargin": False,
@@ -132,8 +94,8 @@ def test_positions_of_an_empty_account() -> None:
         assert account.settings()["held"].sum() == 0
 
 
-def test_set_leverage_accepts_what_people_write(account: Account) -> None:
-    """Any spelling of symbol and leverage reaches the exchange as Binance's."""
+def test_set_leverage_accepts_any_spelling(account: Account) -> None:
+    """Any spelling of symbol and leverage reaches the exchange in Binance's own."""
     assert account.set_leverage("btc/usdt:usdt", "10x").after == 10
     assert account.set_leverage("哈基米usdt", np.int64(2)).after == 2  # type: ignore[arg-type]  # a DataFrame's int
     assert account.set_leverage("BTCUSDT", 10).status == "unchanged"
@@ -143,38 +105,25 @@ def test_set_leverage_accepts_what_people_write(account: Account) -> None:
 def test_an_impossible_leverage_names_the_maximum_and_sends_nothing(
     account: Account, simulator: Simulator, leverage: Any
 ) -> None:
-    """A leverage outside the symbol's tiers is refused here, with the symbol's real maximum."""
+    """A leverage outside the symbol's tiers is refused without a request, with the symbol's maximum."""
     account.tiers("BTCUSDT")
-    used = simulator.exchange.weight.used
+    arrived = record_requests(simulator)
     with pytest.raises(InvalidLeverage, match=r"maximum of 150x|from 1 to 150") as caught:
         account.set_leverage("BTCUSDT", leverage)
     assert caught.value.max_leverage == 150
-    assert simulator.exchange.weight.used - used <= 1  # exchangeInfo at most; no setting read, nothing posted
+    assert arrived == []
 
 
-def test_a_raised_maximum_is_noticed(account: Account, simulator: Simulator) -> None:
-    """A leverage above the cached maximum is checked against new tiers, but not again within five seconds."""
-    account.tiers("SOLUSDT")
-    market = simulator.exchange.market.symbols
-    first = market["SOLUSDT"].tiers[0]
-    raised = (replace(first, initial_leverage=first.initial_leverage + 25), *market["SOLUSDT"].tiers[1:])
-    market["SOLUSDT"] = replace(market["SOLUSDT"], tiers=raised)
-    with pytest.raises(InvalidLeverage, match="above SOLUSDT's maximum"):
-        account.set_leverage("SOLUSDT", first.initial_leverage + 25)
-    service_of(account).tiers.reload_after = 0.0
-    assert account.set_leverage("SOLUSDT", first.initial_leverage + 25).status == "applied"
-
-
-def test_unknown_symbols_are_answered_with_a_guess(account: Account) -> None:
-    """A misspelt symbol raises with what was probably meant, and sends no change."""
+def test_an_unknown_symbol_is_answered_with_a_suggestion(account: Account) -> None:
+    """A misspelt symbol raises UnknownSymbol with a suggestion, and sends no change."""
     with pytest.raises(UnknownSymbol) as caught:
         account.set_leverage("BTCUSTD", 10)
     assert caught.value.suggestions == ("BTCUSDT",)
     assert "Did you mean BTCUSDT?" in str(caught.value)
 
 
-def test_refusals_reach_python_typed(account: Account) -> None:
-    """The three margin refusals arrive with Binance's code, its words and advice."""
+def test_refusals_have_code_and_hint(account: Account) -> None:
+    """The three margin refusals raise LeverageRefused with Binance's code and a hint."""
     for symbol, leverage, code in (("BTCUSDT", 125, -2027), ("BTCUSDT", 1, -2028), ("ETHUSDT", 5, -4161)):
         with pytest.raises(LeverageRefused) as caught:
             account.set_leverage(symbol, leverage)
@@ -183,7 +132,7 @@ def test_refusals_reach_python_typed(account: Account) -> None:
 
 
 def test_a_wrong_secret_is_explained(simulator: Simulator) -> None:
-    """A wrong secret is -1022 with advice to copy key and secret again, and shows neither."""
+    """A wrong secret is -1022 with the hint to copy key and secret again; the error shows neither."""
     with connect_to(simulator, api_secret="w" * 64) as account:
         with pytest.raises(RequestRefused) as caught:
             account.brackets()
@@ -193,8 +142,8 @@ def test_a_wrong_secret_is_explained(simulator: Simulator) -> None:
         assert simulator.api_key not in str(caught.value)
 
 
-def test_a_server_that_is_gone_is_explained(simulator: Simulator, account: Account) -> None:
-    """When the exchange is gone a change is certainly not sent, and the error says so."""
+def test_an_unreachable_exchange_is_not_sent(simulator: Simulator, account: Account) -> None:
+    """If the exchange cannot be reached, a change is not sent, and the error says so."""
     account.tiers("BTCUSDT")
     simulator.close()
     fresh = connect_to(simulator)
@@ -214,8 +163,8 @@ def test_a_server_that_is_gone_is_explained(simulator: Simulator, account: Accou
         (response(b"", "302 Found", "Location: https://elsewhere.example/"), "redirect"),
     ],
 )
-def test_what_is_no_answer_of_binance_is_said(wire: bytes, words: str) -> None:
-    """HTML with 200 or a redirect is never taken for tiers."""
+def test_html_and_redirects_are_unexpected_answers(wire: bytes, words: str) -> None:
+    """HTML with a 200 or a redirect raises UnexpectedAnswer."""
     with serving(wire) as server:
         account = connect("testnet", rest_url=server.url, api_key="k" * 64, api_secret="s" * 64)
         with pytest.raises(UnexpectedAnswer, match=words):
@@ -223,61 +172,22 @@ def test_what_is_no_answer_of_binance_is_said(wire: bytes, words: str) -> None:
         account.close()
 
 
-def test_an_account_keeps_its_secrets(account: Account, simulator: Simulator) -> None:
-    """No repr or vars shows key or secret, and an account is not pickled."""
+def test_an_account_shows_no_secret(account: Account, simulator: Simulator) -> None:
+    """Neither repr nor vars shows key or secret, and an account cannot be pickled."""
     assert simulator.api_key not in repr(account) + str(vars(account))
     assert simulator.api_secret not in repr(account) + str(vars(account))
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(account)
 
 
-def test_a_simulators_badge_is_never_worn_by_another_exchange() -> None:
-    """connect("simulator") to an address that is not on this machine is refused."""
-    with pytest.raises(InvalidInput):
-        connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
-
-
-def test_a_change_made_elsewhere_is_what_before_shows(account: Account, simulator: Simulator) -> None:
-    """The setting is read before every change: what another client did is seen."""
+def test_before_is_read_before_every_change(account: Account, simulator: Simulator) -> None:
+    """The setting is read before every change, so that ``before`` shows a change by another client."""
     simulator.exchange.account.set_leverage("BTCUSDT", 33)
     change = account.set_leverage("BTCUSDT", 34)
     assert (change.before, change.after) == (33, 34)
 
 
-def test_tiers_are_cached_and_brackets_are_not(account: Account, simulator: Simulator) -> None:
-    """tiers() asks once in five minutes; brackets() asks every time."""
-
-    def used() -> int:
-        return int(requests.get(simulator.rest_url + "/fapi/v1/ping", timeout=5).headers["X-MBX-USED-WEIGHT-1M"])
-
-    account.tiers("BTCUSDT")
-    before = used()
-    account.tiers("ETHUSDT")
-    assert used() - before == 1  # the ping alone
-    account.brackets("BTCUSDT")
-    assert used() - before >= 3
-
-
-def test_public_names() -> None:
-    """The public face is this list, each name importable, and nothing else."""
-    assert sorted(lev.__all__) == lev.__all__
-    for name in lev.__all__:
-        assert getattr(lev, name).__doc__
-    with pytest.raises(AttributeError):
-        lev.nothing  # noqa: B018 - the access is the test
-
-
-def test_a_newly_listed_symbol_is_found(account: Account, simulator: Simulator) -> None:
-    """A symbol that the cached tiers do not contain is looked up in new ones."""
-    market = simulator.exchange.market.symbols
-    listed = market.pop("BTCUSDT")
-    assert "BTCUSDT" not in account.symbols()
-    market["BTCUSDT"] = listed
-    service_of(account).tiers.reload_after = 0.0
-    assert account.tiers("BTCUSDT").symbol_max_leverage == 150
-
-
-def test_a_position_is_never_left_out(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_position_without_a_setting_is_an_error(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """A position whose symbol has no setting is an error, not a missing row."""
     whole = answers.symbol_config
     monkeypatch.setattr(
@@ -287,47 +197,36 @@ def test_a_position_is_never_left_out(account: Account, monkeypatch: pytest.Monk
         account.positions()
 
 
-def test_a_missing_label_does_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When exchangeInfo cannot be read a change is still made; only the asset's name is missing."""
-
-    def fail(client: Any) -> Any:
-        raise UnexpectedAnswer("exchangeInfo is gone")
-
-    monkeypatch.setattr(reader, "read_margin_assets", fail)
-    change = account.set_leverage("BTCUSDT", 10)
-    assert (change.status, change.margin_asset) == ("applied", "")
-
-
 @pytest.mark.parametrize("symbol", [5, None, b"BTCUSDT", ["BTCUSDT"]])
-def test_a_symbol_is_text(account: Account, symbol: Any) -> None:
-    """What is no text is a mistake, not another kind of error."""
+def test_a_symbol_must_be_text(account: Account, symbol: Any) -> None:
+    """A symbol that is not text raises InvalidInput."""
     with pytest.raises(InvalidInput):
         account.find_symbol(symbol)
 
 
-def test_no_symbols_are_no_rows(account: Account) -> None:
+def test_settings_of_no_symbols_are_empty(account: Account) -> None:
     """An empty list gives an empty table; a symbol named twice gives one row."""
     assert account.settings([]).empty
     assert len(account.settings(["BTCUSDT", "btcusdt"])) == 1
 
 
-def test_a_gateway_that_ignores_the_symbol_is_seen_through(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When one symbol is asked for and all are answered, only that one's tiers are taken."""
+def test_an_answer_with_all_symbols_is_reduced_to_one(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one symbol is requested and all are answered, only its tiers are used."""
     client = service_of(account).client
     read = client.read
     monkeypatch.setattr(client, "read", lambda path, parameters=(), **more: read(path, **more))
     assert account.brackets("SOLUSDT").equals(account.brackets().loc["SOLUSDT"])
 
 
-def test_symbols_named_twice_or_alone(account: Account) -> None:
-    """A symbol named twice has its rows once; one symbol need not stand in a list; any spelling finds its asset."""
+def test_symbols_may_be_named_twice_or_alone(account: Account) -> None:
+    """A symbol named twice has its rows once, and one symbol needs no list."""
     assert len(account.brackets(["BTCUSDT", "btcusdt"])) == 12
     assert account.settings("btcusdt").index.tolist() == ["BTCUSDT"]
     assert account.margin_asset("btc/usdt") == "USDT"
 
 
-def test_a_dead_exchange_is_not_sent_with_or_without_tiers(simulator: Simulator) -> None:
-    """A preview that cannot be made is ChangeNotSent with a record, whether or not tiers had been read before."""
+def test_a_preview_of_an_unreachable_exchange_is_not_sent(simulator: Simulator) -> None:
+    """A preview that cannot be read raises ChangeNotSent with a record, with or without known tiers."""
     cold, warm = connect_to(simulator, timeout=0.5), connect_to(simulator, timeout=0.5)
     warm.tiers("BTCUSDT")
     simulator.close()
@@ -339,7 +238,12 @@ def test_a_dead_exchange_is_not_sent_with_or_without_tiers(simulator: Simulator)
     assert cold.margin_asset("ETHBTC") == ""
 
 
-def test_a_key_comes_in_one_way() -> None:
-    """A key given twice is a mistake: neither is dropped without a word."""
-    with pytest.raises(InvalidInput, match="either credentials= or"):
-        connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)
+def test_ladder_and_outlook_name_the_venue(account: Account) -> None:
+    """Ladder and outlook name the venue; the ladder is entered at the mark price or at another price."""
+    ladder = account.ladder("BTCUSDT", 50_000)
+    assert ladder.columns.name == "SIMULATOR"
+    assert ladder.loc[10, "max_quantity"] == pytest.approx(230e6 / 86_412.5)
+    assert account.outlook("BTCUSDT").attrs["venue"] == "simulator"
+    assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
+        45180.722891566
+    )

@@ -1,4 +1,4 @@
-"""How a change looks."""
+"""The record of a change as the user sees it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CHANGE = LeverageChange(
 )  # fmt: skip
 
 
-def test_text_and_html_say_the_same() -> None:
-    """Venue, account, step, max notional, time and proof are in the plain text and in the HTML."""
+def test_text_and_html_have_the_same_content() -> None:
+    """Venue, account, change, max notional, time and confirmation are in the text and in the HTML."""
     for shown in (str(CHANGE), CHANGE._repr_html_()):
         for part in (
             "TESTNET",
@@ -32,7 +32,7 @@ def test_text_and_html_say_the_same() -> None:
 
 
 def test_only_the_simulator_says_that_nothing_reached_binance() -> None:
-    """The simulator wears its name; the others do not claim that nothing was sent."""
+    """A record of the simulator says that nothing was sent to Binance; others do not."""
     assert "to Binance" not in str(CHANGE)
     assert "Sent to the simulator, not to Binance." in str(replace(CHANGE, venue="simulator"))
     assert "Nothing was sent to Binance." in str(replace(CHANGE, venue="simulator", sent_at=None))
@@ -40,11 +40,11 @@ def test_only_the_simulator_says_that_nothing_reached_binance() -> None:
 
 @pytest.mark.parametrize("status", ["refused", "not_sent", "unknown", "unchanged"])
 def test_no_other_status_reads_like_a_success(status: str) -> None:
-    """The headline of anything but "applied" says so in words."""
+    """The headline of any status but "applied" names it."""
     headline = replace(CHANGE, status=status).headline  # type: ignore[arg-type]  # the parametrized literal
     assert any(word in headline for word in ("refused", "not sent", "unknown", "nothing was sent"))
 
 
-def test_records_are_plain_values() -> None:
-    """A change can be compared and pickled."""
+def test_records_can_be_compared_and_pickled() -> None:
+    """A record is equal to its pickled copy."""
     assert pickle.loads(pickle.dumps(CHANGE)) == CHANGE  # noqa: S301 - our own bytes

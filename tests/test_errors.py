@@ -1,4 +1,4 @@
-"""How errors meet the user."""
+"""Errors as the user sees them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from leverage_nb.change import LeverageChange
 CHANGE = LeverageChange("testnet", "key 1a2b3c4d", "BTCUSDT", 20, None, 10, None, "refused", None)
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Every error class is in the module's drawing, and the drawing names no other."""
+def test_the_docstring_draws_every_error() -> None:
+    """The tree in the docstring names every error class, and no other."""
     classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__}
     drawing = (errors.__doc__ or "").split("::", 1)[1].split("In a notebook", 1)[0]
     drawn = {word for word in drawing.replace("(", " ").split() if word[0].isupper() and word.isidentifier()}
@@ -23,8 +23,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert all(issubclass(getattr(errors, name), kinds) for name in classes)
 
 
-def test_an_error_renders_as_a_line_and_its_hint() -> None:
-    """A notebook shows what happened and what to do, no traceback."""
+def test_a_notebook_shows_an_error_and_its_hint() -> None:
+    """A notebook shows what happened and what to do next, without a traceback."""
     error = errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"])
     lines = error._render_traceback_()
     assert lines == ["\x1b[1mUnknownSymbol\x1b[0m: BTCUSTD is not a symbol on the testnet.", "Did you mean BTCUSDT?"]
@@ -32,7 +32,7 @@ def test_an_error_renders_as_a_line_and_its_hint() -> None:
 
 
 def test_long_errors_are_broken_between_words() -> None:
-    """No line is longer than 96 columns, where JupyterLab would break it anywhere; rows stay aligned."""
+    """Lines are at most 96 columns wide, and continued rows are aligned."""
     error = errors.RequestRefused(
         "no", headline="Refused.", code=-2015, words="w " * 60, meaning="m " * 60, hint="h " * 60
     )
@@ -43,8 +43,8 @@ def test_long_errors_are_broken_between_words() -> None:
     ]
 
 
-def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LEVERAGE_NB_DEBUG set, IPython finds no short form and prints the full traceback."""
+def test_the_debug_switch_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LEVERAGE_NB_DEBUG set IPython prints the full traceback."""
     monkeypatch.setenv("LEVERAGE_NB_DEBUG", "1")
     assert not hasattr(errors.InvalidInput("x"), "_render_traceback_")
 
@@ -58,7 +58,7 @@ def test_debug_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )  # fmt: skip
 def test_errors_survive_pickling(error: errors.LeverageError) -> None:
-    """An error crosses to another process whole: one that did not would break its pool."""
+    """An error is complete after pickling, so that it can cross to another process."""
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(again) is type(error)
     assert (str(again), vars(again)) == (str(error), vars(error))

@@ -1,7 +1,8 @@
-"""The house keeps its order: arrows, style, types, lazy imports."""
+"""The code keeps its order: imports, style, types, lazy imports, a test file per module."""
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -25,19 +26,40 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     ids=["ruff check", "ruff format", "mypy strict"],
 )
 def test_style_and_types(command: tuple[str, ...]) -> None:
-    """Ruff finds nothing, the format is ruff's, and mypy is strict and content."""
+    """Ruff and strict mypy find nothing, and the code is formatted."""
     done = run(sys.executable, "-m", *command)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_arrows_point_down_only() -> None:
-    """The import contracts of pyproject.toml hold."""
+def test_imports_point_down_only() -> None:
+    """The import contracts of pyproject.toml are kept."""
     done = run(str(Path(sys.executable).parent / "lint-imports"))
     assert done.returncode == 0, done.stdout
 
 
+def test_every_module_has_its_test_file() -> None:
+    """The tests of ``leverage_nb/<package>/<module>.py`` are in ``tests/<package>/test_<module>.py``."""
+    package = ROOT / "leverage_nb"
+    modules = [path.relative_to(package) for path in package.rglob("*.py") if path.name != "__init__.py"]
+    assert modules
+    files = [path.with_name(f"test_{path.stem.strip('_')}.py") for path in modules]
+    assert sorted(str(path) for path in files if not (ROOT / "tests" / path).is_file()) == []
+
+
+def test_no_test_file_imports_another() -> None:
+    """Helpers that several test files use are in modules of their own."""
+    found = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                if any(part.startswith("test_") for name in names for part in name.split(".")):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
 def loaded_after(code: str) -> set[str]:
-    """Which heavy modules a fresh interpreter has loaded after ``code``."""
+    """Return the heavy modules that a new interpreter has loaded after ``code``."""
     listing = (
         f"import sys, json; before = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
@@ -47,7 +69,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_loading_the_extension_loads_nothing_heavy() -> None:
-    """%load_ext leverage_nb imports none of the heavy packages, and neither does import leverage_nb."""
+    """Neither %load_ext leverage_nb nor import leverage_nb imports a heavy package."""
     shell = "from IPython.core.interactiveshell import InteractiveShell\nip = InteractiveShell.instance()\n"
     before = loaded_after(shell)
     assert loaded_after(shell + "ip.extension_manager.load_extension('leverage_nb')") == before
@@ -55,11 +77,11 @@ def test_loading_the_extension_loads_nothing_heavy() -> None:
 
 
 def test_risk_loads_numpy_and_not_pandas() -> None:
-    """The maths can be used without waiting for pandas."""
+    """The calculations can be used without the import time of pandas."""
     assert loaded_after("import leverage_nb.risk") == {"numpy"}
 
 
 def test_the_panel_does_not_load_pyplot() -> None:
-    """Building the panel leaves pyplot, slow to import and global, alone."""
+    """A panel does not import pyplot, which is slow to import and has global state."""
     code = "import leverage_nb as lev; lev.LeveragePanel(lev.connect())"
     assert "matplotlib.pyplot" not in loaded_after(code)

@@ -1,4 +1,4 @@
-"""``python -m leverage_nb``: what a bug report needs, and nothing secret."""
+"""``python -m leverage_nb`` reports what a bug report needs, and no secret."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from leverage_nb.binance.venues import VENUES
 from leverage_nb.simulator import Simulator
 
 
-def test_it_reports_and_reaches_the_simulator() -> None:
-    """Versions, venue, key source, journal and reachability, a line each; exit code 0."""
+def test_the_report_has_a_line_per_fact() -> None:
+    """The report has versions, venue, key source, journal and reachability; the exit code is 0."""
     done = subprocess.run(
         [sys.executable, "-m", "leverage_nb"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -24,18 +24,18 @@ def test_it_reports_and_reaches_the_simulator() -> None:
     assert "reachable    yes, 11 symbols" in done.stdout
 
 
-def test_a_venue_without_a_key(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a key it says so, tries nothing, and ends with exit code 1."""
+def test_a_venue_without_a_key_is_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a key the report says so, sends nothing and has exit code 1."""
     assert main(["--venue", "testnet"]) == 1
     printed = capsys.readouterr().out
     assert "nowhere: there is none" in printed
     assert "not tried: There is no API key for the testnet." in printed
 
 
-def test_it_names_the_source_and_never_the_key(
+def test_the_report_names_the_source_of_the_key_only(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A key in the environment is named by its variable; neither it nor its secret is printed."""
+    """A key in the environment is named by its variable; neither key nor secret is printed."""
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
     monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notebook.conftest import chromium, lab, lab_page, open_notebook
-from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy
-from tests.notebook.test_panel_in_browser import BUSY, WAITS
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy
 
 __all__ = ["chromium", "lab", "lab_page", "open_notebook"]
 

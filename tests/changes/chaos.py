@@ -1,4 +1,4 @@
-"""Random changes under random faults and other clients, each report compared with what the simulator did."""
+"""Random changes under random faults and other clients; each report is compared with what the simulator did."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
-from tests.changes.claims import Truth, contradiction, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradiction, contradictions_of_journal
 from tests.conftest import connect_to
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT", "哈基米USDT")
 
-# Short times, so that thousands of time-outs fit into minutes; the rules know no absolute time.
+# Short times, so that thousands of time-outs fit into minutes.
 TIMEOUT, RECV_WINDOW, GRACE = 0.3, 150, 0.1
 
-# An answer of 64 MB costs half a second of processor time each: rarely.
+# An answer of 64 MB takes half a second of processor time, so these are rare.
 COSTLY = ("gzip_bomb", "gzip_twice", "oversized")
-# After these nothing may be sent for a minute or two, here for a second.
+# After these nothing may be sent for a minute or two; here for a second.
 BANS = ("banned", "rate_limited", "rate_limited_for", "empty_418", "page_429")
 READS = ("GET /fapi/v1/symbolConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v1/time")
 
-# No report may take longer: an earlier attempt is settled, the setting is read, up to four attempts are made with
-# pauses, and the outcome is settled; each request may take its time-out to connect and again to be answered.
+# The longest time that a report may take, in seconds: an earlier attempt is settled, the setting is read, up to four
+# attempts are made with pauses, and the outcome is settled; each request may take its time-out to connect and again to
+# be answered.
 BUDGET = 20.0
 
 
 @dataclass
 class Result:
-    """What a run of changes came to."""
+    """The result of a run of changes."""
 
     reports: Counter[str] = field(default_factory=Counter)
     false: list[str] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Report:
 
 
 def seconds_of(name: str, chance: random.Random) -> float | None:
-    """How long a fault lasts: short of the time-outs, and beyond."""
+    """Return how long a fault lasts: shorter or longer than the time-outs."""
     return {
         "late_answer": chance.uniform(0.02, 2 * TIMEOUT),
         "late_execution": chance.choice([chance.uniform(0.0, 0.2), chance.uniform(0.3, 1.0)]),
@@ -70,9 +71,9 @@ def seconds_of(name: str, chance: random.Random) -> float | None:
         "other_client": chance.choice([0.0, chance.uniform(0.0, 0.5)]),
         "foreign_change_during_wait": chance.choice([0.0, chance.uniform(0.0, 0.2)]),
         "restart": chance.uniform(0.0, 0.3),
-        # By more than the client assumes, no read could be trusted.
+        # At most as stale as the client assumes.
         "stale_read": chance.uniform(0.0, GRACE),
-        # A clock that is wrong by less than 15 minutes is taken for the exchange's: the stated limit.
+        # A clock that is wrong by less than 15 minutes is taken for the exchange's, which is a stated limit.
         "clock_jump": chance.choice([-1e6, 1e6, 3600.0, -3600.0]),
         "clock_skew": chance.choice([-60.0, 60.0, 1e6]),
     }.get(name)
@@ -87,7 +88,7 @@ def _draw(names: tuple[str, ...], chance: random.Random) -> str:
 
 
 def inject_at_random(simulator: Simulator, chance: random.Random, *, times: int | None = None) -> None:
-    """Let faults wait for the next change, and for the reads before and after it."""
+    """Inject faults into the next change, and into the reads before and after it."""
     if chance.random() < 0.3:
         return
     for name in [_draw(tuple(FOR_CHANGES), chance) for _ in range(chance.choice([1, 1, 1, 2]))]:
@@ -112,7 +113,7 @@ def inject_at_random(simulator: Simulator, chance: random.Random, *, times: int 
 
 @contextmanager
 def other_clients(simulator: Simulator, chance: random.Random) -> Iterator[None]:
-    """Other clients of the same account that change the same symbols, for the length of a block."""
+    """Let other clients change the same symbols within the block."""
     stop = threading.Event()
 
     def change() -> None:
@@ -130,16 +131,16 @@ def other_clients(simulator: Simulator, chance: random.Random) -> Iterator[None]
 
 
 def keep_quick(simulator: Simulator) -> None:
-    """Let a minute of the rate limit pass in a second."""
+    """Let a minute of the rate limit pass in one second."""
     session.use_limiter(simulator.rest_url, Limiter(10**9, shortest_ban=1.0, ticks=lambda: time.monotonic() * 60))
 
 
 def act_once(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:
-    """Do one random thing, and return every outcome that is reported.
+    """Make one random change, plan or undo, and return every outcome that is reported.
 
     Args:
-        account: On which account.
-        chance: Decides.
+        account: The account.
+        chance: The random generator.
         most: The highest leverage of each symbol.
     """
     symbol = chance.choice(SYMBOLS)
@@ -179,7 +180,7 @@ def _undone(account: Account) -> list[LeverageChange]:
 
 
 def _load_tiers(account: Account) -> None:
-    """Read the tiers before there are faults; on a busy machine that may take longer than the short time-out."""
+    """Read the tiers before faults are injected; on a busy machine this may exceed the short time-out."""
     for _ in range(50):
         with suppress(LeverageError):
             account.symbols()
@@ -189,7 +190,7 @@ def _load_tiers(account: Account) -> None:
 
 
 def run_chaos(seed: int, changes: int, journal: Path) -> Result:
-    """Make random changes on a simulator of their own, and compare every word with what it did."""
+    """Make random changes on a new simulator, and compare every report with what it did."""
     chance, result, reports = random.Random(seed), Result(), list[Report]()
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         keep_quick(simulator)
@@ -216,14 +217,14 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
                         if change.status == "unknown" and (attempt is None or not attempt.is_open):
                             result.false.append(f"{change.headline}: not open in the journal")
             simulator.clear_faults()
-            time.sleep(1.5)  # the last late execution is over, and so is the last ban
+            time.sleep(1.5)  # until after the last late execution and the last ban
             result.settled_later = len(account.settle())
-            truth = Truth(simulator.exchange.executed, simulator.exchange.received, opening, GRACE)
+            record = SimulatorRecord(simulator.exchange.executed, simulator.exchange.received, opening, GRACE)
             for report in reports:
-                why = contradiction(truth, report.change, report.attempt, report.at)
+                why = contradiction(record, report.change, report.attempt, report.at)
                 if why:
                     result.false.append(f"{report.change.headline}: {why}")
-            result.false += contradictions_of_journal(truth, Journal(journal).attempts(account.label))
+            result.false += contradictions_of_journal(record, Journal(journal).attempts(account.label))
             content = journal.read_bytes()
             if simulator.api_key[:12].encode() in content or simulator.api_secret[:12].encode() in content:
                 result.false.append("the journal holds a key")
@@ -233,7 +234,7 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
 
 
 def run_many(workers: int, changes: int, folder: Path, seed: int = 0) -> Result:
-    """The same on several simulators at once: most of the time is spent waiting."""
+    """Run several simulators at the same time, because most of the time is spent waiting."""
     results: list[Result] = []
     failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Processes that change leverages until they are killed or interrupted, and what their journal says afterwards."""
+"""Processes that change leverages until they are killed or interrupted, and checks of their journals."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.account import Account
-from leverage_nb.errors import ChangeInterrupted, LeverageError
+from leverage_nb.errors import ChangeFailed, ChangeInterrupted, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
 from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of
-from tests.changes.claims import Truth, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradictions_of_journal
 
-# What was written before the prompt may arrive so many seconds later on a busy machine.
+# Seconds by which a request may arrive after the prompt on a busy machine, although it was sent before.
 ON_ITS_WAY = 0.3
 
-# A server process that has the package loaded forks the ones to be killed: starting each costs milliseconds.
+# A server process with the package loaded forks the processes, so that each starts within milliseconds.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.changes.killing"])
 
 
 def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) -> None:
-    """Change random leverages at random; whatever comes of it, the journal must say."""
+    """Change random leverages until the process ends."""
     chance = random.Random(seed)
     account = connect(**where)
     most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
@@ -45,7 +45,7 @@ def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) 
 
 
 def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe: Any) -> None:
-    """Start changes and plans, and report when the prompt is back, and what was said by then."""
+    """Start changes and plans, and send the time of each prompt and the outcomes reported by then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     chance = random.Random(seed)
     account = connect(**where)
@@ -66,7 +66,7 @@ def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe:
 
 
 def _change(account: Account, wanted: dict[str, int], symbol: str | None, said: list[tuple[Any, ...]]) -> None:
-    """Change one symbol, or all as a plan, and note what is reported."""
+    """Change one symbol, or all as a plan, and store what is reported."""
     try:
         if symbol is None:
             rows = account.plan(wanted).apply(force=True).rows
@@ -75,15 +75,15 @@ def _change(account: Account, wanted: dict[str, int], symbol: str | None, said: 
         change = account.set_leverage(symbol, wanted[symbol])
     except ChangeInterrupted as stop:
         change = stop.change
-    except LeverageError as error:
-        if error.change is None:
-            return
+    except ChangeFailed as error:
         change = error.change
+    except LeverageError:
+        return
     said.append((change.symbol, change.status, change.number))
 
 
 def _ignore_interrupts() -> None:
-    """Ignore SIGINT from now on, though one may be on its way."""
+    """Ignore SIGINT from now on, also if one arrives meanwhile."""
     while True:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -108,7 +108,7 @@ class Scene:
             note(request)
             self._arrivals += [(*arrival, time.time()) for arrival in simulator.exchange.received[before:]]
 
-        simulator.exchange.note_arrival = noting  # type: ignore[method-assign]  # notes the time as well
+        simulator.exchange.note_arrival = noting  # type: ignore[method-assign]  # stores the time as well
         self.opening = {symbol: simulator.exchange.account.leverage(symbol) for symbol in SYMBOLS}
         self.where = {
             "rest_url": simulator.rest_url,
@@ -121,7 +121,7 @@ class Scene:
         }
 
     def inject(self) -> None:
-        """Faults that keep coming."""
+        """Inject faults that occur at random."""
         for name in FOR_CHANGES:
             if name not in {*BANS, *COSTLY, "restart", "clock_jump"}:
                 executed = self.chance.choice(KINDS[name].choices)
@@ -129,7 +129,7 @@ class Scene:
                 self.simulator.inject(name, times=None, chance=0.02, seconds=seconds, executed=executed)
 
     def start(self, seed: int, changes: int = 10**9) -> Any:
-        """A process that has begun to change leverages."""
+        """Start a process that changes leverages, and wait until it does."""
         started = processes.Event()
         process = processes.Process(target=keep_changing, args=(self.where, seed, changes, started), daemon=True)
         process.start()
@@ -137,13 +137,13 @@ class Scene:
         return process
 
     def kill(self, process: Any, after: float) -> None:
-        """End it as a power cut would."""
+        """Kill a process after a number of seconds."""
         time.sleep(after)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
 
     def interrupt(self, seed: int, tries: int) -> list[str]:
-        """Send a real SIGINT into each of so many changes and plans; returns every false word."""
+        """Send SIGINT into a number of changes and plans; return every contradiction."""
         ours, theirs = processes.Pipe()
         arguments = (self.where, seed, tries, theirs)
         process = processes.Process(target=change_until_interrupted, args=arguments, daemon=True)
@@ -161,7 +161,7 @@ class Scene:
             if kind == "begun":
                 began = at
                 time.sleep(self.chance.choice([self.chance.uniform(0, 0.03), self.chance.uniform(0, 0.4)]))
-                with suppress(ProcessLookupError):  # it was done already
+                with suppress(ProcessLookupError):  # it has ended already
                     os.kill(process.pid, signal.SIGINT)
             else:
                 turns.append((began, at))
@@ -170,7 +170,7 @@ class Scene:
         return self._sent_late(turns) + self._compare(said)
 
     def _sent_late(self, turns: list[tuple[float, float]]) -> list[str]:
-        """What was recorded or arrived while the prompt was there."""
+        """Return the attempts that were recorded or arrived while the prompt was shown."""
         false = []
         arrived = {(symbol, stamp): at for symbol, stamp, at in self._arrivals}
         for attempt in Journal(self.journal).attempts(self._account):
@@ -182,7 +182,7 @@ class Scene:
         return false
 
     def _compare(self, said: list[tuple[Any, ...]]) -> list[str]:
-        """Where a report and the journal disagree."""
+        """Return the contradictions between reports and journal."""
         recorded = {attempt.number: attempt for attempt in Journal(self.journal).attempts(self._account)}
         false = []
         for symbol, status, number in said:
@@ -199,7 +199,7 @@ class Scene:
             return account.label
 
     def look_back(self) -> list[Attempt]:
-        """The journal after the next start has settled what was left open."""
+        """Return the attempts after the next start has settled the open ones."""
         self.simulator.clear_faults()
         time.sleep(0.05)
         with connect(**self.where) as account:
@@ -207,8 +207,8 @@ class Scene:
             return Journal(self.journal).attempts(account.label)
 
     def false_words(self, attempts: list[Attempt]) -> list[str]:
-        """What the journal says that was not so, and what it does not say."""
+        """Return what the journal says wrongly or does not say."""
         exchange = self.simulator.exchange
-        truth = Truth(exchange.executed, exchange.received, self.opening, GRACE)
+        record = SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE)
         left_open = [f"#{attempt.number} was left open" for attempt in attempts if attempt.is_open]
-        return contradictions_of_journal(truth, attempts) + left_open
+        return contradictions_of_journal(record, attempts) + left_open

@@ -1,4 +1,4 @@
-"""Never a false report: random changes under random faults and other clients, compared with what the simulator did."""
+"""No report is false under random changes, faults and other clients."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from tests.changes.chaos import run_many
 
 
-def test_no_report_is_contradicted(tmp_path: Path) -> None:
-    """A few hundred outcomes under random faults: no report and no journal entry is contradicted, none is late."""
+def test_no_report_is_false(tmp_path: Path) -> None:
+    """Under random faults no report and no entry of the journal contradicts the simulator, and no report is late."""
     result = run_many(workers=10, changes=30, folder=tmp_path)
     assert result.false == []
     assert sum(result.reports.values()) >= 300
@@ -20,7 +20,7 @@ def test_no_report_is_contradicted(tmp_path: Path) -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("part", range(10))
 def test_a_hundred_thousand_reports(tmp_path: Path, part: int) -> None:
-    """100,000 outcomes under random faults, in ten parts: not one contradiction."""
+    """100,000 reports under random faults, in ten parts: none is false."""
     result = run_many(workers=20, changes=500, folder=tmp_path, seed=1000 * (part + 1))
     print(f"\n{dict(result.reports)}; slowest {result.slowest:.1f} s; settled later {result.settled_later}")
     assert result.false == []

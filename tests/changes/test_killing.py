@@ -1,4 +1,4 @@
-"""Nothing lost: the journal and the reports agree after kill -9, after Ctrl-C, and with two processes at once."""
+"""Journal and reports agree after kill -9, after Ctrl-C, and with two processes at the same time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tests.changes.killing import Scene
 
 
 def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]]:
-    """Kill a process ``times`` times at random points, with one journal for all.
+    """Kill a number of processes at random times, all with one journal.
 
-    Returns how many attempts there were, how many of them were left open by a kill, and every false word.
+    Returns:
+        The number of attempts, how many of them a kill left open, and every contradiction.
     """
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         scene = Scene(simulator, folder / f"journal {seed}.sqlite", seed)
@@ -28,24 +29,24 @@ def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]
             if len(attempts) < count:
                 return count, scene.settled, [f"{count} attempts became {len(attempts)}"]
             count = len(attempts)
-        time.sleep(1.2)  # the last late execution is over
+        time.sleep(1.2)  # until after the last late execution
         return count, scene.settled, scene.false_words(scene.look_back())
 
 
 def interrupt_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]]:
-    """Send SIGINT into ``times`` changes and plans, under faults: attempts, settled later, and every false word."""
+    """Send SIGINT into changes and plans under faults; return attempts, those settled later, contradictions."""
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         scene = Scene(simulator, folder / f"interrupted {seed}.sqlite", seed)
         scene.inject()
         simulator.inject("late_answer", on="* *", seconds=0.01, times=None, chance=0.5)
         false = scene.interrupt(seed, times)
-        time.sleep(1.2)  # the last late execution is over
+        time.sleep(1.2)  # until after the last late execution
         attempts = scene.look_back()
         return len(attempts), scene.settled, false + scene.false_words(attempts)
 
 
 def in_rows(rows: int, work: Callable[[int], tuple[int, int, list[str]]]) -> tuple[int, int, list[str]]:
-    """Do the same in several rows at once, and add up."""
+    """Run a function in several threads, and add up the results."""
     results: list[tuple[int, int, list[str]]] = []
     threads = [threading.Thread(target=lambda seed=seed: results.append(work(seed))) for seed in range(rows)]
     for thread in threads:
@@ -58,7 +59,7 @@ def in_rows(rows: int, work: Callable[[int], tuple[int, int, list[str]]]) -> tup
 
 
 def test_killed_processes_leave_a_true_journal(tmp_path: Path) -> None:
-    """Whatever a killed process had sent is on record, and the next start settles it without a false word."""
+    """After kill -9 every change that was sent is in the journal, and the next start settles it correctly."""
     count, left_open, false = kill_often(tmp_path, times=8, seed=1)
     assert false == []
     assert count > 0
@@ -73,7 +74,7 @@ def test_interrupted_processes_send_nothing_more(tmp_path: Path) -> None:
 
 
 def test_two_processes_change_the_same_symbols(tmp_path: Path) -> None:
-    """Two processes on one journal never have two attempts open on a symbol, and no word of it is false."""
+    """Two processes with one journal never have two open attempts on a symbol, and no entry is false."""
     with Simulator(weight_limit=10**9, seed=3) as simulator:
         scene = Scene(simulator, tmp_path / "journal.sqlite", 3)
         scene.inject()
@@ -89,7 +90,7 @@ def test_two_processes_change_the_same_symbols(tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_a_thousand_kills(tmp_path: Path) -> None:
-    """1,000 processes killed at random points, in four rows with a journal each: every journal is true."""
+    """1,000 processes are killed at random times, with four journals: no entry is false."""
     count, left_open, false = in_rows(4, lambda seed: kill_often(tmp_path, 250, seed))
     print(f"\n1,000 kills; {count} attempts in 4 journals, {left_open} settled at the next start")
     assert false == []
@@ -97,7 +98,7 @@ def test_a_thousand_kills(tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_two_thousand_interrupts(tmp_path: Path) -> None:
-    """2,000 changes and plans interrupted by a real SIGINT, in four rows: nothing more is sent, every word is true."""
+    """2,000 changes and plans are interrupted by SIGINT: nothing more is sent, and no report is false."""
     count, settled, false = in_rows(4, lambda seed: interrupt_often(tmp_path, 500, seed))
     print(f"\n2,000 interrupts; {count} attempts in 4 journals, {settled} settled at the end")
     assert false == []

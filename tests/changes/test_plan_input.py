@@ -1,4 +1,4 @@
-"""What is wanted, in every form a plan takes; what cannot be is named by its place."""
+"""Targets of a plan are read from every form, and invalid ones are named by their place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
 
 
 def pairs(targets: Any) -> list[tuple[Any, Any]]:
-    """Symbols and leverages alone."""
+    """Return symbols and leverages alone."""
     return [(target.symbol, target.leverage) for target in targets]
 
 
@@ -28,8 +28,8 @@ def pairs(targets: Any) -> list[tuple[Any, Any]]:
     ],
     ids=["mapping", "series", "columns", "index"],
 )  # fmt: skip
-def test_tables_and_mappings(form: Any) -> None:
-    """A mapping, a Series and a DataFrame of either shape say the same."""
+def test_mappings_and_tables_are_read(form: Any) -> None:
+    """A mapping, a Series and a DataFrame of either shape give the same targets."""
     assert pairs(read_targets(form)) == WANTED
 
 
@@ -38,16 +38,16 @@ def test_tables_and_mappings(form: Any) -> None:
     ["symbol,leverage\nBTCUSDT,10\nETHUSDT,max\n", "BTCUSDT, 10\n\n# mine\nETHUSDT,max,note\n",
         "\ufeffBTCUSDT,10\r\nETHUSDT,max"],
 )  # fmt: skip
-def test_files(tmp_path: Path, text: str) -> None:
-    """A CSV file with or without header, blank lines, remarks and further columns."""
+def test_csv_files_are_read(tmp_path: Path, text: str) -> None:
+    """A CSV file is read with or without a header, with blank lines, comments and additional columns."""
     path = tmp_path / "plan.csv"
     path.write_text(text, encoding="utf-8")
     for form in (path, str(path)):
         assert pairs(read_targets(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
 
 
-def test_lines() -> None:
-    """SYMBOL LEVERAGE a line; blank lines and remarks are passed over, and places are those of the lines."""
+def test_lines_are_read() -> None:
+    """Lines of SYMBOL LEVERAGE are read, blank lines and comments are skipped, and targets have line numbers."""
     targets = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")
     assert [(target.where, target.symbol, target.leverage) for target in targets] == [
         ("line 2", "BTCUSDT", "10"), ("line 5", "ethusdt", "max"),
@@ -55,8 +55,8 @@ def test_lines() -> None:
 
 
 @pytest.mark.parametrize("line", ["BTC/USDT:USDT 10", "BTC/USDT:USDT: 10", "BTC/USDT:USDT=10", "BTC/USDT:USDT , 10"])
-def test_what_stands_between(line: str) -> None:
-    """A space, a comma, an equals sign or a colon stands between; the colon of a symbol is its own."""
+def test_symbol_and_leverage_may_be_separated_by_several_signs(line: str) -> None:
+    """A space, a comma, an equals sign or a colon separates symbol and leverage; a symbol may contain a colon."""
     assert pairs(read_lines(line)) == [("BTC/USDT:USDT", "10")]
 
 
@@ -67,14 +67,14 @@ def test_what_stands_between(line: str) -> None:
         ("a\nb\nc\nd\ne\nf\ng", "and 2 more"),
     ],
 )  # fmt: skip
-def test_bad_lines_are_named(text: str, words: str) -> None:
-    """Every line that cannot be read is named by its number."""
+def test_invalid_lines_are_named_by_number(text: str, words: str) -> None:
+    """The error names every invalid line by its number."""
     with pytest.raises(InvalidInput, match=words):
         check_targets(read_lines(text), lambda target: (target.symbol, 10))
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """No file, no text, half a row: each is said in a line."""
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    """A missing file, a binary file and a row without a leverage are errors that say what is wrong."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "half.csv").write_text("symbol,leverage\nBTCUSDT\n")
     for name, words in (("none", "No such file"), ("binary", "not text in UTF-8"), ("half.csv", "line 2: “BTCUSDT”")):
@@ -83,21 +83,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
-def test_what_is_no_target(wrong: Any) -> None:
-    """Anything else is refused with an example."""
+def test_other_input_is_refused(wrong: Any) -> None:
+    """Input of any other kind is refused with an example."""
     with pytest.raises(InvalidInput, match="plan"):
         read_targets(wrong)
 
 
 def problems(targets: Any) -> str:
-    """What is said of targets that cannot be read."""
+    """Return the error text of targets that cannot be read."""
     with pytest.raises(InvalidInput) as caught:
         check_targets(targets, lambda target: (target.symbol, 10))
     return str(caught.value)
 
 
 def test_input_is_bounded(tmp_path: Path) -> None:
-    """A file over 1 MB, more than 5,000 rows and lines over 200 characters are refused, each in a sentence."""
+    """A file over 1 MB, more than 5,000 rows and lines of over 200 characters are refused."""
     (tmp_path / "large.csv").write_text("BTCUSDT,10\n" * 100_000)
     (tmp_path / "many.csv").write_text("BTCUSDT,10\n" * 5_001)
     (tmp_path / "wide.csv").write_text("BTCUSDT,10\nETHUSDT,5," + "x" * 300)
@@ -118,8 +118,8 @@ def test_input_is_bounded(tmp_path: Path) -> None:
             read_targets(rows)
 
 
-def test_what_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
-    """A folder, a named pipe and a device are refused instead of being read without end."""
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    """A folder, a named pipe and a device are refused, because reading them may never end."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(InvalidInput, match="it is not a file"):
@@ -129,8 +129,8 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
             read_targets(path)
 
 
-def test_long_texts_are_not_repeated() -> None:
-    """A symbol, a leverage or a line that could be a key is named by its place alone."""
+def test_long_text_is_not_repeated_in_an_error() -> None:
+    """An error names a symbol, a leverage or a line that could be a key only by its place."""
     key = "a1b2c3d4" * 8
     forms = ({key + "x": 10}, {"BTCUSDT": key}, pd.DataFrame({"symbol": [key * 2], "leverage": [5]}))
     for form in forms:

@@ -1,4 +1,4 @@
-"""Plans, faults, retries, undos and other clients in any order, compared with what the simulator did."""
+"""Plans, faults, retries, undos and other clients in any order are reported correctly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import LeverageError
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
-from tests.changes.claims import Truth, contradictions_of_journal
+from tests.changes.claims import SimulatorRecord, contradictions_of_journal
 from tests.conftest import connect_to
 
 GRACE = 0.02
@@ -31,7 +31,7 @@ FAULTS = (
 
 
 class Desk(RuleBasedStateMachine):
-    """A desk that plans, applies, retries and undoes, on an exchange that fails at times."""
+    """A trader who plans, applies, retries and undoes, on an exchange that sometimes fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Desk(RuleBasedStateMachine):
         self.last: Plan | None = None
 
     def at(self, symbol: str) -> int:
-        """What a symbol really is at."""
+        """Return the leverage that the exchange has."""
         return self.simulator.exchange.account.leverage(symbol)
 
     def check(self, plan: Plan) -> None:
-        """Compare each row that was just applied with the books."""
+        """Compare each row that was just applied with the exchange."""
         for row in plan.rows:
             assert row.status != "planned"
             if row.status in {"applied", "unchanged"}:
@@ -56,7 +56,7 @@ class Desk(RuleBasedStateMachine):
 
     @rule(wanted=st.dictionaries(st.sampled_from(SYMBOLS), LEVERAGES, min_size=1), force=st.booleans())
     def apply(self, wanted: dict[str, int], force: bool) -> None:
-        """Plan and apply."""
+        """Make a plan and apply it."""
         wanted = {symbol: min(leverage, self.most[symbol]) for symbol, leverage in wanted.items()}
         self.last = self.account.plan(wanted).apply(force=force)
         self.check(self.last)
@@ -64,14 +64,14 @@ class Desk(RuleBasedStateMachine):
 
     @rule()
     def retry(self) -> None:
-        """Do once more what was not done."""
+        """Retry the last plan."""
         if self.last is not None:
             again = self.last.retry()
             self.check(Plan(**{**vars(again), "rows": tuple(row for row in again.rows if row not in self.last.rows)}))
 
     @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
     def change(self, symbol: str, leverage: int) -> None:
-        """Change one alone."""
+        """Change one symbol."""
         try:
             made = self.account.set_leverage(symbol, min(leverage, self.most[symbol]))
         except LeverageError:
@@ -79,14 +79,14 @@ class Desk(RuleBasedStateMachine):
         assert self.at(symbol) == made.after
 
     @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
-    def somebody_else(self, symbol: str, leverage: int) -> None:
-        """Another client changes something."""
+    def change_elsewhere(self, symbol: str, leverage: int) -> None:
+        """Change a symbol through another client."""
         self.last = None
         self.simulator.exchange.change_elsewhere(symbol, min(leverage, self.most[symbol]))
 
     @rule()
     def undo(self) -> None:
-        """Take the last change or plan back."""
+        """Undo the last change or plan."""
         self.last = None
         try:
             undone = self.account.undo()
@@ -99,20 +99,23 @@ class Desk(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(FAULTS), times=st.integers(1, 3))
     def fault(self, name: str, times: int) -> None:
-        """Something will go wrong."""
+        """Inject a fault into the next changes."""
         self.simulator.inject(name, times=times)
 
     @invariant()
     def the_journal_is_true(self) -> None:
-        """Every word of the journal holds, and every change that arrived is in it."""
+        """No entry of the journal is false, and every change that arrived has an entry."""
         exchange, attempts = self.simulator.exchange, service_of(self.account).attempts()
         assert (
-            contradictions_of_journal(Truth(exchange.executed, exchange.received, self.opening, GRACE), attempts) == []
+            contradictions_of_journal(
+                SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE), attempts
+            )
+            == []
         )
         assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
 
     def teardown(self) -> None:
-        """Stop the exchange, and forget its journal: another one may be given the same port."""
+        """Stop the exchange, and drop its journal: another exchange may get the same port."""
         self.account.close()
         self.simulator.close()
         session.reset()
@@ -133,12 +136,12 @@ def run_desks(examples: int, steps: int, *, alike: bool) -> None:
     )
 
 
-def test_any_sequence_of_plans_tells_the_truth() -> None:
-    """A few sequences of plans, faults, retries, undos and strangers: every row and the journal are true."""
+def test_plans_in_any_order_are_reported_correctly() -> None:
+    """After any sequence of plans, faults, retries, undos and foreign changes no row and no entry is false."""
     run_desks(15, 10, alike=True)
 
 
 @pytest.mark.proof
-def test_many_sequences_of_plans_tell_the_truth() -> None:
-    """200 sequences of 15 steps."""
+def test_many_orders_of_plans_are_reported_correctly() -> None:
+    """The same for 200 sequences of 15 steps."""
     run_desks(200, 15, alike=False)

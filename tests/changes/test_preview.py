@@ -1,27 +1,24 @@
-"""Preview: before and after, what would make it pass, and that nothing else is sent than what it shows."""
+"""A preview shows a change before and after, and is sent only while it still holds."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from leverage_nb.account import Account, service_of
+from leverage_nb.account import Account
 from leverage_nb.binance import reader
-from leverage_nb.changes.fresh_read import FRESH_FOR
-from leverage_nb.changes.preview import Preview
-from leverage_nb.changes.service import SymbolView
-from leverage_nb.errors import ChangeNotSent, InvalidInput, InvalidLeverage, LeverageRefused, UnexpectedAnswer
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, UnexpectedAnswer
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.simulator import Simulator
+from tests.arrivals import record_requests
+from tests.changes.previews import aged
 from tests.conftest import connect_to
 
 
-def test_before_and_after(account: Account) -> None:
-    """The figures of today and of the step, from the opening account worked out by hand."""
+def test_a_preview_shows_before_and_after(account: Account) -> None:
+    """The figures before and after are those of the opening account, calculated by hand."""
     preview = account.preview("BTCUSDT", "10x")
     assert (preview.before, preview.after, preview.verdict, preview.certainty) == (20, 10, "ok", "documented")
     assert preview.max_notional == (100e6, 230e6)
@@ -48,8 +45,10 @@ def test_before_and_after(account: Account) -> None:
         ("ETHUSDT", 5, "would be refused: an isolated position is open"),
     ],
 )
-def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, leverage: int, words: str) -> None:
-    """A preview says what would be refused and what would pass; applying it sends nothing unless forced."""
+def test_an_expected_refusal_is_not_sent_unless_forced(
+    account: Account, symbol: str, leverage: int, words: str
+) -> None:
+    """A preview names an expected refusal and what would pass; it is sent only with force."""
     preview = account.preview(symbol, leverage)
     assert words in preview.headline
     before = account.setting(symbol).leverage
@@ -61,8 +60,8 @@ def test_a_refusal_is_said_before_it_is_met(account: Account, symbol: str, lever
     assert account.setting(symbol).leverage == before
 
 
-def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
-    """Raising on an isolated position is a one-way street, and the preview says so before."""
+def test_a_change_that_cannot_be_undone_has_a_caution(account: Account) -> None:
+    """A raise with an open isolated position has a caution in preview, plan and record: it cannot be undone."""
     preview = account.preview("ETHUSDT", 20)
     assert preview.caution == "this cannot be undone while the isolated position is open (-4161)"
     assert ("caution", preview.caution) in preview.rows()
@@ -72,26 +71,20 @@ def test_what_cannot_be_taken_back_is_said(account: Account) -> None:
     assert "caution" in str(preview.apply())
 
 
-def test_tiers_and_setting_that_disagree_are_said(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the exchange's own max notional is not the tiers', the preview names both."""
+def test_a_setting_that_contradicts_the_tiers_gives_a_warning(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the exchange's own max notional differs from the tiers, the preview names both."""
     from leverage_nb.simulator import answers
 
-    told = answers.symbol_config
-    monkeypatch.setattr(answers, "symbol_config", lambda *a: {**told(*a), "maxNotionalValue": "50000000"})
+    answer = answers.symbol_config
+    monkeypatch.setattr(answers, "symbol_config", lambda *a: {**answer(*a), "maxNotionalValue": "50000000"})
     (warning,) = account.preview("BTCUSDT", 10).warnings
     assert "The tiers allow 100M at 20x, but the exchange's setting shows 50M" in warning
 
 
-def aged(preview: Preview) -> Preview:
-    """A preview as it is more than a second later."""
-    setting = replace(preview.setting, read_at=preview.setting.read_at - FRESH_FOR - 0.001)
-    return replace(preview, setting=setting)
-
-
-def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
-    account: Account, simulator: Simulator
-) -> None:
-    """Leverage, positions and wallet that changed since the preview stop it; prices that moved do not."""
+def test_an_aged_preview_is_not_sent_if_the_account_has_changed(account: Account, simulator: Simulator) -> None:
+    """A preview older than a second is not sent if leverage, positions or wallet changed; prices may change."""
     books = simulator.exchange.account
     preview = account.preview("BTCUSDT", 10)
     books.positions[0].amount += 1
@@ -101,7 +94,7 @@ def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
     books.set_leverage("BTCUSDT", 15)
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview") as caught:
         aged(preview).apply()
-    assert "BTCUSDT 15x → 10x" in caught.value.message  # what it is now
+    assert "BTCUSDT 15x → 10x" in caught.value.message  # the preview as of now
     preview = account.preview("BTCUSDT", 10)
     books.wallets["USDT"] -= 10_000
     with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
@@ -113,17 +106,17 @@ def test_an_older_preview_is_made_again_and_stops_if_the_account_has_changed(
     assert len(simulator.exchange.received) == 1
 
 
-def test_an_older_preview_is_sent_on_its_new_read(account: Account, simulator: Simulator) -> None:
-    """Where nothing has changed, the second preview's read is the one that the change leaves on."""
-    arrived = requests(simulator)
+def test_an_aged_preview_is_sent_on_its_second_read(account: Account, simulator: Simulator) -> None:
+    """An aged preview is made again; if nothing has changed, it is sent on that read."""
+    arrived = record_requests(simulator)
     change = aged(account.preview("BTCUSDT", 10)).apply()
     assert (change.status, change.before, change.after) == ("applied", 20, 10)
     assert arrived.count("GET /fapi/v1/symbolConfig") == 2
     assert arrived[-1] == "POST /fapi/v1/leverage"
 
 
-def test_what_was_previewed_as_unchanged_sends_nothing(account: Account, simulator: Simulator) -> None:
-    """A leverage that somebody else has set since the preview showed "unchanged" is not overwritten."""
+def test_a_preview_that_showed_unchanged_sends_nothing(account: Account, simulator: Simulator) -> None:
+    """A change elsewhere after a preview that showed unchanged is not overwritten."""
     preview = account.preview("BTCUSDT", 20)
     assert preview.verdict == "unchanged"
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
@@ -133,8 +126,8 @@ def test_what_was_previewed_as_unchanged_sends_nothing(account: Account, simulat
     assert simulator.exchange.received == []
 
 
-def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> None:
-    """The second preview reads the tiers anew: caps that were cut since the first one stop it."""
+def test_an_aged_preview_is_not_sent_if_the_tiers_have_changed(account: Account, simulator: Simulator) -> None:
+    """An aged preview reads the tiers again, and is not sent if Binance lowered the caps since."""
     preview = account.preview("SOLUSDT", 10)
     symbols = simulator.exchange.market.symbols
     sol = symbols["SOLUSDT"]
@@ -148,7 +141,7 @@ def test_tiers_that_moved_stop_it(account: Account, simulator: Simulator) -> Non
 
 
 def test_a_preview_is_not_sent_twice(account: Account, simulator: Simulator) -> None:
-    """A second apply finds that it is done already, whether its read is a second old or not, and sends nothing."""
+    """A second apply of a preview sends nothing, whether the preview is fresh or aged."""
     preview = account.preview("BTCUSDT", 10)
     assert preview.apply().status == "applied"
     with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 10x now"):
@@ -158,8 +151,8 @@ def test_a_preview_is_not_sent_twice(account: Account, simulator: Simulator) -> 
     assert len(simulator.exchange.received) == 1
 
 
-def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the symbols' margin assets cannot be read, the position's own is used, and nothing is invented."""
+def test_unknown_margin_assets_do_not_cause_a_refusal(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the margin assets cannot be read, the position's own asset is used."""
 
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
@@ -170,99 +163,22 @@ def test_a_missing_label_does_not_make_a_refusal(account: Account, monkeypatch: 
     assert preview.available[1] == pytest.approx(72_109.375 - 432_062.5 / 20)
 
 
-def test_a_balance_that_is_missing_is_not_zero(account: Account) -> None:
-    """Without the balance behind a position a lowering cannot be predicted, and is not called refused."""
+def test_a_missing_balance_is_not_zero(account: Account) -> None:
+    """Without a balance of the margin asset a lower cannot be predicted, and is not called refused."""
     outlook = Outlook(replace(account.state(), balances={}), account.tiers("BTCUSDT"))
     assert outlook.judge(10).verdict == "unpredictable"
     assert outlook.judge(30).verdict == "ok"
 
 
-def test_todays_leverage_above_the_tiers(account: Account) -> None:
-    """When the maximum has fallen below today's leverage there are no figures of today to show, and none are shown."""
-    state = account.state()
-    settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
-    outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
-    preview = service_of(account).preview_at(SymbolView(outlook, replace(state, settings=settings)), 50)
-    assert preview.before == 125
-    assert np.isnan(preview.max_notional[0])
-    assert "nan" not in str(preview)
-    with pytest.raises(InvalidLeverage):
-        service_of(account).preview_at(SymbolView(outlook, state), 101)
-
-
-@pytest.mark.parametrize(
-    ("symbol", "notional", "words"),
-    [
-        ("BTCUSDT", "5b", "No leverage of BTCUSDT allows a notional of 5,000,000,000"),
-        ("BTCUSDT", "much", "not a notional"), ("BTCUSDT", float("nan"), "not a notional"),
-    ],
-)  # fmt: skip
-def test_highest_leverage_says_what_stands_in_the_way(account: Account, symbol: str, notional: Any, words: str) -> None:
-    """Where no leverage is left, the rule that removed the last one is named."""
-    with pytest.raises(InvalidInput, match=words):
-        account.highest_leverage(symbol, notional)
-
-
-def test_highest_leverage_names_the_rule_and_keeps_what_is_open(simulator: Simulator) -> None:
-    """An isolated position above the guard is said as just that; in multi-assets mode what is not refused may be it."""
-    books = simulator.exchange.account
-    books.set_leverage("ETHUSDT", 50)
-    guarded = connect_to(simulator, max_leverage=20)
-    with pytest.raises(InvalidInput, match="ETHUSDT 20x would be refused: an isolated position is open"):
-        guarded.highest_leverage("ETHUSDT")
-    books.multi_assets = True
-    books.set_leverage("BTCUSDT", 100)
-    with connect_to(simulator) as account:
-        assert account.highest_leverage("BTCUSDT", "50m") == 25
-
-
-def requests(simulator: Simulator) -> list[str]:
-    """The requests that arrive from now on, as METHOD /path."""
-    handle, arrived = simulator.exchange.handle, list[str]()
-
-    def noting(request: Any, *more: Any, **options: Any) -> Any:
-        arrived.append(f"{request.method} {request.path}")
-        return handle(request, *more, **options)
-
-    simulator.exchange.handle = noting  # type: ignore[method-assign]  # it answers as before
-    return arrived
-
-
-def test_a_previewed_change_takes_two_round_trips(account: Account, simulator: Simulator) -> None:
-    """The four reads of a preview are under way at the same time, and then there is the POST and no more."""
-    account.margin_asset("BTCUSDT")
-    arrived = requests(simulator)
-    simulator.inject("late_answer", on="GET *", times=None, seconds=0.3)
-    started = time.monotonic()
-    preview = account.preview("BTCUSDT", 10)
-    assert time.monotonic() - started < 0.9  # one after the other they take 1.2 s
-    assert preview.apply().status == "applied"
-    assert sorted(arrived[:4]) == [
-        "GET /fapi/v1/accountConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v3/account", "GET /fapi/v3/positionRisk",
-    ]  # fmt: skip
-    assert arrived[4:] == ["POST /fapi/v1/leverage"]
-
-
-def test_unchanged_is_said(account: Account) -> None:
-    """A leverage that is there already is said to be, and nothing is sent."""
+def test_a_leverage_that_is_already_set_is_unchanged(account: Account) -> None:
+    """A preview of the current leverage says so, and applying it sends nothing."""
     preview = account.preview("BTCUSDT", 20)
     assert preview.headline == "BTCUSDT is at 20x already"
     assert preview.apply().status == "unchanged"
 
 
-def test_ladder_and_outlook_of_an_account(account: Account) -> None:
-    """Both carry the venue; the ladder is entered at the exchange's mark."""
-    ladder = account.ladder("BTCUSDT", 50_000)
-    assert ladder.columns.name == "SIMULATOR"
-    assert ladder.loc[10, "max_quantity"] == pytest.approx(230e6 / 86_412.5)
-    assert account.outlook("BTCUSDT").attrs["venue"] == "simulator"
-    assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
-        45180.722891566
-    )
-
-
-def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simulator: Simulator) -> None:
-    """When a preview's leverage is no longer offered, applying it is ChangeNotSent like any other stop."""
+def test_an_aged_preview_above_a_lowered_maximum_is_not_sent(account: Account, simulator: Simulator) -> None:
+    """If Binance lowered the maximum below a preview's leverage, applying it raises ChangeNotSent with a record."""
     preview = account.preview("SOLUSDT", 100)
     market = simulator.exchange.market.symbols
     tiers = tuple(replace(t, initial_leverage=min(t.initial_leverage, 99 - t.number)) for t in market["SOLUSDT"].tiers)
@@ -273,15 +189,15 @@ def test_a_maximum_that_fell_is_not_sent_with_its_record(account: Account, simul
     assert caught.value.change.status == "not_sent"
 
 
-def test_prices_keep_their_digits(account: Account) -> None:
-    """A liquidation price below 1,000 is shown with six digits: cents would move it by a percent on a small coin."""
+def test_small_prices_keep_six_digits(account: Account) -> None:
+    """A liquidation price below 1,000 is shown with six digits, because a cent matters for a cheap coin."""
     preview = account.preview("BTCUSDT", 10)
     held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
     assert "liquidation 2.13579, not affected by leverage" in str(replace(preview, held=held))
 
 
-def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
-    """What could not be taken back is said where a refusal is expected, too: --force may prove that wrong."""
+def test_the_caution_is_independent_of_the_verdict(simulator: Simulator) -> None:
+    """The caution is also shown if a refusal is expected, because force may prove that wrong."""
     account = connect_to(simulator)
     preview = account.preview("ETHUSDT", 150)
     assert preview.verdict == "ok"
@@ -289,13 +205,3 @@ def test_caution_does_not_depend_on_the_verdict(simulator: Simulator) -> None:
     simulator.exchange.account.positions[1].amount *= 3
     assert account.preview("ETHUSDT", 150).verdict == "refused"
     assert "cannot be undone" in account.preview("ETHUSDT", 150).caution
-
-
-def test_a_preview_on_a_read_that_is_behind_is_read_again(account: Account, simulator: Simulator) -> None:
-    """A read that shows what was there before the exchange's own latest answer is repeated, in a plan too."""
-    account.set_leverage("BTCUSDT", 10)
-    simulator.inject("stale_read", seconds=0.5)
-    assert account.preview("BTCUSDT", 20).before == 10
-    account.set_leverage("SOLUSDT", 30)
-    simulator.inject("stale_read", seconds=0.5)
-    assert account.plan({"SOLUSDT": 20}).rows[0].before == 30

@@ -1,4 +1,4 @@
-"""A foreign exchange, and accounts and kernels that use it."""
+"""An independent exchange, and accounts and kernels that use it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.foreign.kernels import Kernel, kernel, options_for
 
 @pytest.fixture
 def exchange() -> Iterator[ForeignExchange]:
-    """An exchange that shares no assumption with the package."""
+    """An exchange that shares no code and no assumption with the package."""
     with serving() as running:
         yield running
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """The journal that all accounts and kernels of a test use."""
+    """The path of the journal that all accounts and kernels of a test use."""
     return tmp_path / "journal.sqlite"
 
 
@@ -51,7 +51,7 @@ def start_kernel(exchange: ForeignExchange, journal: Path) -> Iterator[Callable[
 
 
 def outcome(change: Callable[[], LeverageChange]) -> LeverageChange:
-    """The record of a change, whether it is returned or raised."""
+    """Return the record of a change, whether it is returned or raised."""
     try:
         return change()
     except LeverageError as exc:

@@ -1,4 +1,4 @@
-"""An exchange that knows nothing of this project: sockets, threads and the standard library.
+"""An exchange that is independent of this package: sockets, threads and the standard library.
 
 It keeps a leverage for every symbol, answers the endpoints that a client of Binance's USDⓈ-M Futures needs, and records
 every request that arrives. A test scripts it with :class:`Play`: whether a request is executed, what is answered, and
@@ -33,18 +33,18 @@ ALT_TIERS = ((125, 100_000, 0.004), (50, 1_000_000, 0.01), (20, 10_000_000, 0.05
 
 @dataclass
 class Play:
-    """What happens to some requests.
+    """How some requests are handled.
 
     Attributes:
         execute: Whether the exchange executes (or reads) it; False leaves everything as it is.
         execute_after: Seconds until it is executed, after the answer has left.
-        answer: What is sent in place of the exchange's own answer; also a function of the request.
+        answer: The answer that replaces the exchange's own; also a function of the request.
         edit: Changes the exchange's own answer, as decoded JSON.
         first: Called when the request has arrived, before it is executed or read.
         then: Called once it is executed or read, before it is answered.
         delay: Seconds before it is answered.
-        when: Which requests it is for; all by default.
-        times: How many of them; None for all.
+        when: Selects the requests; all by default.
+        times: The number of requests; None for all.
     """
 
     execute: bool = True
@@ -65,13 +65,13 @@ class ForeignExchange:
     """One account, served at two addresses of one back end, and its events over a WebSocket.
 
     Attributes:
-        leverages: By symbol; 0 is a setting that was never made.
+        leverages: By symbol; 0 is a leverage that was never set.
         tiers: By symbol: highest leverage, cap and rate of each tier.
-        requests: All that arrived.
-        executed: When which symbol was set to what: nanoseconds since the epoch, symbol, leverage.
+        requests: All requests that arrived.
+        executed: Time in nanoseconds since the epoch, symbol and leverage of every change.
         clock_shift: Milliseconds by which its clock is ahead of this machine's.
-        latency: Seconds there and back.
-        balance: What the balance endpoint answers.
+        latency: The round trip time in seconds.
+        balance: The answer of the balance endpoint.
     """
 
     api_key = "K3yOfTheForeignExchange0123456789abcdefghijKLMNOPqrstuvwxyzABCDE"
@@ -101,42 +101,42 @@ class ForeignExchange:
         self._followers: list[Any] = []
         self._stream: Any = None
 
-    # -- what a test says and asks ----------------------------------------------------------------------------
+    # -- scripting and inspection -----------------------------------------------------------------------------
 
     def play(self, endpoint: str, **how: Any) -> Play:
-        """Script what happens to the next requests of an endpoint: see :class:`Play`."""
+        """Script how the next requests of an endpoint are handled: see :class:`Play`."""
         play = Play(**how)
         self._plays.setdefault(endpoint, []).append(play)
         return play
 
     def clear(self) -> None:
-        """Forget what was scripted and has not happened."""
+        """Drop everything that was scripted and not used."""
         self._plays.clear()
 
     def change(self, symbol: str, leverage: int) -> None:
-        """Another client of the account changes a leverage."""
+        """Change a leverage as another client of the account."""
         self.leverages[symbol] = leverage
         self.executed.append((time_ns(), symbol, leverage))
 
     def arrived(self, endpoint: str, symbol: str = "") -> list[Arrived]:
-        """The requests of an endpoint, in the order they arrived."""
+        """Return the requests of an endpoint, in the order of arrival."""
         return [one for one in list(self.requests) if one.endpoint == endpoint and symbol in {"", one.symbol}]
 
     def changes_sent(self, symbol: str = "") -> list[tuple[str, int]]:
-        """Symbol and leverage of every POST that arrived, executed or not."""
+        """Return symbol and leverage of every POST that arrived, executed or not."""
         return [(one.symbol, one.leverage) for one in self.arrived(CHANGE, symbol)]
 
     def wait_for(self, endpoint: str, count: int = 1, timeout: float = 10.0) -> None:
-        """Wait until so many requests of an endpoint have arrived."""
+        """Wait until a number of requests of an endpoint have arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.arrived(endpoint)) >= count, timeout), f"no {endpoint}"
 
     def now_ms(self) -> int:
-        """Its clock."""
+        """Return the time of its clock."""
         return int(self._start + monotonic() * 1000) + self.clock_shift
 
     def stop(self) -> None:
-        """Stop serving, and break what is open."""
+        """Stop serving, and break open connections."""
         self._stopped.set()
         for one in (*self._listeners, *self._connections):
             with suppress(OSError):
@@ -148,25 +148,25 @@ class ForeignExchange:
     # -- events -----------------------------------------------------------------------------------------------
 
     def stream_url(self) -> str:
-        """The address of the events, served from the first call on."""
+        """Return the address of the events, which is served from the first call on."""
         from websockets.sync.server import serve
 
         def follow(connection: Any) -> None:
             with self._changed:
                 self._followers.append(connection)
                 self._changed.notify_all()
-            with suppress(Exception):  # whatever ends it
+            with suppress(Exception):  # however it ends
                 for _ in connection:
                     pass
 
         if self._stream is None:
-            # Its own log is no business of the client's.
+            # Its log must not appear among the client's.
             self._stream = serve(follow, "127.0.0.1", 0, logger=logging.Logger("foreign", logging.CRITICAL))
             threading.Thread(target=self._stream.serve_forever, daemon=True).start()
         return f"ws://127.0.0.1:{self._stream.socket.getsockname()[1]}"
 
     def send_event(self, symbol: str, leverage: int, at_ms: int) -> None:
-        """Tell all followers that a leverage is another, as of a time; waits for a first follower."""
+        """Send an event of a leverage to all followers, with a time; wait for a first follower."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
         body = {"s": symbol, "l": leverage}
@@ -203,7 +203,7 @@ class ForeignExchange:
             play.first()
         if play.execute_after:  # it was accepted in time, and is executed later
             threading.Timer(play.execute_after, _HANDLERS[request.endpoint], (self, request)).start()
-        # What a test has scripted is executed however late it comes: a busy machine must not decide.
+        # A scripted request is executed however late it arrives, so that a busy machine does not decide.
         now = play.execute and not play.execute_after
         reply = self._handle(request, checks=play is _UNSCRIPTED) if now else Reply.of({})
         if play.then:
@@ -250,7 +250,7 @@ class ForeignExchange:
             return Reply.error(400, -1022, "Signature for this request is not valid.")
         return None if request.key == self.api_key else Reply.error(401, -2015, "Invalid API-key.")
 
-    def _set_leverage(self, request: Arrived) -> Reply:
+    def set_leverage(self, request: Arrived) -> Reply:
         if not 1 <= request.leverage <= self.tiers[request.symbol][0][0]:
             return Reply.error(400, -4028, f"Leverage {request.leverage} is not valid")
         self.change(request.symbol, request.leverage)
@@ -260,7 +260,7 @@ class ForeignExchange:
     def _max_notional(self, symbol: str) -> float:
         return max((cap for most, cap, _ in self.tiers[symbol] if most >= self.leverages[symbol]), default=0)
 
-    def _configs(self, request: Arrived) -> Reply:
+    def configs(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.leverages)
         return Reply.of([self._config(name) for name in names])
 
@@ -268,22 +268,22 @@ class ForeignExchange:
         row: dict[str, Any] = {"symbol": name, "marginType": "CROSSED", "isAutoAddMargin": False}
         return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
 
-    def _brackets(self, request: Arrived) -> Reply:
+    def brackets(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.tiers)
         return Reply.of([{"symbol": name, "brackets": list(_brackets(self.tiers[name]))} for name in names])
 
-    def _info(self, request: Arrived) -> Reply:
+    def info(self, request: Arrived) -> Reply:
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 24_000}
         rows = [{"symbol": name, "status": "TRADING", "marginAsset": "USDT"} for name in self.tiers]
         return Reply.of({"symbols": rows, "rateLimits": [limit], "serverTime": 0})
 
-    def _account(self, request: Arrived) -> Reply:
+    def account(self, request: Arrived) -> Reply:
         names = ["walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"]
         zeros = ["unrealizedProfit", "maintMargin", "initialMargin", "crossUnPnl", "positionInitialMargin"]
         asset = {"asset": "USDT"} | dict.fromkeys(names, "100000.0") | dict.fromkeys(zeros, "0.0")
         return Reply.of({"availableBalance": "100000.0", "assets": [asset], "positions": []})
 
-    def _mark_price(self, request: Arrived) -> Reply:
+    def mark_price(self, request: Arrived) -> Reply:
         return Reply.of({"symbol": request.symbol, "markPrice": "60000.0", "time": self.now_ms()})
 
 
@@ -298,25 +298,25 @@ def _brackets(tiers: Sequence[tuple[int, float, float]]) -> Iterator[dict[str, f
 
 _CONFIG = {"canTrade": True, "dualSidePosition": False, "multiAssetsMargin": False}
 _HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
-    CHANGE: ForeignExchange._set_leverage,
-    CONFIG: ForeignExchange._configs,
-    TIERS: ForeignExchange._brackets,
+    CHANGE: ForeignExchange.set_leverage,
+    CONFIG: ForeignExchange.configs,
+    TIERS: ForeignExchange.brackets,
     TIME: lambda exchange, _: Reply.of({"serverTime": exchange.now_ms()}),
     BALANCE: lambda exchange, _: Reply.of(exchange.balance),
     LISTEN: lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
     "PUT /fapi/v1/listenKey": lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
     "DELETE /fapi/v1/listenKey": lambda exchange, _: Reply.of({}),
-    "GET /fapi/v1/exchangeInfo": ForeignExchange._info,
+    "GET /fapi/v1/exchangeInfo": ForeignExchange.info,
     "GET /fapi/v1/accountConfig": lambda exchange, _: Reply.of(_CONFIG),
     "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of([]),
-    "GET /fapi/v3/account": ForeignExchange._account,
-    "GET /fapi/v1/premiumIndex": ForeignExchange._mark_price,
+    "GET /fapi/v3/account": ForeignExchange.account,
+    "GET /fapi/v1/premiumIndex": ForeignExchange.mark_price,
 }
 
 
 @contextmanager
 def serving(extra: int = 0, **how: Any) -> Iterator[ForeignExchange]:
-    """A :class:`ForeignExchange` for the length of a block."""
+    """Run a :class:`ForeignExchange` within the block."""
     exchange = ForeignExchange(extra, **how)
     try:
         yield exchange

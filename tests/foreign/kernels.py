@@ -1,4 +1,4 @@
-"""Other kernels: processes of their own that run cells, use the same journal and exchange, and can be killed."""
+"""Other kernels: processes that run cells, use the same journal and exchange, and can be killed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import requests  # noqa: F401 - as above
 import leverage_nb as lev
 from tests.foreign.exchange import ForeignExchange
 
-# A server process that has the package loaded forks the kernels: starting each costs milliseconds.
+# A server process with the package loaded forks the kernels, so that each starts within milliseconds.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.foreign.kernels"])
 
 
 def options_for(exchange: ForeignExchange, journal: Path | str, **more: Any) -> dict[str, Any]:
-    """Arguments of ``connect()`` for the exchange's account, with a short grace.
+    """Return arguments of ``connect()`` for the exchange's account, with a short grace.
 
-    Where a test waits until a request can act no more, it names a short ``recv_window`` of its own: with one, a busy
-    machine may have the exchange refuse requests as late.
+    A test that waits for a deadline gives a short ``recv_window`` itself: with one, requests of a busy machine may be
+    refused as late.
     """
     return {
         "rest_url": exchange.url,
@@ -47,10 +47,10 @@ class Kernel:
     """A process that is connected to the exchange as ``account`` and runs cells.
 
     Args:
-        options: Of ``connect()``.
+        options: The arguments of ``connect()``.
 
     Attributes:
-        back_ms: When the last cell had ended and the prompt was back, in milliseconds since the epoch.
+        back_ms: The time at which the last cell had ended, in milliseconds since the epoch.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ class Kernel:
         self._pipe.send(cell)
 
     def result(self, timeout: float = 30.0) -> Any:
-        """The value of the cell that was started, once it has ended; what it raised is raised.
+        """Wait for the end of the cell; return its value or raise its error.
 
         Raises:
             TimeoutError: It has not ended in time.
@@ -87,12 +87,12 @@ class Kernel:
         os.kill(self._process.pid or 0, signal.SIGINT)
 
     def kill(self) -> None:
-        """End the process as a power cut would."""
+        """Kill the process."""
         self._process.kill()
         self._process.join(10)
 
     def exit(self) -> None:
-        """End the process as the end of a script would, with all that runs at exit."""
+        """End the process as at the end of a script, with all exit functions."""
         self._pipe.send(None)
         self._process.join(10)
         assert self._process.exitcode == 0
@@ -121,7 +121,7 @@ def _run_interruptibly(cell: str, cells: dict[str, Any]) -> tuple[Any, BaseExcep
         except BaseException as exc:  # noqa: BLE001 - the test judges it
             error = exc
         _ignore_interrupts()
-    except KeyboardInterrupt as exc:  # it came as the cell ended
+    except KeyboardInterrupt as exc:  # it arrived as the cell ended
         error = error or exc
         _ignore_interrupts()
     return value, error
@@ -145,7 +145,7 @@ def _run(cell: str, cells: dict[str, Any]) -> Any:
 
 @contextmanager
 def kernel(options: dict[str, Any]) -> Iterator[Kernel]:
-    """A :class:`Kernel` for the length of a block; killed at its end."""
+    """Run a :class:`Kernel` within the block, and kill it at the end."""
     started = Kernel(options)
     try:
         yield started

@@ -1,4 +1,4 @@
-"""Ctrl-C at a chosen line: what real signals hit once in thousands of tries, made repeatable."""
+"""Ctrl-C at a chosen line, which a real signal hits once in thousands of tries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 Point = tuple[str, int]
 
-# Where a signal may strike while a request is prepared, sent and recorded.
+# The files in which a signal may arrive while a request is prepared, sent and recorded.
 FILES = (
     "/leverage_nb/", "/requests/", "/urllib3/", "/http/client.py", "/threading.py", "/queue.py", "/contextlib.py",
     "/hmac.py", "/filelock/",
@@ -17,7 +17,7 @@ FILES = (
 
 
 def trace(call: Callable[[], object], at_line: Callable[[Point], None]) -> None:
-    """Run a call and name every line of the files above that this thread reaches."""
+    """Run a call, and call a function at every line of the files above that this thread reaches."""
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
@@ -36,14 +36,14 @@ def trace(call: Callable[[], object], at_line: Callable[[Point], None]) -> None:
 
 
 def points_of(call: Callable[[], object]) -> list[Point]:
-    """The distinct lines that a call reaches, in the order it reaches them first."""
+    """Return the distinct lines that a call reaches, in the order of the first time."""
     reached: dict[Point, None] = {}
     trace(call, lambda point: reached.setdefault(point))
     return list(reached)
 
 
 def stop_at(point: Point, call: Callable[[], object], kind: type[BaseException] = KeyboardInterrupt) -> Any:
-    """Run a call, and interrupt it as it reaches a line for the first time; returns what it raised."""
+    """Run a call, interrupt it when it reaches a line for the first time, and return what it raised."""
     stopped = False
 
     def at_line(reached: Point) -> None:

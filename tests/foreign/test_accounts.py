@@ -1,4 +1,4 @@
-"""The key identifies the account: behind two addresses, under a profile, at any time."""
+"""The key identifies the account, at two addresses and under a profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_two_addresses_are_one_account(
     start_kernel: Callable[..., Kernel],
     in_another_kernel: bool,
 ) -> None:
-    """While a change sent to one address is open, none is sent for its symbol to the exchange's other address."""
+    """While a change through one address is open, no change of its symbol is sent to the exchange's other address."""
     exchange.play(CHANGE, execute=False, answer=SILENCE)
     if in_another_kernel:
         start_kernel(timeout=3, recv_window=500).start("account.set_leverage('BTCUSDT', 20)")
@@ -36,7 +36,7 @@ def test_two_addresses_are_one_account(
     with suppress(LeverageError):
         other.set_leverage("BTCUSDT", 30)
     first, *later = exchange.arrived(CHANGE)
-    assert all(one.at - first.at >= 0.75 for one in later)  # recvWindow and grace, less the way there
+    assert all(one.at - first.at >= 0.75 for one in later)  # recvWindow and grace, without the time to arrive
 
 
 def _stop(_: str) -> None:
@@ -44,7 +44,7 @@ def _stop(_: str) -> None:
 
 
 def test_the_history_does_not_depend_on_the_address(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """What was changed through one address is in the history, and can be undone, through the other."""
+    """A change through one address is in the history of the other address, and can be undone there."""
     connect().set_leverage("BTCUSDT", 20)
     other = connect(rest_url=exchange.other_url)
     assert other.history()["requested"].tolist() == [20]
@@ -52,8 +52,8 @@ def test_the_history_does_not_depend_on_the_address(exchange: ForeignExchange, c
     assert exchange.leverages["BTCUSDT"] == 10
 
 
-def test_a_profile_first_seen_without_balances(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A profile whose account has no balance yet is bound once it has one, and guarded from then on."""
+def test_a_profile_without_balances_is_bound_later(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """A profile whose account has no balance yet is bound to the account once it has one."""
     balance, exchange.balance = exchange.balance, []
     with suppress(LeverageError):
         connect(profile="sub1").set_leverage("BTCUSDT", 11)

@@ -1,4 +1,4 @@
-"""Applied rests on the exchange's answer to this request, or on a read made after it; never on an event."""
+"""Applied is confirmed by the exchange's answer or by a later read, never by an event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.foreign.wire import RESET, Reply
 
 
 class Follower:
-    """Watches an account, and keeps the leverages of BTCUSDT that its events have named."""
+    """Watches an account, and stores the leverages of BTCUSDT in its events."""
 
     def __init__(self, account: Account) -> None:
         self._came = threading.Condition()
@@ -36,13 +36,13 @@ class Follower:
 
 
 @pytest.mark.parametrize("ahead", [200, 2000], ids=["200 ms ahead", "2 s ahead"])
-def test_an_event_before_the_attempt_decides_nothing(
+def test_an_event_before_the_attempt_does_not_decide(
     exchange: ForeignExchange, connect: Callable[..., Account], ahead: int
 ) -> None:
-    """An event of the target that is older than the attempt does not make a lost request an applied one."""
+    """An event of the target before an attempt does not make a lost request applied."""
     account = connect(recv_window=300, stream_url=exchange.stream_url())
     follower = Follower(account)
-    # Another client has set 20x and, at once, 10x again; the clock of the stream is ahead.
+    # Another client has set 20x and then 10x again; the clock of the stream is ahead.
     exchange.send_event("BTCUSDT", 20, exchange.now_ms() + ahead)
     follower.wait_for(20)
     exchange.play(CHANGE, execute=False, answer=RESET)
@@ -51,10 +51,10 @@ def test_an_event_before_the_attempt_decides_nothing(
     assert account.history()["status"].tolist() == ["not_applied"]
 
 
-def test_an_event_during_the_attempt_decides_nothing(
+def test_an_event_during_the_attempt_does_not_decide(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
-    """10x to 20x to 10x, and the last request is lost: another client's 10x and 20x in between do not confirm it."""
+    """Changes by another client during an attempt do not confirm a request that was lost."""
     account = connect(recv_window=300, stream_url=exchange.stream_url())
     follower = Follower(account)
     account.set_leverage("BTCUSDT", 20)
@@ -83,20 +83,18 @@ def test_an_event_during_the_attempt_decides_nothing(
     ],
     ids=["a code and no text", "a code as text", "another symbol", "another leverage", "no finite notional"],
 )
-def test_a_200_that_is_no_confirmation(
+def test_only_a_200_that_names_the_change_confirms_it(
     exchange: ForeignExchange, connect: Callable[..., Account], body: dict[str, object], executed: bool
 ) -> None:
-    """A 200 confirms a change only if it names symbol and leverage and carries no negative code."""
+    """A 200 confirms a change only if it names symbol and leverage and has no negative code."""
     account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, execute=executed, answer=Reply.of(body))
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after) == (("applied", 12) if executed else ("not_applied", 10))
 
 
-def test_an_open_attempt_blocks_until_its_time_is_over(
-    exchange: ForeignExchange, connect: Callable[..., Account]
-) -> None:
-    """A read may show the target early; the next change of the symbol waits until the request can act no more."""
+def test_an_open_attempt_blocks_until_its_deadline(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """The next change of a symbol waits for the deadline of an attempt, even if a read showed its target."""
     account = connect(recv_window=600)
     exchange.play(CHANGE, answer=RESET)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
@@ -107,4 +105,4 @@ def test_an_open_attempt_blocks_until_its_time_is_over(
         assert len(exchange.arrived(CHANGE)) == 1
         return
     second = exchange.arrived(CHANGE)[1]
-    assert second.at - first.at >= 0.85  # recvWindow and grace, less the way there
+    assert second.at - first.at >= 0.85  # recvWindow and grace, without the time to arrive

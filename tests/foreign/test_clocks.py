@@ -1,4 +1,4 @@
-"""Clocks that jump and server times that cannot be: nothing hangs, nothing false is signed, every error is ours."""
+"""A clock that jumps or an implausible server time causes no hang, no false timestamp and no foreign error."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ FALSE_TIMES = {
 
 
 @pytest.mark.parametrize("false_time", FALSE_TIMES)
-def test_a_false_server_time(exchange: ForeignExchange, connect: Callable[..., Account], false_time: str) -> None:
-    """A server time that cannot be is refused with an error of ours, and no request is ever signed with it."""
+def test_an_implausible_server_time_is_refused(
+    exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
+) -> None:
+    """An implausible server time is an error, and no request is signed with it."""
     account = connect()
     exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
     exchange.play(CHANGE, execute=False, answer=LATE_CLOCK)
@@ -40,10 +42,10 @@ def test_a_false_server_time(exchange: ForeignExchange, connect: Callable[..., A
 
 
 @pytest.mark.parametrize("false_time", ["-1e17", "next year"])
-def test_a_false_server_time_while_an_attempt_is_open(
+def test_an_implausible_server_time_while_an_attempt_is_open(
     exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
 ) -> None:
-    """A server time that cannot be neither hangs the settling of a change nor breaks the next one."""
+    """An implausible server time neither prolongs settling nor breaks the next change."""
     account = connect(recv_window=300, grace=0.1)
     exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
     exchange.play(CHANGE, execute=False, answer=RESET)
@@ -59,7 +61,7 @@ def test_a_false_server_time_while_an_attempt_is_open(
 
 
 def assert_no_false_timestamp(exchange: ForeignExchange) -> None:
-    """Every signed request names a time within a quarter of an hour of the system's."""
+    """Assert that every signed request has a timestamp within 15 minutes of the system's time."""
     now = time.time() * 1000
     assert [one for one in exchange.requests if one.timestamp and abs(one.timestamp - now) > 15 * 60_000] == []
 
@@ -74,8 +76,8 @@ time.time_ns = lambda: wall_ns() + (seconds * 10**9 if flag.exists() else 0)
 """
 
 
-def in_trouble(exchange: ForeignExchange) -> None:
-    """No read is answered any more."""
+def break_reads(exchange: ForeignExchange) -> None:
+    """Answer every read with an error from now on."""
     for endpoint in (CONFIG, TIME):
         exchange.play(endpoint, answer=Reply.html(502), times=None)
 
@@ -84,7 +86,7 @@ def in_trouble(exchange: ForeignExchange) -> None:
 def test_the_system_clock_is_set_back_while_a_change_settles(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], tmp_path: Path, case: str
 ) -> None:
-    """A system clock that is set back by ten minutes neither prolongs the settling of a change nor falsifies it."""
+    """A system clock that is set back by ten minutes neither prolongs settling nor changes its result."""
     flag, executed = tmp_path / "stepped", case == "executed"
     kernel = start_kernel(recv_window=300)
     kernel.run(STEPPED.format(flag=str(flag), seconds=-600))
@@ -92,7 +94,7 @@ def test_the_system_clock_is_set_back_while_a_change_settles(
     def step() -> None:
         flag.touch()
         if case == "no read is answered":
-            in_trouble(exchange)
+            break_reads(exchange)
 
     exchange.play(CHANGE, execute=executed, execute_after=0.3 * executed, answer=RESET, first=step)
     kernel.start("account.set_leverage('BTCUSDT', 12)")
@@ -104,7 +106,7 @@ def test_the_system_clock_is_set_back_while_a_change_settles(
 def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], tmp_path: Path, cell: str
 ) -> None:
-    """Waiting for an open attempt ends soon after its time is over, also while the exchange answers no read."""
+    """The wait for an open attempt ends soon after its deadline, even if the exchange answers no read."""
     flag = tmp_path / "stepped"
     exchange.play(CHANGE, execute=False, answer=SILENCE)
     first = start_kernel(timeout=5, recv_window=300)
@@ -114,7 +116,7 @@ def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
     kernel = start_kernel()
     kernel.run(STEPPED.format(flag=str(flag), seconds=-600) + "account.symbols()")
     flag.touch()
-    in_trouble(exchange)
+    break_reads(exchange)
     kernel.start(cell)
     with suppress(LeverageError):
         kernel.result(timeout=7)

@@ -1,4 +1,4 @@
-"""Ctrl-C: nothing is sent once the prompt is back, the next request works, and report, journal and exchange agree."""
+"""After Ctrl-C nothing is sent, the next request works, and report, journal and exchange agree."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange, serving
 from tests.foreign.kernels import Kernel, kernel, options_for
 from tests.foreign.wire import RESET, Arrived, Reply
 
-# Tries in the default run, and in a long one.
+# The number of tries in the default run, and in a long one.
 TRIES = [pytest.param(15, id="15 tries"), pytest.param(1000, id="1,000 tries", marks=pytest.mark.proof)]
 
 ROWS = 60
-GROUPS = 10  # plans that do not share a symbol: what one leaves open does not stop the next
+GROUPS = 10  # plans without a common symbol: an open attempt of one does not stop the next
 
 
 @pytest.fixture
 def exchange() -> Iterator[ForeignExchange]:
-    """An exchange of 600 symbols, 20 ms away."""
+    """An exchange of 600 symbols, with a latency of 20 ms."""
     with serving(GROUPS * ROWS) as running:
         running.latency = 0.02
         yield running
@@ -39,7 +39,7 @@ def child(exchange: ForeignExchange, journal: Path) -> Iterator[Kernel]:
 
 
 def wait_until_quiet(exchange: ForeignExchange, seconds: float = 0.12) -> None:
-    """Wait until nothing has arrived for a while."""
+    """Wait until no request has arrived for a while."""
     seen = -1
     while seen != len(exchange.requests):
         seen = len(exchange.requests)
@@ -47,7 +47,7 @@ def wait_until_quiet(exchange: ForeignExchange, seconds: float = 0.12) -> None:
 
 
 def interrupt(exchange: ForeignExchange, child: Kernel, chance: random.Random) -> None:
-    """Press Stop a random while after one of the first requests, or after one of many changes."""
+    """Press Stop at a random time after one of the first requests, or after one of many changes."""
     endpoint, most = chance.choice([("", 7), ("", 7), ("", 7), (CHANGE, ROWS)])
     wanted = len(arrived(exchange, endpoint)) + chance.randint(1, most)
     deadline = time.monotonic() + 0.6
@@ -58,12 +58,12 @@ def interrupt(exchange: ForeignExchange, child: Kernel, chance: random.Random) -
 
 
 def arrived(exchange: ForeignExchange, endpoint: str) -> list[Arrived]:
-    """The requests of an endpoint, or all."""
+    """Return the requests of an endpoint, or all."""
     return exchange.arrived(endpoint) if endpoint else exchange.requests
 
 
 def sent_after_the_prompt(exchange: ForeignExchange, child: Kernel) -> list[tuple[str, int]]:
-    """Requests that were signed, and arrived, after the prompt was back; by how many milliseconds."""
+    """Return the requests that were signed and arrived after the prompt was back, with the milliseconds."""
     offset = exchange.now_ms() - time.monotonic() * 1000
     late = [
         (one.endpoint, min(one.timestamp, int(one.at * 1000 + offset)) - child.back_ms)
@@ -74,7 +74,7 @@ def sent_after_the_prompt(exchange: ForeignExchange, child: Kernel) -> list[tupl
 
 
 def contradictions(exchange: ForeignExchange, history: pd.DataFrame, since: int = 0) -> list[str]:
-    """What the journal says that is not so: each change is made once, so symbol and leverage identify it."""
+    """Return what the journal says wrongly; each change is made once, so symbol and leverage identify it."""
     posts = [(one.symbol, one.leverage) for one in exchange.requests[since:] if one.endpoint == CHANGE]
     executed = {(symbol, leverage) for _, symbol, leverage in exchange.executed}
     rows = dict(zip(zip(history["symbol"], history["requested"], strict=True), history["status"], strict=True))
@@ -88,8 +88,10 @@ def contradictions(exchange: ForeignExchange, history: pd.DataFrame, since: int 
 
 
 @pytest.mark.parametrize("tries", TRIES)
-def test_a_plan_is_interrupted(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
-    """A plan stops sending before the prompt is back; its rows, the journal and the exchange agree."""
+def test_an_interrupted_plan_sends_nothing_after_the_prompt(
+    exchange: ForeignExchange, child: Kernel, tries: int
+) -> None:
+    """A plan stops sending before the prompt is back, and its rows, the journal and the exchange agree."""
     chance = random.Random(tries)
     wrong: list[str] = []
     for number in range(tries):
@@ -127,8 +129,8 @@ while True:
 @pytest.mark.parametrize(
     "tries", [pytest.param(15, id="15 tries"), pytest.param(2000, id="2,000 tries", marks=pytest.mark.proof)]
 )
-def test_single_changes_are_interrupted(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
-    """A change that is interrupted is reported as what it is, and the next request works."""
+def test_an_interrupted_change_is_reported_correctly(exchange: ForeignExchange, child: Kernel, tries: int) -> None:
+    """The report of an interrupted change is true, and the next request works."""
     chance = random.Random(tries)
     wrong: list[str] = []
     child.run("count, symbols = 0, [f'S{place:03}USDT' for place in range(600)]")
@@ -150,7 +152,7 @@ def test_single_changes_are_interrupted(exchange: ForeignExchange, child: Kernel
 
 
 def false_report(exchange: ForeignExchange, error: object, symbol: str, target: int) -> list[str]:
-    """What the record of an interrupted change says that is not so; it may have none where nothing was sent."""
+    """Return what the record of an interrupted change says wrongly; without a record nothing was sent."""
     change = getattr(error, "change", None)
     if change is None:
         return []
@@ -179,7 +181,7 @@ for number, point in enumerate([*shared, *others[:: max(1, len(others) // most)]
         target += 1
     error = stop_at(point, lambda: account.set_leverage(symbol, target))
     result.append((point, symbol, target, error if isinstance(error, BaseException) else None))
-    # In a thread, as a request of a panel: one that hangs must not hang the kernel.
+    # In a thread, as a panel's request: if it hangs, the kernel goes on.
     request = threading.Thread(target=account.setting, args=(symbol,), daemon=True)
     request.start()
     request.join(2)
@@ -194,8 +196,8 @@ for number, point in enumerate([*shared, *others[:: max(1, len(others) // most)]
 @pytest.mark.parametrize(
     "most", [pytest.param(100, id="100 lines"), pytest.param(10_000, id="every line", marks=pytest.mark.proof)]
 )
-def test_a_change_is_interrupted_at_a_line(exchange: ForeignExchange, child: Kernel, most: int) -> None:
-    """Wherever an interrupt strikes, in the package or in what it sends with, the next request works."""
+def test_a_change_can_be_interrupted_at_any_line(exchange: ForeignExchange, child: Kernel, most: int) -> None:
+    """After an interrupt at any line of the package or its libraries the next request works, and no report is false."""
     exchange.latency = 0.0
     wrong: list[str] = []
     for point, symbol, target, error in child.run(f"most = {most}\n{STOPS}", timeout=300):
@@ -208,7 +210,7 @@ def test_a_change_is_interrupted_at_a_line(exchange: ForeignExchange, child: Ker
 
 
 def test_an_interrupt_reports_no_change_of_another_program(exchange: ForeignExchange, journal: Path) -> None:
-    """Interrupted while it looks for the outcome, a change is not reported as the later one of another kernel."""
+    """An interrupted change is not reported as a later change of another process."""
     bad_gateway = Reply.html(502)
     exchange.play(
         CONFIG,
@@ -223,7 +225,7 @@ def test_an_interrupt_reports_no_change_of_another_program(exchange: ForeignExch
     ):
         child.start("account.set_leverage('BTCUSDT', 12)")
         exchange.wait_for(CHANGE)
-        # It waits until the first change can no longer be executed, and makes its own.
+        # It waits for the deadline of the first change, and makes its own.
         assert another.run("account.set_leverage('BTCUSDT', 15)").status == "applied"
         child.interrupt()
         change = None

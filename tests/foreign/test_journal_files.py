@@ -1,4 +1,4 @@
-"""No committed attempt is lost, and no symbol has two open attempts, whatever else opens or copies the file."""
+"""No committed attempt is lost, and no symbol has two open attempts, whatever else opens the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.kernels import Kernel
 from tests.foreign.wire import SILENCE
 
-# Run in a kernel that is using the journal. What the package refuses is refused; nothing may be lost either way.
+# Run in a kernel that uses the journal. The package may refuse it; nothing may be lost in either case.
 OTHER_PATH = """
 import os, time
 from pathlib import Path
@@ -48,19 +48,19 @@ DISTURBANCES = {
 
 
 def change(kernel: Kernel, symbol: str, leverage: int) -> None:
-    """Change a leverage in a kernel; what is refused sends nothing, and is no loss."""
+    """Change a leverage in a kernel; a refused change sends nothing."""
     kernel.run(f"try: account.set_leverage({symbol!r}, {leverage})\nexcept lev.LeverageError: pass")
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
-def test_no_committed_attempt_vanishes(
+def test_no_committed_attempt_is_lost(
     exchange: ForeignExchange,
     connect: Callable[..., Account],
     start_kernel: Callable[..., Kernel],
     journal: Path,
     disturbance: str,
 ) -> None:
-    """Every request that reached the exchange is in the journal after kill -9, whoever has opened the file."""
+    """Every request that arrived is in the journal after kill -9, whatever has opened the file."""
     first = start_kernel()
     change(first, "BTCUSDT", 11)
     first.run(DISTURBANCES[disturbance])
@@ -85,7 +85,7 @@ def test_no_committed_attempt_vanishes(
 def test_two_kernels_never_have_two_open_attempts(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], journal: Path, disturbance: str
 ) -> None:
-    """While one kernel's request may still be executed, another kernel sends nothing for the same symbol."""
+    """While one kernel's request may still be executed, another kernel sends no change of the same symbol."""
     first = start_kernel(timeout=3, recv_window=500)
     change(first, "BTCUSDT", 11)
     first.run(DISTURBANCES[disturbance])
@@ -103,7 +103,7 @@ def test_two_kernels_never_have_two_open_attempts(
     change(third, "BTCUSDT", 30)
     for later in exchange.arrived(CHANGE, "BTCUSDT"):
         if later.leverage == 30:
-            assert later.at - begun.at >= 0.75  # recvWindow and grace, less the way there
+            assert later.at - begun.at >= 0.75  # recvWindow and grace, without the time to arrive
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_two_kernels_never_have_two_open_attempts(
     ["shutil.copy(options['journal'], options['journal'] + '.copy')", "open(options['journal'], 'rb').close()"],
     ids=["copy", "open and close"],
 )
-def test_the_file_is_opened_again_and_again_while_two_kernels_write(
+def test_opening_the_file_all_the_time_loses_no_attempt(
     exchange: ForeignExchange,
     connect: Callable[..., Account],
     start_kernel: Callable[..., Kernel],
     disturbance: str,
 ) -> None:
-    """A cell that copies or opens the file all the time, while two kernels write, makes neither lose an attempt."""
+    """A cell that copies or opens the file all the time, while two kernels write, causes no loss."""
     first, second = start_kernel(), start_kernel()
     first.start(
         "import shutil, threading\n"
@@ -141,7 +141,7 @@ def test_the_file_is_opened_again_and_again_while_two_kernels_write(
 
 
 class FaultyConnection(sqlite3.Connection):
-    """A connection whose COMMIT of a first attempt fails with an error, after or instead of writing."""
+    """A connection whose COMMIT of a first attempt raises an error, after writing or without writing."""
 
     armed = False
     writes = True
@@ -172,10 +172,10 @@ class FaultyConnection(sqlite3.Connection):
 
 
 @pytest.mark.parametrize("writes", [True, False], ids=["the row is there", "the row is not there"])
-def test_a_commit_that_fails(
+def test_a_failed_commit_is_read_again(
     exchange: ForeignExchange, connect: Callable[..., Account], monkeypatch: pytest.MonkeyPatch, writes: bool
 ) -> None:
-    """After a COMMIT that raises, the report says what the journal holds, and nothing is sent without a record."""
+    """After a COMMIT that raises, the report agrees with the journal, and nothing is sent without a record."""
     opened = sqlite3.connect
 
     def open_faulty(*arguments: Any, **named: Any) -> sqlite3.Connection:

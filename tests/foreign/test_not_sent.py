@@ -1,4 +1,4 @@
-"""Not sent is said only when nothing left: what breaks later does not unsend a change."""
+"""A change is reported as not sent only if nothing left: a later error does not change that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATES = ("2026-10-29 24:00", "2026-13-01 10:00", "2026-02-30 10:00", "0000-01-01
 
 
 def limited(status: int, date: str) -> Reply:
-    """A refusal whose words name a date."""
+    """Return a refusal whose text names a date."""
     text = f"Your account is limited to 20x leverage. You can increase it by {date} (UTC)."
     return Reply.error(status, -4300, text)
 
@@ -24,11 +24,11 @@ def limited(status: int, date: str) -> Reply:
 def test_a_refusal_with_an_impossible_date(
     exchange: ForeignExchange, connect: Callable[..., Account], date: str
 ) -> None:
-    """A date that cannot be read leaves a refusal what it is, for a change and for a plan's row."""
+    """A refusal with an impossible date is refused, for a change and for a row of a plan."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, execute=False, answer=limited(400, date), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "refused"
-    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # by now a refusal is expected
+    plan = account.plan({"ETHUSDT": 30}).apply(force=True)  # a refusal is expected now
     assert [row.status for row in plan.rows] == ["refused"]
     assert account.history()["status"].tolist() == ["refused", "refused"]
 
@@ -37,7 +37,7 @@ def test_a_refusal_with_an_impossible_date(
 def test_an_executed_change_with_an_impossible_date(
     exchange: ForeignExchange, connect: Callable[..., Account], status: int
 ) -> None:
-    """A change that was executed is applied, though its answer holds a date that cannot be read."""
+    """A change that was executed is applied, although its answer has an impossible date."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, answer=limited(status, DATES[0]), times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 30)).status == "applied"
@@ -54,10 +54,10 @@ ODD_ANSWERS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS)
-def test_an_executed_change_with_an_odd_answer(
+def test_an_executed_change_with_a_malformed_answer(
     exchange: ForeignExchange, connect: Callable[..., Account], answer: str
 ) -> None:
-    """Whatever an answer holds, a change that was executed is found, and ends as applied."""
+    """A change that was executed is applied, whatever its answer contains."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, answer=ODD_ANSWERS[answer], times=None)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"

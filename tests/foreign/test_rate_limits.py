@@ -1,4 +1,4 @@
-"""The exchange is left alone for as long as it asks, by whichever of its words asks for most."""
+"""After a 418 or 429 nothing is sent before the latest time that the exchange has named."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.foreign.wire import Reply
 
 
 def banned(seconds: float) -> str:
-    """The exchange's words for a ban that ends in so many seconds."""
+    """Return the exchange's text for a ban that ends in a number of seconds."""
     return f"Way too many requests; IP(1.2.3.4) banned until {int((time.time() + seconds) * 1000)}."
 
 
 def in_15_minutes() -> str:
-    """A time in the form of HTTP."""
+    """Return a time in the format of HTTP."""
     return formatdate(time.time() + 900, usegmt=True)
 
 
-# Status, words, headers, and for how many seconds at least nothing may be sent.
-# Made when they are used: a suite may take its time.
+# Status, text, headers, and the seconds for which nothing may be sent at least.
+# Functions, because the times are relative to the start of a test.
 CASES: dict[str, Callable[[], tuple[int, str, tuple[str, ...], float]]] = {
     "an hour in words, 5 s in the header": lambda: (418, banned(3600), ("Retry-After: 5",), 3500),
     "5 s in words, an hour in the header": lambda: (418, banned(5), ("Retry-After: 3600",), 3500),
@@ -44,8 +44,10 @@ CASES: dict[str, Callable[[], tuple[int, str, tuple[str, ...], float]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_how_long_nothing_is_sent(exchange: ForeignExchange, connect: Callable[..., Account], case: str) -> None:
-    """Nothing is sent before the latest time that header and words name, and never at once."""
+def test_nothing_is_sent_before_the_latest_named_time(
+    exchange: ForeignExchange, connect: Callable[..., Account], case: str
+) -> None:
+    """Nothing is sent before the latest time in header and text, and never at once."""
     status, words, headers, least = CASES[case]()
     account = connect(timeout=0.3)
     account.symbols()
@@ -60,8 +62,8 @@ def test_how_long_nothing_is_sent(exchange: ForeignExchange, connect: Callable[.
     assert raised.value.retry_after >= least - 0.4
 
 
-def test_a_ban_is_not_for_ever(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A ban that is named for years is not believed: the exchange documents three days at most."""
+def test_a_ban_is_bounded(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """A ban of years is shortened, because the exchange documents at most three days."""
     account = connect(timeout=0.3)
     account.symbols()
     exchange.play(TIERS, answer=Reply.error(418, -1003, banned(10 * 365 * 86_400), "Retry-After: 999999999"))
@@ -75,7 +77,7 @@ def test_a_ban_is_not_for_ever(exchange: ForeignExchange, connect: Callable[...,
 
 @pytest.mark.parametrize("ending", ["silence", "reset"])
 def test_a_plan_stops_when_nothing_is_answered(journal: Path, ending: str) -> None:
-    """A plan whose requests go unanswered stops after a few rows, and says which were sent."""
+    """A plan whose requests are not answered stops after a few rows, and reports which were sent."""
     with (
         serving(150) as exchange,
         lev.connect("testnet", **options_for(exchange, journal, timeout=0.3, recv_window=300)) as account,

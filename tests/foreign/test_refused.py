@@ -1,4 +1,4 @@
-"""Refused is said only on the exchange's own word; whatever else answers, the setting is read first."""
+"""A change is refused only by the exchange's own error; after any other answer the setting is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.foreign.conftest import outcome
 from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.wire import Reply
 
-# What something between the client and the exchange, or an exchange in trouble, answers.
+# Answers of a proxy or gateway, or of an exchange with an internal error.
 INDEFINITE: dict[str, Reply] = {
     "401 HTML": Reply.html(401),
     "403 HTML": Reply.html(403),
@@ -26,13 +26,15 @@ INDEFINITE: dict[str, Reply] = {
     "503 with another text": Reply.of({"msg": "Unknown error, please check your request or try again later."}, 503),
 }
 
-# Answers after which the client may send nothing for a while, not even a read.
+# Answers after which nothing may be sent for a while, not even a read.
 HALTING: dict[str, Reply] = {"418 without a body": Reply(418), "429 HTML": Reply.html(429, "Retry-After: 60")}
 
 
 @pytest.mark.parametrize("answer", INDEFINITE)
-def test_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
-    """A change that the exchange executed is reported as applied, whatever answered in its place; it is sent once."""
+def test_a_change_executed_behind_an_error_is_applied(
+    exchange: ForeignExchange, connect: Callable[..., Account], answer: str
+) -> None:
+    """A change that was executed behind an error is applied, and was sent once."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
@@ -42,8 +44,10 @@ def test_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[.
 
 
 @pytest.mark.parametrize("answer", ["401 HTML", "500 -1016", "200 -1001"])
-def test_not_executed_behind_an_error(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
-    """The same answers without execution end as not applied, by a read made after the request's time."""
+def test_a_change_not_executed_behind_an_error_is_not_applied(
+    exchange: ForeignExchange, connect: Callable[..., Account], answer: str
+) -> None:
+    """A change that was not executed behind the same errors is not applied, by a read after the deadline."""
     account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, execute=False, answer=INDEFINITE[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
@@ -52,8 +56,10 @@ def test_not_executed_behind_an_error(exchange: ForeignExchange, connect: Callab
 
 
 @pytest.mark.parametrize("answer", HALTING)
-def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
-    """A change that was executed behind a 418 or 429 of who knows whom is never reported or recorded as refused."""
+def test_a_change_executed_behind_a_rate_limit_is_not_refused(
+    exchange: ForeignExchange, connect: Callable[..., Account], answer: str
+) -> None:
+    """A change that was executed behind a 418 or 429 of a proxy is never reported as refused."""
     account = connect(timeout=0.5, recv_window=300)
     exchange.play(CHANGE, answer=HALTING[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
@@ -64,8 +70,10 @@ def test_executed_behind_a_rate_limit(exchange: ForeignExchange, connect: Callab
         assert [open_change.symbol for open_change in service_of(account).open_changes()] == ["BTCUSDT"]
 
 
-def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """An overload is followed by a read of the setting: what was executed all the same is not sent a second time."""
+def test_a_change_executed_behind_an_overload_is_not_sent_again(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """An overload is followed by a read: a change that was executed all the same is not sent again."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, answer=Reply.error(503, -1008, "Server is currently overloaded."), times=None)
     shown = ""
@@ -73,7 +81,7 @@ def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connec
         assert account.set_leverage("BTCUSDT", 12).status == "applied"
     except LeverageRefused as refused:
         shown = str(refused)
-    assert not shown or "12x" in shown  # what is there now
+    assert not shown or "12x" in shown  # the current leverage
     assert exchange.changes_sent() == [("BTCUSDT", 12)]
 
 
@@ -86,8 +94,10 @@ def test_executed_overload_is_not_posted_again(exchange: ForeignExchange, connec
     ],
     ids=["-2027", "-4028", "-2015"],
 )
-def test_the_exchanges_own_refusal(exchange: ForeignExchange, connect: Callable[..., Account], answer: Reply) -> None:
-    """The exchange's own error with a status of 4xx is a refusal at once."""
+def test_the_exchanges_own_error_is_a_refusal(
+    exchange: ForeignExchange, connect: Callable[..., Account], answer: Reply
+) -> None:
+    """The exchange's own error with a 4xx status is a refusal."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, execute=False, answer=answer)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
@@ -96,8 +106,10 @@ def test_the_exchanges_own_refusal(exchange: ForeignExchange, connect: Callable[
 
 
 @pytest.mark.parametrize("answer", ["403 HTML", "500 -1001", "502 -1008"])
-def test_executed_rows_of_a_plan(exchange: ForeignExchange, connect: Callable[..., Account], answer: str) -> None:
-    """The same holds for the rows of a plan."""
+def test_rows_executed_behind_an_error_are_applied(
+    exchange: ForeignExchange, connect: Callable[..., Account], answer: str
+) -> None:
+    """Rows of a plan that were executed behind an error are applied, and were sent once."""
     account = connect(grace=0.1)
     exchange.play(CHANGE, answer=INDEFINITE[answer], times=None)
     plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 12}).apply()

@@ -1,4 +1,4 @@
-"""No key, secret, signature or listen key leaves the process except to the exchange, in whatever form it comes back."""
+"""Keys, secrets, signatures and listen keys are sent to the exchange only, and shown nowhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.foreign.kernels import options_for
 from tests.foreign.stops import Point, points_of, stop_at
 from tests.foreign.wire import Arrived, Reply
 
-SHOWN = 12  # characters of a secret in a row that are too many
+SHOWN = 12  # consecutive characters of a secret that must not be shown
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,11 @@ def ed25519_key() -> str:
 
 
 class Sweep:
-    """What was planted, and everything in which it must not be found.
+    """Searches texts, errors and files for the secrets of an exchange.
 
     Args:
-        exchange: Whose requests carry signatures.
-        private_key: Of an account that signs with one.
+        exchange: Its requests contain signatures.
+        private_key: The private key of an account that signs with one.
     """
 
     def __init__(self, exchange: ForeignExchange, private_key: str = "") -> None:
@@ -59,7 +59,7 @@ class Sweep:
         self._fixed = [exchange.api_key, exchange.api_secret, exchange.listen_key, *private_key.split("\n")[1:-2]]
 
     def assert_clean(self, text: str, where: str) -> None:
-        """Fail if a text, or what it decodes to, holds the beginning or a longer piece of a secret."""
+        """Fail if a text, or a decoded form of it, contains a part of a secret."""
         signatures = [one.signed_text.rpartition("signature=")[2] for one in self.exchange.requests if one.timestamp]
         planted = {*self._fixed, *map(unquote, signatures)}
         readings = {text, unquote(text), html.unescape(text), text.replace("\\/", "/"), html.unescape(unquote(text))}
@@ -70,7 +70,7 @@ class Sweep:
                     assert place < 0, f"a secret is in {where}: …{reading[max(0, place - 80) : place + 80]}…"
 
     def assert_error_clean(self, error: BaseException) -> None:
-        """The same for all that an error shows: itself, its chain, and a verbose traceback."""
+        """Fail if an error, its chain or its verbose traceback contains a part of a secret."""
         links: list[BaseException | None] = [error]
         while links:
             if (link := links.pop()) is not None:
@@ -80,16 +80,16 @@ class Sweep:
         self.assert_clean(verbose(error), "the verbose traceback")
 
     def assert_journal_clean(self, journal: Path) -> None:
-        """The same for the journal's file and what lies beside it."""
+        """Fail if the journal's file or a file beside it contains a part of a secret."""
         for path in journal.parent.glob(f"{journal.name}*"):
             self.assert_clean(path.read_bytes().decode("latin-1"), path.name)
 
 
 def verbose(error: BaseException) -> str:
-    """A traceback with the values of all frames, as IPython's verbose mode prints it."""
+    """Return a traceback with the values of all frames, as IPython's verbose mode prints it."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in {__file__, stops.__file__}:
-        frames = frames.tb_next  # these tests hold the secrets themselves
+        frames = frames.tb_next  # these tests contain the secrets themselves
     if frames is None:
         return ""
     with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def verbose(error: BaseException) -> str:
 
 
 def raised_by(call: Callable[[], object]) -> BaseException:
-    """What a call raises."""
+    """Return the error that a call raises."""
     try:
         call()
     except BaseException as exc:  # noqa: BLE001 - interrupts too
@@ -108,7 +108,7 @@ def raised_by(call: Callable[[], object]) -> BaseException:
 
 # -- what a server repeats ----------------------------------------------------------------------------------------
 
-# How something between client and exchange writes what it repeats.
+# How a proxy or gateway may write a text that it repeats.
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "of an earlier request": str,
@@ -126,7 +126,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def repeats(exchange: ForeignExchange, form: str, status: int) -> Callable[[Arrived], Reply]:
-    """An answer that repeats the key, and the signature of this request or of those before it."""
+    """Return an answer that repeats the key and the signature of this request or of earlier ones."""
 
     def answer(request: Arrived) -> Reply:
         signed = [one for one in exchange.requests if one.timestamp]
@@ -139,17 +139,17 @@ def repeats(exchange: ForeignExchange, form: str, status: int) -> Callable[[Arri
     return answer
 
 
-# A signature in hexadecimal digits looks the same in most of them.
+# Most forms do not change a signature of hexadecimal digits.
 OF_HMAC = ("as it is", "of an earlier request", "upper case", "truncated", "first 12")
 
 
 @pytest.mark.parametrize(
     ("kind", "form"), [*(("HMAC", form) for form in OF_HMAC), *(("Ed25519", form) for form in FORMS)]
 )
-def test_what_a_server_repeats(
+def test_a_key_repeated_by_a_server_is_removed(
     journal: Path, caplog: pytest.LogCaptureFixture, ed25519_key: str, kind: str, form: str
 ) -> None:
-    """Keys and signatures that come back in an answer reach no error, traceback, journal, history or log."""
+    """Keys and signatures in an answer are in no error, traceback, journal, history or log."""
     caplog.set_level(logging.DEBUG)
     keys = {"private_key": ed25519_key, "api_secret": None} if kind == "Ed25519" else {}
     with serving(checks_signature=kind == "HMAC") as exchange:
@@ -157,7 +157,7 @@ def test_what_a_server_repeats(
         with lev.connect("testnet", **options_for(exchange, journal, timeout=0.5, grace=0.05, **keys)) as account:
             account.symbols()
             for status, symbol in ((400, "BTCUSDT"), (200, "ETHUSDT")):
-                # What is no definite answer is executed, so that nothing has to be waited for.
+                # Changes without a definite answer are executed, so that the test need not wait.
                 exchange.play(CHANGE, execute=status != 400, answer=repeats(exchange, form, status))
                 try:
                     change = account.set_leverage(symbol, 30)
@@ -184,10 +184,10 @@ def chosen_points(account: Account) -> list[Point]:
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
-def test_stopped_at_any_line(
+def test_a_change_stopped_at_any_line_shows_no_secret(
     exchange: ForeignExchange, connect: Callable[..., Account], journal: Path, kind: type[BaseException]
 ) -> None:
-    """Wherever a change is stopped, and by whatever, no frame of a verbose traceback shows key, secret or signature."""
+    """Wherever a change is stopped, a verbose traceback shows neither key nor secret nor signature."""
     for number in range(600):
         exchange.leverages[f"P{number:03}USDT"], exchange.tiers[f"P{number:03}USDT"] = 10, exchange.tiers["SOLUSDT"]
     sweep, account = Sweep(exchange), connect(recv_window=1000)
@@ -204,14 +204,14 @@ def test_stopped_at_any_line(
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
 @pytest.mark.parametrize("cell", ["setting", "set_leverage"])
-def test_stopped_in_a_request(
+def test_an_exit_during_a_request_shows_no_secret(
     exchange: ForeignExchange,
     connect: Callable[..., Account],
     monkeypatch: pytest.MonkeyPatch,
     kind: type[BaseException],
     cell: str,
 ) -> None:
-    """What ends a program while a signed request is on its way shows neither key nor signature."""
+    """An exception that ends the program during a signed request shows neither key nor signature."""
     sweep, account = Sweep(exchange), connect()
     account.setting("BTCUSDT")
     send = socket.socket.sendall
@@ -231,7 +231,7 @@ def test_stopped_in_a_request(
 # -- logs and debug output ------------------------------------------------------------------------------------------
 
 
-def test_debug_output(
+def test_debug_output_shows_no_secret(
     exchange: ForeignExchange,
     connect: Callable[..., Account],
     journal: Path,
@@ -239,7 +239,7 @@ def test_debug_output(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """With ``http.client``'s debug output on and every logger at DEBUG, nothing secret is printed or logged."""
+    """With the debug output of http.client and every logger at DEBUG, no secret is printed or logged."""
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     for name in ("", "urllib3", "requests", "websockets", "leverage_nb"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -271,8 +271,8 @@ MISPLACED: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("argument", MISPLACED)
-def test_a_key_in_the_wrong_place(argument: str) -> None:
-    """An argument that holds a key by mistake is not repeated by the error."""
+def test_a_key_in_the_wrong_argument_is_not_repeated(argument: str) -> None:
+    """The error for an argument that contains a key by mistake does not repeat it."""
     key = "n0tAnArgumentButTheKey7531908642zyxwvutsrqponmlKJIHGFEDCBA0011223"
     error = raised_by(lambda: MISPLACED[argument](key))
     assert isinstance(error, LeverageError)
@@ -331,7 +331,7 @@ def test_the_listen_key_does_not_pass_a_proxy(
     journal: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With REST at a gateway, a stream on this machine and HTTP_PROXY set, the stream is opened without the proxy."""
+    """With REST at a gateway, a local stream and HTTP_PROXY set, the stream is opened without the proxy."""
     find = socket.getaddrinfo
 
     def resolve(host: Any, *more: Any, **named: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Small promises: times, descriptors, forked children, tiers that have changed, events of the future."""
+"""Times, descriptors, forked processes, changed tiers and events of the future."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.foreign.wire import RESET, Reply
 
 
 def test_as_of_is_not_before_the_change(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """``as_of`` is when the read that shows the change was sent, not when earlier tries of it were."""
+    """``as_of`` is the time of the read that shows the change, not of earlier tries."""
     account = connect(timeout=3, recv_window=2000)
     account.symbols()
     exchange.play(CHANGE, execute_after=0.45, answer=RESET)
@@ -38,7 +38,7 @@ def test_as_of_is_not_before_the_change(exchange: ForeignExchange, connect: Call
 
 
 def test_closed_accounts_leave_no_descriptors(start_kernel: Callable[..., Kernel]) -> None:
-    """Accounts with journals of their own, used and closed, leave no open files behind."""
+    """Accounts with their own journals, used and closed, leave no open files behind."""
     opened = start_kernel().run(
         "import os\n"
         "def use(number):\n"
@@ -56,6 +56,7 @@ FORKING = """
 import os, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 import leverage_nb as lev
+from leverage_nb.account import service_of
 account = lev.connect("testnet", **{options!r})
 account.set_leverage("BTCUSDT", 12)
 stop = threading.Event()
@@ -67,7 +68,7 @@ thread.start()
 for _ in range(5):
     child = os.fork()
     if child == 0:
-        sys.exit(0)  # as a script ends: all that runs at exit runs
+        sys.exit(0)  # as at the end of a script, with all exit functions
     deadline = time.monotonic() + 3
     while os.waitpid(child, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
@@ -83,14 +84,14 @@ print("well", flush=True)
 
 
 def test_a_forked_child_ends(exchange: ForeignExchange, journal: Path) -> None:
-    """A process that forks while another thread uses the journal gets its child back, and goes on itself."""
+    """A process that forks while another thread uses the journal goes on, and its child ends."""
     code = FORKING.replace("{options!r}", repr(options_for(exchange, journal)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == ["well"], done.stdout + done.stderr
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let the monotonic clock of the package be ahead."""
+    """Advance the package's monotonic clock."""
     now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + seconds)
 
@@ -98,7 +99,7 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_a_plan_knows_a_new_maximum(
     exchange: ForeignExchange, connect: Callable[..., Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leverage that the tiers have allowed for a minute can be planned, as it can be set."""
+    """A leverage that the tiers have allowed for a minute can be planned."""
     exchange.tiers["SOLUSDT"] = ((50, 100_000, 0.01),)
     account = connect()
     account.symbols()
@@ -120,8 +121,10 @@ def test_a_plan_knows_a_new_symbol(
     assert row.status == "applied", row.note
 
 
-def test_an_event_of_the_future_silences_nothing(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """An event that is dated a year ahead does not keep the later events of its symbol from a listener."""
+def test_an_event_of_the_future_does_not_hide_later_ones(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """After an event that is dated a year ahead a listener receives the later events of its symbol."""
     account = connect(stream_url=exchange.stream_url())
     seen: list[int] = []
     came = threading.Condition()
@@ -139,8 +142,10 @@ def test_an_event_of_the_future_silences_nothing(exchange: ForeignExchange, conn
         assert came.wait_for(lambda: 30 in seen, 3), f"only {seen} came"
 
 
-def test_a_history_of_odd_rows_is_readable(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A change whose answer names an absurd notional leaves a history and an undo that work."""
+def test_an_absurd_notional_does_not_break_history_and_undo(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """After an answer with an absurd notional history and undo work."""
     odd = {"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "9" * 300}
     exchange.play(CHANGE, answer=Reply.of(odd))
     account = connect(recv_window=300)
@@ -149,5 +154,5 @@ def test_a_history_of_odd_rows_is_readable(exchange: ForeignExchange, connect: C
     try:
         account.undo()
     except LeverageError:
-        pytest.fail("an undo that could be made was not")
+        pytest.fail("the undo was refused")
     assert exchange.leverages["BTCUSDT"] == 10

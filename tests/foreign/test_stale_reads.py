@@ -15,7 +15,7 @@ from tests.foreign.wire import RESET, Reply
 
 
 def serve_stale(exchange: ForeignExchange, leverage: int, times: int) -> None:
-    """The next reads of the setting come from a cache that has BTCUSDT at an older leverage."""
+    """Let the next reads of the setting show BTCUSDT at an older leverage."""
 
     def edit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**row, "leverage": leverage} if row["symbol"] == "BTCUSDT" else row for row in rows]
@@ -31,8 +31,8 @@ WAYS: dict[str, Callable[[Account], Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_stale_read_is_not_believed(exchange: ForeignExchange, connect: Callable[..., Account], way: str) -> None:
-    """At 20x, changed to 10x by the exchange's own answer; a read that shows 20x again is repeated, not believed."""
+def test_a_stale_read_is_repeated(exchange: ForeignExchange, connect: Callable[..., Account], way: str) -> None:
+    """A read that shows the value before the exchange's own answer is repeated before a change is sent."""
     exchange.leverages["BTCUSDT"] = 20
     account = connect(timeout=3)
     account.set_leverage("BTCUSDT", 10)
@@ -43,10 +43,10 @@ def test_a_stale_read_is_not_believed(exchange: ForeignExchange, connect: Callab
     assert exchange.leverages["BTCUSDT"] == 20
 
 
-def test_a_foreign_change_is_believed_on_the_second_read(
+def test_a_change_elsewhere_counts_after_the_second_read(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
-    """A setting that differs from the exchange's last answer is read once more, a second later, and then believed."""
+    """A setting that differs from the exchange's last answer is read again after a second, and then counts."""
     account = connect(timeout=3)
     account.set_leverage("BTCUSDT", 20)
     exchange.change("BTCUSDT", 30)
@@ -59,10 +59,10 @@ def test_a_foreign_change_is_believed_on_the_second_read(
     assert times[-1] - times[0] >= 0.9
 
 
-def test_a_read_from_before_the_answer_is_not_believed(
+def test_a_read_from_before_the_answer_does_not_count(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
-    """A read made for one change, answered after another kernel's change was applied, decides nothing."""
+    """A read that was answered after another account object's change does not count."""
     account, another = connect(timeout=4), connect(timeout=4)
     exchange.leverages["BTCUSDT"] = 20
     another.symbols(), account.symbols()
@@ -75,7 +75,7 @@ def test_a_read_from_before_the_answer_is_not_believed(
 def test_rows_missing_from_a_list_are_verified_again(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
-    """Rows of a plan whose symbols one list lacks are not closed: the next list that has them settles them."""
+    """Rows whose symbols one list lacks stay open, and the next list that has them settles them."""
     account = connect(recv_window=300, grace=0.1)
     plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 13, "SOLUSDT": 14})
     exchange.play(CHANGE, answer=RESET, times=None)
@@ -95,8 +95,10 @@ def test_rows_missing_from_a_list_are_verified_again(
     assert not service_of(account).open_changes()
 
 
-def test_a_symbol_that_one_read_does_not_know(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A read that answers -1121 once does not close an attempt that was executed."""
+def test_one_read_without_the_symbol_closes_no_attempt(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """A read that answers -1121 does not close an attempt that was executed."""
     account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, answer=RESET)
     unlisted = Reply.error(400, -1121, "Invalid symbol.")

@@ -16,11 +16,11 @@ from tests.foreign.kernels import Kernel
 from tests.foreign.wire import RESET, Reply
 
 MEGABYTE = 1 << 20
-MOST_GROWTH = 80 * MEGABYTE  # in the kernel's memory, for an answer that is refused
+MOST_GROWTH = 80 * MEGABYTE  # of the kernel's memory, for an answer that is abandoned
 
 
 def packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """A gzip stream of pieces."""
+    """Return a gzip stream of pieces."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     for piece in pieces:
         yield packer.compress(piece)
@@ -28,11 +28,11 @@ def packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def blank(megabytes: int = 150) -> Iterator[bytes]:
-    """Blanks: JSON allows any number of them."""
+    """Return blanks: JSON allows any number of them."""
     return (b" " * MEGABYTE for _ in range(megabytes))
 
 
-# By encoding: the body, and the header that goes with it.
+# Body and header, by encoding.
 HUGE: dict[str, tuple[Callable[[], Iterator[bytes]], tuple[str, ...]]] = {
     "plain": (blank, ()),
     "gzip": (lambda: packed(blank()), ("Content-Encoding: gzip",)),
@@ -41,7 +41,7 @@ HUGE: dict[str, tuple[Callable[[], Iterator[bytes]], tuple[str, ...]]] = {
 
 
 def peak(kernel: Kernel) -> int:
-    """The most memory that a kernel has used so far, in bytes."""
+    """Return the peak memory use of a kernel, in bytes."""
     return 1024 * int(kernel.run("__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"))
 
 
@@ -49,10 +49,10 @@ def peak(kernel: Kernel) -> int:
     ("request_of", "encoding"),
     [("a read", "plain"), ("a read", "gzip"), ("a read", "gzip twice"), ("a change", "gzip twice")],
 )
-def test_a_huge_answer(
+def test_a_huge_answer_is_abandoned_early(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], request_of: str, encoding: str
 ) -> None:
-    """An answer of hundreds of megabytes is given up early; a change behind it is verified."""
+    """The rest of a huge answer is not read; a change behind it is verified."""
     body, headers = HUGE[encoding]
     kernel = start_kernel(timeout=5)
     kernel.run("account.set_leverage('BTCUSDT', 11)")
@@ -69,8 +69,10 @@ def test_a_huge_answer(
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip"])
-def test_another_encoding(exchange: ForeignExchange, connect: Callable[..., Account], encoding: str) -> None:
-    """An answer in an encoding that was not asked for is an error of ours, and decides nothing about a change."""
+def test_an_unexpected_encoding_is_an_error(
+    exchange: ForeignExchange, connect: Callable[..., Account], encoding: str
+) -> None:
+    """An answer in an encoding that was not requested is an error, and does not decide a change."""
     account = connect()
     account.symbols()
     odd = Reply(200, (b"\x1f\x8b not what it says",), (f"Content-Encoding: {encoding}",))
@@ -90,8 +92,8 @@ def test_another_encoding(exchange: ForeignExchange, connect: Callable[..., Acco
         "account.setting('B' * 10**6)",
     ],
 )
-def test_a_long_text(start_kernel: Callable[..., Kernel], cell: str) -> None:
-    """Text that was typed or pasted by mistake is refused at once, however long it is, and is not repeated whole."""
+def test_long_text_is_refused_at_once(start_kernel: Callable[..., Kernel], cell: str) -> None:
+    """Long text that was typed or pasted by mistake is refused at once, and not repeated as a whole."""
     kernel = start_kernel()
     kernel.run("account.symbols()")
     with pytest.raises(LeverageError) as raised:
@@ -105,13 +107,15 @@ NUMBERS = [10**30, 1.5]
 
 
 def with_leverage(leverage: float) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
-    """Rows of settings in which BTCUSDT has a leverage that cannot be."""
+    """Return an edit that gives BTCUSDT an impossible leverage in a list of settings."""
     return lambda rows: [{**row, "leverage": leverage} if row["symbol"] == "BTCUSDT" else row for row in rows]
 
 
 @pytest.mark.parametrize("leverage", NUMBERS)
-def test_a_setting_that_cannot_be(exchange: ForeignExchange, connect: Callable[..., Account], leverage: float) -> None:
-    """A leverage that cannot be raises errors of ours alone, and makes no other symbol unreadable."""
+def test_an_impossible_setting_affects_no_other_symbol(
+    exchange: ForeignExchange, connect: Callable[..., Account], leverage: float
+) -> None:
+    """An impossible leverage raises only errors of the package, and other symbols stay readable."""
     account = connect()
     account.set_leverage("ETHUSDT", 11)
     exchange.play(CONFIG, edit=with_leverage(leverage), times=None)
@@ -123,17 +127,17 @@ def test_a_setting_that_cannot_be(exchange: ForeignExchange, connect: Callable[.
         lambda: account.set_leverage("BTCUSDT", 12),
     ]
     for call in calls:
-        with suppress(LeverageError):  # an error of ours, and no other
+        with suppress(LeverageError):  # an error of the package, and no other
             call()
     assert account.setting("ETHUSDT").leverage == exchange.leverages["ETHUSDT"]
     assert account.settings(["ETHUSDT"])["leverage"].tolist() == [exchange.leverages["ETHUSDT"]]
 
 
 @pytest.mark.parametrize("leverage", NUMBERS)
-def test_settling_by_a_setting_that_cannot_be(
+def test_an_impossible_setting_settles_nothing(
     exchange: ForeignExchange, connect: Callable[..., Account], leverage: float
 ) -> None:
-    """A read with a leverage that cannot be does not settle a change; the next sound one does."""
+    """A read with an impossible leverage does not settle a change; the next valid one does."""
     account = connect(recv_window=300, grace=0.1)
     exchange.play(CHANGE, answer=RESET)
     exchange.play(CONFIG, edit=with_leverage(leverage), times=None, when=lambda read: bool(exchange.arrived(CHANGE)))
@@ -144,8 +148,10 @@ def test_settling_by_a_setting_that_cannot_be(
 
 
 @pytest.mark.parametrize("leverage", [10**30, 10**9])
-def test_tiers_that_cannot_be(exchange: ForeignExchange, start_kernel: Callable[..., Kernel], leverage: int) -> None:
-    """Tiers with a leverage that cannot be are refused by name, without taking the memory for so many rows."""
+def test_impossible_tiers_are_refused(
+    exchange: ForeignExchange, start_kernel: Callable[..., Kernel], leverage: int
+) -> None:
+    """Tiers with an impossible leverage are refused without allocating memory for each leverage."""
     kernel = start_kernel()
     kernel.run("import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))")
     exchange.tiers["BTCUSDT"] = ((leverage, 10**6, 0.01),)
@@ -155,8 +161,8 @@ def test_tiers_that_cannot_be(exchange: ForeignExchange, start_kernel: Callable[
     assert kernel.run("account.set_leverage('ETHUSDT', 12).status") == "applied"
 
 
-def test_weights_that_cannot_be(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A used weight, a wait and a limit that cannot be stop neither this request nor the next one."""
+def test_impossible_weights_are_ignored(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """An impossible used weight, wait or limit stops neither this request nor the next one."""
     row = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 10**30}
     exchange.play("GET /fapi/v1/exchangeInfo", edit=lambda info: {**info, "rateLimits": [row]}, times=None)
     sound = {"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "1000000"}

@@ -1,11 +1,11 @@
-"""What is sent is what was previewed or confirmed: from this leverage, to that one; anything else sends nothing."""
+"""Only the change that was previewed or confirmed is sent, from its leverage before."""
 
 from __future__ import annotations
 
 import builtins
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -21,28 +21,18 @@ from tests.foreign.wire import LATE_CLOCK, SILENCE, Reply
 UNAVAILABLE = Reply.of({"msg": "Service Unavailable."}, 503)
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython with the extension loaded."""
-    shell = InteractiveShell.instance()
-    shell.extension_manager.load_extension("leverage_nb")
-    yield shell
-    shell.extension_manager.unload_extension("leverage_nb")
-    InteractiveShell.clear_instance()
-
-
 def start_change_of_another(exchange: ForeignExchange, kernel: Kernel, leverage: int) -> None:
-    """Another kernel's change of BTCUSDT is under way: it has arrived, and is neither executed nor answered yet."""
+    """Start a change of BTCUSDT in another kernel: it has arrived, and is neither executed nor answered."""
     exchange.play(CHANGE, execute=False, answer=SILENCE)
     kernel.start(f"account.set_leverage('BTCUSDT', {leverage})")
     exchange.wait_for(CHANGE, len(exchange.arrived(CHANGE)) + 1)
 
 
 def land_after_the_next_read(exchange: ForeignExchange, leverage: int, within: float = 0.5) -> threading.Timer:
-    """The change of another takes effect right after the next read of the setting, or after ``within`` seconds.
+    """Execute another client's change right after the next read of the setting, or after ``within`` seconds.
 
     Returns:
-        What to join: it has taken effect then.
+        A timer to join; the change has been executed then.
     """
     landed = threading.Lock()
 
@@ -57,7 +47,7 @@ def land_after_the_next_read(exchange: ForeignExchange, leverage: int, within: f
 
 
 def run_magic(shell: InteractiveShell, line: str) -> str:
-    """What ``%leverage line`` showed and raised."""
+    """Return what ``%leverage line`` shows and raises."""
     done = shell.run_cell(f"%leverage {line}")
     return f"{done.result} {done.error_in_exec}"
 
@@ -74,13 +64,13 @@ def test_magic_while_another_kernel_changes(
     monkeypatch: pytest.MonkeyPatch,
     leverage: int,
 ) -> None:
-    """The step that was shown is not sent once another kernel's change has landed during the wait."""
+    """The change that was shown is not sent if another kernel's change is executed during the wait."""
     connect("mainnet", grace=0.6).symbols()
     questions: list[str] = []
     landing: list[threading.Timer] = []
 
     def answer(question: str = "") -> str:
-        """Confirm a step from 10x, and no other."""
+        """Confirm a change from 10x, and no other."""
         questions.append(question)
         landing.append(land_after_the_next_read(exchange, 20))
         return "yes" if "10x" in question and "20x" not in question else "no"
@@ -105,8 +95,8 @@ STEPS: dict[str, Callable[[Account], Callable[[], Any]]] = {
 }
 
 
-def make_step(account: Account, step: str) -> Callable[[], Any]:
-    """A previewed step of BTCUSDT from 10x; ``undo`` takes back one that led there."""
+def make_change(account: Account, step: str) -> Callable[[], Any]:
+    """Preview a change of BTCUSDT from 10x; ``undo`` previews the undo of one that led there."""
     if step == "undo":
         account.set_leverage("BTCUSDT", 9)
         account.set_leverage("BTCUSDT", 10)
@@ -114,7 +104,7 @@ def make_step(account: Account, step: str) -> Callable[[], Any]:
 
 
 def assert_not_sent(result: Any) -> None:
-    """A change or the only row of a plan ended as not sent."""
+    """Assert that a change or the only row of a plan ended as not sent."""
     assert (result.rows[0].status if hasattr(result, "rows") else result.status) == "not_sent"
 
 
@@ -122,8 +112,8 @@ def assert_not_sent(result: Any) -> None:
 def test_python_while_another_kernel_changes(
     exchange: ForeignExchange, connect: Callable[..., Account], start_kernel: Callable[..., Kernel], step: str
 ) -> None:
-    """A previewed step, a plan's row and an undo send nothing once another kernel's change has landed in the wait."""
-    apply = make_step(connect(grace=0.6), step)
+    """A preview, a row and an undo send nothing if another kernel's change is executed during the wait."""
+    apply = make_change(connect(grace=0.6), step)
     sent = exchange.changes_sent()
     start_change_of_another(exchange, start_kernel(timeout=4, recv_window=600, grace=0.6), 20)
     landing = land_after_the_next_read(exchange, 20)
@@ -137,7 +127,7 @@ def test_python_while_another_kernel_changes(
 
 
 def slow_read_then_foreign_change(exchange: ForeignExchange) -> None:
-    """The next read of the setting takes 1.2 s; another client sets 20x right after the exchange has read it."""
+    """Let the next read of the setting take 1.2 s, and another client set 20x right after it."""
     exchange.play(CONFIG, then=lambda: exchange.change("BTCUSDT", 20), delay=1.2)
 
 
@@ -145,20 +135,18 @@ def slow_read_then_foreign_change(exchange: ForeignExchange) -> None:
 def test_a_read_older_than_a_second_does_not_count(
     exchange: ForeignExchange, connect: Callable[..., Account], step: str
 ) -> None:
-    """A setting whose read was sent more than 1 s ago is read again before a step from it is sent."""
-    apply = make_step(connect(timeout=3), step)
+    """A setting that was read more than a second ago is read again before a change is sent."""
+    apply = make_change(connect(timeout=3), step)
     sent = exchange.changes_sent()
-    time.sleep(1.05)  # what was shown is older than a second by now
+    time.sleep(1.05)  # the preview is older than a second now
     slow_read_then_foreign_change(exchange)
     assert_not_sent(outcome(apply))
     assert exchange.changes_sent() == sent
     assert exchange.leverages["BTCUSDT"] == 20
 
 
-def test_set_leverage_names_the_leverage_that_was_there(
-    exchange: ForeignExchange, connect: Callable[..., Account]
-) -> None:
-    """``set_leverage`` reports the step from the leverage that the exchange had, not from an old read."""
+def test_set_leverage_reports_the_leverage_before(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """``set_leverage`` reports the change from the leverage that the exchange had, not from an old read."""
     account = connect(timeout=3)
     account.symbols()
     slow_read_then_foreign_change(exchange)
@@ -174,10 +162,10 @@ def test_set_leverage_names_the_leverage_that_was_there(
 
 
 @pytest.mark.parametrize("refusal", [LATE_CLOCK, UNAVAILABLE], ids=["-1021", "503"])
-def test_no_new_attempt_over_a_foreign_change(
+def test_no_attempt_overwrites_a_change_elsewhere(
     exchange: ForeignExchange, connect: Callable[..., Account], refusal: Reply
 ) -> None:
-    """A request refused in passing is not followed by another one once somebody else has changed the leverage."""
+    """After a passing refusal no attempt follows if another client has changed the leverage."""
     account = connect()
     exchange.play(CHANGE, first=lambda: exchange.change("BTCUSDT", 15), execute=False, answer=refusal, times=None)
     with pytest.raises(LeverageRefused, match="15x"):
@@ -190,7 +178,7 @@ def test_no_new_attempt_over_a_foreign_change(
 def test_a_new_attempt_follows_a_fresh_read(
     exchange: ForeignExchange, connect: Callable[..., Account], refusal: Reply
 ) -> None:
-    """Between a request that was refused in passing and the next one lies a read of the setting."""
+    """The setting is read between a passing refusal and the next attempt."""
     exchange.play(CHANGE, execute=False, answer=refusal)
     change = outcome(lambda: connect().set_leverage("BTCUSDT", 12))
     assert change.status in {"applied", "refused"}
@@ -204,7 +192,7 @@ def test_a_new_attempt_follows_a_fresh_read(
 
 
 def test_a_plan_reads_again_before_each_batch(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
-    """A row that somebody else changes while a long plan runs is left alone, and undo leaves it alone too."""
+    """A symbol that another client changes during a long plan is not overwritten, nor by its undo."""
     for number in range(60):
         exchange.leverages[f"P{number:02}USDT"] = 10
         exchange.tiers[f"P{number:02}USDT"] = exchange.tiers["SOLUSDT"]
@@ -216,7 +204,7 @@ def test_a_plan_reads_again_before_each_batch(exchange: ForeignExchange, connect
     rows = {row.symbol: row.status for row in plan.apply().rows}
     begun = exchange.arrived(CHANGE)[0].at
     if any(post.at - begun <= 1.3 for post in exchange.arrived(CHANGE, last)):
-        return  # it was sent within a second of a read made before the foreign change: the stated limit
+        return  # it was sent within a second of a read before the change elsewhere, which is a stated limit
     assert rows.pop(last) == "not_sent"
     assert set(rows.values()) == {"applied"}
     assert exchange.leverages[last] == 33

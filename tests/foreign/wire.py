@@ -1,4 +1,4 @@
-"""What goes over the wire between a client and the foreign exchange: requests as they arrive, answers in any form."""
+"""Requests as they arrive at the independent exchange, and answers in any form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Arrived:
-    """A request as it arrived; ``at`` is monotonic."""
+    """A request that arrived; ``at`` is monotonic."""
 
     at: float
     endpoint: str
@@ -22,7 +22,7 @@ class Arrived:
     key: str
     port: int
     signed_text: str = ""
-    is_last: bool = False  # of its connection
+    is_last: bool = False  # the last of its connection
 
     @property
     def symbol(self) -> str:
@@ -39,7 +39,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes over the wire: status, headers, then pieces of the body with a pause before each.
+    """An answer: status, headers, then pieces of the body with a pause before each.
 
     ``ending`` is "keep" (the connection stays), "close", "reset" (before anything is sent) or "silence" (nothing is
     sent until the client goes away).
@@ -53,17 +53,17 @@ class Reply:
 
     @classmethod
     def of(cls, value: Any, status: int = 200, *headers: str) -> Reply:
-        """A JSON answer."""
+        """Return a JSON answer."""
         return cls(status, (json.dumps(value).encode(),), ("Content-Type: application/json", *headers))
 
     @classmethod
     def error(cls, status: int, code: int, msg: str, *headers: str) -> Reply:
-        """An error in the exchange's own form."""
+        """Return an error in the exchange's own format."""
         return cls.of({"code": code, "msg": msg}, status, *headers)
 
     @classmethod
     def html(cls, status: int, *headers: str) -> Reply:
-        """The page of a firewall, gateway or proxy."""
+        """Return the page of a firewall, gateway or proxy."""
         page = f"<!DOCTYPE html><html><body><h1>{status}</h1>request blocked</body></html>".encode()
         return cls(status, (page,), ("Content-Type: text/html", *headers))
 
@@ -73,7 +73,7 @@ LATE_CLOCK = Reply.error(400, -1021, "Timestamp for this request is outside of t
 
 
 def read_request(incoming: Any, port: int) -> Arrived | None:
-    """One request, whole; None where the client has gone."""
+    """Read one complete request; return None if the client has disconnected."""
     method, _, rest = incoming.readline().decode("latin-1").partition(" ")
     if not rest:
         return None
@@ -90,7 +90,7 @@ def read_request(incoming: Any, port: int) -> Arrived | None:
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> bool:
-    """Send an answer; False where nothing more goes over this connection."""
+    """Send an answer; return whether the connection stays open."""
     if reply.ending == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False

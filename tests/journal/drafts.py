@@ -12,7 +12,7 @@ UNKNOWN = Finding(NOW, "no answer", "unknown", closes=False, note="broken")
 
 
 def draft(symbol: str = "BTCUSDT", account: str = "key 1", address: str = "http://here") -> Attempt:
-    """An attempt as it is before it is recorded."""
+    """Return an attempt that is not recorded yet."""
     return Attempt(
         venue="simulator", address=address, account=account, symbol=symbol, margin_asset="USDT", before=20,
         requested=10, recv_window_ms=5000,

@@ -1,4 +1,4 @@
-"""The journal file: locked, private, appended to, whole after a kill, and said when it cannot be used."""
+"""The journal file is locked and private, and whole after a kill."""
 
 from __future__ import annotations
 
@@ -19,26 +19,19 @@ from leverage_nb.account import Account
 from leverage_nb.errors import ChangeNotSent, JournalUnusable
 from leverage_nb.journal.database import Database
 from leverage_nb.journal.journal import Journal
-from leverage_nb.journal.schema import APPLICATION_ID, VERSION
 from leverage_nb.simulator import Simulator
 from tests.conftest import ROOT, connect_to
 from tests.journal.drafts import APPLIED, draft
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a journal is to be."""
-    return tmp_path / "folder" / "journal.sqlite"
-
-
 def symbols(path: Path) -> list[str]:
-    """The symbols of the recorded attempts."""
+    """Return the symbols of the recorded attempts."""
     return [attempt.symbol for attempt in Journal(path).attempts("key 1")]
 
 
 @contextmanager
 def connections(kind: type[sqlite3.Connection]) -> Iterator[None]:
-    """Let SQLite's connections be of another kind, for the length of a block."""
+    """Use another class for SQLite's connections within the block."""
     connect = sqlite3.connect
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, factory=kind, **more))
@@ -47,7 +40,7 @@ def connections(kind: type[sqlite3.Connection]) -> Iterator[None]:
 
 @contextmanager
 def another_process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that says "ready" once it is at work; it is ended with the block."""
+    """Run a process that prints "ready" once it has started; it ends with the block."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -64,26 +57,9 @@ def another_process(script: str, *arguments: object) -> Iterator[subprocess.Pope
         process.wait()
 
 
-# -- the file ------------------------------------------------------------------------------------------------------
-
-
-def test_it_is_appended_to_and_never_altered(path: Path) -> None:
-    """Attempts and findings can be neither changed nor deleted, by whatever program."""
-    journal = Journal(path)
-    journal.add([(journal.begin([draft()], lambda: 1)[0], APPLIED)])
-    with sqlite3.connect(path) as other:
-        for statement in (
-            "UPDATE attempts SET requested = 5", "DELETE FROM attempts", "UPDATE findings SET status = 'refused'",
-            "DELETE FROM findings",
-        ):  # fmt: skip
-            with pytest.raises(sqlite3.IntegrityError, match="never altered"):
-                other.execute(statement)
-    other.close()
-
-
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 def test_the_file_is_private(path: Path) -> None:
-    """Nobody else on the machine can read it, nor its lock; a file that was readable is made private."""
+    """File and lock are readable only by their owner; a file that others could read is made private."""
     Journal(path).begin([draft()], lambda: 1)
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert path.with_name("journal.sqlite.lock").stat().st_mode & 0o077 == 0
@@ -92,22 +68,22 @@ def test_the_file_is_private(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not tell which files are open")
-def test_it_is_never_open_between_two_accesses(tmp_path: Path) -> None:
-    """However many journals a process uses, none keeps a descriptor."""
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+def test_the_file_is_not_open_between_two_accesses(tmp_path: Path) -> None:
+    """A journal keeps no descriptor between two accesses."""
 
     def is_open(name: str) -> bool:
         try:
             return "journal" in os.readlink(f"/proc/self/fd/{name}")
         except OSError:
-            return False  # the descriptor by which the folder is being read
+            return False  # the descriptor of the folder itself
 
     for number in range(5):
         Journal(tmp_path / f"journal {number}.sqlite").begin([draft()], lambda: 1)
     assert not any(is_open(name) for name in os.listdir("/proc/self/fd"))
 
 
-def test_the_rollback_journal_is_used(path: Path) -> None:
+def test_no_write_ahead_log_is_used(path: Path) -> None:
     """There is no write-ahead log, which another process could remove."""
     journal, seen = Journal(path), list[str]()
 
@@ -120,23 +96,8 @@ def test_the_rollback_journal_is_used(path: Path) -> None:
     assert path.with_name("journal.sqlite-journal").stat().st_size == 0
 
 
-def test_the_schema_has_a_version(path: Path) -> None:
-    """A file of a newer version, or of one from before the first release, is left as it is."""
-    Journal(path).begin([draft()], lambda: 1)
-    with sqlite3.connect(path) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone()[0] == VERSION
-        assert raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    for version, words in ((VERSION + 1, "written by a newer leverage_nb"), (VERSION - 1, "before its first release")):
-        raw.execute(f"PRAGMA user_version = {version}")
-        before = path.read_bytes()
-        with pytest.raises(JournalUnusable, match=words):
-            Journal(path).attempts("key 1")
-        assert path.read_bytes() == before
-    raw.close()
-
-
 def test_links_are_refused(path: Path) -> None:
-    """One file under two names would have two locks: neither a symbolic nor a hard link is used, nor is its target."""
+    """Symbolic and hard links are refused, because one file under two names would have two locks."""
     Journal(path).begin([draft()], lambda: 1)
     before = path.read_bytes()
     symbolic, hard = path.with_name("symbolic.sqlite"), path.with_name("hard.sqlite")
@@ -153,7 +114,7 @@ def test_links_are_refused(path: Path) -> None:
 
 
 def test_a_link_to_nowhere_is_refused(path: Path) -> None:
-    """A link whose target is missing makes no file elsewhere."""
+    """A link whose target does not exist creates no file."""
     path.parent.mkdir()
     path.symlink_to(path.with_name("target.sqlite"))
     with pytest.raises(JournalUnusable, match="it is a link"):
@@ -162,7 +123,7 @@ def test_a_link_to_nowhere_is_refused(path: Path) -> None:
 
 
 def test_two_names_of_a_folder_lead_to_one_lock(path: Path, tmp_path: Path) -> None:
-    """A folder may be a link: the file has one path, and the same attempt is open under both names."""
+    """If the folder is a link, the file has one path and one lock under both names."""
     Journal(path).begin([draft()], lambda: 1)
     (tmp_path / "other").symlink_to(path.parent, target_is_directory=True)
     other = Journal(tmp_path / "other" / "journal.sqlite")
@@ -170,8 +131,8 @@ def test_two_names_of_a_folder_lead_to_one_lock(path: Path, tmp_path: Path) -> N
     assert other.begin([draft()], lambda: 2)[0].timestamp_ms == 1
 
 
-def test_a_journal_that_was_moved_away_is_begun_anew(path: Path, tmp_path: Path) -> None:
-    """What is recorded is where the next start finds it, and what was moved away keeps what it had."""
+def test_a_journal_that_was_moved_away_starts_again(path: Path, tmp_path: Path) -> None:
+    """After the file was moved away a new one is started, and the moved one keeps its entries."""
     journal = Journal(path)
     journal.begin([draft()], lambda: 1)
     path.rename(tmp_path / "kept.sqlite")
@@ -179,8 +140,6 @@ def test_a_journal_that_was_moved_away_is_begun_anew(path: Path, tmp_path: Path)
     assert symbols(path) == ["ETHUSDT"]
     assert symbols(tmp_path / "kept.sqlite") == ["BTCUSDT"]
 
-
-# -- threads, processes, kills -------------------------------------------------------------------------------------
 
 _RECORDS_MANY = """
 import sys, threading
@@ -199,8 +158,8 @@ print(len(journal.attempts(account)), flush=True)
 """
 
 
-def test_threads_and_processes_record_at_once(path: Path) -> None:
-    """While two processes with two threads each record, and a third copies the file, every entry is kept."""
+def test_threads_and_processes_record_at_the_same_time(path: Path) -> None:
+    """Two processes with two threads each record while a third copies the file: every entry is kept."""
     path.parent.mkdir()
     with another_process(_RECORDS_MANY, path, "key 1") as one, another_process(_RECORDS_MANY, path, "key 2") as two:
         while one.poll() is None or two.poll() is None:
@@ -213,8 +172,8 @@ def test_threads_and_processes_record_at_once(path: Path) -> None:
         assert [attempt.number for attempt in Journal(path).attempts(account, open_only=True)] == []
 
 
-def test_a_descriptor_that_is_closed_within_a_transaction_loses_nothing(path: Path) -> None:
-    """Closing the file drops SQLite's own locks: another process's attempt waits for ours, and both are there."""
+def test_a_descriptor_closed_within_a_transaction_drops_no_lock(path: Path) -> None:
+    """Another process waits for a transaction in which a descriptor of the file was closed."""
     journal = Journal(path)
     Journal(path).begin([draft("XRPUSDT")], lambda: 1)
     script = """
@@ -230,7 +189,7 @@ print("done", flush=True)
         def stamp() -> int:
             shutil.copy(path, path.with_name("copy.sqlite"))
             with pytest.raises(subprocess.TimeoutExpired):
-                other.wait(0.5)  # it must not get in between
+                other.wait(0.5)  # it waits for the transaction
             return 1
 
         journal.begin([draft()], stamp)
@@ -253,8 +212,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize(("moment", "count"), [("within", 0), ("after", 50)])
-def test_a_kill_leaves_a_whole_journal(path: Path, moment: str, count: int) -> None:
-    """Killed within a transaction, nothing of it is there; killed after it, all of it is; the next one goes on."""
+def test_a_kill_leaves_all_of_a_transaction_or_nothing(path: Path, moment: str, count: int) -> None:
+    """A kill within a transaction leaves nothing of it, a kill after it all of it; the next entry works."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", _IS_KILLED, str(path), moment], env=environment, check=False)
     assert killed.returncode == -9
@@ -272,7 +231,7 @@ with FileLock(sys.argv[1]):
 
 
 def test_an_access_waits_for_another_process(path: Path) -> None:
-    """While another process is using the file an access waits, and goes on as soon as that one has ended."""
+    """An access waits while another process uses the file, and continues when that process ends."""
     path.parent.mkdir()
     done = threading.Event()
 
@@ -288,8 +247,8 @@ def test_an_access_waits_for_another_process(path: Path) -> None:
     assert done.is_set()
 
 
-def test_no_access_waits_for_ever(path: Path) -> None:
-    """Another process that does not end its access is named as the reason, after a bounded time."""
+def test_the_wait_for_another_process_is_bounded(path: Path) -> None:
+    """If another process does not end its access, the error names it after a bounded time."""
     path.parent.mkdir()
     with (
         another_process(_HOLDS_THE_LOCK, f"{path}.lock"),
@@ -299,8 +258,8 @@ def test_no_access_waits_for_ever(path: Path) -> None:
     assert symbols(path) == []
 
 
-def test_an_interrupt_within_an_entry_leaves_a_usable_file(path: Path) -> None:
-    """What is raised while an attempt is being recorded takes it back, and the next one is recorded."""
+def test_an_interrupted_entry_is_rolled_back(path: Path) -> None:
+    """An exception while an attempt is recorded rolls it back, and the next one is recorded."""
 
     def interrupted() -> int:
         raise KeyboardInterrupt
@@ -312,11 +271,8 @@ def test_an_interrupt_within_an_entry_leaves_a_usable_file(path: Path) -> None:
     assert journal.begin([draft()], lambda: 1)[0].number == 1
 
 
-# -- commits that fail ---------------------------------------------------------------------------------------------
-
-
 class WrittenThenFailed(sqlite3.Connection):
-    """Carries a COMMIT out, and says that it failed."""
+    """Executes a COMMIT, and raises an error."""
 
     def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
         cursor = super().execute(sql, *rest)
@@ -326,7 +282,7 @@ class WrittenThenFailed(sqlite3.Connection):
 
 
 class Failed(sqlite3.Connection):
-    """Carries no COMMIT out."""
+    """Raises an error instead of executing a COMMIT."""
 
     def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
         if sql == "COMMIT":
@@ -334,8 +290,8 @@ class Failed(sqlite3.Connection):
         return super().execute(sql, *rest)
 
 
-def test_a_commit_that_fails_and_was_written_counts(path: Path) -> None:
-    """A COMMIT that raises is read again: what is in the file was recorded, attempts and findings alike."""
+def test_a_failed_commit_that_was_written_counts(path: Path) -> None:
+    """A COMMIT that raises is read again: entries that are in the file were recorded."""
     journal = Journal(path)
     journal.attempts("key 1")
     with connections(WrittenThenFailed):
@@ -345,8 +301,8 @@ def test_a_commit_that_fails_and_was_written_counts(path: Path) -> None:
     assert [attempt.status for attempt in found] == ["applied", "applied"]
 
 
-def test_a_commit_that_fails_and_was_not_written_is_an_error(path: Path, simulator: Simulator) -> None:
-    """Where the file does not have it, nothing was recorded, and no change is sent."""
+def test_a_failed_commit_that_was_not_written_is_an_error(path: Path, simulator: Simulator) -> None:
+    """If the entry is not in the file after a COMMIT that raised, no change is sent."""
     account = connect_to(simulator, journal=path)
     account.history()
     with connections(Failed), pytest.raises(ChangeNotSent, match="cannot be used"):
@@ -354,9 +310,6 @@ def test_a_commit_that_fails_and_was_not_written_is_an_error(path: Path, simulat
     assert account.history().empty
     assert simulator.exchange.received == []
     assert account.set_leverage("BTCUSDT", 10).status == "applied"
-
-
-# -- files that cannot be used -------------------------------------------------------------------------------------
 
 
 def unusable(tmp_path: Path, kind: str) -> Path:
@@ -395,10 +348,10 @@ def unusable(tmp_path: Path, kind: str) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("venue", ["testnet", "mainnet"])
-def test_without_a_journal_nothing_is_sent(
+def test_nothing_is_sent_without_a_usable_journal(
     simulator: Simulator, tmp_path: Path, kind: str, words: str, venue: str
 ) -> None:
-    """A journal that cannot be used stops every change, says why, and is left as it is; reads still work."""
+    """An unusable journal stops every change, is named with the reason and not altered; reads still work."""
     path = unusable(tmp_path, kind)
     before = path.read_bytes() if path.is_file() else None
     account = connect_to(simulator, venue, journal=path)
@@ -413,7 +366,7 @@ def test_without_a_journal_nothing_is_sent(
 
 
 def with_pragma(pragma: str) -> type[sqlite3.Connection]:
-    """Connections on which a PRAGMA was set: permissions do not bind a superuser, SQLite's own limits do."""
+    """Return a class of connections with a PRAGMA: it also binds a superuser, unlike permissions."""
 
     class Limited(sqlite3.Connection):
         def __init__(self, *args: Any, **more: Any) -> None:
@@ -424,7 +377,7 @@ def with_pragma(pragma: str) -> type[sqlite3.Connection]:
 
 
 def test_a_full_disk_stops_changes_and_loses_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    """When the file cannot grow no change is sent; with room again changes go on where they were."""
+    """If the file cannot grow, no change is sent; with space again, changes continue."""
     path = tmp_path / "journal.sqlite"
     account = connect_to(simulator, journal=path)
     account.set_leverage("BTCUSDT", 10)
@@ -442,8 +395,8 @@ def _change_until_it_stops(account: Account) -> None:
         account.set_leverage("XRPUSDT", min(leverage, 75))
 
 
-def test_a_journal_that_may_only_be_read_stops_changes(simulator: Simulator, tmp_path: Path) -> None:
-    """What SQLite refuses as read-only is said as that, and nothing is sent; what was recorded can still be read."""
+def test_a_read_only_journal_stops_changes(simulator: Simulator, tmp_path: Path) -> None:
+    """If SQLite refuses to write, nothing is sent, and recorded changes can still be read."""
     account = connect_to(simulator, journal=tmp_path / "journal.sqlite")
     account.set_leverage("BTCUSDT", 10)
     with connections(with_pragma("query_only = ON")):
@@ -470,8 +423,8 @@ with Simulator(weight_limit=10**9) as s:
 """
 
 
-def test_a_disk_that_really_fills_up(tmp_path: Path) -> None:
-    """With the operating system refusing to write, changes stop, and all that were sent are in the file."""
+def test_a_limit_of_the_operating_system_stops_changes(tmp_path: Path) -> None:
+    """If the operating system refuses to write, changes stop, and all that were sent are in the file."""
     path = tmp_path / "journal.sqlite"
     command = [sys.executable, "-c", _ON_A_DISK_THAT_FILLS_UP, str(path)]
     done = subprocess.run(

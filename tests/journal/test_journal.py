@@ -1,7 +1,8 @@
-"""The journal's entries: recorded before anything is sent, appended to, never lost."""
+"""The journal keeps every attempt and finding, and one open attempt per symbol."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +21,6 @@ from tests.journal.drafts import APPLIED, NOW, UNKNOWN, draft
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a journal is to be."""
-    return tmp_path / "folder" / "journal.sqlite"
-
-
-@pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
     """A new journal."""
     journal = Journal(path)
@@ -38,8 +33,8 @@ def begin(journal: Journal, *drafts: Attempt) -> list[Attempt]:
     return journal.begin(drafts, lambda: 1_700_000_000_000)
 
 
-def test_what_was_recorded_is_there_again(journal: Journal, path: Path) -> None:
-    """Every field of attempts and findings comes back from the file, to the microsecond."""
+def test_recorded_attempts_are_read_back_completely(journal: Journal, path: Path) -> None:
+    """Every field of attempts and findings is read back from the file, to the microsecond."""
     [begun] = begin(journal, replace(draft(), plan="p"))
     assert (begun.number, begun.timestamp_ms, begun.is_open, begun.is_ours) == (1, 1_700_000_000_000, True, True)
     journal.add([(begun, UNKNOWN)])
@@ -52,14 +47,14 @@ def test_what_was_recorded_is_there_again(journal: Journal, path: Path) -> None:
     assert (change.status, change.before, change.after, change.confirmed_by) == ("applied", 20, 10, "answer")
 
 
-def test_a_leverage_that_was_not_set_stays_none(journal: Journal) -> None:
-    """The leverage before is stored as it was read, also where there was none."""
+def test_an_unset_leverage_before_is_none(journal: Journal) -> None:
+    """A leverage before that was not set is stored as None."""
     begin(journal, replace(draft(), before=None))
     assert journal.attempts("key 1")[0].before is None
 
 
-def test_one_attempt_at_a_time(journal: Journal) -> None:
-    """While an attempt is open, it stands in place of another on the same account and symbol; elsewhere one begins."""
+def test_a_symbol_has_one_open_attempt(journal: Journal) -> None:
+    """While an attempt is open, it is returned instead of another one on the same account and symbol."""
     [first] = begin(journal, draft())
     assert begin(journal, draft()) == [first]
     assert begin(journal, draft(address="http://there")) == [first]  # another address of the same exchange
@@ -71,8 +66,8 @@ def test_one_attempt_at_a_time(journal: Journal) -> None:
     assert begin(journal, draft())[0].number == 4
 
 
-def test_a_batch_is_recorded_but_for_blocked_symbols(journal: Journal) -> None:
-    """One transaction records many attempts; for a symbol with an open one it returns that one, in the same place."""
+def test_a_batch_returns_the_open_attempt_of_a_blocked_symbol(journal: Journal) -> None:
+    """A batch is recorded in one transaction; a symbol with an open attempt returns that one, in its place."""
     [first] = begin(journal, draft("SOLUSDT"))
     drafts = [draft("BTCUSDT"), draft("SOLUSDT"), draft("ETHUSDT")]
     begun = begin(journal, *drafts)
@@ -84,7 +79,7 @@ def test_a_batch_is_recorded_but_for_blocked_symbols(journal: Journal) -> None:
 
 
 def test_a_batch_is_recorded_as_a_whole_or_not_at_all(journal: Journal) -> None:
-    """What fails at one attempt, or at one finding, leaves none of its batch behind."""
+    """An error at one attempt or finding leaves nothing of its batch in the journal."""
     stamps = iter((1, 2))
     with pytest.raises(StopIteration):
         journal.begin([draft("BTCUSDT"), draft("ETHUSDT"), draft("SOLUSDT")], lambda: next(stamps))
@@ -96,8 +91,8 @@ def test_a_batch_is_recorded_as_a_whole_or_not_at_all(journal: Journal) -> None:
     assert all(attempt.is_open for attempt in journal.attempts("key 1"))
 
 
-def test_accounts_are_kept_apart(journal: Journal) -> None:
-    """Attempts of one key are never seen through another; through another address of the same exchange they are."""
+def test_accounts_are_separate(journal: Journal) -> None:
+    """Attempts of one key are not visible to another key, but through every address of the exchange."""
     [mine] = begin(journal, draft())
     assert journal.attempts("key 2") == []
     assert journal.find("key 2", mine.token) is None
@@ -106,15 +101,15 @@ def test_accounts_are_kept_apart(journal: Journal) -> None:
 
 
 def test_the_last_attempts_come_oldest_first(journal: Journal) -> None:
-    """So many as were wanted, the newest of them last; or only the open ones."""
+    """The last attempts are returned oldest first, in the requested number; or only the open ones."""
     begun = begin(journal, *(draft(f"S{number}USDT") for number in range(4)))
     journal.add([(begun[1], APPLIED)])
     assert [attempt.number for attempt in journal.attempts("key 1", last=2)] == [3, 4]
     assert [attempt.number for attempt in journal.attempts("key 1", open_only=True)] == [1, 3, 4]
 
 
-def test_the_latest_of_each_symbol(journal: Journal) -> None:
-    """One access tells the open attempt of each symbol, and the exchange's latest answer that a change was applied."""
+def test_the_latest_entries_of_several_symbols_are_read_together(journal: Journal) -> None:
+    """One access returns the open attempt and the latest applied answer of each symbol."""
     [first, other] = begin(journal, draft("BTCUSDT"), draft("ETHUSDT"))
     read = replace(APPLIED, source="symbolConfig", leverage=11, as_of=NOW)
     journal.add([(first, APPLIED), (other, read)])
@@ -122,12 +117,12 @@ def test_the_latest_of_each_symbol(journal: Journal) -> None:
     latest = journal.latest("key 1", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
     assert latest["BTCUSDT"].open == second
     assert latest["BTCUSDT"].applied == Applied(10, NOW)
-    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is no answer
+    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is not an answer
     assert (latest["SOLUSDT"].open, latest["SOLUSDT"].applied) == (None, None)
 
 
 def test_a_settled_attempt_is_not_settled_twice(journal: Journal) -> None:
-    """What closed an attempt first counts against a later read; the exchange's own answer is added all the same."""
+    """The first closing finding counts against a later read; the exchange's own answer is added all the same."""
     [begun] = begin(journal, draft())
     not_applied = Finding(NOW, "symbolConfig", "not_applied", closes=True, leverage=20, as_of=NOW)
     journal.add([(begun, not_applied)])
@@ -139,14 +134,14 @@ def test_a_settled_attempt_is_not_settled_twice(journal: Journal) -> None:
 
 
 def test_profiles_belong_to_the_account_they_were_first_used_with(journal: Journal, path: Path) -> None:
-    """The first account bound to a profile stays bound to it, whoever asks later."""
+    """A profile stays bound to the account that it was first used with."""
     assert journal.bind_profile("testnet", "sub1", "alias 1") == "alias 1"
     assert Journal(path).bind_profile("testnet", "sub1", "alias 2") == "alias 1"
     assert journal.bind_profile("mainnet", "sub1", "alias 2") == "alias 2"
 
 
-def test_tiers_are_stored_once_for_each_content(journal: Journal) -> None:
-    """Seeing the same tiers again notes the time; another content returns what was seen before."""
+def test_each_version_of_the_tiers_is_stored_once(journal: Journal) -> None:
+    """The same tiers again update the time; other tiers return the version before."""
     assert journal.see_tiers("key 1", "a", lambda: "content a") is None
     assert journal.see_tiers("key 1", "a", lambda: pytest.fail("it is there already")) is None
     before = journal.see_tiers("key 1", "b", lambda: "content b")
@@ -158,26 +153,28 @@ def test_tiers_are_stored_once_for_each_content(journal: Journal) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
-def test_attempts_of_a_forked_process_are_not_ours(journal: Journal, path: Path) -> None:
-    """Parent and forked child recognise their own attempts; the child needs a Journal of its own."""
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # other threads run on purpose
+def test_a_forked_process_needs_its_own_journal(journal: Journal, path: Path) -> None:
+    """In a forked process the parent's journal refuses to work, and the parent's attempts are not its own."""
     begin(journal, draft())
-    child = os.fork()
-    if not child:
-        try:
-            with pytest.raises(ForkedProcess):
-                journal.attempts("key 1")
-            own = Journal(path)
-            [attempt] = begin(own, draft("ETHUSDT"))
-            os._exit(0 if attempt.is_ours and not own.attempts("key 1")[0].is_ours else 1)
-        finally:
-            os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def use_in_the_child() -> None:
+        with pytest.raises(ForkedProcess):
+            journal.attempts("key 1")
+        own = Journal(path)
+        [attempt] = begin(own, draft("ETHUSDT"))
+        assert attempt.is_ours
+        assert not own.attempts("key 1")[0].is_ours
+
+    child = multiprocessing.get_context("fork").Process(target=use_in_the_child)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
     assert [attempt.is_ours for attempt in journal.attempts("key 1")] == [True, False]
 
 
-def test_a_failed_entry_does_not_change_the_outcome(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change that was made is reported as made, with a warning, though its outcome could not be recorded."""
+def test_a_finding_that_cannot_be_recorded_is_still_reported(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that was made is reported as applied, with a warning that it could not be recorded."""
 
     def fail(*arguments: Any, **named: Any) -> Any:
         raise JournalUnusable("The journal x cannot be used: the disk is full.")
@@ -190,7 +187,7 @@ def test_a_failed_entry_does_not_change_the_outcome(account: Account, monkeypatc
     assert [one.status for one in service_of(account).open_changes()] == ["unknown"]  # settled at the next contact
 
 
-def test_memory_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal in memory leaves no file, and is empty after it was closed."""
     monkeypatch.chdir(tmp_path)
     journal = Journal(MEMORY)
@@ -202,8 +199,8 @@ def test_memory_keeps_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, tmp_path: Path) -> None:
-    """When the file was replaced during a change, what was found is not recorded for another attempt."""
+def test_a_finding_is_not_added_to_another_attempt(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """If the file was replaced during a change, its finding is not added to another attempt."""
     [mine] = begin(journal, draft())
     path.rename(tmp_path / "kept.sqlite")
     [other] = begin(Journal(path), draft("ETHUSDT"))
@@ -213,8 +210,8 @@ def test_a_finding_never_lands_at_another_attempt(journal: Journal, path: Path, 
     assert [attempt.status for attempt in journal.attempts("key 1")] == ["unknown"]
 
 
-def test_times_are_stored_to_the_microsecond_in_any_zone(journal: Journal) -> None:
-    """A moment is the same moment after it was stored, wherever the machine is."""
+def test_times_are_stored_to_the_microsecond(journal: Journal) -> None:
+    """A time is read back as it was stored, in any time zone."""
     [begun] = begin(journal, draft())
     assert abs(datetime.now(tz=UTC) - begun.begun_at) < timedelta(minutes=1)
     [again] = journal.attempts("key 1")

@@ -1,4 +1,4 @@
-"""A real JupyterLab, and Chromium to look at it with."""
+"""A panel in the kernel, and a JupyterLab with Chromium to show it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
+from leverage_nb.account import Account
+from leverage_nb.notebook.panel import LeveragePanel
 from tests.notebook.pages import Lab, NotebookPage, find_chromium, launch
+
+
+@pytest.fixture
+def panel(account: Account) -> LeveragePanel:
+    """A panel of BTCUSDT on the test's simulator."""
+    return LeveragePanel(account, "btcusdt")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """One Chromium for the whole run; skipped where there is none, but never in CI."""
+    """One Chromium for all tests; without one they are skipped, but never in CI."""
     if find_chromium() is None:
         if os.environ.get("CI"):
             pytest.fail("CI must have a Chromium: .ci/run installs it")
@@ -25,7 +33,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One JupyterLab for the whole run."""
+    """One JupyterLab for all tests."""
     root = tmp_path_factory.mktemp("lab") / "notebooks"
     root.mkdir()
     server = Lab(root)
@@ -35,7 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def lab_page(chromium: Any) -> Iterator[Any]:
-    """The page on which JupyterLab is shown: loading it takes longer than most tests."""
+    """One page for all tests, because loading JupyterLab takes longer than most of them."""
     context = chromium.new_context()
     yield context.new_page()
     context.close()

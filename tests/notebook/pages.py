@@ -1,4 +1,4 @@
-"""A running JupyterLab, and what a person sees of it and can do with it: notebook pages, the panel."""
+"""A running JupyterLab, and its notebook pages and panels as a user sees them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ import requests
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
 SHOW = "panel = %leverage BTCUSDT\npanel"
+# A cell that ends at once when all cells are run, and keeps the kernel busy when it is run again.
+BUSY = "time.sleep(next(waits))"
+WAITS = "\nwaits = iter([0, 2.5])"
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
@@ -34,13 +37,13 @@ QUIET = [
 
 
 def find_chromium() -> str | None:
-    """Where a Chromium or Chrome is on this machine."""
+    """Return the path of a Chromium or Chrome on this machine; None without one."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextmanager
 def launch() -> Iterator[Any]:
-    """A Chromium, as Playwright drives it."""
+    """Start a Chromium that Playwright drives."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -50,7 +53,7 @@ def launch() -> Iterator[Any]:
 
 
 class JupyterServer:
-    """A Jupyter program that serves the notebooks of ``root``, and keeps all it writes beside that folder."""
+    """A Jupyter program that serves the notebooks of ``root``, and writes only beside that folder."""
 
     arguments: tuple[str, ...] = ()
     answers_at = "/"
@@ -74,7 +77,7 @@ class JupyterServer:
             "JUPYTERLAB_SETTINGS_DIR": str(config / "lab" / "user-settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(root.parent / "workspaces"),
             "IPYTHONDIR": str(root.parent / "ipython"),
-            "XDG_DATA_HOME": str(root.parent / "data"),  # no test writes into a person's own journal
+            "XDG_DATA_HOME": str(root.parent / "data"),  # not the user's own journal
         }
         command = [sys.executable, "-m", *(word.format(port=self.port, root=root) for word in self.arguments)]
         self.log = root.parent / f"{type(self).__name__.lower()}.log"
@@ -93,13 +96,13 @@ class JupyterServer:
         raise RuntimeError(f"{self.arguments[0]} did not start:\n{self.log.read_text()[-2000:]}")
 
     def write(self, name: str, cells: list[str]) -> None:
-        """Put a notebook of code cells into its folder."""
+        """Write a notebook of code cells."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, self.root / name)
 
     def copy(self, source: Path, name: str) -> None:
-        """Put a notebook into its folder as it was before it was run."""
+        """Copy a notebook without its outputs."""
         notebook = nbformat.read(source, 4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
@@ -126,7 +129,7 @@ class Lab(JupyterServer):
     answers_at = "/api"
 
     def url(self, name: str) -> str:
-        """Where it shows a notebook, in a workspace of its own."""
+        """Return the address at which it shows a notebook, in a separate workspace."""
         return f"{self.address}/lab/workspaces/{Path(name).stem}/tree/{name}?reset"
 
 
@@ -136,7 +139,7 @@ class Voila(JupyterServer):
     arguments = ("voila", "--no-browser", "--port={port}", "--Voila.ip=127.0.0.1", "{root}")
 
     def url(self, name: str) -> str:
-        """Where it runs a notebook."""
+        """Return the address at which it runs a notebook."""
         return f"{self.address}/voila/render/{name}"
 
 
@@ -149,7 +152,7 @@ class NotebookPage:
         self.open(name)
 
     def open(self, name: str) -> None:
-        """Show another notebook of the folder instead; in the JupyterLab that the page shows already, if it can be."""
+        """Show another notebook of the folder; in the JupyterLab that the page already shows, if possible."""
         self.close()
         self.name = name
         if self._is_ready():
@@ -161,7 +164,7 @@ class NotebookPage:
         self.wait_for_kernel()
 
     def close(self) -> None:
-        """Save and close whatever is open, and end its kernel."""
+        """Save and close all open notebooks, and end their kernels."""
         if self._is_ready():
             self.page.evaluate(
                 """async () => {
@@ -175,12 +178,12 @@ class NotebookPage:
             self.page.wait_for_function("() => document.querySelector('.jp-NotebookPanel') === null")
 
     def _is_ready(self) -> bool:
-        """Whether the page shows a JupyterLab that waits for nobody's answer."""
+        """Whether the page shows a JupyterLab without an open dialog."""
         there = "() => window.jupyterapp !== undefined && document.querySelector('.jp-Dialog') === null"
         return self.page.url.startswith(self.lab.address) and bool(self.page.evaluate(there))
 
     def wait_for_kernel(self, status: str = "idle") -> None:
-        """Wait for the kernel itself: the toolbar's word comes before the kernel can run anything."""
+        """Wait for the status of the kernel; the toolbar shows it before the kernel can run a cell."""
         self.page.wait_for_function(
             """status => {
                 const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
@@ -190,7 +193,7 @@ class NotebookPage:
         )
 
     def command(self, name: str) -> None:
-        """Give JupyterLab a command, without awaiting it in the page."""
+        """Execute a command of JupyterLab without waiting for its end."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
 
     def run_all(self) -> None:
@@ -199,7 +202,7 @@ class NotebookPage:
         self.wait_for_all()
 
     def wait_for_all(self, count: int | None = None) -> None:
-        """Wait until all cells, or the first so many, have run and the kernel is idle again."""
+        """Wait until all cells, or a number of the first ones, have run and the kernel is idle again."""
         self.page.wait_for_function(
             """count => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].slice(0, count ?? undefined)
                      .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))""",
@@ -208,7 +211,7 @@ class NotebookPage:
         self.wait_for_kernel()
 
     def save(self, containing: str) -> Path:
-        """Save the notebook, and wait until its file holds a text."""
+        """Save the notebook, and wait until its file contains a text."""
         self.command("docmanager:save")
         saved: Path = self.lab.root / self.name
         deadline = time.monotonic() + 10
@@ -217,36 +220,31 @@ class NotebookPage:
         return saved
 
     def shoot(self, name: str) -> None:
-        """Keep a screenshot for a person to look at."""
+        """Save a screenshot."""
         self.page.screenshot(path=self.screenshot(name))
 
     def screenshot(self, name: str) -> Path:
-        """Where the screenshot of this name is kept."""
+        """Return the path of a screenshot."""
         SCREENSHOTS.mkdir(exist_ok=True)
         return SCREENSHOTS / f"{name}.png"
 
 
 class PanelPage:
-    """What a person sees of the panel, and what they can do with it."""
+    """The panel as a user sees and operates it."""
 
-    def __init__(self, notebook: NotebookPage) -> None:
-        self._find(notebook.page)
-
-    @classmethod
-    def on(cls, page: Any) -> PanelPage:
-        """The panel on a page that is no notebook."""
-        panel = cls.__new__(cls)
-        panel._find(page)
-        return panel
-
-    def _find(self, page: Any) -> None:
-        self.page = page
+    def __init__(self, notebook: NotebookPage | None = None, *, page: Any = None) -> None:
+        self.page = page if notebook is None else notebook.page
         self.root = self.page.locator(".leverage-panel")
         self.root.locator(".leverage-chart svg").wait_for()
         self.handle = self.page.locator(".leverage-slider .noUi-handle")
         self.field = self.root.locator(".leverage-field")
         self.apply = self.root.locator(".leverage-apply")
         self.message = self.root.locator(".leverage-messages")
+
+    @classmethod
+    def on(cls, page: Any) -> PanelPage:
+        """Return the panel on a page that is not a notebook."""
+        return cls(page=page)
 
     def figure(self, place: int) -> str:
         return self.root.locator(".leverage-figure-value").nth(place).inner_text()
@@ -255,7 +253,7 @@ class PanelPage:
         return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
 
     def type_leverage(self, leverage: object) -> None:
-        """Type into the number field, as a person does; no Enter."""
+        """Type into the number field, without Enter."""
         self.field.click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(str(leverage))
@@ -279,7 +277,7 @@ def run_cell(notebook: Any, place: int) -> None:
 
 
 def keep_busy(notebook: Any, place: int) -> None:
-    """Run a cell that takes a while, and wait until it is running: the kernel is briefly busy for other reasons too."""
+    """Run a cell that takes a while, and wait until it runs; the kernel is briefly busy for other reasons too."""
     run_cell(notebook, place)
     notebook.page.wait_for_function(
         "place => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[place].textContent.includes('*')", arg=place
@@ -287,5 +285,5 @@ def keep_busy(notebook: Any, place: int) -> None:
 
 
 def output_of(notebook: Any, place: int) -> str:
-    """The text of a cell's output."""
+    """Return the text of a cell's output."""
     return notebook.page.locator(".jp-CodeCell").nth(place).locator(".jp-OutputArea-output").inner_text()

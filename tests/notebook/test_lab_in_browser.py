@@ -1,4 +1,4 @@
-"""What surrounds the panel: the quickstart, keys and screen readers, themes, widths, exports, voila."""
+"""The quickstart, the keyboard, screen readers, themes, widths, exports and voila."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ young.set_leverage = refuse_above_20
 
 
 def read_contrasts(page: Any, root: str) -> dict[str, float]:
-    """The contrast of every text below the elements that a selector names."""
+    """Return the contrast of every text below the elements of a selector."""
     script = (
         f"root => {{ const measure = {LEGIBILITY}; return [...document.querySelectorAll(root)].flatMap(measure); }}"
     )
@@ -43,21 +43,21 @@ def read_contrasts(page: Any, root: str) -> dict[str, float]:
 
 
 def faint(contrasts: dict[str, float]) -> dict[str, float]:
-    """The texts that not everybody can read: less than 4.5:1 (WCAG 2, AA)."""
+    """Return the texts with a contrast of less than 4.5:1 (WCAG 2, AA)."""
     assert len(contrasts) > 20
     return {text: round(contrast, 2) for text, contrast in contrasts.items() if contrast < 4.5}
 
 
 def focused(page: Any) -> str:
-    """What a screen reader says of the element that has the focus, as "role name"."""
+    """Return the role and the name of the element that has the focus, as a screen reader gets them."""
     page.evaluate("() => document.activeElement.setAttribute('data-focused', '')")
     said = page.locator("[data-focused]").aria_snapshot().splitlines()[0]
     page.evaluate("() => document.activeElement.removeAttribute('data-focused')")
     return str(said).removeprefix("- ").strip("'")
 
 
-def test_the_quickstart_from_top_to_bottom(open_notebook: Any) -> None:
-    """The quickstart runs through in JupyterLab, its panel is alive, and Tab offers symbols and tier edges."""
+def test_the_quickstart_runs(open_notebook: Any) -> None:
+    """The quickstart runs in JupyterLab, its panel works, and Tab offers symbols and tier edges."""
     notebook = open_notebook(ROOT / "notebooks" / "01_quickstart.ipynb")
     notebook.run_all()
     page = notebook.page
@@ -88,8 +88,8 @@ def test_the_quickstart_from_top_to_bottom(open_notebook: Any) -> None:
         editor.filter(has_text=completed).wait_for()
 
 
-def test_the_keyboard_reaches_everything(open_notebook: Any) -> None:
-    """Tab comes by every control, each says what it is, and a change is made and undone without a mouse."""
+def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
+    """Tab reaches every control, each has a name, and a change is made and undone without a mouse."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel, page = PanelPage(notebook), notebook.page
@@ -131,8 +131,8 @@ def test_the_keyboard_reaches_everything(open_notebook: Any) -> None:
     assert undo.is_hidden()
 
 
-def test_drag_and_keys_while_the_kernel_sleeps(open_notebook: Any) -> None:
-    """With the kernel asleep marker and figures follow the mouse and the arrow keys on the slider."""
+def test_mouse_and_keys_move_the_slider_while_the_kernel_is_busy(open_notebook: Any) -> None:
+    """While the kernel is busy, marker and figures follow the mouse and the arrow keys."""
     notebook = open_notebook([LOAD + "\nwaits = iter([0, 6])", SHOW, "time.sleep(next(waits))"])
     notebook.run_all()
     panel, page = PanelPage(notebook), notebook.page
@@ -156,7 +156,7 @@ def test_drag_and_keys_while_the_kernel_sleeps(open_notebook: Any) -> None:
     notebook.wait_for_kernel("busy")
 
 
-def test_every_text_can_be_read_in_every_theme(open_notebook: Any) -> None:
+def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
     """In light, dark and high contrast every text of panel, cards, tables and errors has at least 4.5:1."""
     cells = [
         LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25 -n", "%leverage BTCUSDT 22", "%leverage BTCUSTD 10",
@@ -190,8 +190,8 @@ def test_every_text_can_be_read_in_every_theme(open_notebook: Any) -> None:
         assert faint(read_contrasts(page, ".leverage-panel")) == {}, theme
 
 
-def test_a_refusal_of_the_exchange(open_notebook: Any) -> None:
-    """A refusal that nobody could predict shows code, words, meaning and when it lifts; the slider then ends there."""
+def test_an_unexpected_refusal_is_explained(open_notebook: Any) -> None:
+    """An unexpected refusal shows code, text, meaning and the end of the limit; the slider then ends there."""
     notebook = open_notebook([LOAD + YOUNG, SHOW])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -209,8 +209,8 @@ def test_a_refusal_of_the_exchange(open_notebook: Any) -> None:
     notebook.shoot("panel-refused")
 
 
-def test_a_narrow_window(open_notebook: Any) -> None:
-    """At the width of a phone nothing is cut off: all wraps, and the chart alone scrolls."""
+def test_a_narrow_window_cuts_nothing_off(open_notebook: Any) -> None:
+    """At the width of a phone all text wraps, and only the chart scrolls."""
     notebook = open_notebook([LOAD, SHOW, "%leverage"])
     notebook.run_all()
     panel, page = PanelPage(notebook), notebook.page
@@ -230,7 +230,7 @@ def test_a_narrow_window(open_notebook: Any) -> None:
 
 
 def test_an_exported_page_is_readable(open_notebook: Any, tmp_path: Path) -> None:
-    """As HTML, without kernel or network, a notebook shows the panel's chart, setting and tiers, and every card."""
+    """An exported HTML page shows the panel's chart, setting and tiers, and every card, without a kernel."""
     notebook = open_notebook([LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25"])
     notebook.run_all()
     PanelPage(notebook)
@@ -253,7 +253,7 @@ def test_an_exported_page_is_readable(open_notebook: Any, tmp_path: Path) -> Non
 
 
 def test_the_panel_works_under_voila(chromium: Any, tmp_path: Path) -> None:
-    """As a page without code the panel changes leverage too."""
+    """Under voila, as a page without code, the panel changes leverage."""
     root = tmp_path / "served" / "notebooks"
     root.mkdir(parents=True)
     voila = Voila(root)

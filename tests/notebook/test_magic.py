@@ -1,11 +1,10 @@
-"""``%leverage`` in a real IPython shell, against the simulator."""
+"""``%leverage`` in an IPython shell, against the simulator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from leverage_nb.account import service_of
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
@@ -25,35 +25,17 @@ from leverage_nb.errors import (
     InvalidLeverage,
     LeverageError,
     LeverageRefused,
-    NotConfirmed,
     NothingToUndo,
     RequestRefused,
     UnknownSymbol,
 )
 from leverage_nb.notebook.completion import FLAGS
-from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.session import current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython with the extension loaded."""
-    shell = InteractiveShell.instance()
-    shell.extension_manager.load_extension("leverage_nb")
-    yield shell
-    shell.extension_manager.unload_extension("leverage_nb")
-    InteractiveShell.clear_instance()
-
-
-def run(shell: InteractiveShell, line: str) -> Any:
-    """What ``%leverage line`` returns; its error is raised."""
-    result = shell.run_cell(f"%leverage {line}")
-    result.raise_error()
-    return result.result
+from tests.notebook.commands import run, run_cell
 
 
 def test_bare_shows_the_account(shell: InteractiveShell) -> None:
@@ -73,14 +55,14 @@ def test_bare_shows_the_account(shell: InteractiveShell) -> None:
 
 
 def test_a_symbol_opens_the_panel(shell: InteractiveShell) -> None:
-    """One symbol, in any spelling, gives the panel on that symbol."""
+    """One symbol in any spelling returns the panel of that symbol."""
     panel = run(shell, "eth/usdt:usdt")
     assert isinstance(panel, LeveragePanel)
     assert panel.symbol == "ETHUSDT"
 
 
-def test_several_symbols_give_a_table(shell: InteractiveShell) -> None:
-    """A table of settings, as a DataFrame."""
+def test_several_symbols_return_a_table(shell: InteractiveShell) -> None:
+    """Several symbols return their settings as a DataFrame."""
     frame = run(shell, "BTCUSDT ethusdt SOLUSDT")
     assert isinstance(frame, pd.DataFrame)
     assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
@@ -94,22 +76,22 @@ def test_several_symbols_give_a_table(shell: InteractiveShell) -> None:
         ("42USDT 5", "42USDT", 5),
     ],
 )  # fmt: skip
-def test_a_change(shell: InteractiveShell, line: str, symbol: str, after: int) -> None:
-    """Every way to write a change makes it, and returns the record."""
+def test_symbol_and_leverage_make_a_change(shell: InteractiveShell, line: str, symbol: str, after: int) -> None:
+    """Every spelling of symbol and leverage makes the change, and returns its record."""
     change = run(shell, line)
     assert isinstance(change, LeverageChange)
     assert current().setting(symbol).leverage == after == (change.after or 0)
 
 
-def test_the_result_can_be_kept(shell: InteractiveShell) -> None:
-    """``change = %leverage BTCUSDT 10`` keeps the record, and fields are filled in."""
+def test_the_result_can_be_assigned(shell: InteractiveShell) -> None:
+    """``change = %leverage BTCUSDT 10`` assigns the record, and fields are filled in."""
     shell.user_ns["symbols"] = ["XRPUSDT"]
     shell.run_cell("change = %leverage {symbols[0]} 9").raise_error()
     assert shell.user_ns["change"].symbol == "XRPUSDT"
 
 
-def test_brackets_and_plot(shell: InteractiveShell) -> None:
-    """--brackets gives DataFrames of one, several or all symbols; --plot gives axes."""
+def test_brackets_and_plot_return_a_table_and_axes(shell: InteractiveShell) -> None:
+    """--brackets returns the tiers of one, several or all symbols; --plot returns axes."""
     assert run(shell, "BTCUSDT --brackets").index.name == "bracket"
     assert run(shell, "BTCUSDT ETHUSDT --brackets").index.unique("symbol").tolist() == ["BTCUSDT", "ETHUSDT"]
     assert len(run(shell, "--brackets").index.unique("symbol")) == 11
@@ -164,10 +146,10 @@ def test_brackets_and_plot(shell: InteractiveShell) -> None:
         ("max", InvalidInput, "The symbol for max is missing"),
     ],
 )  # fmt: skip
-def test_slips_cost_a_line(
+def test_every_typing_error_is_a_short_error(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str, kind: type[LeverageError], words: str
 ) -> None:
-    """Every slip is one typed error of a few lines, without a traceback, and changes nothing."""
+    """Every typing error is one error of a few lines without a traceback, and changes nothing."""
     before = current().settings()["leverage"].to_dict()
     with pytest.raises(LeverageError) as caught:
         run(shell, line)
@@ -181,16 +163,16 @@ def test_slips_cost_a_line(
     assert current().settings()["leverage"].to_dict() == before
 
 
-def test_help(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """--help prints the commands, and %leverage? is the same text."""
+def test_help_prints_the_commands(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help prints the commands, and %leverage? shows the same text."""
     assert run(shell, "--help") is None
     shell.run_cell("%leverage -h")
     assert "--brackets" in capsys.readouterr().out
     assert "%leverage BTCUSDT 10" in shell.find_line_magic("leverage").__doc__
 
 
-def test_venue_alone_switches_and_beside_something_does_not(shell: InteractiveShell, simulator: Simulator) -> None:
-    """--venue alone is for all that follows; with a symbol it is for that call."""
+def test_venue_switches_only_if_it_is_alone(shell: InteractiveShell, simulator: Simulator) -> None:
+    """--venue alone applies to all later commands; with a symbol it applies to that command."""
     testnet = connect_to(simulator, "testnet")
     change = run(shell, "BTCUSDT 10 --venue testnet")
     assert change.venue == "testnet"
@@ -202,46 +184,8 @@ def test_venue_alone_switches_and_beside_something_does_not(shell: InteractiveSh
     assert run(shell, "BTCUSDT 12").venue == "simulator"
 
 
-@pytest.mark.parametrize(("answer", "after"), [("yes", 10), ("y", 10), ("no", 20), ("", 20), ("10", 20)])
-def test_mainnet_asks(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, answer: str, after: int
-) -> None:
-    """On mainnet the question names venue, account, symbol, before and after; anything but yes changes nothing."""
-    asked: list[str] = []
-
-    def reply(question: str) -> str:
-        asked.append(question)
-        return answer
-
-    main = connect_to(simulator, "mainnet")
-    monkeypatch.setattr("builtins.input", reply)
-    run(shell, "BTCUSDT 10 --venue mainnet")
-    assert main.setting("BTCUSDT").leverage == after
-    assert len(asked) == 1
-    for part in ("MAINNET", main.label, "BTCUSDT", "20x", "10x"):
-        assert part in asked[0]
-
-
-def test_mainnet_yes_and_nobody_to_ask(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """-y asks nothing; where nobody can answer, nothing is sent and -y is named."""
-    from IPython.core.error import StdinNotImplementedError
-
-    def nobody(question: str) -> str:
-        raise StdinNotImplementedError
-
-    main = connect_to(simulator, "mainnet")
-    monkeypatch.setattr("builtins.input", nobody)
-    with pytest.raises(NotConfirmed, match="-y"):
-        run(shell, "BTCUSDT 10 --venue mainnet")
-    assert main.setting("BTCUSDT").leverage == 20
-    assert run(shell, "BTCUSDT 20 --venue mainnet").status == "unchanged"
-    assert run(shell, "BTCUSDT 10 --venue mainnet -y").after == 10
-
-
-def test_a_simulator_that_is_gone(shell: InteractiveShell, simulator: Simulator) -> None:
-    """A connection that is refused is one line that says nothing was sent."""
+def test_an_unreachable_exchange_is_not_sent(shell: InteractiveShell, simulator: Simulator) -> None:
+    """If the connection is refused, nothing was sent."""
     gone = connect_to(simulator, "testnet")
     gone.tiers("BTCUSDT")
     gone.margin_asset("BTCUSDT")
@@ -250,8 +194,8 @@ def test_a_simulator_that_is_gone(shell: InteractiveShell, simulator: Simulator)
         run(shell, "BTCUSDT 10 --venue testnet")
 
 
-def test_unloading_takes_the_magic_away(shell: InteractiveShell) -> None:
-    """After unload_ext there is no %leverage; it can be loaded again."""
+def test_unloading_removes_the_magic(shell: InteractiveShell) -> None:
+    """After unload_ext there is no %leverage, and it can be loaded again."""
     shell.extension_manager.unload_extension("leverage_nb")
     assert shell.find_line_magic("leverage") is None
     shell.extension_manager.load_extension("leverage_nb")
@@ -259,7 +203,7 @@ def test_unloading_takes_the_magic_away(shell: InteractiveShell) -> None:
 
 
 def test_dry_run_sends_nothing(shell: InteractiveShell) -> None:
-    """--dry-run gives the preview: before and after, available after in the headline, liquidation unchanged."""
+    """--dry-run returns the preview, and sends nothing."""
     preview = run(shell, "BTCUSDT 10 --dry-run")
     assert isinstance(preview, Preview)
     assert current().setting("BTCUSDT").leverage == 20
@@ -273,15 +217,15 @@ def test_dry_run_sends_nothing(shell: InteractiveShell) -> None:
 
 
 def test_a_change_shows_its_effects(shell: InteractiveShell) -> None:
-    """The record of a change holds what the preview expected, before and after."""
+    """The record of a change contains what the preview expected, before and after."""
     change = run(shell, "BTCUSDT 10")
     assert ("available", "72,109.38 → 50,506.25 USDT") in change.effects
     assert "72,109.38 → 50,506.25 USDT" in str(change)
 
 
-def test_max(shell: InteractiveShell) -> None:
-    """Max is the highest leverage that allows the notional, what is held, and the guard."""
-    assert run(shell, "BTCUSDT max").after == 100  # 432,062.50 is held: 150x would allow 300,000
+def test_max_is_the_highest_leverage_that_fits(shell: InteractiveShell) -> None:
+    """The word max is the highest leverage that fits notional, exposure and guard."""
+    assert run(shell, "BTCUSDT max").after == 100  # the exposure is 432,062.50, and 150x allows 300,000
     assert run(shell, "BTCUSDT max --notional 2m").after == 75
     assert run(shell, "BTCUSDT MAX --notional 2,000,000.5").status == "unchanged"
     shell.run_cell("%config LeverageMagics.max_leverage = 30").raise_error()
@@ -290,10 +234,10 @@ def test_max(shell: InteractiveShell) -> None:
         run(shell, "BTCUSDT 31 --force -y")
 
 
-def test_mainnet_shows_the_preview_above_the_question(
+def test_mainnet_shows_the_preview_before_the_question(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before it asks, mainnet shows what the change would do; what moves during the question stops it."""
+    """Mainnet shows the preview before the question; a change elsewhere during the question stops it."""
 
     def reply(question: str) -> str:
         assert "[MAINNET] BTCUSDT 20x → 10x leaves" in capsys.readouterr().out
@@ -309,8 +253,8 @@ def test_mainnet_shows_the_preview_above_the_question(
         run(shell, "BTCUSDT 21 --venue mainnet -y")
 
 
-def test_history_and_undo(shell: InteractiveShell) -> None:
-    """--history is the table, of some symbols or all; --undo takes the last change back, with a dry run too."""
+def test_history_lists_changes_and_undo_takes_back_the_last(shell: InteractiveShell) -> None:
+    """--history lists the changes of some or all symbols; --undo takes back the last, with a dry run too."""
     run(shell, "BTCUSDT 10")
     run(shell, "XRPUSDT 20")
     assert run(shell, "--history")["symbol"].tolist() == ["BTCUSDT", "XRPUSDT"]
@@ -333,16 +277,18 @@ def test_history_and_undo(shell: InteractiveShell) -> None:
         ("BTCUSDT 10 --history", "--history takes no leverage"), ("BTCUSDT 10 --undo", "--undo takes neither"),
     ],
 )  # fmt: skip
-def test_history_and_undo_go_alone(shell: InteractiveShell, line: str, words: str) -> None:
-    """What has no meaning together is said, and nothing is undone."""
+def test_history_and_undo_refuse_other_arguments(shell: InteractiveShell, line: str, words: str) -> None:
+    """--history and --undo refuse arguments that have no meaning for them, and nothing is undone."""
     run(shell, "BTCUSDT 10")
     with pytest.raises(InvalidInput, match=words):
         run(shell, line)
     assert current().setting("BTCUSDT").leverage == 10
 
 
-def test_undo_asks_on_mainnet(shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An undo is a change: mainnet asks before it, and a no sends nothing."""
+def test_undo_asks_for_a_confirmation_on_mainnet(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mainnet asks before an undo, and sends nothing without a yes."""
     account = connect_to(simulator, "mainnet")
     account.set_leverage("BTCUSDT", 10)
     asked: list[str] = []
@@ -353,11 +299,11 @@ def test_undo_asks_on_mainnet(shell: InteractiveShell, simulator: Simulator, mon
     assert run(shell, "--undo --venue mainnet -y").after == 20
 
 
-def test_what_an_earlier_session_left_is_shown_once(
+def test_changes_of_an_earlier_session_are_shown_once(
     shell: InteractiveShell, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """The first %leverage after a restart shows what became of open changes; the second does not repeat it."""
+    """The first %leverage after a restart shows the outcome of open changes, the second does not repeat it."""
     before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
@@ -374,10 +320,10 @@ def test_what_an_earlier_session_left_is_shown_once(
     assert "a read of the setting" not in capsys.readouterr().out
 
 
-def test_while_the_exchange_is_asked_it_says_until_when(
+def test_a_line_shows_what_is_being_verified(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a definite answer a line under the cell tells what is awaited, and until when."""
+    """Without a definite answer a line below the cell shows what is verified, and until when."""
     connect_to(simulator, timeout=0.3, recv_window=100, grace=0.05)
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
@@ -397,7 +343,7 @@ def test_the_overview_tells_the_last_changes(shell: InteractiveShell, simulator:
 
 
 def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell) -> None:
-    """--venue takes a venue for what follows once its account could be read: no next call is meant for it otherwise."""
+    """--venue switches only if the account could be read, so that the next command is for the venue shown."""
     with Simulator() as gone:
         connect_to(gone, "mainnet", timeout=0.5)
     with pytest.raises(LeverageError):
@@ -420,15 +366,15 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
         ("-y", "--yes needs a symbol and a leverage"),
     ],
 )
-def test_hints_name_what_was_meant(shell: InteractiveShell, line: str, hint: str) -> None:
-    """A slip is answered with the command that does it."""
+def test_hints_name_the_command_that_was_meant(shell: InteractiveShell, line: str, hint: str) -> None:
+    """The hint of an error names the command that does what was meant."""
     with pytest.raises(InvalidInput) as caught:
         run(shell, line)
     assert hint in str(caught.value)
 
 
 def test_a_venue_in_capitals_keeps_its_profile(shell: InteractiveShell, simulator: Simulator) -> None:
-    """%config may name the venue in any letters: the profile beside it stays the one in use."""
+    """%config accepts the venue in any case, and the profile stays in use."""
     sub = connect_to(simulator, "mainnet", profile="sub1")
     connect_to(simulator, "mainnet")
     shell.run_cell("%config LeverageMagics.venue = 'Mainnet'")
@@ -436,8 +382,8 @@ def test_a_venue_in_capitals_keeps_its_profile(shell: InteractiveShell, simulato
     assert run(shell, "XRPUSDT 10 -n").account == sub.label
 
 
-def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """%lsmagic lists line and cell magic; %leverage? names every flag there is, each with what it does."""
+def test_lsmagic_and_help_are_complete(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """%lsmagic lists line and cell magic, and %leverage? describes every flag."""
     shell.run_cell("%lsmagic")
     listed = capsys.readouterr().out
     assert "%leverage " in listed
@@ -446,42 +392,34 @@ def test_lsmagic_lists_it_and_help_is_complete(shell: InteractiveShell, capsys: 
     text = capsys.readouterr().out
     for flag in FLAGS:
         assert flag in text, flag
-    for action in LeverageMagics.leverage.parser._actions:
-        assert action.help, action
+        assert re.search(rf"{flag}( [A-Z]+)?(\n| ) +[A-Za-z]", text), f"{flag} has no description"
 
 
-def test_a_plot_of_what_no_longer_fits(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """A leverage above a maximum that Binance has lowered is said, and marked nowhere on the staircase."""
+def test_a_plot_names_a_leverage_above_the_maximum(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """A leverage above a lowered maximum is named, and has no marker in the plot."""
     symbols = session.simulator().exchange.market.symbols
     current().set_leverage("SOLUSDT", 100)
     first, *others = symbols["SOLUSDT"].tiers
     symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], tiers=(replace(first, initial_leverage=99), *others))
-    current()._tiers._table = None
+    service_of(current()).tiers.max_age = 0.0
     axes = run(shell, "SOLUSDT --plot")
     assert "SOLUSDT: 100x is above its maximum of 99x" in capsys.readouterr().out
     assert not [line for line in axes.get_lines() if line.get_marker() == "D"]
 
 
-def run_cell_magic(shell: InteractiveShell, line: str, cell: str) -> Any:
-    """What ``%%leverage`` returns; its error is raised."""
-    result = shell.run_cell(f"%%leverage {line}\n{cell}")
-    result.raise_error()
-    return result.result
-
-
-def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """%%leverage shows the plan, applies it and returns what became of it; -n shows it alone."""
+def test_a_cell_is_applied_as_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """%%leverage shows the plan, applies it and returns its outcome; -n only shows it."""
     cell = "BTCUSDT 10  # the big one\n\n# nothing\nxrpusdt max\n"
-    plan = run_cell_magic(shell, "-n", cell)
+    plan = run_cell(shell, "-n", cell)
     assert isinstance(plan, Plan)
     assert current().setting("BTCUSDT").leverage == 20
-    done = run_cell_magic(shell, "", cell)
+    done = run_cell(shell, "", cell)
     assert {row.symbol: row.status for row in done.rows} == {"BTCUSDT": "applied", "XRPUSDT": "applied"}
     assert "2 to change" in capsys.readouterr().out
     undone = run(shell, "--undo")
     assert isinstance(undone, Plan)
     assert current().setting("BTCUSDT").leverage == 20
-    assert "unchanged" in repr(run_cell_magic(shell, "", "BTCUSDT 20"))
+    assert "unchanged" in repr(run_cell(shell, "", "BTCUSDT 20"))
 
 
 @pytest.mark.parametrize(
@@ -493,59 +431,31 @@ def test_a_cell_is_a_plan(shell: InteractiveShell, capsys: pytest.CaptureFixture
         ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --venue and --profile"),
     ],
 )  # fmt: skip
-def test_a_bad_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
-    """A line that cannot be is named by its number, and no other is sent."""
+def test_an_invalid_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
+    """An invalid line is named by its number, and no other line is sent."""
     with pytest.raises(InvalidInput, match=words):
-        run_cell_magic(shell, line, cell)
+        run_cell(shell, line, cell)
     assert current().setting("BTCUSDT").leverage == 20
 
 
-def test_mainnet_wants_the_number_of_rows(
+def test_mainnet_confirms_a_plan_by_its_number_of_changes(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan on mainnet is applied when the number of its changes is typed, and not for a yes."""
+    """A plan on mainnet is applied only if the number of its changes is typed."""
     account = connect_to(simulator, "mainnet")
     cell, asked = "BTCUSDT 10\nSOLUSDT 10\nADAUSDT 20\n", []
     for answer, leverage in (("yes", 20), ("3", 20), ("2", 10)):
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: asked.append(question) or answer)
-        done = run_cell_magic(shell, "--venue mainnet", cell)
+        done = run_cell(shell, "--venue mainnet", cell)
         assert account.setting("BTCUSDT").leverage == leverage
         assert (done is None) == (leverage == 20)
     assert f"MAINNET, {account.label}: send 2 changes? Type 2 to confirm: " in asked[0]
 
 
-def test_a_key_is_asked_for_unseen(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no key is to be had the prompt asks for one, hidden, and it is used for this session."""
-    typed = iter([simulator.api_key, simulator.api_secret])
-    asked: list[str] = []
-    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or next(typed))
-    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
-    assert isinstance(run(shell, "--venue testnet"), Overview)
-    assert asked == ["API key (testnet; Enter for none): ", "API secret (testnet): "]
-    assert run(shell, "BTCUSDT 10").after == 10
-
-
-def test_a_key_typed_wrongly_is_asked_for_again(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key that the exchange turns away is not kept: the next call asks again. Enter alone asks for no secret."""
-    typed = iter(["k" * 64, "s" * 64, "", simulator.api_key, simulator.api_secret])
-    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
-    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
-    with pytest.raises(RequestRefused, match="-2015"):
-        run(shell, "--venue testnet")
-    with pytest.raises(CredentialsMissing):
-        run(shell, "--venue testnet")
-    assert current().venue == "simulator"
-    assert isinstance(run(shell, "--venue testnet"), Overview)
-
-
-def test_login_checks_and_stores(
+def test_login_stores_a_key_that_works(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--login stores a key that works, under its profile, and none that does not."""
+    """--login stores a key that works under its profile, and no other key."""
     held: dict[tuple[str, str], str] = {}
     monkeypatch.setattr("keyring.set_password", lambda service, name, text: held.__setitem__((service, name), text))
     monkeypatch.setattr("keyring.get_password", lambda service, name: held.get((service, name)))
@@ -580,10 +490,10 @@ def test_the_overview_names_ratio_misfits_and_what_is_open(shell: InteractiveShe
     assert "50x is above its maximum of 39x" in str(run(shell, ""))
 
 
-def test_a_venue_named_again_keeps_its_profile(
+def test_naming_the_venue_in_use_keeps_the_profile(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--venue with the venue in use is the account in use, profile and all; another venue has its own."""
+    """--venue with the venue in use means the account in use with its profile."""
     with Simulator() as other:
         sub = connect_to(simulator, "testnet", profile="sub1")
         connect_to(other, "testnet")
@@ -593,10 +503,10 @@ def test_a_venue_named_again_keeps_its_profile(
         assert run(shell, "BTCUSDT 10 --venue simulator").venue == "simulator"
 
 
-def test_a_login_that_fails_leaves_the_account_in_use(
+def test_a_failed_login_keeps_the_account_in_use(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that is refused replaces nothing."""
+    """A key that is refused replaces no other."""
     working = connect_to(simulator, "testnet")
     answers = iter(["k" * 64, "s" * 64])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
@@ -611,8 +521,8 @@ def test_a_login_that_fails_leaves_the_account_in_use(
 ATTACK = "BTCUSDT 20 -y --venue mainnet #"
 
 
-def test_a_function_that_loops_over_rows(shell: InteractiveShell) -> None:
-    """Fields see the variables of the function that they are in, before those of the notebook."""
+def test_fields_use_the_variables_of_their_function(shell: InteractiveShell) -> None:
+    """Fields use the variables of the function that they are in, before those of the notebook."""
     shell.user_ns["symbol"] = "SOLUSDT"
     shell.run_cell(
         """
@@ -632,8 +542,8 @@ def test_a_function_that_loops_over_rows(shell: InteractiveShell) -> None:
     assert run(shell, "{symbol} --brackets").attrs["symbol"] == "SOLUSDT"
 
 
-def test_fields_beside_other_magics(shell: InteractiveShell) -> None:
-    """Fields are filled in under %time and %%capture too, and through get_ipython()."""
+def test_fields_work_with_other_magics(shell: InteractiveShell) -> None:
+    """Fields are filled in under %time and %%capture, and through get_ipython()."""
     shell.user_ns["s"] = "BTCUSDT"
     shell.run_cell("%time r = %leverage {s} 10").raise_error()
     shell.run_cell("%%capture\n%leverage {s} 11").raise_error()
@@ -650,10 +560,10 @@ SLOTS = (
 
 
 @pytest.mark.parametrize("value", [ATTACK, "-y", "--yes", "-ny", "--venue=mainnet", "#", "max", "*", "BTCUSDT,ETHUSDT"])
-def test_data_never_become_options(
+def test_values_never_become_options(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    """A value that looks like more than one value is refused in every place, and nothing is sent to any venue."""
+    """A value that looks like several words is refused in every place, and nothing is sent to any venue."""
     main = connect_to(simulator, "mainnet")
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail("a value reached a question"))
     shell.user_ns["s"] = value
@@ -668,11 +578,11 @@ def test_data_never_become_options(
 
 
 def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell) -> None:
-    """The fields of a %%leverage line come from the notebook; its body is taken as it is written."""
+    """Fields in the line of %%leverage are filled in; the body is used as it is written."""
     shell.user_ns.update(v="simulator", s="XRPUSDT")
-    assert {row.symbol for row in run_cell_magic(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
+    assert {row.symbol for row in run_cell(shell, "-n --venue {v}", "XRPUSDT 10").rows} == {"XRPUSDT"}
     with pytest.raises(InvalidInput, match=r"\{S\} is not a symbol"):
-        run_cell_magic(shell, "-n", "{s} 10")
+        run_cell(shell, "-n", "{s} 10")
     shell.user_ns["v"] = "simulator -y"
     with pytest.raises(InvalidInput, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
-        run_cell_magic(shell, "--venue {v}", "XRPUSDT 10")
+        run_cell(shell, "--venue {v}", "XRPUSDT 10")

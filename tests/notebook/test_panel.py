@@ -1,4 +1,4 @@
-"""The panel's states and what it sends, without a browser; what the browser does is in test_panel_in_browser."""
+"""The panel's states and messages in the kernel; test_panel_in_browser has what the browser does."""
 
 from __future__ import annotations
 
@@ -13,45 +13,27 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.errors import RequestRefused, UnknownSymbol
-from leverage_nb.formatting import amount
 from leverage_nb.notebook import panel as panel_module
 from leverage_nb.notebook import panel_view
 from leverage_nb.notebook.panel import MOST_OPEN, LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
+from tests.arrivals import CHANGE, SETTING, on_arrival, record_requests
 from tests.conftest import connect_to
+from tests.notebook.front_end import Notebook, click, figures_of, is_open, send_message, wait_until_live
 from tests.waiting import threads_since, until
 
 
-def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
-    """A click in the browser on what is rendered now, unless ``other`` says differently."""
-    table = panel.view.table
-    content = {"kind": kind, "click": panel.view.answered + 1, "symbol": table["symbol"], "version": table["version"]}
-    panel._receive(panel.view, content | {"leverage": leverage} | other, [])
-
-
-def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
-    """The ready-made strings by name, one a leverage."""
-    return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
-
-
 def open_on_mainnet(simulator: Simulator, **options: Any) -> tuple[Account, LeveragePanel]:
-    """An account that is asked before a change, and a panel of it whose questions may be answered at once."""
+    """Return an account that asks before a change, and a panel whose questions can be answered at once."""
     account = connect_to(simulator, "mainnet", **options)
     panel = LeveragePanel(account, "BTCUSDT")
     panel.reading_time = 0.0
     return account, panel
 
 
-@pytest.fixture
-def panel(account: Account) -> LeveragePanel:
-    """A panel on the test's simulator."""
-    return LeveragePanel(account, "btcusdt")
-
-
-def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
+def test_a_panel_opens_at_the_current_setting(panel: LeveragePanel) -> None:
     """Slider, bound, badge and figures are those of the symbol's setting and tiers."""
     table = panel.view.table
     assert (panel.symbol, panel.state, panel.slider.value, panel.slider.max) == ("BTCUSDT", "editing", 20, 150)
@@ -64,16 +46,8 @@ def test_it_opens_on_the_current_setting(panel: LeveragePanel) -> None:
     assert len(panel.picker.options) == 11
 
 
-def test_pixels_fall_with_leverage_and_rise_with_notional(panel: LeveragePanel) -> None:
-    """Going up in leverage, the marker moves right and never up."""
-    xs, ys = zip(*panel.view.table["pixels"], strict=True)
-    assert list(xs) == sorted(xs)
-    assert list(ys) == sorted(ys)
-    assert max(ys) < panel.view.table["ground"]
-
-
-def test_apply_changes_and_says_so(panel: LeveragePanel, account: Account) -> None:
-    """Apply changes the leverage on the exchange; the panel shows the new setting and the proof."""
+def test_apply_changes_the_leverage(panel: LeveragePanel, account: Account) -> None:
+    """Apply changes the leverage on the exchange, and the panel shows the new setting and what confirms it."""
     click(panel, "apply", 75)
     assert panel.state == "done"
     assert account.setting("BTCUSDT").leverage == 75
@@ -82,8 +56,8 @@ def test_apply_changes_and_says_so(panel: LeveragePanel, account: Account) -> No
     assert panel.view.answered == 1
 
 
-def test_a_refusal_is_shown_and_nothing_pretended(panel: LeveragePanel, account: Account) -> None:
-    """A refusal leaves the setting, says code, words and advice, and the state is failed."""
+def test_an_expected_refusal_is_shown(panel: LeveragePanel, account: Account) -> None:
+    """An expected refusal leaves the setting, and the panel shows its code, the reason and what fits."""
     click(panel, "apply", 150)
     assert panel.state == "failed"
     assert panel.view.table["current"] == 20
@@ -93,18 +67,16 @@ def test_a_refusal_is_shown_and_nothing_pretended(panel: LeveragePanel, account:
 
 
 @pytest.mark.parametrize("other", [{"version": 0}, {"symbol": "ETHUSDT"}])
-def test_a_click_on_what_is_no_longer_shown_sends_nothing(
-    panel: LeveragePanel, account: Account, other: dict[str, Any]
-) -> None:
-    """A click made on another table than the one shown now is refused."""
+def test_a_click_on_an_old_table_sends_nothing(panel: LeveragePanel, account: Account, other: dict[str, Any]) -> None:
+    """A click that was made on another table than the one shown now is refused."""
     click(panel, "apply", 10, **other)
     assert panel.state == "failed"
     assert "Nothing was sent" in panel.view.message
     assert account.setting("BTCUSDT").leverage == 20
 
 
-def test_a_click_counts_when_only_figures_have_been_drawn_again(panel: LeveragePanel, account: Account) -> None:
-    """A table drawn between a look at the screen and the click refuses nothing while leverages and verdicts agree."""
+def test_a_click_counts_if_only_figures_were_drawn_again(panel: LeveragePanel, account: Account) -> None:
+    """A click counts if the table was drawn again with the same leverages and verdicts."""
     shown = panel.view.table["version"]
     panel.reload()
     click(panel, "apply", 10, version=shown)
@@ -112,8 +84,8 @@ def test_a_click_counts_when_only_figures_have_been_drawn_again(panel: LeverageP
     assert account.setting("BTCUSDT").leverage == 10
 
 
-def test_a_new_symbol_brings_table_bound_and_value(panel: LeveragePanel) -> None:
-    """Selecting a symbol shows its tiers before the slider gets its bound and value."""
+def test_a_new_symbol_updates_the_table_before_the_slider(panel: LeveragePanel) -> None:
+    """A new symbol shows its tiers before the slider gets its bound and value."""
     order: list[str] = []
     panel.view.observe(lambda _: order.append("table"), "table")
     panel.slider.observe(lambda change: order.append(change["name"]), ["max", "value"])
@@ -125,8 +97,8 @@ def test_a_new_symbol_brings_table_bound_and_value(panel: LeveragePanel) -> None
     assert panel.picker.placeholder.startswith("ETHBTC")
 
 
-def test_a_misspelt_symbol_is_answered_in_the_panel(panel: LeveragePanel) -> None:
-    """A symbol that is not there leaves the panel where it was, with a guess in the message area."""
+def test_a_misspelt_symbol_is_an_error_in_the_panel(panel: LeveragePanel) -> None:
+    """An unknown symbol leaves the panel as it is, with a suggestion in the message area."""
     panel.picker.value = "BTCUSTD"
     assert (panel.symbol, panel.state) == ("BTCUSDT", "failed")
     assert "Did you mean BTCUSDT?" in panel.view.message
@@ -135,18 +107,21 @@ def test_a_misspelt_symbol_is_answered_in_the_panel(panel: LeveragePanel) -> Non
         panel.select("FOO")
 
 
-def test_reload_sees_a_change_made_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
-    """Reload reads the setting anew and leaves the slider where it is."""
+def test_reload_shows_a_change_made_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
+    """Reload reads the setting again, and leaves the slider where it is."""
     simulator.exchange.account.set_leverage("BTCUSDT", 50)
     panel.slider.value = 30
     click(panel, "reload", 30)
     assert (panel.view.table["current"], panel.slider.value, panel.state) == (50, 30, "editing")
 
 
-def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: Simulator) -> None:
-    """An exchange that is gone, and even a slip of ours, is shown in the panel and never lost in a log."""
-    service_of(panel.account).tiers.load = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a slip
-    service_of(panel.account).tiers._table = None
+def test_every_error_is_shown_in_the_message_area(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unreachable exchange, and also a bug of the package, is shown in the panel."""
+    tiers = service_of(panel.account).tiers
+    tiers.max_age = 0.0
+    monkeypatch.setattr(tiers, "load", lambda: 1 / 0)
     click(panel, "apply", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.view.message
@@ -156,13 +131,13 @@ def test_every_fault_ends_in_the_message_area(panel: LeveragePanel, simulator: S
 
 
 def test_unknown_messages_are_ignored(panel: LeveragePanel) -> None:
-    """A message of a kind that is not known does nothing."""
-    panel._receive(panel.view, {"kind": "format-disk"}, [])
+    """A message of an unknown kind does nothing."""
+    send_message(panel, {"kind": "format-disk"})
     assert (panel.state, panel.view.answered) == ("editing", 0)
 
 
-def test_mainnet_reviews_first(simulator: Simulator) -> None:
-    """On a venue that asks first nothing is sent before the confirmation of exactly what was reviewed."""
+def test_mainnet_asks_before_it_sends(simulator: Simulator) -> None:
+    """On mainnet nothing is sent before exactly the reviewed change is confirmed."""
     account, panel = open_on_mainnet(simulator)
     click(panel, "confirm", 10)
     assert panel.state == "failed"
@@ -183,12 +158,12 @@ def test_mainnet_reviews_first(simulator: Simulator) -> None:
 
 
 def undo(panel: LeveragePanel) -> None:
-    """A click on the Undo that is on the screen."""
+    """Click on the Undo button that is shown."""
     click(panel, "undo", panel.slider.value, label=panel.view.undo)
 
 
 def test_undo_takes_back_the_change_just_made(panel: LeveragePanel, account: Account) -> None:
-    """After a change a button takes it back, slider included; it stays while the slider moves, and goes once used."""
+    """After a change a button undoes it, slider included; it stays if the slider moves, and goes once used."""
     assert panel.view.undo == ""
     click(panel, "apply", 75)
     assert panel.view.undo == "Undo: BTCUSDT 75x → 20x"
@@ -203,8 +178,8 @@ def test_undo_takes_back_the_change_just_made(panel: LeveragePanel, account: Acc
     assert panel.view.undo == ""
 
 
-def test_undo_takes_back_nothing_but_what_it_names(panel: LeveragePanel, account: Account) -> None:
-    """When another change was made since, by whomever, the button says so and sends nothing."""
+def test_undo_takes_back_only_the_change_that_it_names(panel: LeveragePanel, account: Account) -> None:
+    """If another change was made since, the button sends nothing and says so."""
     click(panel, "apply", 75)
     label = panel.view.undo
     account.set_leverage("SOLUSDT", 10)
@@ -216,8 +191,8 @@ def test_undo_takes_back_nothing_but_what_it_names(panel: LeveragePanel, account
     assert account.setting("SOLUSDT").leverage == 10
 
 
-def test_no_undo_is_offered_that_would_be_refused(panel: LeveragePanel) -> None:
-    """A raise on an isolated position says before that it cannot be taken back, and offers no Undo after."""
+def test_undo_is_not_offered_if_it_would_be_refused(panel: LeveragePanel) -> None:
+    """A raise on an isolated position has a caution before, and offers no Undo after it."""
     panel.select("ETHUSDT")
     assert panel.view.table["verdict"][19] == "mind"
     assert "this cannot be undone while the isolated position is open (-4161)" in panel.view.table["words"][19]
@@ -226,8 +201,8 @@ def test_no_undo_is_offered_that_would_be_refused(panel: LeveragePanel) -> None:
     assert "cannot be undone" in panel.view.message
 
 
-def test_a_slider_that_nobody_moved_stays_at_now(panel: LeveragePanel, account: Account) -> None:
-    """A change made in another cell takes an untouched slider along; one that was moved stays where it is."""
+def test_an_untouched_slider_follows_the_setting(panel: LeveragePanel, account: Account) -> None:
+    """A change in another cell moves an untouched slider along; one that was moved stays where it is."""
     account.set_leverage("BTCUSDT", 10)
     until(lambda: (panel.slider.value, panel.view.leverage) == (10, 10))
     panel.slider.value = 30
@@ -236,8 +211,8 @@ def test_a_slider_that_nobody_moved_stays_at_now(panel: LeveragePanel, account: 
     assert panel.slider.value == 30
 
 
-def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
-    """Where a change is asked about, so is its undoing."""
+def test_undo_asks_for_a_confirmation_on_mainnet(simulator: Simulator) -> None:
+    """On mainnet an undo is confirmed like any other change."""
     account, panel = open_on_mainnet(simulator)
     click(panel, "apply", 10)
     click(panel, "confirm", 10)
@@ -249,70 +224,46 @@ def test_undo_asks_on_mainnet(simulator: Simulator) -> None:
     assert account.setting("BTCUSDT").leverage == 20
 
 
-def test_no_secret_in_what_is_sent_to_the_browser(panel: LeveragePanel, simulator: Simulator) -> None:
-    """The panel's state and twin hold neither key nor secret."""
-    shown = str([widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]) + str(panel._twin)
+def test_the_browser_receives_no_secret(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The panel's state and its saved output contain neither key nor secret."""
+    notebook = Notebook(monkeypatch)
+    notebook.run("one", panel)
+    states = [widget.get_state() for widget in (panel, panel.view, panel.slider, panel.picker)]
+    shown = str(states) + str([output.bundle for output in notebook.outputs])
     assert simulator.api_key not in shown
     assert simulator.api_secret not in shown
 
 
-def test_the_twin_is_readable_without_widgets(panel: LeveragePanel) -> None:
-    """The static twin shows venue, setting with its time, chart and tiers, in HTML and in plain text."""
-    html, text = panel._twin
-    for shown in (html, text):
-        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run this cell again"):
-            assert part in shown
-    assert "<svg" in html
-
-
-def test_no_text_colour_is_fixed_in_the_chart(panel: LeveragePanel) -> None:
-    """Every colour of the chart is a theme variable, so that it can be read in light and dark."""
-    import re
-
-    assert set(re.findall(r"(?:fill|stroke): *(#[0-9a-f]{6})", panel.view.table["svg"])) == set()
-
-
-def test_a_change_elsewhere_reaches_every_panel_of_the_account(panel: LeveragePanel, account: Account) -> None:
-    """What is called "now" follows changes by the magic and by other panels; a panel that is gone is forgotten."""
+def test_a_change_updates_every_panel_of_the_account(panel: LeveragePanel, account: Account) -> None:
+    """A change by the magic or another panel updates every open panel of the account."""
     other = LeveragePanel(account, "BTCUSDT")
     gone = LeveragePanel(account, "BTCUSDT")
     gone.close()
     del gone
     account.set_leverage("BTCUSDT", 12)
     until(lambda: panel.view.table["current"] == other.view.table["current"] == 12)
-    until(lambda: panel.slider.value == 12)  # nobody had chosen another
+    until(lambda: panel.slider.value == 12)  # no other leverage was chosen
     click(other, "apply", 13)
     until(lambda: panel.view.table["current"] == 13)
     assert figures_of(panel)["available after"] == figures_of(LeveragePanel(account, "BTCUSDT"))["available after"]
 
 
-def test_an_open_panel_costs_a_change_no_request(
-    panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch
+def test_an_open_panel_adds_no_request_to_a_change(
+    panel: LeveragePanel, account: Account, simulator: Simulator
 ) -> None:
-    """With a panel open, a change is still two requests: a loop over many symbols must not use up the rate limit."""
-    wait_until_live(panel)  # the stream begins with a look of its own
-    asked: list[str] = []
-    client = service_of(account).client
-    read, post = client.read_reply, client.post
-
-    def reading(path: str, *rest: Any, **more: Any) -> Any:
-        asked.append(path)
-        return read(path, *rest, **more)
-
-    def posting(path: str, *rest: Any) -> Any:
-        asked.append(path)
-        return post(path, *rest)
-
-    monkeypatch.setattr(client, "read_reply", reading)
-    monkeypatch.setattr(client, "post", posting)
+    """With an open panel a change is still two requests, so that a loop stays within the rate limit."""
+    wait_until_live(panel)  # the stream starts with a read
+    arrived = record_requests(simulator)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
     until(lambda: panel.view.table["current"] == 12)
-    assert asked == [SYMBOL_CONFIG, LEVERAGE] * 2
+    assert arrived == [SETTING, CHANGE] * 2
 
 
-def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) -> None:
-    """When another client has changed the leverage, the question is not asked with the old value."""
+def test_no_question_is_asked_with_an_old_leverage(simulator: Simulator) -> None:
+    """If another client has changed the leverage, the question is not asked with the old value."""
     account, panel = open_on_mainnet(simulator)
     simulator.exchange.account.set_leverage("BTCUSDT", 33)
     click(panel, "apply", 10)
@@ -327,35 +278,16 @@ def test_nobody_is_asked_about_a_setting_that_has_moved(simulator: Simulator) ->
     assert account.setting("BTCUSDT").leverage == 33
 
 
-def test_moving_on_takes_back_what_was_said(panel: LeveragePanel) -> None:
-    """A message about one leverage does not stand beside another."""
+def test_moving_the_slider_clears_the_message(panel: LeveragePanel) -> None:
+    """A message about one leverage is removed when the slider moves to another."""
     click(panel, "apply", 30)
     assert panel.view.message
     panel.slider.value = 31
     assert (panel.state, panel.view.message) == ("editing", "")
 
 
-def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: Account) -> None:
-    """Held and what-if figures at each leverage are the outlook's and the ladder's, said in full."""
-    figures = figures_of(panel)
-    outlook = account.outlook("BTCUSDT")
-    for leverage in (1, 10, 20, 100, 150):
-        row = outlook.loc[leverage]
-        assert figures["available after"][leverage - 1] == amount(row["available_after"], "USDT")
-        assert figures["tier headroom"][leverage - 1] == amount(row["room"], "USDT")
-        assert panel.view.table["verdict"][leverage - 1] == row["verdict"]
-    ladder = account.ladder("BTCUSDT", panel.view.table["most"] and 30_000)
-    assert panel.view.table["what_if"] == "30k"
-    assert figures["its initial margin"][9] == "3,000 USDT"
-    near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
-    assert figures["liquidation long"][9] == near
-    assert figures["liquidation long"][0] == "none"
-    assert "would be refused: needs 14,303.13 USDT more margin" in panel.view.table["words"][3]
-    assert "not affected by leverage" in panel.view.table["held"]
-
-
-def test_another_what_if_size(panel: LeveragePanel) -> None:
-    """The what-if notional is read as people write it, and changes the ladder alone."""
+def test_a_what_if_size_changes_the_ladder_only(panel: LeveragePanel) -> None:
+    """The what-if notional is accepted in any form, and changes only the ladder."""
     click(panel, "notional", 20, text="400k")
     figures = figures_of(panel)
     assert figures["liquidation long"][149] == "not allowed"
@@ -365,8 +297,8 @@ def test_another_what_if_size(panel: LeveragePanel) -> None:
     assert "much is not a notional" in panel.view.message
 
 
-def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Simulator) -> None:
-    """Nothing above the guard can be chosen, and nothing above what the exchange has refused the account."""
+def test_the_slider_ends_at_guard_and_account_limit(simulator: Simulator) -> None:
+    """The slider ends at the guard, and at a limit that the exchange has named."""
     account = connect_to(simulator, max_leverage=30)
     panel = LeveragePanel(account, "SOLUSDT")
     assert (panel.slider.max, panel.view.table["most"]) == (30, 30)
@@ -379,13 +311,8 @@ def test_the_slider_stops_at_the_guard_and_at_limits_that_were_met(simulator: Si
     assert panel.slider.max == 20
 
 
-def test_what_does_not_fit_is_shaded(panel: LeveragePanel) -> None:
-    """The chart shades two bands for BTCUSDT: too little margin below 5x, too large a position above 100x."""
-    assert panel.view.table["svg"].count("opacity: 0.13") == 2
-
-
-def test_the_what_if_size_survives_a_reload_and_not_another_symbol(panel: LeveragePanel) -> None:
-    """Reload keeps the size that was typed; a size typed for one symbol is not taken for another."""
+def test_the_what_if_size_is_kept_for_one_symbol(panel: LeveragePanel) -> None:
+    """Reload keeps the what-if size; another symbol starts with its own."""
     click(panel, "notional", 20, text="5m")
     click(panel, "reload", 20)
     assert panel.view.table["what_if"] == "5M"
@@ -399,8 +326,8 @@ def test_the_what_if_size_survives_a_reload_and_not_another_symbol(panel: Levera
     assert (panel.state, panel.view.message) == ("editing", "")
 
 
-def test_an_interrupt_leaves_a_panel_that_works(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop during Apply says what is not known, and the panel can be used again."""
+def test_a_panel_works_after_an_interrupt(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during Apply is reported, and the panel can be used again."""
 
     def interrupt(*arguments: Any) -> Any:
         raise KeyboardInterrupt
@@ -416,8 +343,8 @@ def test_an_interrupt_leaves_a_panel_that_works(panel: LeveragePanel, monkeypatc
     assert panel.state == "done"
 
 
-def test_a_limit_met_in_the_panel_stops_the_slider(panel: LeveragePanel, simulator: Simulator) -> None:
-    """After -4300 the slider ends at the limit, and what lies above is no longer expected to pass."""
+def test_a_learned_account_limit_lowers_the_slider(panel: LeveragePanel, simulator: Simulator) -> None:
+    """After -4300 the slider ends at the limit, and higher leverages are expected to be refused."""
     plain = simulator.exchange.account.set_leverage
 
     def limited(name: str, leverage: int) -> bool:
@@ -434,8 +361,8 @@ def test_a_limit_met_in_the_panel_stops_the_slider(panel: LeveragePanel, simulat
     assert "an account limit of the exchange" in panel.view.table["range"]
 
 
-def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -> None:
-    """When the tiers shrink under an open panel, Apply says what the maximum is now."""
+def test_a_lowered_maximum_is_named(simulator: Simulator) -> None:
+    """If the maximum is lowered while a panel is open, Apply names the new maximum."""
     account = connect_to(simulator, "mainnet", max_leverage=125)
     panel = LeveragePanel(account, "SOLUSDT")
     symbols = simulator.exchange.market.symbols
@@ -446,7 +373,7 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
             for tier in symbols["SOLUSDT"].tiers
         ),
     )
-    service_of(account).tiers._table = None
+    service_of(account).tiers.max_age = 0.0
     click(panel, "apply", 75)
     assert panel.state == "failed"
     assert "75x is above SOLUSDT&#x27;s maximum of 59x" in panel.view.message
@@ -455,45 +382,37 @@ def test_a_maximum_that_fell_is_a_mistake_and_not_a_slip(simulator: Simulator) -
 
 @pytest.fixture
 def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
-    """A panel whose requests are past after a moment."""
-    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event tells what became of a change
+    """A panel whose attempts pass their deadline after 0.2 s."""
+    simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event shows the outcome of a change
     account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
     panel = LeveragePanel(account, "BTCUSDT")
-    service_of(account).client.timeout = 0.3  # opened without haste, also on a busy machine
+    service_of(account).client.timeout = 0.3  # after the panel was opened, also on a busy machine
     return panel
 
 
-def lose_every_look(simulator: Simulator) -> None:
-    """No setting can be read after the next change."""
-    note = simulator.exchange.note_arrival
+def break_reads_after_a_change(simulator: Simulator) -> None:
+    """Answer every read of the setting after the next change with an error."""
 
-    def noted(request: Any) -> None:
-        note(request)
+    def break_reads(request: Any) -> None:
         if request.path == "/fapi/v1/leverage":
-            simulator.inject("bad_gateway", on="GET /fapi/v1/symbolConfig", times=None, executed=False)
+            simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
 
-    simulator.exchange.note_arrival = noted  # type: ignore[method-assign]  # the fault begins with the change
+    on_arrival(simulator, break_reads)
 
 
-def lose_the_answer_and_every_look(simulator: Simulator) -> None:
-    """The next change is carried out, its answer lost, and no setting can be read after it."""
-    lose_every_look(simulator)
+def lose_the_answer_and_break_reads(simulator: Simulator) -> None:
+    """Execute the next change, lose its answer, and answer every read after it with an error."""
+    break_reads_after_a_change(simulator)
     simulator.inject("reset_after")
 
 
-def wait_until_live(panel: LeveragePanel) -> None:
-    """Events of the exchange are coming."""
-    until(lambda: panel.view.live == "live")
-
-
-def test_it_follows_what_others_change(panel: LeveragePanel, simulator: Simulator) -> None:
-    """Another client's change shows by itself, with the verdicts that follow from it; a lost stream is marked."""
+def test_a_panel_follows_changes_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
+    """A change by another client is shown with its verdicts, and a lost stream is marked."""
     wait_until_live(panel)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.table["current"] == 33)
     assert panel.view.table["verdict"][32] == "unchanged"
-    assert panel._data.outlook.current == 33
-    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # another symbol's is none of its business
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # a change of another symbol is not shown
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
     simulator.drop_streams()
     until(lambda: panel.view.live == "stale")
@@ -502,14 +421,14 @@ def test_it_follows_what_others_change(panel: LeveragePanel, simulator: Simulato
 
 
 def states_of(panel: LeveragePanel) -> list[str]:
-    """Every state the panel goes through from here on."""
+    """Return a list that receives every state of the panel from now on."""
     states: list[str] = []
     panel.observe(lambda change: states.append(change["new"]), "state")
     return states
 
 
-def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulator) -> None:
-    """While the exchange is asked the panel says so and until when; then it shows what was found."""
+def test_a_change_without_an_answer_is_verified(quick: LeveragePanel, simulator: Simulator) -> None:
+    """While an outcome is verified the panel shows what and until when, and then the result."""
     said: list[str] = []
     states = states_of(quick)
     quick.view.observe(lambda change: said.append(change["new"]), "message")
@@ -517,21 +436,21 @@ def test_no_definite_answer_is_checked(quick: LeveragePanel, simulator: Simulato
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
     assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
-    assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a look
+    assert "BTCUSDT is at 75x as of" in quick.view.message  # by an event, or by a read
     assert quick.view.table["current"] == 75
 
 
-def test_not_applied_is_a_failure_with_what_is_there(quick: LeveragePanel, simulator: Simulator) -> None:
-    """A change that did not come about ends as failed, with the setting and the time of the look."""
+def test_a_change_that_was_not_applied_has_failed(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A change that was not applied ends as failed, with the setting and the time of its read."""
     simulator.inject("reset_before")
     click(quick, "apply", 75)
     assert quick.state == "failed"
     assert "It is at 20x as of" in quick.view.message
 
 
-def test_unknown_and_check_again(quick: LeveragePanel, simulator: Simulator) -> None:
-    """What cannot be looked up stays unknown, wherever the slider goes, until Check again finds it."""
-    lose_the_answer_and_every_look(simulator)
+def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
+    """An outcome that cannot be verified stays unknown, also if the slider moves, until Check again."""
+    lose_the_answer_and_break_reads(simulator)
     click(quick, "apply", 75)
     assert (quick.state, quick.view.state) == ("unknown", "unknown")
     assert "may or may not be at 75x" in quick.view.message
@@ -545,9 +464,9 @@ def test_unknown_and_check_again(quick: LeveragePanel, simulator: Simulator) -> 
     assert service_of(quick.account).open_changes() == []
 
 
-def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Simulator) -> None:
-    """A panel of a symbol whose last change is not settled says so at once; another symbol's does not."""
-    lose_the_answer_and_every_look(simulator)
+def test_a_panel_opens_with_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A panel of a symbol with an open change shows it at once; a panel of another symbol does not."""
+    lose_the_answer_and_break_reads(simulator)
     click(quick, "apply", 75)
     simulator.clear_faults()
     assert LeveragePanel(quick.account, "BTCUSDT").state == "unknown"
@@ -558,16 +477,23 @@ def test_a_panel_opens_on_what_is_not_known(quick: LeveragePanel, simulator: Sim
     assert quick.state == "unknown"
 
 
-def test_a_refusal_shows_code_words_meaning_and_next_step(panel: LeveragePanel) -> None:
-    """An error card has a row each for the exchange's words with the code, what they mean, and what to do."""
-    preview = panel.account.preview("BTCUSDT", 150)
-    panel._showing_errors(lambda _: preview.apply(force=True))({})
+def test_a_refusal_shows_text_code_meaning_and_next_step(
+    panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal has a row each for the exchange's text with its code, its meaning and the next step."""
+    text = "Exceeded the maximum allowable position at current leverage."
+
+    def refuse(symbol: str, leverage: int) -> bool:
+        raise Refused(400, -2027, text)
+
+    monkeypatch.setattr(simulator.exchange.account, "set_leverage", refuse)
+    click(panel, "apply", 10)
     for part in ("answer", "Exceeded the maximum allowable position", "(-2027)", "meaning", "next"):
         assert part in panel.view.message
 
 
-def test_a_journal_that_cannot_be_used_is_said_in_the_panel(simulator: Simulator, tmp_path: Path) -> None:
-    """The panel still shows everything, and says that no change can be sent."""
+def test_an_unusable_journal_is_shown(simulator: Simulator, tmp_path: Path) -> None:
+    """The panel shows everything, and that no change can be sent."""
     (tmp_path / "journal.sqlite").write_text("no journal" * 100)
     panel = LeveragePanel(connect_to(simulator, journal=tmp_path / "journal.sqlite"), "BTCUSDT")
     assert "it is not a journal" in panel.view.message
@@ -577,8 +503,8 @@ def test_a_journal_that_cannot_be_used_is_said_in_the_panel(simulator: Simulator
     assert simulator.exchange.received == []
 
 
-def test_what_is_older_than_the_look_changes_nothing(quick: LeveragePanel, simulator: Simulator) -> None:
-    """A change settled later, whose look is older than the panel's own, does not turn "now" back."""
+def test_an_older_read_does_not_change_the_panel(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A change that is settled by a read older than the panel's own does not change what is shown."""
     simulator.inject("reset_after")
     quick.account.set_leverage("BTCUSDT", 10)
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
@@ -587,10 +513,10 @@ def test_what_is_older_than_the_look_changes_nothing(quick: LeveragePanel, simul
     assert quick.view.table["current"] == 33
 
 
-def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulator: Simulator) -> None:
-    """An unknown outcome that history() settles leaves the panel's unknown state too."""
+def test_a_panel_shows_an_outcome_found_elsewhere(quick: LeveragePanel, simulator: Simulator) -> None:
+    """An unknown outcome that history() settles is also shown in the panel."""
     simulator.inject("reset_before")
-    lose_every_look(simulator)
+    break_reads_after_a_change(simulator)
     click(quick, "apply", 75)
     assert quick.state == "unknown"
     simulator.clear_faults()
@@ -600,7 +526,7 @@ def test_a_panel_learns_what_was_settled_elsewhere(quick: LeveragePanel, simulat
 
 
 def test_reload_reads_the_tiers_again(panel: LeveragePanel, simulator: Simulator) -> None:
-    """Reload shows the tiers of now, however young those at hand are."""
+    """Reload reads the tiers again, also if they are younger than five minutes."""
     symbols = simulator.exchange.market.symbols
     first, *others = symbols["BTCUSDT"].tiers
     symbols["BTCUSDT"] = replace(symbols["BTCUSDT"], tiers=(replace(first, initial_leverage=140), *others))
@@ -608,10 +534,8 @@ def test_reload_reads_the_tiers_again(panel: LeveragePanel, simulator: Simulator
     assert (panel.view.table["most"], panel.slider.max) == (140, 140)
 
 
-def test_undo_stays_when_nothing_was_sent_and_goes_when_others_change(
-    panel: LeveragePanel, simulator: Simulator
-) -> None:
-    """A step that was stopped leaves the Undo of what was made; what somebody else changes takes it away."""
+def test_undo_stays_until_the_leverage_changes(panel: LeveragePanel, simulator: Simulator) -> None:
+    """A change that was not sent keeps the Undo button; a change by another client removes it."""
     wait_until_live(panel)
     click(panel, "apply", 25)
     click(panel, "apply", 150)
@@ -620,53 +544,8 @@ def test_undo_stays_when_nothing_was_sent_and_goes_when_others_change(
     until(lambda: panel.view.undo == "")
 
 
-class Notebook:
-    """A front end that names its cells, or does not; what it displays stays with the output's handle."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.parent: dict[str, Any] = {}
-        self.outputs: list[Notebook.Output] = []
-        self._runs = 0
-        monkeypatch.setattr(panel_module, "get_ipython", lambda: self)
-        monkeypatch.setattr(panel_module, "display", self._display)
-
-    class Output:
-        """One output of a cell."""
-
-        def __init__(self, bundle: dict[str, str]) -> None:
-            self.bundle = bundle
-
-        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-            assert raw
-            self.bundle = bundle
-
-    def get_parent(self) -> dict[str, Any]:
-        return self.parent
-
-    def _display(self, bundle: dict[str, str], *, raw: bool, display_id: bool = False) -> Output:
-        assert raw
-        self.outputs.append(self.Output(bundle))
-        return self.outputs[-1]
-
-    def run(self, cell: str | None, *panels: LeveragePanel) -> None:
-        """Run a cell that displays panels which were made before."""
-        self.begin(cell)
-        for panel in panels:
-            panel._ipython_display_()
-
-    def begin(self, cell: str | None) -> None:
-        """Begin to run a cell."""
-        self._runs += 1
-        self.parent = {"header": {"msg_id": str(self._runs)}, "metadata": {"cellId": cell} if cell else {}}
-
-
-def is_open(panel: LeveragePanel) -> bool:
-    """Whether the browser may show the panel."""
-    return panel.comm is not None and panel.view.comm is not None
-
-
 def test_a_cell_that_runs_again_replaces_its_panel(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The panels of an earlier run are closed and their outputs left as they were; those of other cells stay."""
+    """Panels of an earlier run of a cell are closed, and their outputs stay; panels of other cells stay open."""
     notebook = Notebook(monkeypatch)
     first, other, elsewhere = (LeveragePanel(account, "BTCUSDT") for _ in range(3))
     notebook.run("one", first, other)
@@ -679,8 +558,8 @@ def test_a_cell_that_runs_again_replaces_its_panel(account: Account, monkeypatch
     assert [output.bundle for output in notebook.outputs[: len(outputs)]] == outputs
 
 
-def test_a_panel_displayed_in_two_cells_stays_for_the_other(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A panel is closed when the last cell that displays it shows another; displayed again it replaces only itself."""
+def test_a_panel_in_two_cells_stays_open_for_the_other(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel is closed when the last cell that displays it shows another one."""
     notebook = Notebook(monkeypatch)
     panel = LeveragePanel(account, "BTCUSDT")
     for cell in ("one", "two", "one"):
@@ -691,8 +570,8 @@ def test_a_panel_displayed_in_two_cells_stays_for_the_other(account: Account, mo
     assert not is_open(panel)
 
 
-def test_of_too_many_panels_the_oldest_is_closed_and_says_so(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no cell is named, 8 panels of an account stay open; another account's are not counted."""
+def test_the_oldest_of_too_many_panels_is_closed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without cell names 8 panels of an account stay open, and a closed one says why."""
     notebook = Notebook(monkeypatch)
     with Simulator() as another:
         apart = LeveragePanel(connect_to(another, "testnet"), "BTCUSDT")
@@ -712,8 +591,8 @@ def test_of_too_many_panels_the_oldest_is_closed_and_says_so(account: Account, m
 
 
 @pytest.mark.parametrize("cell", ["one", None])
-def test_no_closed_panel_listens(account: Account, monkeypatch: pytest.MonkeyPatch, cell: str | None) -> None:
-    """However often a cell runs, a change is drawn by the panels that are open, and nothing keeps the closed ones."""
+def test_closed_panels_are_released(account: Account, monkeypatch: pytest.MonkeyPatch, cell: str | None) -> None:
+    """However often a cell runs, only open panels draw a change, and closed ones are garbage-collected."""
     notebook = Notebook(monkeypatch)
     panels: list[weakref.ref[LeveragePanel]] = []
     for _ in range(12):
@@ -729,8 +608,8 @@ def test_no_closed_panel_listens(account: Account, monkeypatch: pytest.MonkeyPat
     until(lambda: all(panel is not None and panel.view.table["current"] == 12 for panel in shown))
 
 
-def test_a_closed_panel_leaves_nothing_alive(account: Account, simulator: Simulator) -> None:
-    """With the last panel the stream ends, no thread of it is left, and nothing keeps the panel or its parts."""
+def test_a_closed_panel_leaves_no_thread_and_no_object(account: Account, simulator: Simulator) -> None:
+    """With the last panel the stream and its thread end, and the panel and its parts are garbage-collected."""
     before = set(threading.enumerate())
 
     def open_and_close() -> list[weakref.ref[Any]]:
@@ -739,7 +618,7 @@ def test_a_closed_panel_leaves_nothing_alive(account: Account, simulator: Simula
         account.set_leverage("BTCUSDT", 12)
         until(lambda: panel.view.table["current"] == 12)
         panel.close()
-        panel.close()  # a second time changes nothing
+        panel.close()  # closing it again does nothing
         return [weakref.ref(part) for part in (panel, panel.view, panel.slider, panel.picker, panel.slider.layout)]
 
     parts = open_and_close()
@@ -749,8 +628,10 @@ def test_a_closed_panel_leaves_nothing_alive(account: Account, simulator: Simula
     account.set_leverage("BTCUSDT", 13)
 
 
-def test_no_change_waits_for_a_drawing(panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change returns while its panel is still being drawn; changes that come meanwhile are drawn together."""
+def test_a_change_does_not_wait_for_the_drawing(
+    panel: LeveragePanel, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change returns while its panel is being drawn, and later changes are drawn together."""
     begun, go_on, drawn = threading.Event(), threading.Event(), []
 
     def draw(look: panel_view.Look) -> panel_view.Chart:
@@ -772,7 +653,7 @@ def test_no_change_waits_for_a_drawing(panel: LeveragePanel, account: Account, m
 
 
 class SlowReads:
-    """Holds back what another thread than the test's reads of an account, until the test lets it go."""
+    """Delays the reads of an account by other threads than the test's, until the test continues them."""
 
     def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
@@ -789,10 +670,10 @@ class SlowReads:
         monkeypatch.setattr(service, "read_symbol", slow)
 
 
-def test_the_read_of_a_symbol_that_was_left_is_dropped(
+def test_a_read_of_another_symbol_is_dropped(
     panel: LeveragePanel, account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read after a change of margin type that ends when another symbol is shown does not bring the old one back."""
+    """A read that ends after another symbol was selected does not bring the first symbol back."""
     wait_until_live(panel)
     reads = SlowReads(account, monkeypatch)
     simulator.exchange.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": [{"s": "BTCUSDT"}]})
@@ -800,7 +681,7 @@ def test_the_read_of_a_symbol_that_was_left_is_dropped(
     panel.select("ETHUSDT")
     version, now = panel.view.table["version"], panel.slider.value
     reads.go_on.set()
-    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # the stream's thread hears it when the read is past
+    simulator.exchange.change_elsewhere("ETHUSDT", 25)  # the stream's thread handles it after the read
     until(lambda: panel.view.table["current"] == 25)
     assert (panel.symbol, panel.view.table["symbol"], panel.view.table["version"]) == (
         "ETHUSDT",
@@ -813,32 +694,20 @@ def test_the_read_of_a_symbol_that_was_left_is_dropped(
 def test_an_older_read_is_not_drawn_over_a_newer(
     panel: LeveragePanel, account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two reads of one symbol at the same time, the one that began later is shown."""
+    """Of two reads of one symbol at the same time the one that began later is shown."""
     reads = SlowReads(account, monkeypatch)
     thread = threading.Thread(target=panel.reload)
     thread.start()
     assert reads.begun.wait(10)
-    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # no event shows it
+    simulator.exchange.account.set_leverage("BTCUSDT", 33)  # without an event
     panel.reload()
     reads.go_on.set()
     thread.join(10)
     assert panel.view.table["current"] == 33
 
 
-def test_what_the_browser_writes_is_undone(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the view's state the browser may change the leverage; all else is put back, and the browser is sent it."""
-    panel.select("ETHUSDT")
-    old = panel.view.table
-    panel.select("BTCUSDT")
-    shown, sent = panel.view.table, []
-    monkeypatch.setattr(panel.view, "send_state", lambda names: sent.extend(names))
-    panel.view.set_state({"table": old, "reviewed": 7, "undo": "Undo: nothing", "leverage": 33})
-    assert (panel.view.table, panel.view.reviewed, panel.view.undo, panel.view.leverage) == (shown, 0, "", 33)
-    assert {"table", "reviewed", "undo"} <= set(sent)
-
-
-def test_what_is_sent_rests_on_the_kernels_own_copy(panel: LeveragePanel, account: Account) -> None:
-    """An old table put back into the view sends nothing for its symbol, and the panel's symbol stays."""
+def test_a_click_is_checked_against_the_kernels_own_table(panel: LeveragePanel, account: Account) -> None:
+    """An old table that was written into the view sends nothing for its symbol."""
     panel.select("ETHUSDT")
     old = panel.view.table
     panel.select("BTCUSDT")
@@ -850,8 +719,8 @@ def test_what_is_sent_rests_on_the_kernels_own_copy(panel: LeveragePanel, accoun
     assert account.history().empty
 
 
-def test_no_question_is_answered_before_it_could_be_read(simulator: Simulator) -> None:
-    """A confirmation sooner than half a second after its question is refused, and Apply must be pressed again."""
+def test_a_confirmation_needs_time_to_read_the_question(simulator: Simulator) -> None:
+    """A confirmation within half a second of its question is refused, and Apply must be pressed again."""
     account = connect_to(simulator, "mainnet")
     panel = LeveragePanel(account, "BTCUSDT")
     click(panel, "apply", 10)

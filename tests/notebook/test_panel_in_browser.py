@@ -1,4 +1,4 @@
-"""The panel as its user meets it: in JupyterLab, in Chromium."""
+"""The panel in JupyterLab, in Chromium."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.notebook.pages import LOAD, SHOW, PanelPage, keep_busy, output_of, run_cell
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy, output_of, run_cell
 
 pytestmark = pytest.mark.browser
 
-# Runs through at once the first time, with all cells, and keeps the kernel busy the second.
-BUSY = "time.sleep(next(waits))"
-WAITS = "\nwaits = iter([0, 2.5])"
 
-
-def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
-    """Dragging moves marker and figures, Apply changes the leverage, a refusal is explained, the twin stays."""
+def test_dragging_applying_and_saving_a_panel(open_notebook: Any) -> None:
+    """Dragging moves marker and figures, Apply changes the leverage, a refusal is explained, the output is saved."""
     notebook = open_notebook([LOAD, SHOW, "print(lev.current().setting('BTCUSDT').leverage, panel.state)"])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -69,8 +65,8 @@ def test_drag_apply_refusal_and_twin(open_notebook: Any) -> None:
     assert "BTCUSDT is at 75x" in twins[0]
 
 
-def test_reopened_notebook_shows_the_twin(open_notebook: Any) -> None:
-    """A notebook opened without its kernel's widgets shows chart, setting and tiers instead."""
+def test_a_reopened_notebook_shows_the_saved_output(open_notebook: Any) -> None:
+    """A notebook that is opened without its kernel's widgets shows chart, setting and tiers."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     PanelPage(notebook)
@@ -87,8 +83,8 @@ def test_reopened_notebook_shows_the_twin(open_notebook: Any) -> None:
     notebook.shoot("panel-reopened")
 
 
-def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
-    """While a cell runs, marker and figures still follow the slider, and a click waits and says so."""
+def test_the_chart_follows_the_slider_while_the_kernel_is_busy(open_notebook: Any) -> None:
+    """While a cell runs, marker and figures follow the slider, and a click waits and says so."""
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -106,8 +102,8 @@ def test_chart_follows_while_the_kernel_is_busy(open_notebook: Any) -> None:
     assert "BTCUSDT 20x → 50x" in panel.message.inner_text()
 
 
-def test_what_is_applied_is_what_was_on_the_screen(open_notebook: Any) -> None:
-    """A symbol picked while the kernel is busy is not on the screen yet: Apply then sends nothing for it."""
+def test_apply_sends_what_is_on_the_screen(open_notebook: Any) -> None:
+    """Apply sends nothing for a symbol that was picked while the kernel is busy and is not shown yet."""
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY, "print(lev.current().settings()['leverage'].to_dict())"])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -128,8 +124,8 @@ def test_what_is_applied_is_what_was_on_the_screen(open_notebook: Any) -> None:
     assert "'哈基米USDT': 3" in output_of(notebook, 3)
 
 
-def test_symbols_change_bound_and_chart(open_notebook: Any) -> None:
-    """Another symbol brings its own maximum, chart and asset; a misspelt one is answered in the panel."""
+def test_another_symbol_has_its_own_bound_and_chart(open_notebook: Any) -> None:
+    """Another symbol has its own maximum, chart and asset; a misspelt one is an error in the panel."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -146,8 +142,8 @@ def test_symbols_change_bound_and_chart(open_notebook: Any) -> None:
     assert "Did you mean BTCUSDT?" in panel.message.inner_text()
 
 
-def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
-    """On a venue that asks first, Apply names venue, account, symbol, before and after, and waits."""
+def test_mainnet_is_red_and_asks_before_a_change(open_notebook: Any) -> None:
+    """On mainnet Apply names venue, account, symbol, before and after, and waits for a confirmation."""
     connect = (
         "sim = lev.Simulator()\n"
         "main = lev.connect('mainnet', rest_url=sim.rest_url, api_key=sim.api_key, api_secret=sim.api_secret)\n"
@@ -188,7 +184,7 @@ def test_mainnet_is_red_and_asks_before_it_changes(open_notebook: Any) -> None:
 
 
 def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
-    """Whoever clicks Apply 15 times a second for 4 seconds has answered no question; a click after a pause does."""
+    """15 clicks per second on Apply for 4 seconds confirm nothing; a click after a pause does."""
     connect = (
         "sim = lev.Simulator()\n"
         "main = lev.connect('mainnet', rest_url=sim.rest_url, api_key=sim.api_key, api_secret=sim.api_secret)\n"
@@ -220,7 +216,7 @@ def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
 
 
 def test_a_cell_that_runs_again_leaves_one_panel(open_notebook: Any) -> None:
-    """However often its cell runs, one panel is open and follows; one closed for newer ones says so in its place."""
+    """However often its cell runs, one panel is open; a panel closed for newer ones says so in its place."""
     count = (
         "from ipywidgets.widgets.widget import _instances\n"
         "print('open', [type(widget).__name__ for widget in _instances.values()].count('LadderView'))"
@@ -249,8 +245,8 @@ def test_a_cell_that_runs_again_leaves_one_panel(open_notebook: Any) -> None:
     notebook.shoot("panel-closed")
 
 
-def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
-    """What stands in the field is what Apply sends, Enter or not; what is no leverage disarms it and says why."""
+def test_apply_sends_the_number_in_the_field(open_notebook: Any) -> None:
+    """Apply sends the number in the field, with or without Enter; an invalid one disables Apply with a reason."""
     notebook = open_notebook([LOAD, SHOW, "print('at', lev.current().setting('BTCUSDT').leverage)"])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -277,8 +273,8 @@ def test_the_number_field_is_what_is_applied(open_notebook: Any) -> None:
     notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 7')")
 
 
-def test_chart_tier_edges_and_what_if_size(open_notebook: Any) -> None:
-    """The chart can be dragged, tier edges stepped to, another what-if size typed; slider and figures come along."""
+def test_slider_and_figures_follow_chart_edges_and_what_if_size(open_notebook: Any) -> None:
+    """Slider and figures follow a drag in the chart, a step to a tier edge and another what-if size."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -318,8 +314,8 @@ def test_chart_tier_edges_and_what_if_size(open_notebook: Any) -> None:
     notebook.shoot("panel-what-if")
 
 
-def test_the_panel_follows_changes_made_in_other_cells(open_notebook: Any) -> None:
-    """A change by the magic, or by another panel, shows in every panel of the account; old messages fade."""
+def test_panels_follow_changes_in_other_cells(open_notebook: Any) -> None:
+    """A change by the magic or another panel is shown in every panel of the account; old messages fade."""
     notebook = open_notebook([LOAD, SHOW, "%leverage BTCUSDT 10\npanel.state"])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -333,7 +329,7 @@ def test_the_panel_follows_changes_made_in_other_cells(open_notebook: Any) -> No
 
 
 def test_a_panel_without_its_kernel_says_so(open_notebook: Any) -> None:
-    """After its kernel is gone a panel sends nothing, and says that instead of doing nothing."""
+    """Without its kernel a panel sends nothing, and says so."""
     notebook = open_notebook([LOAD, SHOW])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -366,8 +362,8 @@ lev.LeveragePanel(account, "BTCUSDT")
 """
 
 
-def test_an_answer_that_is_lost_is_checked_until_it_is_known(open_notebook: Any) -> None:
-    """Without an answer the panel says that it asks, then that it does not know, and Check again finds it."""
+def test_a_lost_answer_is_verified_until_it_is_known(open_notebook: Any) -> None:
+    """Without an answer the panel shows that it verifies, then that it is unknown; Check again settles it."""
     notebook = open_notebook([LOAD, LOSING])
     notebook.run_all()
     panel = PanelPage(notebook)
@@ -398,8 +394,8 @@ def test_an_answer_that_is_lost_is_checked_until_it_is_known(open_notebook: Any)
     notebook.shoot("panel-settled")
 
 
-def test_what_others_change_shows_while_a_cell_runs(open_notebook: Any) -> None:
-    """With the kernel busy another client's change shows in the panel at once, and the panel says that it is live."""
+def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> None:
+    """While the kernel is busy, another client's change is shown at once, and the panel is marked as live."""
     elsewhere = (
         "import threading\n"
         "sim = lev.session.session.simulator()\n"

@@ -1,0 +1,195 @@
+"""Undo returns the leverage to the value before the last change, and names what it skips."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from leverage_nb.account import Account
+from leverage_nb.change import LeverageChange
+from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.preview import Preview
+from leverage_nb.errors import (
+    ChangedElsewhere,
+    ChangeNotSent,
+    ChangePending,
+    LeverageRefused,
+    NothingToUndo,
+)
+from leverage_nb.simulator import Simulator
+from tests.changes.drafts import begin
+from tests.changes.plans import WANTED, leverages, statuses
+from tests.conftest import connect_to
+
+
+def undo(account: Account, *, force: bool = False) -> LeverageChange:
+    """Undo a single change."""
+    undone = account.undo(force=force)
+    assert isinstance(undone, LeverageChange)
+    return undone
+
+
+def undo_plan(account: Account) -> Plan:
+    """Undo a plan."""
+    undone = account.undo()
+    assert isinstance(undone, Plan)
+    return undone
+
+
+def preview_undo(account: Account) -> Preview:
+    """Preview the undo of a single change."""
+    preview = account.preview_undo()
+    assert isinstance(preview, Preview)
+    return preview
+
+
+def test_undo_goes_back_one_by_one(account: Account) -> None:
+    """The first undo takes back the last change, the second the one before, until none is left."""
+    account.set_leverage("BTCUSDT", 10)
+    account.set_leverage("XRPUSDT", 20)
+    account.set_leverage("BTCUSDT", 15)
+    undone = [undo(account) for _ in range(3)]
+    assert [(change.symbol, change.before, change.after) for change in undone] == [
+        ("BTCUSDT", 15, 10), ("XRPUSDT", 20, 50), ("BTCUSDT", 10, 20),
+    ]  # fmt: skip
+    assert account.history()["undoes"].tolist()[3:] == [3, 2, 1]
+    with pytest.raises(NothingToUndo, match="no change left to undo"):
+        account.undo()
+    account.set_leverage("BTCUSDT", 33)
+    assert undo(account).after == 20
+
+
+def test_undo_sends_nothing_if_the_leverage_was_changed_since(account: Account, simulator: Simulator) -> None:
+    """If the leverage was changed elsewhere since, undo names it and sends nothing."""
+    account.set_leverage("BTCUSDT", 10)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    with pytest.raises(ChangedElsewhere, match="changed since and is at 33x") as caught:
+        account.undo()
+    assert "%leverage BTCUSDT 20" in caught.value.hint
+    assert account.setting("BTCUSDT").leverage == 33
+
+
+def test_a_change_that_cannot_be_undone_is_skipped(account: Account) -> None:
+    """A raise on an open isolated position is skipped and named; the change before it is undone."""
+    account.set_leverage("SOLUSDT", 10)
+    account.set_leverage("ETHUSDT", 20)
+    preview = preview_undo(account)
+    assert preview.headline.startswith("SOLUSDT 10x → 20x")
+    assert preview.passed_over.startswith("ETHUSDT 10x → 20x: an isolated position is open")
+    with pytest.raises(LeverageRefused, match="-4161"):
+        account.undo(force=True)
+    assert ("skipped", preview.passed_over) in undo(account).effects
+    assert (account.setting("SOLUSDT").leverage, account.setting("ETHUSDT").leverage) == (20, 20)
+    with pytest.raises(NothingToUndo, match=r"No change can be undone now\. ETHUSDT 10x → 20x: an isolated position"):
+        account.undo()
+
+
+def test_all_raises_of_an_isolated_position_are_skipped(account: Account) -> None:
+    """If the last of two raises cannot be undone, the one before it is skipped too."""
+    account.set_leverage("SOLUSDT", 10)
+    account.set_leverage("ETHUSDT", 11)
+    account.set_leverage("ETHUSDT", 12)
+    assert undo(account).symbol == "SOLUSDT"
+    account.set_leverage("XRPUSDT", 10)
+    account.plan({"ETHUSDT": 13}).apply()
+    undone = undo(account)
+    assert (undone.symbol, undone.after) == ("XRPUSDT", 50)
+
+
+def test_an_undo_is_recorded_as_an_undo(account: Account) -> None:
+    """The preview of an undo is applied like any other, and the journal names the change that it undoes."""
+    account.set_leverage("BTCUSDT", 10)
+    preview = preview_undo(account)
+    assert preview.headline.startswith("BTCUSDT 10x → 20x")
+    change = preview.apply()
+    assert (change.status, change.after) == ("applied", 20)
+    assert account.history().iloc[-1]["undoes"] == 1
+
+
+def test_an_open_change_is_not_passed_over(simulator: Simulator) -> None:
+    """While the last change is open, no earlier change is undone in its place."""
+    account = connect_to(simulator, recv_window=60_000)
+    account.set_leverage("XRPUSDT", 20)
+    begin(account, "BTCUSDT", 20, 10)
+    with pytest.raises(ChangePending, match="BTCUSDT 20x → 10x, is not known yet"):
+        account.undo()
+    assert account.setting("XRPUSDT").leverage == 20
+
+
+def test_an_undo_is_sent_only_from_the_leverage_that_it_showed(account: Account, simulator: Simulator) -> None:
+    """If the leverage was changed since the preview of an undo, nothing is sent."""
+    account.set_leverage("BTCUSDT", 10)
+    preview = preview_undo(account)
+    simulator.exchange.change_elsewhere("BTCUSDT", 33)
+    preview = replace(preview, setting=replace(preview.setting, read_at=-math.inf))  # made more than a second ago
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        preview.apply()
+    assert account.setting("BTCUSDT").leverage == 33
+
+
+def test_undo_is_limited_to_its_own_account(simulator: Simulator, tmp_path: Path) -> None:
+    """In a journal of two accounts, undo takes back only changes of its own account."""
+    path = tmp_path / "journal.sqlite"
+    with Simulator() as other:
+        here, there = connect_to(simulator, journal=path), connect_to(other, journal=path)
+        here.set_leverage("BTCUSDT", 10)
+        there.set_leverage("XRPUSDT", 10)
+        assert undo(here).symbol == "BTCUSDT"
+        assert len(there.history()) == 1
+        with pytest.raises(NothingToUndo, match="no change left to undo"):
+            here.undo()
+
+
+def test_one_undo_takes_back_a_whole_plan(account: Account, simulator: Simulator) -> None:
+    """One undo takes back all rows of a plan that were not changed since; then the change before it is next."""
+    before = leverages(simulator, *WANTED)
+    account.set_leverage("BNBUSDT", 5)
+    account.plan({name: value for name, value in WANTED.items() if name != "ETHUSDT"}).apply()
+    simulator.exchange.change_elsewhere("SOLUSDT", 44)
+    undone = account.undo()
+    assert isinstance(undone, Plan)
+    assert statuses(undone) == {"BTCUSDT": "applied", "ADAUSDT": "applied", "SOLUSDT": "not_sent"}
+    assert "SOLUSDT was changed since, and is at 44x" in str(undone)
+    assert leverages(simulator, *WANTED) == {**before, "SOLUSDT": 44}
+    simulator.exchange.change_elsewhere("SOLUSDT", 30)
+    rest = account.undo()
+    assert isinstance(rest, Plan)
+    assert statuses(rest) == {"SOLUSDT": "applied"}
+    last = account.undo()
+    assert not isinstance(last, Plan)
+    assert (last.symbol, last.after) == ("BNBUSDT", 20)
+
+
+def test_each_application_of_a_plan_is_undone_separately(account: Account, simulator: Simulator) -> None:
+    """Each application of a plan is undone to the leverage that it started from."""
+    simulator.exchange.change_elsewhere("XRPUSDT", 75)
+    first = account.plan({"XRPUSDT": 20})
+    first.apply()
+    account.set_leverage("XRPUSDT", 30)
+    account.plan({"XRPUSDT": 20}).apply()
+    account.undo()
+    assert leverages(simulator, "XRPUSDT") == {"XRPUSDT": 30}
+    account.undo()
+    assert leverages(simulator, "XRPUSDT") == {"XRPUSDT": 20}
+    account.undo()
+    assert leverages(simulator, "XRPUSDT") == {"XRPUSDT": 75}
+
+
+def test_a_plan_that_was_changed_elsewhere_is_not_skipped(account: Account, simulator: Simulator) -> None:
+    """Only a change that can never be undone is skipped; a plan that was changed elsewhere is reported."""
+    account.plan({"XRPUSDT": 10}).apply()
+    account.plan({"SOLUSDT": 5}).apply()
+    simulator.exchange.change_elsewhere("SOLUSDT", 7)
+    assert "SOLUSDT was changed since, and is at 7x" in str(account.undo())
+    assert account.setting("XRPUSDT").leverage == 10
+
+
+def test_the_rest_of_a_partly_undone_plan_is_skipped(account: Account) -> None:
+    """Rows of a plan that cannot be undone are skipped, and the change before the plan is undone."""
+    account.set_leverage("SOLUSDT", 10)
+    account.plan({"ADAUSDT": 10, "ETHUSDT": 20}).apply()
+    assert {row.symbol: row.status for row in undo_plan(account).rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
+    assert undo(account).symbol == "SOLUSDT"

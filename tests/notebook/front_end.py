@@ -1,0 +1,83 @@
+"""What a notebook front end does with panels: display them, and send the user's clicks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leverage_nb.notebook import panel as panel_module
+from leverage_nb.notebook.panel import LeveragePanel
+from tests.waiting import until
+
+
+def send_message(panel: LeveragePanel, content: dict[str, Any]) -> None:
+    """Send a message from the browser's part of a panel to the kernel, over the widget's comm."""
+    data = {"method": "custom", "content": content}
+    panel.view.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
+
+def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
+    """Click on the table that is shown now, unless ``other`` contains another symbol or version."""
+    table = panel.view.table
+    content = {"kind": kind, "click": panel.view.answered + 1, "symbol": table["symbol"], "version": table["version"]}
+    send_message(panel, content | {"leverage": leverage} | other)
+
+
+def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
+    """Return the texts of each figure, one per leverage, by name."""
+    return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
+
+
+def wait_until_live(panel: LeveragePanel) -> None:
+    """Wait until the panel receives events of the exchange."""
+    until(lambda: panel.view.live == "live")
+
+
+class Notebook:
+    """A front end that may name its cells, and keeps its outputs.
+
+    Attributes:
+        outputs: The outputs, oldest first.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parent: dict[str, Any] = {}
+        self.outputs: list[Notebook.Output] = []
+        self._runs = 0
+        monkeypatch.setattr(panel_module, "get_ipython", lambda: self)
+        monkeypatch.setattr(panel_module, "display", self._display)
+
+    class Output:
+        """One output of a cell."""
+
+        def __init__(self, bundle: dict[str, str]) -> None:
+            self.bundle = bundle
+
+        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            self.bundle = bundle
+
+    def get_parent(self) -> dict[str, Any]:
+        return self.parent
+
+    def _display(self, bundle: dict[str, str], *, raw: bool, display_id: bool = False) -> Output:
+        assert raw
+        self.outputs.append(self.Output(bundle))
+        return self.outputs[-1]
+
+    def run(self, cell: str | None, *panels: LeveragePanel) -> None:
+        """Run a cell that displays panels; None for a cell without a name."""
+        self.begin(cell)
+        for panel in panels:
+            panel._ipython_display_()
+
+    def begin(self, cell: str | None) -> None:
+        """Start to run a cell."""
+        self._runs += 1
+        self.parent = {"header": {"msg_id": str(self._runs)}, "metadata": {"cellId": cell} if cell else {}}
+
+
+def is_open(panel: LeveragePanel) -> bool:
+    """Whether the browser can show the panel."""
+    return panel.comm is not None and panel.view.comm is not None

@@ -1,0 +1,80 @@
+"""The session holds the accounts, the simulator and the journals of this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leverage_nb.binance.credentials import Credentials
+from leverage_nb.errors import (
+    CredentialsMissing,
+    InvalidInput,
+)
+from leverage_nb.journal.database import MEMORY
+from leverage_nb.session import connect, current, session
+from leverage_nb.simulator import Simulator
+from tests.conftest import connect_to
+
+
+def test_each_venue_has_its_journal(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator's journal is in memory, the others' in the user's folder, unless a path is given."""
+    assert connect_to(simulator).journal == MEMORY
+    connect_to(simulator).set_leverage("BTCUSDT", 10)
+    assert len(connect_to(simulator).history()) == 1
+    assert len(connect_to(simulator, journal=MEMORY).history()) == 1
+    testnet, mainnet = connect_to(simulator, "testnet"), connect_to(simulator, "mainnet")
+    assert testnet.journal == mainnet.journal
+    assert testnet.journal.endswith("journal.sqlite")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    named = connect_to(simulator, journal="~/mine.sqlite")
+    named.set_leverage("BTCUSDT", 20)
+    assert (tmp_path / "mine.sqlite").is_file()
+    for wrong in ("", "  ", 5):
+        with pytest.raises(InvalidInput, match="journal must be the path of a file"):
+            connect_to(simulator, journal=wrong)
+
+
+def test_all_accounts_share_one_simulator() -> None:
+    """connect() and current() use the same simulator of the process."""
+    connect().set_leverage("XRPUSDT", 7)
+    assert current().setting("XRPUSDT").leverage == 7
+    assert session.simulator() is session.simulator()
+
+
+def test_current_is_the_account_connected_last(simulator: Simulator) -> None:
+    """current() is the account that was connected last for the venue in use, until it is closed."""
+    testnet = connect_to(simulator, "testnet")
+    assert current().venue == "simulator"
+    assert session.switch("testnet") is testnet
+    assert current() is testnet
+    testnet.close()
+    with pytest.raises(CredentialsMissing):
+        current()
+
+
+def test_a_failed_switch_changes_nothing() -> None:
+    """Without a key for another venue the venue in use stays the same."""
+    with pytest.raises(CredentialsMissing):
+        session.switch("mainnet")
+    assert current().venue == "simulator"
+
+
+def test_keys_are_read_from_the_environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Testnet keys in the environment are used."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", simulator.api_secret)
+    with connect("testnet", rest_url=simulator.rest_url) as account:
+        assert account.setting("BTCUSDT").venue == "testnet"
+
+
+def test_the_simulator_venue_needs_a_local_address() -> None:
+    """connect("simulator") refuses an address that is not on this machine."""
+    with pytest.raises(InvalidInput):
+        connect(rest_url="https://fapi.binance.com", api_key="k", api_secret="s")
+
+
+def test_a_key_is_given_in_one_way_only() -> None:
+    """A key that is given in two ways raises InvalidInput."""
+    with pytest.raises(InvalidInput, match="either credentials= or"):
+        connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)
