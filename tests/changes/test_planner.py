@@ -76,7 +76,7 @@ def test_max_is_the_same_in_a_plan_and_alone(simulator: Simulator) -> None:
     rows = {row.symbol: row for row in plan.rows}
     assert rows["SOLUSDT"].after == account.highest_leverage("SOLUSDT") == 5
     assert rows["ETHUSDT"].verdict == "refused"
-    assert "stopped: ETHUSDT 5x would be refused (-4161)" in str(plan)
+    assert "stopped: ETHUSDT 5x would be refused: an isolated position is open" in str(plan)
     assert {row.symbol: row.status for row in plan.apply().rows} == {"ETHUSDT": "not_sent", "SOLUSDT": "applied"}
 
 

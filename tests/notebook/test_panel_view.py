@@ -25,7 +25,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     for leverage in (1, 10, 20, 100, 150):
         row = outlook.loc[leverage]
         assert figures["available after"][leverage - 1] == amount(row["available_after"], "USDT")
-        assert figures["room"][leverage - 1] == amount(row["room"], "USDT")
+        assert figures["tier headroom"][leverage - 1] == amount(row["room"], "USDT")
         assert panel.view.table["verdict"][leverage - 1] == row["verdict"]
     ladder = account.ladder("BTCUSDT", panel.view.table["most"] and 30_000)
     assert panel.view.table["what_if"] == "30k"
@@ -33,7 +33,7 @@ def test_figures_are_those_of_outlook_and_ladder(panel: LeveragePanel, account: 
     near = f"{ladder.loc[10, 'liquidation_long']:,.2f} ({ladder.loc[10, 'distance_long'] * 100:.2f}% away)"
     assert figures["liquidation long"][9] == near
     assert figures["liquidation long"][0] == "none"
-    assert "would be refused (-2028): needs 14,303.13 USDT more" in panel.view.table["words"][3]
+    assert "would be refused: needs 14,303.13 USDT more margin" in panel.view.table["words"][3]
     assert "not affected by leverage" in panel.view.table["held"]
 
 
@@ -55,7 +55,7 @@ def test_the_saved_output_is_readable_without_widgets(panel: LeveragePanel, monk
     notebook.run("one", panel)
     twin = notebook.outputs[-1].bundle
     for shown in twin.values():
-        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "run this cell again"):
+        for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run this cell again"):
             assert part in shown
     assert "<svg" in twin["text/html"]
 

@@ -1,0 +1,58 @@
+"""The painter runs drawing jobs in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+
+from leverage_nb.notebook.painter import Painter
+from tests.waiting import threads_since
+
+
+def test_jobs_run_in_another_thread_in_their_order() -> None:
+    """Jobs run one after another in the painter's thread, and wait() returns after the last."""
+    painter, threads, drawn = Painter(), set[threading.Thread](), list[int]()
+
+    def job(number: int) -> None:
+        threads.add(threading.current_thread())
+        drawn.append(number)
+
+    go_on = threading.Event()
+    painter.draw(lambda: go_on.wait(10) and None)
+    for number in range(3):
+        painter.draw(lambda number=number: job(number))
+    assert drawn == []
+    go_on.set()
+    painter.wait()
+    assert drawn == [0, 1, 2]
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+def test_a_waiting_job_is_run_once() -> None:
+    """Several calls with the same job run it once, after the job that is being run."""
+    painter, go_on, drawn = Painter(), threading.Event(), list[int]()
+
+    def job() -> None:
+        drawn.append(1)
+
+    painter.draw(lambda: go_on.wait(10) and None)
+    for _ in range(5):
+        painter.draw(job)
+    go_on.set()
+    painter.wait()
+    assert drawn == [1]
+
+
+def test_a_failing_job_does_not_stop_the_others() -> None:
+    """After a job that raises the next one is run, and the thread ends when all are done."""
+    before = set(threading.enumerate())
+    painter, drawn = Painter(), list[int]()
+
+    def fail() -> None:
+        raise ValueError("a panel that cannot be drawn")
+
+    painter.draw(fail)
+    painter.draw(lambda: drawn.append(1))
+    painter.wait()
+    assert drawn == [1]
+    assert threads_since(before) == set()
