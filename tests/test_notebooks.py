@@ -28,7 +28,7 @@ def test_the_testnet_notebook_says_where_it_runs() -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     banner = cells[0].outputs[0]["data"]["text/html"]
     assert "This is the SIMULATOR, not the testnet" in banner
-    assert "No key was given." in banner
+    assert "No key was typed." in banner
     shown = [output["data"].get("text/html", "") for cell in cells[1:] for output in cell.outputs]
     assert any("SIMULATOR" in html for html in shown)
     assert not any("TESTNET" in html for html in shown)

@@ -105,7 +105,7 @@ def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
         'spinbutton "leverage of BTCUSDT, 1 to 150"',
         'button "◂ tier"',
         'button "tier ▸"',
-        'textbox "what-if notional"',
+        'textbox "planned size"',
         'button "Reload"',  # Apply is not armed: nothing is chosen yet
     ]
     assert panel.root.get_attribute("aria-label") == "SIMULATOR BTCUSDT"
