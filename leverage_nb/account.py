@@ -183,9 +183,10 @@ class Account:
         """Read the settings of several symbols; of all by default.
 
         Returns:
-            Index ``symbol``; ``leverage``, ``symbol_max`` (int64), ``max_notional``, ``held`` (the exposure: positions
-            and open orders), ``room`` (the tier headroom; negative if the exposure no longer fits) (float64, in
-            ``margin_asset``), ``margin_type``, ``margin_asset``.
+            Index ``symbol``; ``leverage`` (Int64; NA if it is not set), ``symbol_max`` (int64), ``max_notional``,
+            ``held``
+            (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure no longer
+            fits) (float64, in ``margin_asset``; NaN if the leverage is not set), ``margin_type``, ``margin_asset``.
 
         Raises:
             UnknownSymbol: The venue does not list a symbol.
@@ -209,7 +210,7 @@ class Account:
 
         Returns:
             One row per side; index ``symbol``; ``side``, ``amount`` (base asset), ``entry_price``, ``mark_price``,
-            ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the initial leverage, int64),
+            ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the initial leverage, Int64),
             ``effective_leverage`` (of an isolated position, or of the whole cross account), ``liquidation_price`` (the
             exchange's own; NaN for none), ``margin_type``, ``margin_asset``.
         """

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from leverage_nb.cards import Card, Shown, Tone
-from leverage_nb.formatting import amount, moment
+from leverage_nb.formatting import amount, moment, times
 
 Status = Literal["applied", "unchanged", "refused", "not_sent", "not_applied", "superseded", "unknown"]
 
@@ -43,7 +43,7 @@ class LeverageChange(Shown):
         venue: The venue's name.
         account: The account, by the key's fingerprint.
         symbol: Binance's symbol.
-        before: The leverage before the change; None if it could not be read.
+        before: The leverage before the change; None if it was not set or could not be read.
         after: The leverage in the exchange's answer, or read at ``as_of``; None without either.
         requested: The leverage that was requested.
         max_notional: The largest position at ``after``, in the margin asset, as the exchange answered.
@@ -82,8 +82,8 @@ class LeverageChange(Shown):
             "unchanged": f"{self.symbol} is at {self.requested}x already; nothing was sent",
             "refused": f"{self.symbol} {step} was refused",
             "not_sent": f"{self.symbol} {step} was not sent",
-            "not_applied": f"{self.symbol} {step} was not applied: it is at {self.after}x",
-            "superseded": f"{self.symbol} {step} was superseded: it is at {self.after}x",
+            "not_applied": f"{self.symbol} {step} was not applied: it is at {times(self.after)}",
+            "superseded": f"{self.symbol} {step} was superseded: it is at {times(self.after)}",
             "unknown": f"{self.symbol} {step}: outcome unknown",
         }[self.status]
 
@@ -93,7 +93,7 @@ class LeverageChange(Shown):
         if self.confirmed_by == "answer":
             return "the exchange's answer"
         if self.confirmed_by is not None and self.as_of is not None:
-            return f"a read of the setting: {self.symbol} is at {self.after}x as of {moment(self.as_of)}"
+            return f"a read of the setting: {self.symbol} is at {times(self.after)} as of {moment(self.as_of)}"
         return "nothing"
 
     def card(self) -> Card:

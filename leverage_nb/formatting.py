@@ -50,6 +50,11 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.6g}%"
 
 
+def times(leverage: int | None) -> str:
+    """Return a leverage as text: ``20x``, or ``not set`` for None."""
+    return "not set" if leverage is None else f"{leverage}x"
+
+
 def moment(when: datetime) -> str:
     """Format a time in local time with its offset from UTC: ``2026-11-22 14:03:07+01:00``."""
     return when.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -196,6 +196,8 @@ class Stream:
         as_of = self._local_time()
         first = not self._known
         for symbol, setting in read_settings(self._client, {}).items():
+            if setting.leverage is None:
+                continue
             known = self._known.get(symbol)
             self._known[symbol] = (setting.leverage, as_of)
             if not first and (known is None or known[0] != setting.leverage):

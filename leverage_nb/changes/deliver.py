@@ -36,7 +36,7 @@ class Delivered:
     may_repeat: bool = False
 
 
-def draft_attempt(client: RestClient, request: ChangeRequest, before: int) -> Attempt:
+def draft_attempt(client: RestClient, request: ChangeRequest, before: int | None) -> Attempt:
     """Return the attempt of a request, ready for the journal."""
     return Attempt(
         venue=client.venue.label,

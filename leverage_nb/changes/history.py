@@ -17,10 +17,10 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
 
     Returns:
         Index ``number`` (int64, the attempt's number in the journal); ``sent_at`` (datetime64, local time; NaT if
-        nothing was sent), ``symbol``, ``before``, ``requested`` (int64), ``after`` (Int64; NA if nothing was
-        confirmed), ``status``, ``confirmed_by``, ``as_of`` (when the read was sent that the status rests on; NaT
-        without one), ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code`` (Int64), ``undoes``
-        (Int64), ``note``.
+        nothing was sent), ``symbol``, ``before`` (Int64; NA if it was not set), ``requested`` (int64), ``after``
+        (Int64; NA if nothing was confirmed), ``status``, ``confirmed_by``, ``as_of`` (when the read was sent that the
+        status rests on; NaT without one), ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code``
+        (Int64), ``undoes`` (Int64), ``note``.
     """
     import pandas as pd
 
@@ -32,7 +32,7 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
     columns = {
         "sent_at": _moments([change.sent_at for change in changes]),
         "symbol": pd.array([change.symbol for change in changes], dtype="object"),
-        "before": pd.array([attempt.before or 0 for attempt in rows], dtype="int64"),
+        "before": pd.array([attempt.before for attempt in rows], dtype="Int64"),
         "requested": pd.array([change.requested for change in changes], dtype="int64"),
         "after": pd.array([change.after for change in changes], dtype="Int64"),
         "status": pd.array([change.status for change in changes], dtype="object"),

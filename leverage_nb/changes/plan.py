@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from leverage_nb.cards import Card, Shown, Tone
 from leverage_nb.change import LeverageChange, Status
 from leverage_nb.errors import ChangeFailed, InvalidInput, LeverageError
-from leverage_nb.formatting import amount, moment
+from leverage_nb.formatting import amount, moment, times
 from leverage_nb.risk.outlook import Certainty, Judgement, Verdict
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PlanRow:
 
     Attributes:
         symbol: Binance's symbol.
-        before: The leverage when the plan was made.
+        before: The leverage when the plan was made; None if it was not set.
         after: The requested leverage.
         verdict: "ok", "unchanged", "refused" or "unpredictable", after the rows before it.
         code: The expected error code of a refusal.
@@ -60,7 +60,7 @@ class PlanRow:
     """
 
     symbol: str
-    before: int
+    before: int | None
     after: int
     verdict: Verdict
     code: int | None
@@ -75,6 +75,11 @@ class PlanRow:
     undoes: int | None = None
     stuck: bool = False
     caution: str = ""
+
+    @property
+    def raises(self) -> bool:
+        """Whether it raises the leverage, or sets one that was not set."""
+        return self.before is None or self.after > self.before
 
     @property
     def note(self) -> str:
@@ -152,9 +157,9 @@ class Plan(Shown):
         """Return the plan as a DataFrame.
 
         Returns:
-            Index ``symbol``; ``before``, ``after`` (int64), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``,
-            ``max_notional``, ``initial_margin`` (at ``after``), ``available`` (after this row; float64, in
-            ``margin_asset``), ``margin_asset``, ``status``, ``note``.
+            Index ``symbol``; ``before`` (Int64; NA if it was not set), ``after`` (int64), ``verdict``, ``code``
+            (Int64), ``certainty``, ``reason``, ``max_notional``, ``initial_margin`` (at ``after``), ``available``
+            (after this row; float64, in ``margin_asset``), ``margin_asset``, ``status``, ``note``.
         """
         import pandas as pd
 
@@ -162,7 +167,7 @@ class Plan(Shown):
 
         frame = LeverageFrame(
             {
-                "before": pd.array([row.before for row in self.rows], dtype="int64"),
+                "before": pd.array([row.before for row in self.rows], dtype="Int64"),
                 "after": pd.array([row.after for row in self.rows], dtype="int64"),
                 "verdict": [row.verdict for row in self.rows],
                 "code": pd.array([row.code for row in self.rows], dtype="Int64"),
@@ -217,7 +222,7 @@ class Plan(Shown):
 
 
 def _row_text(row: PlanRow) -> str:
-    step = f"{row.before}x → {row.after}x"
+    step = f"{times(row.before)} → {row.after}x"
     caution = f"; {row.caution}" if row.caution else ""
     if row.status != "planned":
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""

@@ -33,7 +33,7 @@ def make_rows(
         One row per symbol, also for symbols that are no longer listed.
     """
     limit = guard.limit()
-    targets: list[tuple[str, int, int]] = []
+    targets: list[tuple[str, int | None, int]] = []
     stuck: dict[str, str] = {}
     unlisted = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
     for symbol, leverage in wanted.items():
@@ -45,10 +45,10 @@ def make_rows(
             reason = str(guard.exceeded(highest + 1) or "") if highest is not None else ""
             after = leverage or outlook.highest(0.0, highest, reason)
         except InvalidInput as exc:
-            after, stuck[symbol] = outlook.current, exc.message
+            after, stuck[symbol] = outlook.current or 1, exc.message
         targets.append((symbol, outlook.current, after))
     # A raise frees margin and a lower ties it up: in this order each row finds the most available margin.
-    targets.sort(key=lambda target: 0 if target[2] > target[1] else 1 if target[2] < target[1] else 2)
+    targets.sort(key=lambda target: _order(target[1], target[2]))
     rows = []
     for symbol, before, after in targets:
         outlook = Outlook(state, table[symbol], limit_of(symbol))
@@ -60,10 +60,14 @@ def make_rows(
     return (*rows, *gone)
 
 
-def changed_row(symbol: str, before: int, after: int, reason: str) -> PlanRow:
+def changed_row(symbol: str, before: int | None, after: int, reason: str) -> PlanRow:
     """Return a row that is not sent, because the symbol has changed since or is no longer listed."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")
+
+
+def _order(before: int | None, after: int) -> int:
+    return 0 if before is None or after > before else 1 if after < before else 2
 
 
 def _judge(outlook: Outlook, leverage: int, guard: Guard, why_stuck: str | None) -> Judgement:
@@ -78,9 +82,10 @@ def _judge(outlook: Outlook, leverage: int, guard: Guard, why_stuck: str | None)
     return outlook.judge(leverage)
 
 
-def _row(outlook: Outlook, before: int, after: int, judged: Judgement, *, is_stuck: bool) -> PlanRow:
+def _row(outlook: Outlook, before: int | None, after: int, judged: Judgement, *, is_stuck: bool) -> PlanRow:
     highest = len(outlook.leverage)
-    now, then = min(before, highest) - 1, min(after, highest) - 1
+    then = min(after, highest) - 1
+    now = then if before is None else min(before, highest) - 1
     stays = judged.verdict in {"refused", "unchanged"}
     return PlanRow(
         symbol=outlook.symbol,

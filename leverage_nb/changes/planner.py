@@ -39,7 +39,7 @@ def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
 
     Args:
         service: The service of the account.
-        attempts: The changes of that plan that were applied and not undone, oldest first.
+        attempts: The changes of that plan that were applied and not undone, oldest first; with a leverage before.
     """
     as_of = datetime.now().astimezone()
     state = service.read_state([attempt.symbol for attempt in attempts])
@@ -68,8 +68,7 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
         elif row.verdict == "refused" and not (force and row.code is not None):
             run.report(replace(row, status="not_sent"))
     waiting = [row for row in rows.values() if row.symbol not in run.ended]
-    raises = [row for row in waiting if row.after > row.before]
-    run_plan(run, raises, [row for row in waiting if row.after <= row.before])
+    run_plan(run, [row for row in waiting if row.raises], [row for row in waiting if not row.raises])
     order = [*rows, *(row.symbol for row in plan.rows if row.symbol not in rows)]
     known = {row.symbol: row for row in plan.rows} | run.ended
     return replace(plan, rows=tuple(known[symbol] for symbol in order), as_of=as_of)

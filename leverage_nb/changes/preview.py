@@ -10,7 +10,7 @@ from datetime import datetime
 from leverage_nb.cards import Card, Shown, Tone
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.settle import Progress
-from leverage_nb.formatting import amount, moment, price, short
+from leverage_nb.formatting import amount, moment, price, short, times
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
@@ -27,7 +27,7 @@ class Preview(Shown):
         venue: The venue's name.
         account: The account, by the key's fingerprint.
         symbol: Binance's symbol.
-        before: The current leverage.
+        before: The current leverage; None if it is not set.
         after: The requested leverage.
         verdict: "ok", "unchanged", "refused" or "unpredictable".
         code: The expected error code of a refusal.
@@ -54,7 +54,7 @@ class Preview(Shown):
     venue: str
     account: str
     symbol: str
-    before: int
+    before: int | None
     after: int
     verdict: Verdict
     code: int | None
@@ -125,7 +125,7 @@ class Preview(Shown):
     @property
     def headline(self) -> str:
         """The change and its verdict, in one line."""
-        step = f"{self.symbol} {self.before}x → {self.after}x"
+        step = f"{self.symbol} {times(self.before)} → {self.after}x"
         if self.verdict == "unchanged":
             return f"{self.symbol} is at {self.after}x already"
         if self.verdict != "ok":
@@ -172,7 +172,7 @@ class Preview(Shown):
         return f"{amount(before)} → {amount(after, self.margin_asset)}"
 
     def _held_text(self, position: Position, effective: float | None) -> str:
-        parts = [f"{self.margin_type}, initial leverage {self.before}x → {self.after}x"]
+        parts = [f"{self.margin_type}, initial leverage {times(self.before)} → {self.after}x"]
         if effective is not None:
             whose = "" if self.margin_type == "isolated" else " for the whole cross account"
             parts.append(f"effective {effective:.1f}x{whose}")
@@ -194,9 +194,11 @@ def make_preview(
     held = tuple(position for position in state.positions if position.symbol == outlook.symbol)
     balance = state.balances.get(setting.margin_asset)
 
+    current = outlook.current
+
     def pair(values: Floats) -> tuple[float, float]:
         # The current leverage may be above the symbol's maximum, if Binance has changed the tiers.
-        today = float(values[outlook.current - 1]) if outlook.current <= len(values) else math.nan
+        today = float(values[current - 1]) if current is not None and current <= len(values) else math.nan
         return today, float(values[leverage - 1])
 
     return Preview(
@@ -230,7 +232,7 @@ def make_preview(
 def _warnings(outlook: Outlook, state: AccountState) -> list[str]:
     warnings = []
     setting = state.settings[outlook.symbol]
-    if setting.max_notional is not None and outlook.current <= len(outlook.leverage):
+    if setting.max_notional is not None and outlook.current is not None and outlook.current <= len(outlook.leverage):
         cap = float(outlook.max_notional[outlook.current - 1])
         if cap != setting.max_notional:
             warnings.append(

@@ -15,7 +15,7 @@ from leverage_nb.errors import (
     LeverageRefused,
     OutcomeUnknown,
 )
-from leverage_nb.formatting import moment
+from leverage_nb.formatting import moment, times
 
 
 def return_if_applied(change: LeverageChange, failure: LeverageError | None) -> LeverageChange:
@@ -31,7 +31,7 @@ def return_if_applied(change: LeverageChange, failure: LeverageError | None) -> 
     if change.status == "unknown":
         text = f"{may_be_changed(change)} There was no definite answer, and the setting could not be verified."
         raise failed(OutcomeUnknown, change, text, failure, how_to_verify(change))
-    now = f" It is at {change.after}x as of {moment(change.as_of)}." if change.as_of else ""
+    now = f" It is at {times(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
     text = f"{change.symbol} was not changed to {change.requested}x.{now}"
     if change.status == "not_applied":
         raise failed(ChangeNotApplied, change, text, failure, "You may try again.")
@@ -63,10 +63,10 @@ def not_sent(change: LeverageChange, failure: LeverageError) -> ChangeFailed:
     return failed(ChangeNotSent, change, f"{change.symbol} was not changed. Nothing was sent.", failure)
 
 
-def changed_elsewhere(symbol: str, before: int, now: int) -> ChangedElsewhere:
+def changed_elsewhere(symbol: str, before: int | None, now: int | None) -> ChangedElsewhere:
     """Return the reason for not sending a change whose leverage before is no longer the current one."""
     return ChangedElsewhere(
-        f"The change was confirmed from {before}x, and {symbol} is at {now}x now.",
+        f"The change was confirmed from {times(before)}, and {symbol} is at {times(now)} now.",
         hint="Check the new preview, then confirm again.",
     )
 

@@ -18,7 +18,8 @@ class ChangeRequest:
         symbol: Binance's symbol.
         leverage: From 1 to the symbol's maximum.
         margin_asset: The symbol's margin asset; "" if unknown.
-        before: The leverage that the user saw and confirmed. From any other leverage nothing is sent. None for any.
+        before: The leverage that the user saw and confirmed; None if it was not set, or if nobody saw it.
+        is_confirmed: Whether the change is sent from ``before`` only.
         setting: A read of the setting. The change is sent on it if it is fresh; otherwise it is read again.
         effects: What the preview expects, for the record of the change.
         undoes: The number of the attempt that this change undoes.
@@ -29,6 +30,7 @@ class ChangeRequest:
     leverage: int
     margin_asset: str = ""
     before: int | None = None
+    is_confirmed: bool = False
     setting: LeverageSetting | None = None
     effects: tuple[tuple[str, str], ...] = ()
     undoes: int | None = None

@@ -64,7 +64,8 @@ class Sender:
         try:
             setting, applied = read_before_change(self._client, self._journal, request, self._progress)
             self._before = setting.leverage
-            self._check_before(setting, request.before)
+            if request.is_confirmed:
+                self._check_before(setting, request.before)
         except LeverageError as exc:
             failure = exc
         else:
@@ -92,7 +93,7 @@ class Sender:
 
     def _check_before(self, setting: LeverageSetting, before: int | None) -> None:
         """Raise ChangedElsewhere if a read shows another leverage than the change starts from."""
-        if before is not None and setting.leverage != before:
+        if setting.leverage != before:
             raise changed_elsewhere(self._request.symbol, before, setting.leverage)
 
     def _read_again(self) -> LeverageSetting:

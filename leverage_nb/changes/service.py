@@ -418,6 +418,7 @@ def _request_of(preview: Preview) -> ChangeRequest:
         leverage=preview.after,
         margin_asset=preview.margin_asset,
         before=preview.before,
+        is_confirmed=True,
         setting=preview.setting,
         effects=preview.rows(),
         undoes=preview.undoes,

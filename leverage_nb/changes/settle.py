@@ -20,12 +20,15 @@ from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.errors import JournalUnusable, LeverageError
-from leverage_nb.formatting import moment
+from leverage_nb.formatting import moment, times
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+
+# What Binance applies to a symbol whose leverage was never set, as public reports say; not documented.
+DEFAULT_LEVERAGE = 20
 
 Progress = Callable[[str], None]
 
@@ -199,15 +202,20 @@ def _judge(attempt: Attempt, setting: LeverageSetting, grace: float, *, is_past:
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)
     if earlier is not None and not at_target:
         # The requested leverage was read while the attempt was open, so it was changed after that.
-        note = f"Since then the leverage was changed elsewhere: it is {setting.leverage}x."
+        note = f"Since then the leverage was changed elsewhere: it is {times(setting.leverage)}."
         return replace(earlier, found_at=datetime.now().astimezone(), closes=True, note=note)
     return Finding(
         found_at=datetime.now().astimezone(),
         source="symbolConfig",
-        status="applied" if at_target else "not_applied" if setting.leverage == attempt.before else "superseded",
+        status="applied" if at_target else "not_applied" if _is_as_before(setting, attempt) else "superseded",
         closes=is_past,
         leverage=setting.leverage,
         max_notional=setting.max_notional,
         as_of=setting.as_of,
         note=note,
     )
+
+
+def _is_as_before(setting: LeverageSetting, attempt: Attempt) -> bool:
+    """Whether a read shows the leverage before the attempt, or the default of a symbol whose leverage was not set."""
+    return setting.leverage == attempt.before or (attempt.before is None and setting.leverage == DEFAULT_LEVERAGE)

@@ -9,6 +9,7 @@ from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import make_undo_plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
+from leverage_nb.changes.settle import DEFAULT_LEVERAGE
 from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt
@@ -22,6 +23,10 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> Preview | Pl
     stuck: dict[str, str] = {}  # the same by symbol: earlier changes of it cannot be undone either
     while True:
         changes = _last_to_undo(service.attempts(), skipped)
+        skipped |= {one.number: _cannot_restore(one) for one in changes if one.before is None}
+        changes = [one for one in changes if one.before is not None]
+        if not changes:
+            continue
         last = changes[-1]
         if last.plan is not None:
             plan = make_undo_plan(service, changes)
@@ -54,6 +59,11 @@ def _preview_one(service: ChangeService, last: Attempt) -> Preview:
             hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
         )
     return replace(preview, undoes=last.number, warnings=(f"Undoes {step}.", *preview.warnings))
+
+
+def _cannot_restore(attempt: Attempt) -> str:
+    default = f"to set Binance's default: %leverage {attempt.symbol} {DEFAULT_LEVERAGE}"
+    return f"{attempt.step}: a leverage that was not set cannot be restored; {default}"
 
 
 def _last_to_undo(attempts: list[Attempt], skipped: Mapping[int, str]) -> list[Attempt]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from leverage_nb.change import LeverageChange, Status
+from leverage_nb.formatting import times
 
 # Random, because process numbers are used again.
 _RUN = uuid.uuid4().hex[:8]
@@ -68,7 +69,7 @@ class Attempt:
         account: The key's fingerprint. It identifies the account: one exchange may have several addresses.
         symbol: Binance's symbol.
         margin_asset: The asset of the symbol's amounts.
-        before: The leverage before, as read.
+        before: The leverage before, as read; None if it was not set.
         requested: The requested leverage.
         recv_window_ms: Milliseconds after its timestamp in which the exchange may accept it.
         undoes: The number of the attempt that this one undoes.
@@ -118,7 +119,7 @@ class Attempt:
     @property
     def step(self) -> str:
         """The change in short, as ``BTCUSDT 20x → 10x``."""
-        return f"{self.symbol} {self.before}x → {self.requested}x"
+        return f"{self.symbol} {times(self.before)} → {self.requested}x"
 
     @property
     def change(self) -> LeverageChange:

@@ -11,6 +11,7 @@ from IPython.display import display
 from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
+from leverage_nb.formatting import times
 from leverage_nb.notebook.command_line import Once, check_options, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 
@@ -218,6 +219,7 @@ class LeverageMagics(Magics):
 
         settings = account.settings(_found(account, symbols))
         names = list(settings.index)
+        settings = settings.dropna(subset="leverage")  # without symbols whose leverage is not set
         fits = settings["leverage"] <= settings["symbol_max"]
         for symbol, row in settings[~fits].iterrows():
             _say(f"{symbol}: {row['leverage']}x is above its maximum of {row['symbol_max']}x")
@@ -258,7 +260,7 @@ class LeverageMagics(Magics):
         if asks:
             self._show_news(account)
             display(preview)
-            step = f"change {preview.symbol} from {preview.before}x to {preview.after}x"
+            step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x"
             if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
                 display({"text/plain": f"{preview.symbol} was not changed. Nothing was sent."}, raw=True)
                 return None

@@ -9,7 +9,7 @@ from leverage_nb.account import Account, service_of
 from leverage_nb.cards import Card, Shown
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
-from leverage_nb.formatting import amount, moment, percent, price
+from leverage_nb.formatting import amount, moment, percent, price, times
 from leverage_nb.risk.account_state import AccountState, Balance, Position, find_misfits
 
 LAST_CHANGES = 3
@@ -103,7 +103,7 @@ def _position_text(state: AccountState, position: Position) -> str:
     parts = [
         f"{position.side} {amount(abs(position.amount))} from {price(position.entry_price)}",
         f"{amount(abs(position.notional), position.margin_asset)} at mark {price(position.mark_price)}",
-        f"{setting.margin_type} at {setting.leverage}x",
+        f"{setting.margin_type} at {times(setting.leverage)}",
     ]
     effective = state.effective_leverage(position)
     if effective is not None:

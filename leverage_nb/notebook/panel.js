@@ -214,7 +214,7 @@ function render({ model, el }) {
     apply.disabled = busy || state === "unknown" || !agreed || (leverage === table.current && !reviewing);
     apply.textContent = !agreed || leverage === table.current
       ? "Apply"
-      : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.current}x → ${leverage}x`;
+      : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.before} → ${leverage}x`;
     apply.classList.toggle("leverage-confirm", reviewing);
     apply.setAttribute("aria-disabled", reviewing && !readable());
     cancel.hidden = !reviewing;

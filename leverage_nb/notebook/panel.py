@@ -33,6 +33,7 @@ from leverage_nb.errors import (
     NotConfirmed,
     OutcomeUnknown,
 )
+from leverage_nb.formatting import times
 from leverage_nb.notebook.painter import painter
 from leverage_nb.notebook.panel_view import DECIDED_ON, LadderView, PanelData, draw_chart, make_table, make_twin
 from leverage_nb.risk.ladder import make_ladder
@@ -51,7 +52,7 @@ _CHECK = "Check again reads the setting. Until the outcome is known, no other ch
 
 def _undo_label(back: Preview) -> str:
     """Return the button's text. A click sends it back, so that only the change on the screen is undone."""
-    return f"Undo: {back.symbol} {back.before}x → {back.after}x"
+    return f"Undo: {back.symbol} {times(back.before)} → {back.after}x"
 
 
 def _panel_changed(symbol: object) -> NotConfirmed:
@@ -287,17 +288,17 @@ class LeveragePanel(ipywidgets.VBox):
             raise _panel_changed(symbol)
         fresh = self._previewed(now, leverage)
         if not preview.still_holds(fresh):
-            at = f"is at {fresh.before}x, not {preview.before}x" if fresh.before != preview.before else "does not stand"
-            raise NotConfirmed(
-                f"{symbol} {at} as was shown: nothing was sent.", hint=f"PanelData again: {fresh.headline}."
-            )
+            what = f"{symbol} has changed since it was shown."
+            if fresh.before != preview.before:
+                what = f"{symbol} is at {times(fresh.before)}, not {times(preview.before)} as shown."
+            raise NotConfirmed(f"{what} Nothing was sent.", hint=f"Check the new preview: {fresh.headline}.")
         self._ask(fresh)
 
     def _ask(self, preview: Preview) -> None:
         """Ask for a confirmation of a change."""
         self._reviewed = preview
         self.view.reviewed = preview.after
-        step = f"change {preview.symbol} from {preview.before}x to {preview.after}x?"
+        step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x?"
         question = f"{self.account.venue_label.upper()}, {self.account.label}: {step} {preview.headline}."
         notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
         self._set_message("reviewing", cards.message(question, " ".join(filter(None, notes)), "warn"))
@@ -427,7 +428,7 @@ class LeveragePanel(ipywidgets.VBox):
         self._show(text, self.slider.value if self.account.find_symbol(text) == self.symbol else None)
 
     def _on_move(self, _event: dict[str, Any]) -> None:
-        self._at_now = self.slider.value == self._data.setting.leverage
+        self._at_now = self.slider.value == (self._data.setting.leverage or 1)
         # Late messages of a busy kernel repeat the value. Only another value clears the message or the question.
         if self.state not in {"applying", "checking", "unknown"} and self.slider.value != self._message_at:
             self._set_message("editing", "")
@@ -572,7 +573,7 @@ class LeveragePanel(ipywidgets.VBox):
             self._notional = self._notional or float(tiers.notional_cap[0]) / 10
             ladder, setting = make_ladder(tiers, self._notional, mark), state.settings[symbol]
             self._draw(PanelData(setting, tiers, outlook, state, ladder, self._notional, most, because))
-            self._set_slider(self.slider.value if leverage is None else leverage or setting.leverage, most)
+            self._set_slider(self.slider.value if leverage is None else leverage or setting.leverage or 1, most)
             return self._data
 
     def _set_slider(self, leverage: int, most: int) -> None:
@@ -581,7 +582,7 @@ class LeveragePanel(ipywidgets.VBox):
         Bound and value are sent together, because the browser would clamp a value above the bound.
         """
         value = min(leverage, most)
-        self._at_now = value == self._data.setting.leverage
+        self._at_now = value == (self._data.setting.leverage or 1)
         with self.slider.hold_sync():
             # The bound comes first if it grows, the value first if it shrinks.
             self.slider.max = max(self.slider.max, most)

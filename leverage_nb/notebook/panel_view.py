@@ -138,8 +138,9 @@ def make_table(data: PanelData, chart: Chart, version: int, page: str) -> dict[s
         "badge": cards.badge(setting.venue),
         "real_money": cards.is_real_money(setting.venue),
         "account": setting.account,
-        "current": setting.leverage,
-        "now": f"now {setting.leverage}x, {setting.margin_type}{as_of}",
+        "current": setting.leverage or 0,
+        "before": formatting.times(setting.leverage),
+        "now": f"now {formatting.times(setting.leverage)}, {setting.margin_type}{as_of}",
         "most": data.most,
         "range": f"a whole number from 1 to {data.most} ({data.because})",
         "upper": f"{data.most}x ({data.because})",
@@ -248,7 +249,7 @@ def draw_chart(data: PanelData) -> Chart:
     """Draw the tiers of a symbol, with the current leverage marked and refused leverages shaded."""
     setting, tiers = data.setting, data.tiers
     # The current leverage may be above the maximum, if Binance has changed the tiers.
-    now = setting.leverage if setting.leverage <= tiers.symbol_max_leverage else None
+    now = setting.leverage if (setting.leverage or 0) <= tiers.symbol_max_leverage else None
     with _drawing:
         return _draw(tiers, now, setting.margin_asset, _refused(data))
 

@@ -23,7 +23,9 @@ class LeverageSetting(Shown):
         venue: The venue.
         account: The account, as a key fingerprint.
         symbol: Binance's symbol.
-        leverage: The initial leverage; in hedge mode it applies to both sides.
+        leverage: The initial leverage; in hedge mode it applies to both sides. None if it is not set: the exchange
+            sends 0 for a symbol that the account has never used, and applies its default. Source: public reports from
+            the testnet (https://github.com/nautechsystems/nautilus_trader/pull/4289), 2026-06; not documented.
         margin_type: "cross" or "isolated"; any other value as the exchange sent it.
         max_notional: The largest position at this leverage, in the margin asset; None if the exchange did not send it.
         margin_asset: USDT, USDC, BTC and so on; "" if unknown.
@@ -34,7 +36,7 @@ class LeverageSetting(Shown):
     venue: str
     account: str
     symbol: str
-    leverage: int
+    leverage: int | None
     margin_type: str
     max_notional: float | None
     margin_asset: str = ""
@@ -48,6 +50,9 @@ class LeverageSetting(Shown):
             rows.append(("max notional", amount(self.max_notional, self.margin_asset)))
         if self.as_of is not None:
             rows.append(("as of", moment(self.as_of)))
+        if self.leverage is None:
+            note = "Binance applies its default until the account sets a leverage."
+            return Card(self.venue, f"The leverage of {self.symbol} is not set", tuple(rows), note)
         return Card(self.venue, f"{self.symbol} is at {self.leverage}x", tuple(rows))
 
 
@@ -186,7 +191,7 @@ class AccountState:
         Initial margin is notional / leverage; the margin in an isolated wallet stays there.
         """
         setting = self.settings[symbol]
-        share = setting.leverage / leverage
+        share = (setting.leverage or leverage) / leverage
         isolated = self.is_isolated(symbol)
         positions = tuple(
             replace(
@@ -247,7 +252,7 @@ def find_misfits(state: AccountState, table: BracketTable) -> tuple[tuple[str, s
     """Return the symbols whose leverage exceeds their maximum, or whose exposure exceeds the cap: symbol and reason."""
     found = []
     for symbol, setting in state.settings.items():
-        if symbol not in table:
+        if symbol not in table or setting.leverage is None:
             continue
         tiers = table[symbol]
         if setting.leverage > tiers.symbol_max_leverage:

@@ -100,7 +100,7 @@ class Outlook:
 
     Attributes:
         symbol: Binance's symbol.
-        current: The current leverage.
+        current: The current leverage; None if it is not set.
         margin_asset: The asset of all amounts.
         brackets: The symbol's tiers.
         exposure: Positions and open orders together.
@@ -138,7 +138,7 @@ class Outlook:
         too_high = judgement.code == -2027
         others = [x for x in self.fitting().tolist() if x != self.current and (x < leverage) == too_high]
         if not others:
-            advice = f"only the current {self.current}x fits"
+            advice = f"only the current {self.current}x fits" if self.current else "no leverage fits"
         elif too_high:
             advice = f"highest leverage that fits: {max(others)}x"
         else:
@@ -154,6 +154,8 @@ class Outlook:
 
     def caution(self, leverage: int) -> str:
         """Return a warning if a change to this leverage could not be undone; "" otherwise."""
+        if self.current is None:
+            return "this cannot be undone: a leverage that is not set cannot be restored"
         if not (self._isolated and self._position_open and leverage > self.current):
             return ""
         inferred = " [inferred]" if self._state.hedge_mode else ""
@@ -214,7 +216,7 @@ class Outlook:
             until = f" until {moment(limit.until)}" if limit.until else ""
             reason = f"the account is limited to {limit.max_leverage}x{until}: “{limit.words}”"
             return Judgement("refused", limit.code, "documented", reason)
-        lowering = leverage < self.current
+        lowering = self.current is not None and leverage < self.current
         if lowering and self._isolated and self._position_open:
             reason = "an isolated position is open; until it is closed, leverage can only be raised"
             return Judgement("refused", ISOLATED_OPEN, "inferred" if self._state.hedge_mode else "documented", reason)

@@ -56,7 +56,11 @@ class FakedWire:
     def change(self, leverage: int = 10, asset: str = "", setting: LeverageSetting | None = None) -> LeverageChange:
         """Change BTCUSDT; with a setting, the change was confirmed from its leverage."""
         before = setting.leverage if setting is not None else None
-        return Sender(self.client, self.journal, ChangeRequest("BTCUSDT", leverage, asset, before, setting)).run()
+        return Sender(
+            self.client,
+            self.journal,
+            ChangeRequest("BTCUSDT", leverage, asset, before, is_confirmed=setting is not None, setting=setting),
+        ).run()
 
     def read_setting(self) -> LeverageSetting:
         """Read the setting of BTCUSDT."""

@@ -27,6 +27,6 @@ def test_the_history_has_a_row_per_attempt(account: Account) -> None:
     assert (history.index.name, history.columns.name) == ("number", "SIMULATOR")
     dtypes = {name: str(history[name].dtype) for name in ("before", "requested", "after", "code", "max_notional")}
     assert dtypes == {
-        "before": "int64", "requested": "int64", "after": "Int64", "code": "Int64", "max_notional": "float64",
+        "before": "Int64", "requested": "int64", "after": "Int64", "code": "Int64", "max_notional": "float64",
     }  # fmt: skip
     assert str(history["sent_at"].dtype).startswith("datetime64")

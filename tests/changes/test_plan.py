@@ -17,7 +17,7 @@ def test_a_plan_shows_the_drift_and_sends_nothing(account: Account, simulator: S
     assert frame["before"].tolist() == [10, 20, 20, 20, 50]
     assert frame["after"].tolist() == [20, 30, 15, 10, 50]
     assert frame["verdict"].tolist() == ["ok"] * 4 + ["unchanged"]
-    assert (str(frame["before"].dtype), str(frame["code"].dtype), frame.index.name) == ("int64", "Int64", "symbol")
+    assert (str(frame["before"].dtype), str(frame["code"].dtype), frame.index.name) == ("Int64", "Int64", "symbol")
     for shown in (str(plan), plan._repr_html_()):
         assert "4 to change, 1 unchanged" in shown
         assert "BTCUSDT" in shown

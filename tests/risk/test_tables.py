@@ -11,12 +11,12 @@ from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.tables import positions_table, settings_table
 
 SETTINGS = {
-    "leverage": "int64", "symbol_max": "int64", "max_notional": "float64", "held": "float64", "room": "float64",
+    "leverage": "Int64", "symbol_max": "int64", "max_notional": "float64", "held": "float64", "room": "float64",
 }  # fmt: skip
 POSITIONS = dict.fromkeys(
     ["amount", "entry_price", "mark_price", "notional", "unrealized_profit", "effective_leverage", "liquidation_price"],
     "float64",
-) | {"leverage": "int64"}
+) | {"leverage": "Int64"}
 
 
 def test_dtypes_do_not_depend_on_the_rows(account: Account) -> None:
