@@ -184,9 +184,9 @@ class Account:
 
         Returns:
             Index ``symbol``; ``leverage`` (Int64; NA if it is not set), ``symbol_max`` (int64), ``max_notional``,
-            ``held``
-            (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure no longer
-            fits) (float64, in ``margin_asset``; NaN if the leverage is not set), ``margin_type``, ``margin_asset``.
+            ``held`` (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure
+            no longer fits) (float64, in ``margin_asset``; NaN if the leverage is not set), ``margin_type``,
+            ``margin_asset``.
 
         Raises:
             UnknownSymbol: The venue does not list a symbol.

@@ -252,7 +252,7 @@ class LeveragePanel(ipywidgets.VBox):
 
     def reload(self) -> None:
         """Read tiers and setting of the symbol again. The slider keeps its position if possible."""
-        self._show(self.symbol, self.slider.value, anew=True)
+        self._show(self.symbol, self.slider.value, reload_tiers=True)
 
     # -- messages of the browser --------------------------------------------------------------------------------
 
@@ -523,9 +523,9 @@ class LeveragePanel(ipywidgets.VBox):
 
     # -- showing ----------------------------------------------------------------------------------------------
 
-    def _show(self, symbol: str, leverage: int | None = None, *, anew: bool = False) -> None:
+    def _show(self, symbol: str, leverage: int | None = None, *, reload_tiers: bool = False) -> None:
         """Read a symbol in any spelling and show it, the slider at ``leverage`` or at the setting."""
-        data = self._read(symbol, leverage or 0, anew=anew, switch=symbol != self._symbol)
+        data = self._read(symbol, leverage or 0, reload_tiers=reload_tiers, switch=symbol != self._symbol)
         if data is None:
             return
         symbol = data.setting.symbol
@@ -537,14 +537,14 @@ class LeveragePanel(ipywidgets.VBox):
             )
 
     def _read(
-        self, symbol: str, leverage: int | None = None, *, anew: bool = False, switch: bool = False
+        self, symbol: str, leverage: int | None = None, *, reload_tiers: bool = False, switch: bool = False
     ) -> PanelData | None:
         """Read a symbol and draw it, unless something newer was drawn meanwhile.
 
         Args:
             symbol: In any spelling.
             leverage: The new position of the slider: 0 for the current leverage, None to keep the position.
-            anew: Whether to read the tiers in any case.
+            reload_tiers: Whether to read the tiers in any case.
             switch: Whether to show the symbol instead of another. Otherwise a read is dropped if the panel shows
                 another symbol by then.
 
@@ -555,7 +555,7 @@ class LeveragePanel(ipywidgets.VBox):
             self._reads += 1
             number = self._reads
         # No lock here: other threads may draw while this waits for the network.
-        view = self._service.read_symbol(symbol, reload_tiers=anew, mark_price=True)
+        view = self._service.read_symbol(symbol, reload_tiers=reload_tiers, mark_price=True)
         outlook, state, mark = view.outlook, view.state, view.mark_price or 0.0
         symbol = outlook.symbol
         most, because = self._service.bound(outlook.brackets)
