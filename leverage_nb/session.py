@@ -71,6 +71,7 @@ class Session:
         recv_window: int = 5000,
         weight_share: float = 0.5,
         grace: float = 1.0,
+        read_only: bool = False,
     ) -> Account:
         """Open an account. ``%leverage`` uses the account that was opened last for its venue and profile.
 
@@ -102,6 +103,8 @@ class Session:
                 use together. The lowest of the open accounts applies. The rest is left for your other programs.
             grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request, and by which a read
                 of the setting may be stale. Binance documents neither; both are assumed.
+            read_only: Whether the account sends no change: everything can be read and previewed, and each attempt to
+                change something raises ``ChangeNotSent`` with the reason ``ReadOnly``. The key keeps its permissions.
 
         Returns:
             The account.
@@ -127,6 +130,7 @@ class Session:
             recv_window=recv_window,
             weight_share=weight_share,
             grace=grace,
+            read_only=read_only,
         )
         with self._lock:
             self._accounts[account.venue, account.profile] = account

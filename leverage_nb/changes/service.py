@@ -199,8 +199,8 @@ class ChangeService:
         highest = len(view.outlook.leverage)
         if not 1 <= leverage <= highest:
             raise InvalidLeverage(leverage, view.outlook.symbol, highest)
-        exceeded = self.guard.exceeded(leverage)
-        return make_preview(view.outlook, view.state, leverage, self._apply, str(exceeded or ""))
+        forbidden = self._forbidden(leverage)
+        return make_preview(view.outlook, view.state, leverage, self._apply, str(forbidden or ""))
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -266,14 +266,14 @@ class ChangeService:
         raise not_sent(_request_of(preview).outcome(self.client, "not_sent"), failure)
 
     def _make(self, request: ChangeRequest, progress: Progress | None) -> LeverageChange:
-        """Make a change that is resolved. The guard is checked here, immediately before sending.
+        """Make a change that is resolved. The guard and ``read_only`` are checked here, before sending.
 
         Raises:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With ``.change``.
             ChangeInterrupted: Ctrl-C. Its record shows what is in the journal; nothing more is sent.
         """
-        if (exceeded := self.guard.exceeded(request.leverage)) is not None:
-            raise not_sent(request.outcome(self.client, "not_sent"), exceeded)
+        if (forbidden := self._forbidden(request.leverage)) is not None:
+            raise not_sent(request.outcome(self.client, "not_sent"), forbidden)
         sender = Sender(self.client, self.journal, request, progress)
         task = interrupts.Task(lambda: self._run(sender, request))
         try:
@@ -283,6 +283,10 @@ class ChangeService:
         with suppress(LeverageError, KeyboardInterrupt):
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)
+
+    def _forbidden(self, leverage: int) -> LeverageError | None:
+        """Return why this account sends no such change: it is read-only, or the guard; None if it may."""
+        return self.client.refusal() or self.guard.exceeded(leverage)
 
     def _run(self, sender: Sender, request: ChangeRequest) -> LeverageChange:
         failure: LeverageError

@@ -272,7 +272,7 @@ class LeverageMagics(Magics):
         if options.dry_run or not count:
             return plan
         display(plan)
-        if account.asks_first and not options.yes:
+        if account.asks_first and not options.yes and not account.read_only:
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):
