@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb import interrupts
@@ -285,6 +285,23 @@ class RestClient:
     def source(self, endpoint: Endpoint) -> str:
         """Return the origin of an answer, for error messages: "Binance's answer to GET /fapi/v1/time"."""
         return f"{self.venue.speaker}'s answer to {endpoint}"
+
+    def beside(self, rest_url: str, timeout: float) -> RestClient:
+        """Return a client that reads with the same key at another address of the same exchange.
+
+        It has a rate limit of its own, and repeats nothing.
+        """
+        client = RestClient(
+            replace(self.venue, rest_url=rest_url),
+            self._credentials,
+            timeout=timeout,
+            recv_window=self.recv_window,
+            retry_pauses=(),
+            clock=self._clock,
+            read_only=True,
+        )
+        client._clock_offset_ms = self._clock_offset_ms
+        return client
 
     def close(self) -> None:
         """Close the connections."""

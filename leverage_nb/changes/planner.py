@@ -57,6 +57,7 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
     """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
     as_of = datetime.now().astimezone()
     service.check_profile()
+    service.warn_of_key()
     todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
     state = service.read_state(list(todo), reload_tiers=True)
     first = all(row.status == "planned" for row in plan.rows)

@@ -11,6 +11,8 @@ from weakref import WeakMethod
 from leverage_nb import interrupts
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.credentials import KeyWarning, warn_once
+from leverage_nb.binance.permissions import find_risks
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
@@ -77,6 +79,7 @@ class ChangeService:
         self.client, self.journal, self.tiers, self.guard = client, journal, tiers, guard
         self.account_limits = AccountLimits()
         self._profile_checked = client.profile is None
+        self._key_checked = False
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
     # -- reading ----------------------------------------------------------------------------------------------
@@ -292,6 +295,7 @@ class ChangeService:
         failure: LeverageError
         try:
             self.check_profile()
+            self.warn_of_key()
         except LeverageError as exc:
             failure = exc
         else:
@@ -345,6 +349,15 @@ class ChangeService:
                 hint="If the key was swapped by mistake, put the right one back. Otherwise use another profile name.",
             )
         self._profile_checked = alias != ""
+
+    def warn_of_key(self) -> None:
+        """Once per session, warn of a key that may withdraw or works from every address. It takes at most 2 s."""
+        if self._key_checked:
+            return
+        self._key_checked = True
+        for risk in find_risks(self.client):
+            with suppress(KeyWarning):  # a filter may make it an error, which must not stop a change
+                warn_once(risk)
 
     # -- past changes -----------------------------------------------------------------------------------------
 

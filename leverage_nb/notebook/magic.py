@@ -186,6 +186,7 @@ class LeverageMagics(Magics):
 
     def _login(self, venue: Venue, profile: str | None) -> None:
         """Ask for a key, check it with the exchange, and store it in the keyring."""
+        from leverage_nb.account import service_of
         from leverage_nb.binance.credentials import check_keyring
         from leverage_nb.session import session
 
@@ -201,6 +202,7 @@ class LeverageMagics(Magics):
         display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
         if unencrypted:
             _say(f"Warning: {unencrypted}")
+        service_of(account).warn_of_key()
 
     def _logout(self, venue: Venue, profile: str | None) -> None:
         """Remove a key from the keyring."""
