@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leverage_nb.account import Account
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.credentials import Credentials, check_profile, find_credentials
+from leverage_nb.binance.credentials import Credentials, check_profile, find_credentials, forget, warn_once
 from leverage_nb.binance.proof import is_our_simulator
 from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.binance.venues import Venue, back_end, find_venue
@@ -71,6 +72,7 @@ class Session:
         recv_window: int = 5000,
         weight_share: float = 0.5,
         grace: float = 1.0,
+        read_only: bool = False,
     ) -> Account:
         """Open an account. ``%leverage`` uses the account that was opened last for its venue and profile.
 
@@ -102,6 +104,8 @@ class Session:
                 use together. The lowest of the open accounts applies. The rest is left for your other programs.
             grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request, and by which a read
                 of the setting may be stale. Binance documents neither; both are assumed.
+            read_only: Whether the account sends no change: everything can be read and previewed, and each attempt to
+                change something raises ``ChangeNotSent`` with the reason ``ReadOnly``. The key keeps its permissions.
 
         Returns:
             The account.
@@ -127,9 +131,15 @@ class Session:
             recv_window=recv_window,
             weight_share=weight_share,
             grace=grace,
+            read_only=read_only,
         )
         with self._lock:
             self._accounts[account.venue, account.profile] = account
+        if account.venue != "simulator" and given.is_typed_in(_running_cell()):
+            warn_once(
+                f"A key was typed in a cell ({account.label}). It stays in the notebook and in IPython's history: "
+                f"remove it there. To store it in the keyring instead: %leverage --login {account.venue}"
+            )
         return account
 
     def open_account(
@@ -192,6 +202,21 @@ class Session:
         self.venue, self.profile = account.venue, account.profile
         return account
 
+    def log_out(self, venue: Venue, profile: str | None) -> str:
+        """Remove a stored key from the keyring, and close the open account that uses it.
+
+        Returns:
+            The key's fingerprint.
+
+        Raises:
+            InvalidInput: No key is stored, or it could not be removed.
+        """
+        fingerprint = forget(venue, profile)
+        account = self._opened(venue.name, profile)
+        if account is not None and account.label.endswith(fingerprint):
+            account.close()
+        return fingerprint
+
     def simulator(self) -> Simulator:
         """Return the simulator of this process; it starts on first use and stops with the process."""
         with self._lock:
@@ -239,6 +264,14 @@ class Session:
             name = place = str(chosen.expanduser().absolute())
         with self._lock:
             return self._journals.setdefault(name, Journal(place))
+
+
+def _running_cell() -> str:
+    """Return the source of the cell that runs now, or ran last; "" outside IPython, which is not imported here."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", [])
+    return "".join(cells[-1:])
 
 
 session = Session()
