@@ -43,7 +43,7 @@ class Execution:
 
     at: float  # seconds since the epoch
     symbol: str
-    before: int
+    before: int  # 0 if it was not set, on demo
     after: int  # equal to ``before`` if the current value was set again
     timestamp: int | None  # of the request; None for another client
 
@@ -169,7 +169,7 @@ class Exchange:
             self._set_leverage(symbol, leverage, None)
 
     def _set_leverage(self, symbol: str, leverage: int, timestamp: int | None) -> None:
-        before = self.account.leverage(symbol)
+        before = self.account.shown_leverage(symbol)
         self._keep_settings(symbol)
         changed = self.account.set_leverage(symbol, leverage)
         _record(self.executed, Execution(self.clock(), symbol, before, leverage, timestamp))

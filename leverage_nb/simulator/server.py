@@ -31,6 +31,7 @@ from leverage_nb.simulator.gate import open_server
 from leverage_nb.simulator.market import load_market
 
 STREAM_LIFE = 86_400.0
+PROFILES = ("production", "demo")
 
 
 class _SignatureScrubber(logging.Filter):
@@ -62,6 +63,12 @@ class Simulator:
         seed: Seed of the faults that occur at random.
         portfolio_margin: Whether the account is in Portfolio Margin: ``/fapi`` then refuses its key with -2015 and only
             ``/papi`` serves it; the reverse for any other account.
+        profile: Whose behaviour to show where Binance's exchanges differ: "production" or "demo". On demo, which is
+            also the testnet, symbolConfig and positionRisk v2 answer a leverage of 0 for every symbol whose leverage
+            was never set and that has neither a position nor open orders, until a change of leverage succeeds.
+            Reported for demo, with high certainty (https://github.com/nautechsystems/nautilus_trader/pull/4289). Which
+            ``maxNotionalValue`` stands beside the 0 is not known; assumed is that of the default, 20x or the symbol's
+            maximum if that is lower.
         public_key: PEM of an RSA or Ed25519 key whose signatures are accepted instead of HMAC ones.
         api_key: 64 letters and digits; random by default.
         api_secret: 64 letters and digits; random by default.
@@ -78,7 +85,7 @@ class Simulator:
 
     Raises:
         OSError: The port is in use.
-        ValueError: ``api_key`` or ``api_secret`` has another form.
+        ValueError: ``api_key`` or ``api_secret`` has another form, or ``profile`` another name.
         ImportError: ``public_key`` requires cryptography, of the extra ``keys``.
     """
 
@@ -91,16 +98,19 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         portfolio_margin: bool = False,
+        profile: str = "production",
         public_key: str | None = None,
         api_key: str | None = None,
         api_secret: str | None = None,
         patience: float = 30.0,
     ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(f"The profile of a simulator is one of {', '.join(PROFILES)}; got {profile!r}.")
         market = load_market()
         self.api_key, self.api_secret = _checked(api_key), _checked(api_secret)
         self.exchange = Exchange(
             market,
-            Account(market, account or market.account),
+            Account(market, account or market.account, demo=profile == "demo"),
             api_key=self.api_key,
             api_secret=self.api_secret,
             weight_limit=weight_limit,
