@@ -61,12 +61,14 @@ class Account:
         journal: Journal,
         max_leverage: int | None = None,
         configured_guard: Callable[[], Any] = lambda: 0,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._tiers = TierCache(client, TierHistory(journal, client.identity))
         guard = Guard(client.venue.asks_first, max_leverage, configured_guard)
         self._service = ChangeService(client, journal, self._tiers, guard)
         self._watchers = Watchers(client)
+        self._on_close = on_close
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -89,10 +91,14 @@ class Account:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. ``%leverage`` connects again when it needs the venue."""
+        """Close the connections. ``%leverage`` connects again when it needs the venue.
+
+        The simulator of this process stops when its last account is closed, and its settings are gone.
+        """
         self._watchers.close()
         self._client.close()
         self.closed = True
+        self._on_close()
 
     # -- tiers --------------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ import atexit
 import os
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from leverage_nb.account import Account
 from leverage_nb.binance.client import RestClient
@@ -53,6 +55,7 @@ class Session:
         self._journals: dict[str, Journal] = {}
         self._limiters: dict[str, Limiter] = {}
         self._simulator: Simulator | None = None
+        self._simulator_accounts = WeakSet[Account]()
 
     def connect(
         self,
@@ -156,21 +159,26 @@ class Session:
     ) -> Account:
         """Open an account as :meth:`connect` does, without making it the one that ``%leverage`` uses."""
         given, chosen = credentials, find_venue(venue)
-        if chosen.name == "simulator" and rest_url is None:
-            simulator = self.simulator()
-            chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
-            if not given.parts:
-                given = Credentials(simulator.api_key, simulator.api_secret)
-        elif rest_url is not None:
-            chosen = chosen.at(rest_url)
-        if stream_url is not None:
-            chosen = chosen.with_stream(stream_url)
-        name = check_profile(profile)
-        found = find_credentials(chosen, given, name)
-        if chosen.is_local and not chosen.proved:
-            chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
-        client = RestClient(chosen, found, limiter=self.limiter(chosen.rest_url), profile=name, **options)
-        return Account(client, self._journal(chosen, journal), max_leverage, lambda: self.max_leverage)
+        with self._lock if chosen.name == "simulator" else nullcontext():  # the simulator must not stop meanwhile
+            if chosen.name == "simulator" and rest_url is None:
+                simulator = self.simulator()
+                chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
+                if not given.parts:
+                    given = Credentials(simulator.api_key, simulator.api_secret)
+            elif rest_url is not None:
+                chosen = chosen.at(rest_url)
+            if stream_url is not None:
+                chosen = chosen.with_stream(stream_url)
+            name = check_profile(profile)
+            found = find_credentials(chosen, given, name)
+            if chosen.is_local and not chosen.proved:
+                chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
+            client = RestClient(chosen, found, limiter=self.limiter(chosen.rest_url), profile=name, **options)
+            guard = (max_leverage, lambda: self.max_leverage)
+            account = Account(client, self._journal(chosen, journal), *guard, self._stop_unused_simulator)
+            if self._simulator is not None and chosen.rest_url == self._simulator.rest_url:
+                self._simulator_accounts.add(account)
+            return account
 
     def current(self, venue: str | None = None, profile: str | None = None) -> Account:
         """Return the account that ``%leverage`` is using; open it if it is not open.
@@ -218,7 +226,10 @@ class Session:
         return fingerprint
 
     def simulator(self) -> Simulator:
-        """Return the simulator of this process; it starts on first use and stops with the process."""
+        """Return the simulator of this process; it starts on first use.
+
+        It stops with the process, or when the last account on it is closed: the next account starts another one.
+        """
         with self._lock:
             if self._simulator is None:
                 from leverage_nb.simulator import Simulator
@@ -248,6 +259,15 @@ class Session:
             self._accounts, self._journals = {}, {}
         if simulator is not None:
             simulator.close()
+
+    def _stop_unused_simulator(self) -> None:
+        """Stop the simulator when every account that was opened on it is closed or gone."""
+        with self._lock:
+            users = list(self._simulator_accounts)
+            if self._simulator is not None and users and all(account.closed for account in users):
+                self._simulator.close()
+                self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                self._simulator, self._simulator_accounts = None, WeakSet()
 
     def _opened(self, venue: str, profile: str | None) -> Account | None:
         account = self._accounts.get((venue, profile))

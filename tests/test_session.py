@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import requests
 from IPython.core.interactiveshell import InteractiveShell
 
 from leverage_nb.binance.credentials import Credentials, KeyWarning
@@ -42,6 +43,24 @@ def test_all_accounts_share_one_simulator() -> None:
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
     assert session.simulator() is session.simulator()
+
+
+def test_the_simulator_stops_with_its_last_account(simulator: Simulator) -> None:
+    """The simulator of the process stops when the last account on it is closed; the next account starts another one."""
+    own = session.simulator()
+    connect_to(simulator).close()
+    first, second, third = connect(), current(profile="b"), connect_to(own)
+    first.set_leverage("XRPUSDT", 7)
+    for account in (first, second):
+        account.close()
+    assert third.setting("XRPUSDT").leverage == 7
+    third.close()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(own.rest_url, timeout=5)
+    assert [change.after for change in first.history().itertuples()] == [7]
+    assert session.simulator() is not own
+    assert current().setting("XRPUSDT").leverage == 50
+    assert len(current().history()) == 0
 
 
 def test_current_is_the_account_connected_last(simulator: Simulator) -> None:
