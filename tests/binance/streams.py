@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from leverage_nb.binance.events import Event, LeverageEvent
+from leverage_nb.binance.events import Event, LeverageEvent, StreamEvent
 from tests.waiting import until
 
 
@@ -34,6 +34,11 @@ class Listener:
         """The leverages of the leverage events."""
         return [event.leverage for event in self.of(LeverageEvent)]
 
+    @property
+    def states(self) -> list[str]:
+        """The states of the stream, in order."""
+        return [event.state for event in self.of(StreamEvent)]
+
 
 class ForeignStream:
     """A WebSocket server that sends a test's messages to every connection."""
@@ -46,8 +51,9 @@ class ForeignStream:
     def send(self, text: str) -> None:
         """Send a message, once there is a connection."""
         until(lambda: bool(self.connections))
-        for connection in self.connections:
-            connection.send(text)
+        for connection in list(self.connections):
+            with suppress(ConnectionClosed):  # one of the other forms, closed when one has delivered
+                connection.send(text)
 
     def leverage(self, symbol: str, leverage: int, at: float) -> None:
         """Send an event of a symbol's leverage, dated at seconds since the epoch."""
