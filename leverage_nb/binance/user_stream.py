@@ -237,14 +237,11 @@ class Stream:
             if now >= started + _RENEW_AFTER:
                 return ""
             if now >= next_extension:
-                key = self._client.extend_listen_key()  # -1125: it has expired, or another program deleted it
-                if key and hash(key) != mark:
+                if not self._extend(mark):
                     return "another program replaced the listen key"
                 next_extension = now + _EXTEND_EVERY
             with suppress(RateLimited):  # the next turn reads
                 self._read_if_due()
-            if symbol := self._failed_probe(opened):
-                return f"no event arrived for a change of {symbol} that was made here"
             due = min(next_extension, self._next_read, started + _RENEW_AFTER)
             wait = min(0.25, self._pace.real(due - now)) / len(connections)
             for connection in tuple(connections):
@@ -268,8 +265,16 @@ class Stream:
                 self._receive(event)
                 if len(connections) > 1:
                     _keep(connection, connections)
-                    break
+                break
+            else:  # everything that has arrived was read
+                if symbol := self._failed_probe(opened):
+                    return f"no event arrived for a change of {symbol} that was made here"
         return "closed"
+
+    def _extend(self, mark: int) -> bool:
+        """Extend the listen key; return whether it is the one of the connections. -1125: there is none any more."""
+        key = self._client.extend_listen_key()
+        return not key or hash(key) == mark
 
     def _failed_probe(self, opened: datetime) -> str:
         """Return the symbol of a change that was made here and whose event did not arrive in time; "" for none."""

@@ -6,9 +6,11 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from leverage_nb.binance.events import Event, LeverageEvent, StreamEvent
@@ -62,9 +64,12 @@ class ForeignStream:
 
 
 @contextmanager
-def foreign_stream() -> Iterator[ForeignStream]:
-    """Run a :class:`ForeignStream` within the block."""
+def foreign_stream(refuse: str = "\n") -> Iterator[ForeignStream]:
+    """Run a :class:`ForeignStream` within the block; it answers HTTP 400 to an address that contains ``refuse``."""
     stream: ForeignStream
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(HTTPStatus.BAD_REQUEST, "") if refuse in request.path else None
 
     def handle(connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -77,7 +82,7 @@ def foreign_stream() -> Iterator[ForeignStream]:
             pass
         stream.connections.remove(connection)
 
-    with serve(handle, "127.0.0.1", 0) as server:
+    with serve(handle, "127.0.0.1", 0, process_request=answer) as server:
         stream = ForeignStream(server.socket.getsockname()[1])
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
