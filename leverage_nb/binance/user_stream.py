@@ -340,8 +340,10 @@ class Stream:
     def _set_state(self, state: StreamState, reason: str = "") -> None:
         if state != self.state or reason:
             self.state, self.reason = state, reason
-            if state != "live":
-                self._next_read = min(self._next_read, self._pace.now() + self._pace.read_every)
+            now = self._pace.now()
+            # Not immediately after the first event: a read may be out of date by a second.
+            live, other = now + _READ_EVERY, min(self._next_read, now + self._pace.read_every)
+            self._next_read = live if state == "live" else other
             self._call(StreamEvent(state, reason, self._local_time()))
 
     def _call(self, event: Event) -> None:
