@@ -45,8 +45,7 @@ from leverage_nb.errors import LeverageError, RateLimited
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
-# Binance's pages show all of these forms (https://developers.binance.com/docs/derivatives/usds-margined-futures/
-# websocket-market-streams/Important-WebSocket-Change-Notice, read 2026-10). What third parties have seen:
+# Binance's user-data-stream pages printed all of these forms in 2026-10. What third parties have seen:
 FORMS = (
     # Delivered ACCOUNT_UPDATE on the testnet, 2026-10 (certainty: high). Silent in production, according to
     # unicorn-binance-websocket-api PR #446, 2026-05 (conflicting).
