@@ -69,6 +69,7 @@ class Account:
         self._service = ChangeService(client, journal, self._tiers, guard)
         self._watchers = Watchers(client)
         self._on_close = on_close
+        self._service.add_listener(self._watchers.note_change)
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -405,11 +406,11 @@ class Account:
 
         Args:
             callback: Called with each event of ``leverage_nb.binance.events``, in a thread of its own: LeverageEvent,
-                AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the connection changes. A bound method
-                is referenced weakly: the calls end with its object.
+                AccountEvent, MarginCallEvent, ModeEvent, and StreamEvent when the state of the stream changes. A bound
+                method is referenced weakly: the calls end with its object.
 
         Returns:
-            A handle; ``close()`` ends the calls, ``live`` tells whether events arrive.
+            A handle; ``close()`` ends the calls, ``state`` tells whether events have arrived.
         """
         return self._watchers.watch(callback)
 

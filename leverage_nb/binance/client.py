@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -223,24 +224,31 @@ class RestClient:
         Raises:
             LeverageError: The request failed.
         """
-        body = self._request_listen_key(OPEN_LISTEN_KEY)
-        key = decode(ListenKey, body, self.source(OPEN_LISTEN_KEY)).listen_key
-        self._transport.conceal(key)
-        return key
+        return self._read_listen_key(self._request_listen_key(OPEN_LISTEN_KEY), OPEN_LISTEN_KEY)
 
-    def extend_listen_key(self) -> None:
-        """Extend the validity of the listen key by an hour.
+    def extend_listen_key(self) -> str:
+        """Extend the validity of the account's listen key by an hour. Return the key; "" if the answer names none.
+
+        The request names no key: after another program has replaced the key, the new one is extended.
 
         Raises:
-            RequestRefused: The listen key has expired (-1125).
+            RequestRefused: The account has no listen key (-1125): it has expired or was deleted.
         """
-        self._request_listen_key(EXTEND_LISTEN_KEY)
+        body = self._request_listen_key(EXTEND_LISTEN_KEY)
+        with suppress(UnexpectedAnswer):  # older documentation shows an empty object
+            return self._read_listen_key(body, EXTEND_LISTEN_KEY)
+        return ""
 
     def _request_listen_key(self, endpoint: Endpoint) -> bytes:
         answer = interrupts.run(lambda: self._exchange(endpoint, ()))
         if answer.status == 200 and _code(answer) >= 0:
             return answer.body
         raise self.explain(answer, endpoint)
+
+    def _read_listen_key(self, body: bytes, endpoint: Endpoint) -> str:
+        key = decode(ListenKey, body, self.source(endpoint)).listen_key
+        self._transport.conceal(key)
+        return key
 
     def time_ms(self) -> int:
         """Return the exchange's time in milliseconds: this machine's time plus the known difference."""

@@ -18,6 +18,17 @@ from leverage_nb.binance.messages import EventTime, Leverage
 _LARGEST = 1_000_000
 _Name = Annotated[str, Meta(max_length=64)]
 
+StreamState = Literal["connecting", "connected", "live", "stale"]
+
+# Events that are not decoded, but show that the account's events arrive. Source: the user-data-stream pages, and the
+# list in unicorn-binance-websocket-api PR #446 (certainty: medium).
+_OTHERS = frozenset(
+    {
+        "ORDER_TRADE_UPDATE", "TRADE_LITE", "ALGO_UPDATE", "STRATEGY_UPDATE", "GRID_UPDATE",
+        "CONDITIONAL_ORDER_TRIGGER_REJECT",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LeverageEvent:
@@ -81,17 +92,24 @@ class MarginCallEvent:
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """The stream went live, or stopped being live.
+    """The state of the stream changed.
 
     Attributes:
-        live: Whether events arrive.
-        reason: Why no events arrive; "" if the stream is live.
+        state: "connecting" before the first connection is open; "connected" while no event of the account has arrived
+            on it, which a wrong address or listen key would not either; "live" after one has arrived; "stale" after
+            the connection was lost, or proved to deliver nothing.
+        reason: Why the stream is stale; "" otherwise.
         at: The local time.
     """
 
-    live: bool
+    state: StreamState
     reason: str
     at: datetime
+
+    @property
+    def live(self) -> bool:
+        """Whether events have arrived on this connection."""
+        return self.state == "live"
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,18 @@ class KeyExpiredEvent:
     at: datetime
 
 
-Event = LeverageEvent | ModeEvent | AccountEvent | MarginCallEvent | StreamEvent | KeyExpiredEvent
+@dataclass(frozen=True)
+class OtherEvent:
+    """Another event of the account, such as ``ORDER_TRADE_UPDATE``. Callbacks do not receive it.
+
+    Attributes:
+        at: The local time of the change: the exchange's time minus the known difference of the clocks.
+    """
+
+    at: datetime
+
+
+Event = LeverageEvent | ModeEvent | AccountEvent | MarginCallEvent | StreamEvent | KeyExpiredEvent | OtherEvent
 
 
 class _Leverage(msgspec.Struct):
@@ -166,4 +195,6 @@ def read_event(message: str | bytes) -> Event | None:
         return AccountEvent(read.a.m, symbols, assets, at)
     if read.e == "MARGIN_CALL":
         return MarginCallEvent(tuple(row.s for row in read.p), at)
-    return KeyExpiredEvent(at) if read.e == "listenKeyExpired" else None
+    if read.e == "listenKeyExpired":
+        return KeyExpiredEvent(at)
+    return OtherEvent(at) if read.e in _OTHERS else None

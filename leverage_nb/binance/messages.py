@@ -46,7 +46,7 @@ class ServerTime(_Message, frozen=True):
 
 
 class ListenKey(_Message, frozen=True):
-    """The answer to ``POST /fapi/v1/listenKey``. Whoever has the key receives the account's events: not in the repr."""
+    """The answer to POST and PUT ``/fapi/v1/listenKey``. Whoever has the key receives all events: not in the repr."""
 
     listen_key: str
 

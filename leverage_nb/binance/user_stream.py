@@ -3,6 +3,11 @@
 The connection runs in a thread of its own, so events arrive while a cell runs. After every connect, and every ten
 minutes, a read of all settings finds changes that no event reported.
 
+A connection proves nothing: at an address of the wrong form, or with a wrong or old listen key, Binance connects and
+stays silent, and the sources contradict each other on the form. So all forms are connected at the same time; the first
+that delivers an event of the account stays, and only then the stream is live. Until then the settings are read every
+minute. A change of leverage that is made here is a probe: if its event does not arrive, the stream is stale.
+
 Events only refresh the screen; no outcome of a change depends on one. Whoever can write to the stream can date an event
 freely, so an event is never dated later than its arrival, and a message has at most 1 MiB.
 
@@ -15,16 +20,41 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.events import Event, KeyExpiredEvent, LeverageEvent, StreamEvent, read_event
+from leverage_nb.binance.events import (
+    Event,
+    KeyExpiredEvent,
+    LeverageEvent,
+    OtherEvent,
+    StreamEvent,
+    StreamState,
+    read_event,
+)
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.binance.venues import is_loopback
-from leverage_nb.errors import LeverageError
+from leverage_nb.change import LeverageChange
+from leverage_nb.errors import LeverageError, RateLimited
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+# Binance's user-data-stream pages printed all of these forms in 2026-10. What third parties have seen:
+FORMS = (
+    # Delivered ACCOUNT_UPDATE on the testnet, 2026-10 (certainty: high). Silent in production, according to
+    # unicorn-binance-websocket-api PR #446, 2026-05 (conflicting).
+    "/private/ws/{key}",
+    # Delivered ACCOUNT_CONFIG_UPDATE in production, 2026-09 (one observer); used by ccxt, PR #28091.
+    "/private/ws?listenKey={key}",
+    # According to PR #446 production delivers only with "events"; another report, 2026-06, got HTTP 400 (conflicting).
+    "/private/ws?listenKey={key}&events=ACCOUNT_CONFIG_UPDATE/ACCOUNT_UPDATE/MARGIN_CALL/listenKeyExpired",
+)
 
 # A listen key is valid for 60 minutes and a connection for 24 hours; Binance sends a ping every 3 minutes.
 _EXTEND_EVERY = 30 * 60.0
@@ -48,15 +78,19 @@ class _KeyFilter(logging.Filter):
 
 @dataclass
 class Pace:
-    """The speed of time: real time, or faster for tests.
+    """The speed of time, real or faster for tests, and the stream's pauses.
 
     Attributes:
         speed: Seconds that pass in one real second.
         start: The real time, in seconds since the epoch, from which on time passes at this speed.
+        probe_wait: Seconds within which the event of a change that was made here must arrive.
+        read_every: Seconds between the reads of all settings while the stream is not live (request weight 5).
     """
 
     speed: float = 1.0
     start: float = field(default_factory=time.time)
+    probe_wait: float = 10.0
+    read_every: float = 60.0
 
     def now(self) -> float:
         """Return the seconds of a monotonic clock."""
@@ -81,7 +115,8 @@ class Stream:
         pace: The speed of time; None for real time.
 
     Attributes:
-        live: Whether events arrive now.
+        state: See :class:`~leverage_nb.binance.events.StreamEvent`.
+        reason: Why the stream is stale; "" otherwise.
     """
 
     def __init__(self, client: RestClient, url: str, notify: Callable[[Event], None], pace: Pace | None = None) -> None:
@@ -92,13 +127,24 @@ class Stream:
         self._stop = threading.Event()
         self._known: dict[str, tuple[int, datetime]] = {}  # leverage and time of the latest event or read
         self._last: dict[str, datetime] = {}  # time of the latest event
-        self.live = False
+        self._made_here: deque[LeverageChange] = deque(maxlen=1000)  # filled by other threads
+        self._probes: dict[str, tuple[datetime, float]] = {}  # when each was sent, and its event's deadline
+        self._arrived: dict[str, datetime] = {}  # when the latest event of a symbol arrived
+        self._doubted = False  # after a failed probe the stream is live only once an event of a leverage arrives
+        self._next_read = 0.0
+        self.state: StreamState = "connecting"
+        self.reason = ""
         self._thread = threading.Thread(target=self._run, name="leverage_nb stream", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop within a moment. Any thread may call it, repeatedly, also while the interpreter exits."""
         self._stop.set()
+
+    def note_change(self, change: LeverageChange) -> None:
+        """Expect the event of a change that was made here. Any thread may call it."""
+        if change.status == "applied" and change.sent_at and change.before not in {None, change.after}:
+            self._made_here.append(change)
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -113,40 +159,28 @@ class Stream:
             if self._stop.is_set():
                 break
             if reason:
-                self._set_live(False, reason)
+                self._set_state("stale", reason)
+                with suppress(LeverageError):
+                    self._read_if_due()
                 self._stop.wait(self._pace.real(pause * random.uniform(0.5, 1.5)))  # noqa: S311 - not for security
                 pause = min(pause * 2, _LONGEST_PAUSE)
-        self._set_live(False, "closed")
+        self._set_state("stale", "closed")
 
     def _follow(self) -> str:
         """Connect and pass events on until the connection ends. Return the reason, or "" for a renewal."""
         from websockets.exceptions import ConnectionClosed, WebSocketException
         from websockets.frames import CloseCode
-        from websockets.sync.client import connect
 
-        try:
-            key = self._client.open_listen_key()
-        except LeverageError as exc:
-            return exc.message
         reason = ""
         try:
-            with connect(
-                f"{self._url}/private/ws/{key}",
-                open_timeout=self._client.timeout,
-                close_timeout=1,
-                ping_interval=max(1.0, self._pace.real(_PING_EVERY)),
-                ping_timeout=max(1.0, self._pace.real(_PING_EVERY)),
-                logger=_logger(),
-                max_size=MAX_MESSAGE,
-                # Decided by the stream's own address, because REST may be elsewhere: a listen key for this machine
-                # does not leave it.
-                **({"proxy": None} if is_loopback(self._url) else {}),
-            ) as connection:
-                key = ""  # a verbose traceback prints the variables of each frame
+            with ExitStack() as stack:
+                connections, mark = self._connect(stack)
+                self._probes.clear()
+                opened = datetime.now().astimezone()
                 self._client.compare_clocks()
                 self._read_settings()
-                self._set_live(True)
-                return self._pass_on(connection)
+                self._set_state("connected")
+                return self._pass_on(connections, mark, opened)
         except ConnectionClosed as exc:
             too_long = exc.sent is not None and exc.sent.code == CloseCode.MESSAGE_TOO_BIG
             reason = "the exchange sent a message of more than 1 MiB" if too_long else _broke(exc)
@@ -156,30 +190,104 @@ class Stream:
             reason = exc.message
         return reason
 
-    def _pass_on(self, connection: object) -> str:
+    def _connect(self, stack: ExitStack) -> tuple[list[ClientConnection], int]:
+        """Connect every form of the address that connects. Return the connections, and a mark of the listen key."""
+        from websockets.exceptions import InvalidHandshake
+        from websockets.sync.client import connect
+
+        key = self._client.open_listen_key()
+        connections: list[ClientConnection] = []
+        mark = hash(key)
+        failure: Exception | None = None
+        for form in FORMS:
+            if self._stop.is_set():
+                break
+            try:
+                connection = connect(
+                    self._url + form.format(key=key),
+                    open_timeout=self._client.timeout,
+                    close_timeout=1,
+                    ping_interval=max(1.0, self._pace.real(_PING_EVERY)),
+                    ping_timeout=max(1.0, self._pace.real(_PING_EVERY)),
+                    logger=_logger(),
+                    max_size=MAX_MESSAGE,
+                    # Decided by the stream's own address, because REST may be elsewhere: a listen key for this machine
+                    # does not leave it.
+                    **({"proxy": None} if is_loopback(self._url) else {}),
+                )
+            except (InvalidHandshake, OSError, EOFError) as exc:
+                failure = exc
+                if not isinstance(exc, InvalidHandshake):
+                    break  # the host cannot be reached
+            else:
+                connections.append(stack.enter_context(connection))
+        key = ""  # a verbose traceback prints the variables of each frame
+        if failure is not None and not connections:
+            raise failure
+        return connections, mark
+
+    def _pass_on(self, connections: list[ClientConnection], mark: int, opened: datetime) -> str:
+        from websockets.exceptions import ConnectionClosed
+
         started = self._pace.now()
-        next_extension, next_read = started + _EXTEND_EVERY, started + _READ_EVERY
+        next_extension = started + _EXTEND_EVERY
         while not self._stop.is_set():
             now = self._pace.now()
             if now >= started + _RENEW_AFTER:
                 return ""
             if now >= next_extension:
-                self._client.extend_listen_key()  # after -1125, an expired key, the next connection opens a new one
+                if not self._extend(mark):
+                    return "another program replaced the listen key"
                 next_extension = now + _EXTEND_EVERY
-            if now >= next_read:
-                self._read_settings()
-                next_read = now + _READ_EVERY
-            due = min(next_extension, next_read, started + _RENEW_AFTER)
-            try:
-                message = connection.recv(timeout=min(0.25, self._pace.real(due - now)))  # type: ignore[attr-defined]
-            except TimeoutError:
-                continue
-            event = read_event(message)
-            if isinstance(event, KeyExpiredEvent):
-                return "" if self._pace.now() - started > _LONGEST_PAUSE else "the listen key expired at once"
-            if event is not None:
+            with suppress(RateLimited):  # the next turn reads
+                self._read_if_due()
+            due = min(next_extension, self._next_read, started + _RENEW_AFTER)
+            wait = min(0.25, self._pace.real(due - now)) / len(connections)
+            for connection in tuple(connections):
+                try:
+                    message = connection.recv(timeout=wait)
+                except TimeoutError:
+                    continue
+                except ConnectionClosed:
+                    if len(connections) == 1:
+                        raise
+                    connections.remove(connection)  # the exchange ended one form; another may deliver
+                    continue
+                event = read_event(message)
+                if isinstance(event, KeyExpiredEvent):
+                    return "the listen key has expired, or another program deleted it"
+                if event is None:
+                    continue
+                if not self._doubted or isinstance(event, LeverageEvent):
+                    self._doubted = False
+                    self._set_state("live")
                 self._receive(event)
+                if len(connections) > 1:
+                    _keep(connection, connections)
+                break
+            else:  # everything that has arrived was read
+                if symbol := self._failed_probe(opened):
+                    return f"no event arrived for a change of {symbol} that was made here"
         return "closed"
+
+    def _extend(self, mark: int) -> bool:
+        """Extend the listen key; return whether it is the one of the connections. -1125: there is none any more."""
+        key = self._client.extend_listen_key()
+        return not key or hash(key) == mark
+
+    def _failed_probe(self, opened: datetime) -> str:
+        """Return the symbol of a change that was made here and whose event did not arrive in time; "" for none."""
+        while self._made_here:
+            change = self._made_here.popleft()
+            if change.sent_at is not None and change.sent_at >= opened:
+                self._probes[change.symbol] = (change.sent_at, self._pace.now() + self._pace.probe_wait)
+        for symbol, (sent_at, deadline) in list(self._probes.items()):
+            if (arrived := self._arrived.get(symbol)) is not None and arrived >= sent_at:
+                del self._probes[symbol]
+            elif self._pace.now() > deadline:
+                self._doubted = True
+                return symbol
+        return ""
 
     def _receive(self, event: Event) -> None:
         """Pass an event on with its local time, never later than now, unless it is no news."""
@@ -188,12 +296,22 @@ class Stream:
         with suppress(OverflowError):  # a date at the end of the calendar
             dated = event.at - timedelta(milliseconds=self._client.clock_offset_ms)
         event = replace(event, at=min(dated, now))
-        if not isinstance(event, LeverageEvent) or self._is_news(event, dated, now):
+        if isinstance(event, LeverageEvent):
+            self._arrived[event.symbol] = datetime.now().astimezone()
+            if not self._is_news(event, dated, now):
+                return
+        if not isinstance(event, OtherEvent):
             self._call(event)
+
+    def _read_if_due(self) -> None:
+        """Read all settings after ten minutes of a live stream, after one minute of any other."""
+        if self._pace.now() >= self._next_read:
+            self._read_settings()
 
     def _read_settings(self) -> None:
         """Read all settings, and notify of each leverage that no event has reported."""
         as_of = self._local_time()
+        self._next_read = self._pace.now() + (_READ_EVERY if self.state == "live" else self._pace.read_every)
         first = not self._known
         for symbol, setting in read_settings(self._client, {}).items():
             if setting.leverage is None:
@@ -218,10 +336,14 @@ class Stream:
         self._known[event.symbol] = (event.leverage, event.at)
         return True
 
-    def _set_live(self, live: bool, reason: str = "") -> None:
-        if live != self.live or reason:
-            self.live = live
-            self._call(StreamEvent(live, reason, self._local_time()))
+    def _set_state(self, state: StreamState, reason: str = "") -> None:
+        if state != self.state or reason:
+            self.state, self.reason = state, reason
+            now = self._pace.now()
+            # Not immediately after the first event: a read may be out of date by a second.
+            live, other = now + _READ_EVERY, min(self._next_read, now + self._pace.read_every)
+            self._next_read = live if state == "live" else other
+            self._call(StreamEvent(state, reason, self._local_time()))
 
     def _call(self, event: Event) -> None:
         with suppress(Exception):  # a listener that fails must not end the stream
@@ -229,6 +351,14 @@ class Stream:
 
     def _local_time(self) -> datetime:
         return datetime.fromtimestamp(self._pace.wall()).astimezone()
+
+
+def _keep(connection: ClientConnection, connections: list[ClientConnection]) -> None:
+    """Close all other connections: their events would be duplicates."""
+    others = [other for other in connections if other is not connection]
+    connections[:] = [connection]
+    for other in others:
+        other.close()
 
 
 def _broke(exc: Exception) -> str:

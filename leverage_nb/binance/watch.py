@@ -11,15 +11,17 @@ from typing import Any
 from weakref import WeakMethod
 
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.events import Event, StreamEvent
+from leverage_nb.binance.events import Event, StreamEvent, StreamState
 from leverage_nb.binance.user_stream import Pace, Stream
+from leverage_nb.change import LeverageChange
 
 
 class Watch:
     """The handle of one callback. Close it, or leave its ``with`` block, to stop the callback.
 
     Attributes:
-        live: Whether events arrive now.
+        state: The state of the stream: see :class:`~leverage_nb.binance.events.StreamEvent`.
+        live: Whether events have arrived on the present connection.
     """
 
     def __init__(self, watchers: Watchers, callback: Callable[[], Callable[[Event], object] | None]) -> None:
@@ -27,9 +29,14 @@ class Watch:
         self.callback = callback
 
     @property
+    def state(self) -> StreamState:
+        """The state of the stream: "connecting", "connected", "live" or "stale"."""
+        return self._watchers.state
+
+    @property
     def live(self) -> bool:
-        """Whether events arrive now."""
-        return self._watchers.live
+        """Whether events have arrived on the present connection."""
+        return self.state == "live"
 
     def close(self) -> None:
         """Stop calling the callback."""
@@ -47,7 +54,7 @@ class Watchers:
 
     Args:
         client: The client of the account.
-        pace: The speed of time for the stream; None for real time.
+        pace: The speed of time and the pauses of the stream; None for real time.
     """
 
     def __init__(self, client: RestClient, pace: Pace | None = None) -> None:
@@ -59,33 +66,37 @@ class Watchers:
         self._stream_number = 0
 
     @property
-    def live(self) -> bool:
-        """Whether events arrive now."""
-        return self._stream is not None and self._stream.live
+    def state(self) -> StreamState:
+        """The state of the stream; "stale" without one."""
+        stream = self._stream
+        return stream.state if stream is not None else "stale"
 
     def watch(self, callback: Callable[[Event], object]) -> Watch:
-        """Call a callback with every event from now on; at once with the state of the stream, if that is known.
+        """Call a callback with every event from now on; at once with the state of the stream.
 
         A bound method does not keep its object alive: the watch ends with the object.
         """
         reference: Any = WeakMethod(callback) if inspect.ismethod(callback) else lambda: callback
         watch = Watch(self, reference)
-        state: StreamEvent | None = None
         with self._lock:
             self._watches.append(watch)
-            url = self._client.venue.stream_url
-            if not url:
-                reason = "the address of the streams is not known: connect(stream_url=...) sets it"
-                state = StreamEvent(False, reason, datetime.now().astimezone())
-            elif self._stream is None:
+            now = datetime.now().astimezone()
+            if self._stream is not None:
+                known = StreamEvent(self._stream.state, self._stream.reason, now)
+            elif url := self._client.venue.stream_url:
+                known = StreamEvent("connecting", "", now)
                 self._stream_number = number = self._stream_number + 1
                 self._stream = Stream(self._client, url, lambda event: self._notify(number, event), self._pace)
-            elif self._stream.live:
-                state = StreamEvent(True, "", datetime.now().astimezone())
-            if state is not None:
-                with suppress(Exception):  # as for later events
-                    callback(state)
+            else:
+                known = StreamEvent("stale", "its address is not known: connect(stream_url=...) sets it", now)
+            with suppress(Exception):  # as for later events
+                callback(known)
         return watch
+
+    def note_change(self, change: LeverageChange) -> None:
+        """Expect the event of a change that was made here: without it, the stream is stale."""
+        if (stream := self._stream) is not None:
+            stream.note_change(change)
 
     def remove(self, watch: Watch) -> None:
         """Stop calling a callback; close the stream if it was the last one."""

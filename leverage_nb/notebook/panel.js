@@ -271,10 +271,13 @@ function render({ model, el }) {
     if (mark === null) return;
     const live = model.get("live");
     mark.dataset.live = live;
-    mark.textContent = { live: "● live", stale: "○ stale" }[live] ?? "";
-    mark.title = live === "live"
-      ? "Changes made elsewhere are shown immediately"
-      : `Changes made elsewhere are shown after Reload: ${model.get("live_reason")}`;
+    const about = {
+      connecting: ["○ connecting", "The exchange's events are not connected yet"],
+      connected: ["○ connected, no event yet", "Changes made elsewhere are shown within about a minute"],
+      live: ["● live", "Changes made elsewhere are shown immediately"],
+      stale: ["○ stale", `Reload shows changes made elsewhere: ${model.get("live_reason")}`],
+    };
+    [mark.textContent, mark.title] = about[live] ?? ["", ""];
   }
 
   function checkKernel() {

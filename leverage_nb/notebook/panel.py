@@ -450,7 +450,7 @@ class LeveragePanel(ipywidgets.VBox):
     def _on_event(self, event: Event) -> None:
         """Follow an event of the exchange, in the stream's thread, also while a cell runs."""
         if isinstance(event, StreamEvent):
-            self.view.live = "live" if event.live else "stale"
+            self.view.live = event.state
             self.view.live_reason = event.reason
         elif isinstance(event, LeverageEvent):
             self._remember(event.symbol, _Latest(event.leverage, None, event.at))

@@ -68,7 +68,7 @@ class LadderView(anywidget.AnyWidget):
     """The panel's state."""
 
     live = traitlets.Unicode("").tag(sync=True)
-    """"live" while events of the exchange arrive, "stale" while they do not, "" before that is known."""
+    """The state of the stream: "connecting", "connected", "live" or "stale"."""
 
     live_reason = traitlets.Unicode("").tag(sync=True)
     """Why the panel is stale."""

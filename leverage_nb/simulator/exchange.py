@@ -84,6 +84,7 @@ class Exchange:
         self.clock = clock
         self.weight = WeightMeter(weight_limit, clock)
         self._listen_key_expiry = 0.0
+        self._ended_keys = 0
         self._listeners: list[Listener] = []
 
     def handle(self, request: Request, clock_shift: float = 0.0, *, jump: float = 0.0, age: float = 0.0) -> Answer:
@@ -208,14 +209,15 @@ class Exchange:
 
     @property
     def listen_key(self) -> str:
-        """The one listen key of the account; it admits a stream only between POST and expiry."""
-        return hashlib.sha256(f"listen {self._api_key}".encode()).hexdigest()
+        """The account's listen key; it delivers events between POST and expiry, and is followed by another one."""
+        return hashlib.sha256(f"listen {self._api_key} {self._ended_keys}".encode()).hexdigest()
 
     def admits_stream(self, listen_key: str) -> bool:
-        """Return whether a WebSocket with this listen key may open now."""
+        """Return whether a WebSocket with this listen key receives events now."""
         return listen_key == self.listen_key and self.clock() < self._listen_key_expiry
 
     def _open_listen_key(self, parameters: Parameters) -> Any:
+        self.expire_listen_key()
         self._listen_key_expiry = self.clock() + LISTEN_KEY_LIFE
         return {"listenKey": self.listen_key}
 
@@ -225,7 +227,7 @@ class Exchange:
         return self._open_listen_key(parameters)
 
     def _close_listen_key(self, parameters: Parameters) -> Any:
-        self._listen_key_expiry = 0.0
+        self.expire_listen_key(early=True)  # seen on the testnet by a third party, 2026-10 (certainty: medium)
         return {}
 
     def expire_listen_key(self, *, early: bool = False) -> None:
@@ -236,6 +238,7 @@ class Exchange:
         if self._listen_key_expiry > 0 and (early or self._listen_key_expiry <= self.clock()):
             self._listen_key_expiry = 0.0
             self.emit("listenKeyExpired", listenKey=self.listen_key)
+            self._ended_keys += 1
 
     def margin_call(self, symbol: str) -> None:
         """Send the event that Binance sends when a symbol's positions come close to liquidation."""

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -69,6 +69,9 @@ class Simulator:
             Reported for demo, with high certainty (https://github.com/nautechsystems/nautilus_trader/pull/4289). Which
             ``maxNotionalValue`` stands beside the 0 is not known; assumed is that of the default, 20x or the symbol's
             maximum if that is lower.
+        silent_stream_forms: Forms of a stream's address that connect and deliver nothing: "path" for
+            ``/private/ws/<listenKey>``, "query" for ``/private/ws?listenKey=``, "events" for that with ``&events=``,
+            "combined" for ``/private/stream?listenKey=``.
         public_key: PEM of an RSA or Ed25519 key whose signatures are accepted instead of HMAC ones.
         api_key: 64 letters and digits; random by default.
         api_secret: 64 letters and digits; random by default.
@@ -78,7 +81,9 @@ class Simulator:
     Attributes:
         port: The loopback port.
         rest_url: ``http://127.0.0.1:<port>``.
-        stream_url: ``ws://127.0.0.1:<port>``; user data at ``/private/ws/<listenKey>``.
+        stream_url: ``ws://127.0.0.1:<port>``; user data at ``/private/ws/<listenKey>``. As on Binance, a wrong
+            listen key connects and gets no event.
+        silent_stream_forms: As given; a change applies to open streams too.
         api_key: The one key that the simulator accepts.
         api_secret: The key's HMAC secret.
         exchange: The simulated exchange, which shows what was received and executed.
@@ -99,6 +104,7 @@ class Simulator:
         seed: int = 0,
         portfolio_margin: bool = False,
         profile: str = "production",
+        silent_stream_forms: Iterable[str] = (),
         public_key: str | None = None,
         api_key: str | None = None,
         api_secret: str | None = None,
@@ -122,6 +128,7 @@ class Simulator:
         self._patience = patience
         self._down = False
         self._streams: set[_UserData] = set()
+        self.silent_stream_forms = set(silent_stream_forms)
         sockets = bind_sockets(port, address="127.0.0.1")
         self.port: int = sockets[0].getsockname()[1]
         self.rest_url = f"http://127.0.0.1:{self.port}"
@@ -362,25 +369,26 @@ class _UserData(WebSocketHandler):
 
     def initialize(self, simulator: Simulator) -> None:
         self._exchange, self._streams = simulator.exchange, simulator._streams
+        self._simulator = simulator
         self.opened_at = self._exchange.clock()
         self._unsubscribe: Callable[[], None] | None = None
 
-    def prepare(self) -> None:
-        key = self.path_kwargs.get("path_key") or self.get_query_argument("listenKey", "")
-        if not self._exchange.admits_stream(key):
-            self.set_status(400)
-            self.finish({"code": -1125, "msg": "This listenKey does not exist."})
-
     def open(self, path_key: str | None = None) -> None:
+        key = path_key or self.get_query_argument("listenKey", "")
         names = self.get_query_argument("events", "")
         wanted = set(names.split("/")) if names else None
         wrapped = self.request.path == "/private/stream"
+        form = "combined" if wrapped else "path" if path_key else "events" if names else "query"
+        # A wrong or expired key connects too, and stays silent: seen on the testnet by a third party, 2026-10.
+        admitted = self._exchange.admits_stream(key)
         loop = asyncio.get_running_loop()
 
         def forward(event: dict[str, Any]) -> None:
-            alive = event["e"] == "listenKeyExpired" or self._exchange.admits_stream(self._exchange.listen_key)
-            if alive and (wanted is None or event["e"] in wanted):
-                content = {"stream": self._exchange.listen_key, "data": event} if wrapped else event
+            own = key == self._exchange.listen_key and admitted
+            alive = event["e"] == "listenKeyExpired" or self._exchange.admits_stream(key)
+            silent = form in self._simulator.silent_stream_forms
+            if own and alive and not silent and (wanted is None or event["e"] in wanted):
+                content = {"stream": key, "data": event} if wrapped else event
                 # Events may come from another thread than the server's.
                 loop.call_soon_threadsafe(self._write, json.dumps(content, ensure_ascii=False))
 

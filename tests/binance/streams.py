@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from leverage_nb.binance.events import Event, LeverageEvent
+from leverage_nb.binance.events import Event, LeverageEvent, StreamEvent
 from tests.waiting import until
 
 
@@ -34,6 +36,11 @@ class Listener:
         """The leverages of the leverage events."""
         return [event.leverage for event in self.of(LeverageEvent)]
 
+    @property
+    def states(self) -> list[str]:
+        """The states of the stream, in order."""
+        return [event.state for event in self.of(StreamEvent)]
+
 
 class ForeignStream:
     """A WebSocket server that sends a test's messages to every connection."""
@@ -46,8 +53,9 @@ class ForeignStream:
     def send(self, text: str) -> None:
         """Send a message, once there is a connection."""
         until(lambda: bool(self.connections))
-        for connection in self.connections:
-            connection.send(text)
+        for connection in list(self.connections):
+            with suppress(ConnectionClosed):  # one of the other forms, closed when one has delivered
+                connection.send(text)
 
     def leverage(self, symbol: str, leverage: int, at: float) -> None:
         """Send an event of a symbol's leverage, dated at seconds since the epoch."""
@@ -56,9 +64,12 @@ class ForeignStream:
 
 
 @contextmanager
-def foreign_stream() -> Iterator[ForeignStream]:
-    """Run a :class:`ForeignStream` within the block."""
+def foreign_stream(refuse: str = "\n") -> Iterator[ForeignStream]:
+    """Run a :class:`ForeignStream` within the block; it answers HTTP 400 to an address that contains ``refuse``."""
     stream: ForeignStream
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(HTTPStatus.BAD_REQUEST, "") if refuse in request.path else None
 
     def handle(connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -71,7 +82,7 @@ def foreign_stream() -> Iterator[ForeignStream]:
             pass
         stream.connections.remove(connection)
 
-    with serve(handle, "127.0.0.1", 0) as server:
+    with serve(handle, "127.0.0.1", 0, process_request=answer) as server:
         stream = ForeignStream(server.socket.getsockname()[1])
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -384,7 +384,7 @@ def test_listen_key_requests_have_a_key_and_no_signature(endpoint: Endpoint, cli
         if endpoint is OPEN_LISTEN_KEY:
             assert client.open_listen_key() == "a-listen-key"
         else:
-            client.extend_listen_key()
+            assert client.extend_listen_key() == "a-listen-key"
         request = wire.calls[0].request
     assert request.headers["X-MBX-APIKEY"] == "k" * 64
     assert "signature" not in f"{request.url}{request.body}"
@@ -400,3 +400,10 @@ def test_a_read_only_client_reads_and_never_posts() -> None:
         client.post(LEVERAGE, [("symbol", "BTCUSDT"), ("leverage", 10)], lambda: pytest.fail("it was stamped"))
     assert "lev.connect('testnet', profile='sub1')" in caught.value.hint
     assert len(responses.calls) == 1
+
+
+def test_an_extension_may_name_no_key(client: RestClient) -> None:
+    """A listen key is extended also if the answer is the empty object of older documentation."""
+    with responses.RequestsMock() as wire:
+        wire.add("PUT", f"{BASE}/fapi/v1/listenKey", json={})
+        assert client.extend_listen_key() == ""

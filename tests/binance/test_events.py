@@ -13,6 +13,7 @@ from leverage_nb.binance.events import (
     LeverageEvent,
     MarginCallEvent,
     ModeEvent,
+    OtherEvent,
     read_event,
 )
 
@@ -37,7 +38,8 @@ from leverage_nb.binance.events import (
         ),
         ('{"e":"listenKeyExpired","E":1736996475556,"listenKey":"x"}', KeyExpiredEvent),
         ('{"stream":"x","data":{"e":"ACCOUNT_CONFIG_UPDATE","E":1,"T":1,"ac":{"s":"B","l":"25"}}}', LeverageEvent),
-        ('{"e":"ORDER_TRADE_UPDATE","E":1,"T":1,"o":{}}', type(None)), ("[1]", type(None)), ("<html>", type(None)),
+        ('{"e":"ORDER_TRADE_UPDATE","E":1,"T":1,"o":{}}', OtherEvent),
+        ('{"e":"aggTrade","E":1}', type(None)), ("[1]", type(None)), ("<html>", type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1}', type(None)), (b"\xff", type(None)),
         ('{"result":null,"id":1}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","E":1e30,"T":1,"ac":{"s":"B","l":5}}', type(None)),

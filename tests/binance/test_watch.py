@@ -13,6 +13,7 @@ from leverage_nb.account import Account
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.binance.events import Event, LeverageEvent, StreamEvent
+from leverage_nb.binance.user_stream import FORMS
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.binance.watch import Watchers
 from leverage_nb.simulator import Simulator
@@ -22,18 +23,19 @@ from tests.waiting import threads_since, until
 
 
 def test_one_stream_serves_all_callbacks_and_ends_with_the_last(simulator: Simulator) -> None:
-    """Several callbacks share one connection, which is closed with the last of them."""
+    """Several callbacks share one stream, which is closed with the last of them."""
     with foreign_stream() as stream, connect_to(simulator, stream_url=stream.url) as account:
         first, others = Listener(), [Listener()]
         watches = [account.watch(first.receive), account.watch(others[0].receive)]
-        until(lambda: watches[0].live)
+        until(lambda: watches[0].state == "connected")
         stream.leverage("BTCUSDT", 30, time.time())
         until(lambda: first.leverages == others[0].leverages == [30])
         watches[0].close()
         stream.leverage("BTCUSDT", 31, time.time())
         until(lambda: others[0].leverages == [30, 31])
         assert first.leverages == [30]
-        assert len(stream.connections) == len(stream.paths) == 1
+        until(lambda: len(stream.connections) == 1)
+        assert len(stream.paths) == len(FORMS)
         others.clear()  # the watch of a bound method ends with its object
         stream.leverage("BTCUSDT", 32, time.time())
         until(lambda: not stream.connections)
@@ -47,7 +49,7 @@ def test_a_callback_that_fails_does_not_affect_the_others(account: Account, simu
         raise RuntimeError("a bug of the callback")
 
     with account.watch(fail), account.watch(listener.receive) as watch:
-        until(lambda: watch.live)
+        until(lambda: watch.state == "connected")
         simulator.exchange.change_elsewhere("BTCUSDT", 30)
         until(lambda: listener.leverages == [30])
 
@@ -57,7 +59,7 @@ def test_without_an_address_the_callback_reads_why() -> None:
     listener = Listener()
     client = RestClient(VENUES["testnet"].at("https://gateway.example"), Credentials("k", "s"))
     watch = Watchers(client).watch(listener.receive)
-    assert not watch.live
+    assert watch.state == "stale"
     assert "connect(stream_url=...)" in listener.of(StreamEvent)[0].reason
 
 
@@ -67,7 +69,7 @@ def test_after_close_nothing_is_left(simulator: Simulator, end: str) -> None:
     with foreign_stream() as stream:
         account, listener, before = connect_to(simulator, stream_url=stream.url), Listener(), set(threading.enumerate())
         watch = account.watch(listener.receive)
-        until(lambda: watch.live)
+        until(lambda: watch.state == "connected")
         assert "leverage_nb stream" in threads_since(before)
         (account if end == "the account" else watch).close()
         until(lambda: not threads_since(before) and not stream.connections)
@@ -88,21 +90,21 @@ def test_a_callback_that_fails_at_once_can_be_closed(account: Account, simulator
 
     listener = Listener()
     with account.watch(listener.receive) as first:
-        until(lambda: first.live)
+        until(lambda: first.state == "connected")
         account.watch(fail).close()
         simulator.exchange.change_elsewhere("BTCUSDT", 30)
         until(lambda: listener.leverages == [30])
     assert [type(event) for event in calls] == [StreamEvent]
 
 
-def test_a_watch_after_the_last_was_closed_is_live(account: Account, simulator: Simulator) -> None:
-    """A new watch gets no event of the closed stream, and goes live."""
+def test_a_watch_after_the_last_was_closed_connects_again(account: Account, simulator: Simulator) -> None:
+    """A new watch gets no event of the closed stream, and those of a new one."""
     account.watch(Listener().receive).close()
     listener = Listener()
     with account.watch(listener.receive) as watch:
-        until(lambda: watch.live)
+        until(lambda: watch.state == "connected")
         time.sleep(0.4)
-        assert [event.live for event in listener.of(StreamEvent)] == [True]
+        assert listener.states == ["connecting", "connected"]
         simulator.exchange.change_elsewhere("BTCUSDT", 30)
         until(lambda: listener.leverages == [30])
 
@@ -111,6 +113,6 @@ def test_any_callable_can_be_a_callback(account: Account, simulator: Simulator) 
     """A built-in method, such as a list's append, receives events."""
     events: list[Event] = []
     with account.watch(events.append) as watch:
-        until(lambda: watch.live)
+        until(lambda: watch.state == "connected")
         simulator.exchange.change_elsewhere("BTCUSDT", 30)
         until(lambda: any(isinstance(event, LeverageEvent) for event in events))

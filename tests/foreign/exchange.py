@@ -171,7 +171,8 @@ class ForeignExchange:
             assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
         body = {"s": symbol, "l": leverage}
         for follower in self._followers:
-            follower.send(json.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": body}))
+            with suppress(Exception):  # a client may try several forms of the address, and keep one
+                follower.send(json.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": body}))
 
     # -- the wire ---------------------------------------------------------------------------------------------
 

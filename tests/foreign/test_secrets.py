@@ -245,9 +245,9 @@ def test_debug_output_shows_no_secret(
         caplog.set_level(logging.DEBUG, logger=name)
     sweep = Sweep(exchange)
     account = connect(stream_url=exchange.stream_url())
-    live = threading.Event()
-    account.watch(lambda event: live.set())
-    assert live.wait(10)
+    connected = threading.Event()
+    account.watch(lambda event: connected.set() if getattr(event, "state", "") == "connected" else None)
+    assert connected.wait(10)
     account.set_leverage("BTCUSDT", 20)
     exchange.play(CHANGE, execute=False, answer=Reply.error(400, -2027, "Exceeded the maximum allowable position."))
     with suppress(LeverageError):
@@ -341,12 +341,12 @@ def test_the_listen_key_does_not_pass_a_proxy(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls[1]))
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, proxy[0])
-    live = threading.Event()
+    connected = threading.Event()
     with serving(tls=tls[0]) as exchange:
         options = options_for(exchange, journal, stream_url=exchange.stream_url())
         options["rest_url"] = exchange.url.replace("127.0.0.1", "gateway.test")
         with lev.connect("testnet", **options) as account:
-            account.watch(lambda event: live.set() if getattr(event, "live", False) else None)
-            deadline_reached = not live.wait(4)
+            account.watch(lambda event: connected.set() if getattr(event, "state", "") == "connected" else None)
+            deadline_reached = not connected.wait(4)
     assert proxy[1] == []
     assert not deadline_reached

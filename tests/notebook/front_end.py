@@ -29,9 +29,9 @@ def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
     return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
 
 
-def wait_until_live(panel: LeveragePanel) -> None:
-    """Wait until the panel receives events of the exchange."""
-    until(lambda: panel.view.live == "live")
+def wait_until_connected(panel: LeveragePanel) -> None:
+    """Wait until the panel's stream is connected, and has read the settings."""
+    until(lambda: panel.view.live in {"connected", "live"})
 
 
 class Notebook:

@@ -21,7 +21,7 @@ from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
 from tests.arrivals import CHANGE, SETTING, on_arrival, record_requests
 from tests.conftest import connect_to
-from tests.notebook.front_end import Notebook, click, figures_of, is_open, send_message, wait_until_live
+from tests.notebook.front_end import Notebook, click, figures_of, is_open, send_message, wait_until_connected
 from tests.waiting import threads_since, until
 
 
@@ -267,7 +267,7 @@ def test_an_open_panel_adds_no_request_to_a_change(
     panel: LeveragePanel, account: Account, simulator: Simulator
 ) -> None:
     """With an open panel a change is still two requests, so that a loop stays within the rate limit."""
-    wait_until_live(panel)  # the stream starts with a read
+    wait_until_connected(panel)  # the stream starts with a read
     arrived = record_requests(simulator)
     for symbol in ("BTCUSDT", "SOLUSDT"):
         account.set_leverage(symbol, 12)
@@ -420,10 +420,11 @@ def lose_the_answer_and_break_reads(simulator: Simulator) -> None:
 
 
 def test_a_panel_follows_changes_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
-    """A change by another client is shown with its verdicts, and a lost stream is marked."""
-    wait_until_live(panel)
+    """A change by another client is shown with its verdicts; only then the panel is live; a lost stream is stale."""
+    until(lambda: panel.view.live == "connected")
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     until(lambda: panel.view.table["current"] == 33)
+    assert panel.view.live == "live"
     assert panel.view.table["verdict"][32] == "unchanged"
     simulator.exchange.change_elsewhere("ETHUSDT", 25)  # a change of another symbol is not shown
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)
@@ -549,7 +550,7 @@ def test_reload_reads_the_tiers_again(panel: LeveragePanel, simulator: Simulator
 
 def test_undo_stays_until_the_leverage_changes(panel: LeveragePanel, simulator: Simulator) -> None:
     """A change that was not sent keeps the Undo button; a change by another client removes it."""
-    wait_until_live(panel)
+    wait_until_connected(panel)
     click(panel, "apply", 25)
     click(panel, "apply", 150)
     assert (panel.state, panel.view.undo) == ("failed", "Undo: BTCUSDT 25x → 20x")
@@ -627,7 +628,7 @@ def test_a_closed_panel_leaves_no_thread_and_no_object(account: Account, simulat
 
     def open_and_close() -> list[weakref.ref[Any]]:
         panel = LeveragePanel(account, "BTCUSDT")
-        wait_until_live(panel)
+        wait_until_connected(panel)
         account.set_leverage("BTCUSDT", 12)
         until(lambda: panel.view.table["current"] == 12)
         panel.close()
@@ -687,7 +688,7 @@ def test_a_read_of_another_symbol_is_dropped(
     panel: LeveragePanel, account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that ends after another symbol was selected does not bring the first symbol back."""
-    wait_until_live(panel)
+    wait_until_connected(panel)
     reads = SlowReads(account, monkeypatch)
     simulator.exchange.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": [{"s": "BTCUSDT"}]})
     assert reads.begun.wait(10)

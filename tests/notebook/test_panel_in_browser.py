@@ -396,7 +396,7 @@ def test_a_lost_answer_is_verified_until_it_is_known(open_notebook: Any) -> None
 
 
 def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> None:
-    """While the kernel is busy, another client's change is shown at once, and the panel is marked as live."""
+    """While the kernel is busy, another client's change is shown at once, and only then the panel is marked as live."""
     elsewhere = (
         "import threading\n"
         "sim = lev.session.session.simulator()\n"
@@ -407,12 +407,13 @@ def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> No
     run_cell(notebook, 0)
     run_cell(notebook, 1)
     panel = PanelPage(notebook)
-    notebook.page.wait_for_selector('.leverage-live[data-live="live"]')
+    notebook.page.wait_for_selector('.leverage-live:text("connected, no event yet")')
     keep_busy(notebook, 2)
     notebook.page.wait_for_function(
         "() => document.querySelector('.leverage-current').textContent.includes('now 33x')", timeout=4_000
     )
     notebook.wait_for_kernel("busy")
+    notebook.page.wait_for_selector('.leverage-live[data-live="live"]')
     panel.type_leverage(10)
     assert panel.apply.inner_text() == "Apply: BTCUSDT 33x → 10x"
     notebook.shoot("panel-live")

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import threading
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -71,7 +72,7 @@ def test_the_proof_signs_no_request(simulator: Simulator, nonce: str) -> None:
 
 
 def test_user_data_stream(simulator: Simulator, call: Call) -> None:
-    """A listen key opens the stream, which delivers changes in Binance's format, until the key is closed."""
+    """A listen key opens the stream, which delivers changes in Binance's format."""
     url = simulator.rest_url + "/fapi/v1/listenKey"
     assert requests.post(url, timeout=5).status_code == 401
     headers = {"X-MBX-APIKEY": simulator.api_key}
@@ -89,9 +90,43 @@ def test_user_data_stream(simulator: Simulator, call: Call) -> None:
         call("POST", "/fapi/v1/marginType", symbol="BNBUSDT", marginType="ISOLATED")
         wrapped = json.loads(stream.recv(timeout=5))
         assert wrapped["data"]["a"]["m"] == "MARGIN_TYPE_CHANGE"
-    assert requests.delete(url, headers=headers, timeout=5).json() == {}
-    refused = requests.get(f"{simulator.rest_url}/private/ws/{key}", timeout=5)
-    assert refused.status_code == 400
+
+
+def test_a_deleted_listen_key_ends_its_streams(simulator: Simulator) -> None:
+    """After DELETE the stream is told, PUT is refused with -1125, and POST gives another key; the old stays silent."""
+    headers = {"X-MBX-APIKEY": simulator.api_key}
+    url = simulator.rest_url + "/fapi/v1/listenKey"
+    key = requests.post(url, headers=headers, timeout=5).json()["listenKey"]
+    assert requests.post(url, headers=headers, timeout=5).json()["listenKey"] == key
+    with connect_websocket(f"{simulator.stream_url}/private/ws/{key}") as stream:
+        assert requests.delete(url, headers=headers, timeout=5).json() == {}
+        assert json.loads(stream.recv(timeout=5))["e"] == "listenKeyExpired"
+        assert requests.put(url, headers=headers, timeout=5).json()["code"] == -1125
+        assert requests.post(url, headers=headers, timeout=5).json()["listenKey"] != key
+        simulator.exchange.change_elsewhere("BTCUSDT", 30)
+        with pytest.raises(TimeoutError):
+            stream.recv(timeout=0.3)
+
+
+def test_a_silent_form_or_a_wrong_key_connects_and_delivers_nothing() -> None:
+    """Streams at a silent form of the address, or with a wrong listen key, open and get no event."""
+    with Simulator(silent_stream_forms=["path", "events", "combined"]) as simulator:
+        headers = {"X-MBX-APIKEY": simulator.api_key}
+        url = simulator.rest_url + "/fapi/v1/listenKey"
+        key = requests.post(url, headers=headers, timeout=5).json()["listenKey"]
+        paths = [
+            f"ws/{key}", f"ws?listenKey={key}&events=ACCOUNT_CONFIG_UPDATE", f"stream?listenKey={key}",
+            "ws?listenKey=wrong", f"ws?listenKey={key}",
+        ]  # fmt: skip
+        with ExitStack() as stack:
+            *silent, speaking = [
+                stack.enter_context(connect_websocket(f"{simulator.stream_url}/private/{path}")) for path in paths
+            ]
+            simulator.exchange.change_elsewhere("BTCUSDT", 30)
+            assert json.loads(speaking.recv(timeout=5))["ac"] == {"s": "BTCUSDT", "l": 30}
+            for stream in silent:
+                with pytest.raises(TimeoutError):
+                    stream.recv(timeout=0.1)
 
 
 def test_parallel_requests(simulator: Simulator, call: Call) -> None:
