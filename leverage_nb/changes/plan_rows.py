@@ -30,14 +30,15 @@ def make_rows(
         guard: The user's upper bound.
 
     Returns:
-        One row per symbol, also for symbols that are no longer listed.
+        One row per symbol, also for symbols that are no longer listed, or whose setting or position is unknown.
     """
     limit = guard.limit()
     targets: list[tuple[str, int | None, int]] = []
     stuck: dict[str, str] = {}
-    unlisted = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
+    unknown = {symbol: state.why_unknown(symbol) for symbol in wanted}
+    left_out = [s for s in wanted if unknown[s] or s not in state.settings or s not in table]
     for symbol, leverage in wanted.items():
-        if symbol in unlisted:
+        if symbol in left_out:
             continue
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         try:
@@ -56,7 +57,7 @@ def make_rows(
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
-    gone = [changed_row(symbol, 0, wanted[symbol] or 0, f"{symbol} is not listed now") for symbol in unlisted]
+    gone = (changed_row(s, 0, wanted[s] or 0, unknown[s] or f"{s} is no longer listed") for s in left_out)
     return (*rows, *gone)
 
 
