@@ -52,7 +52,6 @@ _WAIT = "Wait. Other programs at this address count too."
 _AT_MOST_20 = "Stay at 20x or below until then."
 _NAMED_MAXIMUM = "Stay at or below the maximum that Binance names."
 _NOTHING_TO_CHANGE = "Read the setting: it may be as requested already."
-_SWITCH_AT_BINANCE = "Switch the mode at Binance, when nothing prevents it any more."
 _CLOSE_FIRST = "Cancel the orders and close the positions first."
 
 CODES: dict[int, Refusal] = {
@@ -113,8 +112,8 @@ CODES: dict[int, Refusal] = {
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
     -4028: Refusal("The symbol does not allow this leverage.", "See the symbol's tiers for its maximum."),
     # -4046 to -4068 are documented for changes of margin type, isolated margin and position mode; that they answer a
-    # change of leverage is not known. Public reports have -4067 also for a request that changes nothing, hence "unknown"
-    # (https://github.com/ccxt/ccxt/issues/28703; certainty: medium to high).
+    # change of leverage is not known. Public reports have -4067 also for a request that changes nothing
+    # (https://github.com/ccxt/ccxt/issues/28703; certainty: medium to high): hence "unknown".
     -4046: Refusal("The margin type is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
     -4047: Refusal("The margin type cannot be changed while there are open orders.", _CLOSE_FIRST),
     -4048: Refusal("The margin type cannot be changed while a position is open.", _CLOSE_FIRST),
@@ -141,8 +140,8 @@ CODES: dict[int, Refusal] = {
         "With an open isolated position, leverage can only be raised.",
         "Close the position first, or add margin to it instead.",
     ),
-    # -4167 to -4172 are documented for changes of multi-assets mode and margin type. By their texts nothing was changed;
-    # that they answer a change of leverage is not known.
+    # -4167 to -4172 are documented for changes of multi-assets mode and margin type. By their texts nothing was
+    # changed; that they answer a change of leverage is not known.
     -4167: Refusal(
         "Multi-assets mode needs every symbol in the margin type cross.", "Switch the isolated symbols to cross first."
     ),
@@ -168,14 +167,14 @@ CODES: dict[int, Refusal] = {
     -4401: Refusal("A rule on large positions of this symbol does not allow this.", "Reduce the position first."),
     -4402: Refusal("The symbol is not available in your region.", _SUPPORT),
     -4403: Refusal("The maximum leverage in your region is lower.", _NAMED_MAXIMUM),
-    # Reported for orders only; changes of leverage were accepted before (https://github.com/freqtrade/freqtrade, 12900).
+    # Reported for orders only; changes of leverage were accepted before (https://github.com/freqtrade/freqtrade/issues/12900).
     -4411: Refusal(
         "The symbol needs the signed agreement on TradFi perpetuals.",
         "Read the agreement at Binance, and sign it there if you accept it. leverage_nb never signs it.",
     ),
     # Reported for the position mode, which USDⓈ-M and COIN-M share since 2026; its text is not known (certainty: low).
     -4531: Refusal(
-        "The position modes of USDⓈ-M and COIN-M Futures cannot be synchronised now.", _SWITCH_AT_BINANCE, "unknown"
+        "The position modes of USDⓈ-M and COIN-M Futures cannot be synchronised now.", "Try again later.", "unknown"
     ),
     -5000: Refusal("The address does not serve this endpoint.", "Check rest_url. The API may have moved."),
     # -5028 and -5040 are documented for orders: rejections of the matching engine, and of a parameter.
