@@ -57,12 +57,15 @@ def make_rows(
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
-    gone = (changed_row(s, 0, wanted[s] or 0, unknown[s] or f"{s} is no longer listed") for s in left_out)
-    return (*rows, *gone)
+    for symbol in left_out:
+        before = state.settings[symbol].leverage if symbol in state.settings else 0
+        reason = unknown[symbol] or f"{symbol} is no longer listed"
+        rows.append(changed_row(symbol, before, wanted[symbol] or before or 0, reason))
+    return tuple(rows)
 
 
 def changed_row(symbol: str, before: int | None, after: int, reason: str) -> PlanRow:
-    """Return a row that is not sent, because the symbol has changed since or is no longer listed."""
+    """Return a row that is not sent, because the symbol has changed since, is no longer listed or could not be read."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")
 

@@ -21,14 +21,15 @@ def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
 
     Raises:
         InvalidInput: Some targets are invalid; the error names all of them.
-        UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting or position.
+        UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting.
     """
     as_of = datetime.now().astimezone()
     service.tiers.table()
     wanted = check_targets(targets, lambda target: _resolve(service, target))
     state = service.read_state(list(wanted))
     for symbol in wanted:
-        service.check_known(state, symbol)
+        if symbol not in state.settings:
+            service.check_known(state, symbol)
     return _plan(service, _rows(service, wanted, state), as_of)
 
 

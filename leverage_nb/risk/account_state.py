@@ -158,7 +158,7 @@ class AccountState:
         """Return why the symbol's setting, or its positions and orders, are unknown; "" if they are known."""
         if symbol in self.skipped:
             return self.skipped[symbol]
-        if "" in self.unread_positions and not any(self._positions_of(symbol)):
+        if "" in self.unread_positions and (self.hedge_mode or not any(self._positions_of(symbol))):
             return "a position could not be read, and its row does not name its symbol"
         return ""
 

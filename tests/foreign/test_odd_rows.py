@@ -70,6 +70,8 @@ def test_an_odd_setting_is_named_and_the_others_work(
     for ask in (account.setting, account.outlook, lambda name: account.settings([name])):
         with pytest.raises(UnexpectedAnswer, match=rf"BTCUSDT.*`{field}`"):
             ask("BTCUSDT")
+    with pytest.raises(UnexpectedAnswer, match=f"`{field}`"):
+        account.plan({"BTCUSDT": 20, "ETHUSDT": 20})
     for change in (account.set_leverage, account.preview):
         with pytest.raises(ChangeNotSent, match=f"`{field}`"):
             change("BTCUSDT", 5)
@@ -94,8 +96,10 @@ def test_an_odd_position_is_never_shown_as_none(
         account.preview("BTCUSDT", 20)
     with pytest.raises(UnexpectedAnswer, match="position could not be read"):
         account.outlook("BTCUSDT")
-    with pytest.raises(UnexpectedAnswer, match="position could not be read"):
-        account.plan({"BTCUSDT": 20, "ETHUSDT": 20})
+    planned = {row.symbol: row for row in account.plan({"BTCUSDT": 20, "ETHUSDT": 20}).rows}
+    assert (planned["BTCUSDT"].verdict, planned["ETHUSDT"].verdict) == ("refused", "ok")
+    assert (planned["BTCUSDT"].before, planned["BTCUSDT"].after) == (10, 20)
+    assert "its position could not be read" in planned["BTCUSDT"].reason
     positions = account.positions()
     assert list(positions.index) == ["ETHUSDT"]
     assert list(positions.attrs["skipped"]) == ["BTCUSDT"]
@@ -145,12 +149,15 @@ def test_a_position_without_a_setting_is_not_shown_as_none(exchange: ForeignExch
 
 
 def test_a_plan_names_what_can_no_longer_be_read(exchange: ForeignExchange, account: Account) -> None:
-    """A row whose position can no longer be read is not sent, and names the reason; the others are applied."""
-    plan = account.plan({"BTCUSDT": 20, "ETHUSDT": 20})
+    """A row that can no longer be read is not sent and names the reason; the others are applied."""
+    plan = account.plan({"BTCUSDT": 20, "ETHUSDT": 20, "SOLUSDT": 20})
+    change_rows(exchange, CONFIG, "SOLUSDT", leverage="x")
     exchange.play(POSITIONS, times=None, answer=Reply.of([position("BTCUSDT", notional="x")]))
     done = {row.symbol: row for row in plan.apply().rows}
     assert (done["BTCUSDT"].status, done["ETHUSDT"].status) == ("not_sent", "applied")
     assert "its position could not be read" in done["BTCUSDT"].reason
+    assert done["SOLUSDT"].status == "not_sent"
+    assert "its setting could not be read" in done["SOLUSDT"].reason
     assert exchange.changes_sent() == [("ETHUSDT", 20)]
 
 
