@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from leverage_nb.account import Account
+    from leverage_nb.binance.credentials import KeyWarning
     from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         NotionalBeyondTiers,
         OutcomeUnknown,
         RateLimited,
+        ReadOnly,
         RefusalExpected,
         RequestRefused,
         UnexpectedAnswer,
@@ -73,6 +75,7 @@ __all__ = [
     "InvalidInput",
     "InvalidLeverage",
     "JournalUnusable",
+    "KeyWarning",
     "LeverageChange",
     "LeverageError",
     "LeveragePanel",
@@ -87,6 +90,7 @@ __all__ = [
     "Plan",
     "Preview",
     "RateLimited",
+    "ReadOnly",
     "RefusalExpected",
     "RequestRefused",
     "Simulator",
@@ -103,6 +107,7 @@ __all__ = [
 _MODULES = {
     "Account": "account",
     "Brackets": "risk.brackets",
+    "KeyWarning": "binance.credentials",
     "LeverageChange": "change",
     "LeveragePanel": "notebook.panel",
     "LeverageSetting": "risk.account_state",

@@ -50,6 +50,7 @@ class Account:
         label: The key's fingerprint, as "key 1a2b3c4d", after the profile's name if there is one.
         profile: The profile's name in lower case; None without a profile.
         asks_first: Whether magic and panel ask for a confirmation before a change on this venue.
+        read_only: Whether the account was opened with ``read_only=True``, and sends no change.
         journal: The path of the journal; ":memory:" if it is kept in this process only.
         closed: Whether :meth:`close` was called.
     """
@@ -60,12 +61,14 @@ class Account:
         journal: Journal,
         max_leverage: int | None = None,
         configured_guard: Callable[[], Any] = lambda: 0,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._tiers = TierCache(client, TierHistory(journal, client.identity))
         guard = Guard(client.venue.asks_first, max_leverage, configured_guard)
         self._service = ChangeService(client, journal, self._tiers, guard)
         self._watchers = Watchers(client)
+        self._on_close = on_close
         self.journal = journal.path
         self.closed = False
         self.venue = client.venue.name
@@ -73,9 +76,10 @@ class Account:
         self.label = client.account
         self.profile = client.profile
         self.asks_first = client.venue.asks_first
+        self.read_only = client.read_only
 
     def __repr__(self) -> str:
-        return f"<Account {self.venue_label} {self.label}>"
+        return f"<Account {self.venue_label} {self.label}{', read-only' if self.read_only else ''}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an Account cannot be pickled: call connect() in the other process")
@@ -87,10 +91,14 @@ class Account:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. ``%leverage`` connects again when it needs the venue."""
+        """Close the connections. ``%leverage`` connects again when it needs the venue.
+
+        The simulator of this process stops when its last account is closed, and its settings are gone.
+        """
         self._watchers.close()
         self._client.close()
         self.closed = True
+        self._on_close()
 
     # -- tiers --------------------------------------------------------------------------------------------
 
@@ -303,8 +311,8 @@ class Account:
 
         Raises:
             UnknownSymbol, InvalidLeverage: Nothing was sent.
-            ChangeNotSent: Nothing was sent: the guard, no connection, the rate limit, an unusable journal, an earlier
-                change that is not settled, or a setting that could not be read.
+            ChangeNotSent: Nothing was sent: the guard, a read-only account, no connection, the rate limit, an unusable
+                journal, an earlier change that is not settled, or a setting that could not be read.
             LeverageRefused: Binance refused it; ``.code`` and ``.hint`` tell why and what to do.
             ChangeNotApplied, ChangeSuperseded: It was sent without a definite answer; ``.change`` has what was read.
             OutcomeUnknown: It was sent without a definite answer, and could not be verified.

@@ -17,6 +17,7 @@
     ├── JournalUnusable                 the journal cannot be opened, read or written: .path
     ├── ForkedProcess                   an account of the parent process was used in a forked process
     ├── GuardExceeded                   the leverage is above max_leverage
+    ├── ReadOnly                        the account was opened with read_only=True
     ├── RefusalExpected                 the preview expects a refusal, and force was not given: .code
     ├── ChangePending                   an earlier change of the symbol may still be executed
     ├── ChangedElsewhere                the account is no longer as the preview showed it
@@ -274,6 +275,10 @@ class ForkedProcess(LeverageError):
 
 class GuardExceeded(LeverageError):
     """The leverage is above the user's own limit, ``max_leverage``."""
+
+
+class ReadOnly(LeverageError):
+    """The account was opened with ``connect(read_only=True)``. It sends no change."""
 
 
 class RefusalExpected(LeverageError):

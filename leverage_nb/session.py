@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from leverage_nb.account import Account
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.credentials import Credentials, check_profile, find_credentials
+from leverage_nb.binance.credentials import Credentials, check_profile, find_credentials, forget, warn_once
 from leverage_nb.binance.proof import is_our_simulator
 from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.binance.venues import Venue, back_end, find_venue
@@ -52,6 +55,7 @@ class Session:
         self._journals: dict[str, Journal] = {}
         self._limiters: dict[str, Limiter] = {}
         self._simulator: Simulator | None = None
+        self._simulator_accounts = WeakSet[Account]()
 
     def connect(
         self,
@@ -71,6 +75,7 @@ class Session:
         recv_window: int = 5000,
         weight_share: float = 0.5,
         grace: float = 1.0,
+        read_only: bool = False,
     ) -> Account:
         """Open an account. ``%leverage`` uses the account that was opened last for its venue and profile.
 
@@ -102,6 +107,8 @@ class Session:
                 use together. The lowest of the open accounts applies. The rest is left for your other programs.
             grace: Seconds beyond ``recv_window`` in which the exchange may still execute a request, and by which a read
                 of the setting may be stale. Binance documents neither; both are assumed.
+            read_only: Whether the account sends no change: everything can be read and previewed, and each attempt to
+                change something raises ``ChangeNotSent`` with the reason ``ReadOnly``. The key keeps its permissions.
 
         Returns:
             The account.
@@ -127,9 +134,15 @@ class Session:
             recv_window=recv_window,
             weight_share=weight_share,
             grace=grace,
+            read_only=read_only,
         )
         with self._lock:
             self._accounts[account.venue, account.profile] = account
+        if account.venue != "simulator" and given.is_typed_in(_running_cell()):
+            warn_once(
+                f"A key was typed in a cell ({account.label}). It stays in the notebook and in IPython's history: "
+                f"remove it there. To store it in the keyring instead: %leverage --login {account.venue}"
+            )
         return account
 
     def open_account(
@@ -146,21 +159,26 @@ class Session:
     ) -> Account:
         """Open an account as :meth:`connect` does, without making it the one that ``%leverage`` uses."""
         given, chosen = credentials, find_venue(venue)
-        if chosen.name == "simulator" and rest_url is None:
-            simulator = self.simulator()
-            chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
-            if not given.parts:
-                given = Credentials(simulator.api_key, simulator.api_secret)
-        elif rest_url is not None:
-            chosen = chosen.at(rest_url)
-        if stream_url is not None:
-            chosen = chosen.with_stream(stream_url)
-        name = check_profile(profile)
-        found = find_credentials(chosen, given, name)
-        if chosen.is_local and not chosen.proved:
-            chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
-        client = RestClient(chosen, found, limiter=self.limiter(chosen.rest_url), profile=name, **options)
-        return Account(client, self._journal(chosen, journal), max_leverage, lambda: self.max_leverage)
+        with self._lock if chosen.name == "simulator" else nullcontext():  # the simulator must not stop meanwhile
+            if chosen.name == "simulator" and rest_url is None:
+                simulator = self.simulator()
+                chosen = replace(chosen.at(simulator.rest_url), proved=True)  # it was started here
+                if not given.parts:
+                    given = Credentials(simulator.api_key, simulator.api_secret)
+            elif rest_url is not None:
+                chosen = chosen.at(rest_url)
+            if stream_url is not None:
+                chosen = chosen.with_stream(stream_url)
+            name = check_profile(profile)
+            found = find_credentials(chosen, given, name)
+            if chosen.is_local and not chosen.proved:
+                chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
+            client = RestClient(chosen, found, limiter=self.limiter(chosen.rest_url), profile=name, **options)
+            guard = (max_leverage, lambda: self.max_leverage)
+            account = Account(client, self._journal(chosen, journal), *guard, self._stop_unused_simulator)
+            if self._simulator is not None and chosen.rest_url == self._simulator.rest_url:
+                self._simulator_accounts.add(account)
+            return account
 
     def current(self, venue: str | None = None, profile: str | None = None) -> Account:
         """Return the account that ``%leverage`` is using; open it if it is not open.
@@ -192,8 +210,26 @@ class Session:
         self.venue, self.profile = account.venue, account.profile
         return account
 
+    def log_out(self, venue: Venue, profile: str | None) -> str:
+        """Remove a stored key from the keyring, and close the open account that uses it.
+
+        Returns:
+            The key's fingerprint.
+
+        Raises:
+            InvalidInput: No key is stored, or it could not be removed.
+        """
+        fingerprint = forget(venue, profile)
+        account = self._opened(venue.name, profile)
+        if account is not None and account.label.endswith(fingerprint):
+            account.close()
+        return fingerprint
+
     def simulator(self) -> Simulator:
-        """Return the simulator of this process; it starts on first use and stops with the process."""
+        """Return the simulator of this process; it starts on first use.
+
+        It stops with the process, or when the last account on it is closed: the next account starts another one.
+        """
         with self._lock:
             if self._simulator is None:
                 from leverage_nb.simulator import Simulator
@@ -224,6 +260,15 @@ class Session:
         if simulator is not None:
             simulator.close()
 
+    def _stop_unused_simulator(self) -> None:
+        """Stop the simulator when every account that was opened on it is closed or gone."""
+        with self._lock:
+            users = list(self._simulator_accounts)
+            if self._simulator is not None and users and all(account.closed for account in users):
+                self._simulator.close()
+                self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                self._simulator, self._simulator_accounts = None, WeakSet()
+
     def _opened(self, venue: str, profile: str | None) -> Account | None:
         account = self._accounts.get((venue, profile))
         return None if account is None or account.closed else account
@@ -239,6 +284,14 @@ class Session:
             name = place = str(chosen.expanduser().absolute())
         with self._lock:
             return self._journals.setdefault(name, Journal(place))
+
+
+def _running_cell() -> str:
+    """Return the source of the cell that runs now, or ran last; "" outside IPython, which is not imported here."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", [])
+    return "".join(cells[-1:])
 
 
 session = Session()

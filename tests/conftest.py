@@ -15,6 +15,7 @@ from leverage_nb.account import Account
 from leverage_nb.session import connect, session
 from leverage_nb.simulator import Simulator
 from tests.contract.comparison import report_contract
+from tests.keyrings import Ring, using
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -81,6 +82,14 @@ def connect_to(simulator: Simulator, venue: str = "simulator", **options: Any) -
     """Return an account on a simulator, under the name of any venue."""
     keys = {"api_key": simulator.api_key, "api_secret": simulator.api_secret}
     return connect(venue, rest_url=simulator.rest_url, **{**keys, **options})
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """The system's keyring, for this test only."""
+    ring = Ring()
+    with using(ring):
+        yield ring
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ from leverage_nb.errors import (
     InvalidLeverage,
     LeverageRefused,
     NotConnected,
+    ReadOnly,
     RequestRefused,
     UnexpectedAnswer,
     UnknownSymbol,
 )
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator, answers
-from tests.arrivals import record_requests
+from tests.arrivals import CHANGE, record_requests
 from tests.binance.wire import response, serving
 from tests.conftest import connect_to
 
@@ -247,3 +248,38 @@ def test_ladder_and_outlook_name_the_venue(account: Account) -> None:
     assert account.ladder("BTCUSDT", 50_000, mark_price=50_000).loc[10, "liquidation_long"] == pytest.approx(
         45180.722891566
     )
+
+
+@pytest.mark.parametrize("venue", ["simulator", "mainnet"])
+def test_a_read_only_account_sends_no_change(simulator: Simulator, venue: str) -> None:
+    """With read_only=True every way to change leverage raises ChangeNotSent, and no POST of a change leaves."""
+    connect_to(simulator, venue, journal=":memory:").set_leverage("SOLUSDT", 10)
+    account = connect_to(simulator, venue, journal=":memory:", read_only=True)
+    arrived = record_requests(simulator)
+    assert repr(account).endswith("read-only>")
+    assert "read-only" not in account.venue_label + account.label
+    preview, plan = account.preview("BTCUSDT", 10), account.plan({"XRPUSDT": 5, "BTCUSDT": 10, "ETHUSDT": 5})
+    assert preview.verdict == "ok"
+    assert "read_only=True" in str(preview)
+    for attempt in (
+        lambda: account.set_leverage("BTCUSDT", 10),
+        preview.apply,
+        preview.confirmed().apply,
+        lambda: preview.apply(force=True),
+        plan.apply,
+        lambda: plan.apply(force=True),
+        account.undo,
+    ):
+        with pytest.raises(ChangeNotSent, match=r"Nothing was sent\. This account was opened with read_only") as caught:
+            attempt()
+        assert type(caught.value.reason) is ReadOnly
+        assert caught.value.change.status == "not_sent"
+    assert len(account.positions()) > 0
+    assert CHANGE not in arrived
+    assert len(account.history()) == 1
+
+
+def test_a_read_only_plan_without_changes_is_no_error(simulator: Simulator) -> None:
+    """A plan whose rows are all unchanged has nothing to send, so a read-only account reports it as usual."""
+    plan = connect_to(simulator, read_only=True).plan({"BTCUSDT": 20}).apply()
+    assert [row.status for row in plan.rows] == ["unchanged"]

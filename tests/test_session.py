@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
+import requests
+from IPython.core.interactiveshell import InteractiveShell
 
-from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.credentials import Credentials, KeyWarning
 from leverage_nb.errors import (
     CredentialsMissing,
     InvalidInput,
@@ -40,6 +43,24 @@ def test_all_accounts_share_one_simulator() -> None:
     connect().set_leverage("XRPUSDT", 7)
     assert current().setting("XRPUSDT").leverage == 7
     assert session.simulator() is session.simulator()
+
+
+def test_the_simulator_stops_with_its_last_account(simulator: Simulator) -> None:
+    """The simulator of the process stops when the last account on it is closed; the next account starts another one."""
+    own = session.simulator()
+    connect_to(simulator).close()
+    first, second, third = connect(), current(profile="b"), connect_to(own)
+    first.set_leverage("XRPUSDT", 7)
+    for account in (first, second):
+        account.close()
+    assert third.setting("XRPUSDT").leverage == 7
+    third.close()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(own.rest_url, timeout=5)
+    assert [change.after for change in first.history().itertuples()] == [7]
+    assert session.simulator() is not own
+    assert current().setting("XRPUSDT").leverage == 50
+    assert len(current().history()) == 0
 
 
 def test_current_is_the_account_connected_last(simulator: Simulator) -> None:
@@ -78,3 +99,22 @@ def test_a_key_is_given_in_one_way_only() -> None:
     """A key that is given in two ways raises InvalidInput."""
     with pytest.raises(InvalidInput, match="either credentials= or"):
         connect(credentials=Credentials("a" * 64, "b" * 64), api_key="c" * 64)
+
+
+def test_a_key_that_is_typed_in_a_cell_is_named_once(
+    shell: InteractiveShell, simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key that the running cell contains is warned of once, without the key; variables and the simulator are not."""
+    shell.user_ns.update(connect_to=connect_to, simulator=simulator, key=simulator.api_key)
+    unsafe = f'connect_to(simulator, "testnet", api_key="{simulator.api_key}")'
+    for safe in ('connect_to(simulator, "testnet", api_key=key)', unsafe.replace("testnet", "simulator")):
+        shell.run_cell(safe, store_history=True).raise_error()
+    with pytest.warns(KeyWarning) as caught:
+        shell.run_cell(unsafe, store_history=True).raise_error()
+    assert "A key was typed in a cell" in str(caught[0].message)
+    assert "%leverage --login testnet" in str(caught[0].message)
+    assert simulator.api_key not in warnings.formatwarning(
+        caught[0].message, KeyWarning, caught[0].filename, caught[0].lineno
+    )
+    shell.run_cell(unsafe, store_history=True).raise_error()
+    assert simulator.api_key not in capsys.readouterr().err

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb import interrupts
@@ -25,6 +25,7 @@ from leverage_nb.errors import (
     NoAnswer,
     NotConnected,
     RateLimited,
+    ReadOnly,
     UnexpectedAnswer,
 )
 from leverage_nb.formatting import moment
@@ -72,9 +73,10 @@ class RestClient:
         retry_pauses: Seconds before each repetition of a read that failed with a passing error. Each pause is varied
             by half, so that several programs do not repeat at the same moment.
         clock: Return this machine's time in seconds since the epoch; None for the system clock.
+        read_only: Whether :meth:`post`, and so every change, is refused.
 
     Attributes:
-        venue, profile, timeout, recv_window, grace: The arguments.
+        venue, profile, timeout, recv_window, grace, read_only: The arguments.
         limiter: The rate limit in use.
         identity: The key's fingerprint; the journal identifies the account by it.
         account: Profile and fingerprint, as shown to the user.
@@ -96,6 +98,7 @@ class RestClient:
         limiter: Limiter | None = None,
         retry_pauses: Sequence[float] = (0.1, 0.3, 0.6),
         clock: Callable[[], float] | None = None,
+        read_only: bool = False,
     ) -> None:
         if not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
             raise InvalidInput(f"timeout must be in seconds, above 0 and at most 300; got {timeout!r}.")
@@ -112,6 +115,7 @@ class RestClient:
         self.timeout = float(timeout)
         self.recv_window = recv_window
         self.grace = float(grace)
+        self.read_only = bool(read_only)
         self.identity = f"key {credentials.fingerprint}"
         self.account = f"{profile}, {self.identity}" if profile else self.identity
         self.limiter = limiter or Limiter()
@@ -193,12 +197,25 @@ class RestClient:
                 ``stamp``.
 
         Raises:
+            ReadOnly: The client is read-only; nothing was sent.
             RateLimited: The rate limit stopped the request; nothing was sent.
             NotConnected: Nothing was sent; ``SentTooLate`` if the request expired before it could leave.
             NoAnswer: The request was sent, and no complete answer came.
             UnexpectedAnswer: The request was sent, and the answer cannot be read.
         """
+        if (refusal := self.refusal()) is not None:
+            raise refusal
         return interrupts.run(lambda: self._exchange(endpoint, parameters, stamp=stamp, expires=expires))
+
+    def refusal(self) -> ReadOnly | None:
+        """Return the reason why :meth:`post` sends nothing; None if it sends."""
+        if not self.read_only:
+            return None
+        profile = f", profile={self.profile!r}" if self.profile else ""
+        return ReadOnly(
+            "This account was opened with read_only=True.",
+            hint=f"To change leverage, open it without: lev.connect({self.venue.name!r}{profile})",
+        )
 
     def open_listen_key(self) -> str:
         """Return the account's listen key: a new one, or the active one with its validity extended by an hour.
@@ -268,6 +285,23 @@ class RestClient:
     def source(self, endpoint: Endpoint) -> str:
         """Return the origin of an answer, for error messages: "Binance's answer to GET /fapi/v1/time"."""
         return f"{self.venue.speaker}'s answer to {endpoint}"
+
+    def beside(self, rest_url: str, timeout: float) -> RestClient:
+        """Return a client that reads with the same key at another address of the same exchange.
+
+        It has a rate limit of its own, and repeats nothing.
+        """
+        client = RestClient(
+            replace(self.venue, rest_url=rest_url),
+            self._credentials,
+            timeout=timeout,
+            recv_window=self.recv_window,
+            retry_pauses=(),
+            clock=self._clock,
+            read_only=True,
+        )
+        client._clock_offset_ms = self._clock_offset_ms
+        return client
 
     def close(self) -> None:
         """Close the connections."""

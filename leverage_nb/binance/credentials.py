@@ -7,7 +7,10 @@ import hmac
 import json
 import os
 import re
+import shlex
+import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from leverage_nb.binance import signing
@@ -20,6 +23,27 @@ _NO_PROFILE = "(no profile)"
 _PARTS = ("api_key", "api_secret", "private_key", "password")
 
 _WITHOUT_KEYRING = "Install it with pip install keyring, or set the environment variables instead."
+_OTHER_KEYRING = "`keyring --list-backends` shows the others. Or set the environment variables instead."
+# Back ends of the package keyring that store nothing; it takes them if the system has no other, or if told so.
+_STORES_NOTHING = {"keyring.backends.null": "discards what it is given", "keyring.backends.fail": "can store nothing"}
+
+# Shorter texts may be in a cell by chance.
+_SHORTEST_SECRET = 8
+
+
+class KeyWarning(UserWarning):
+    """A key can be read by others, or may do more than this package needs. The text never contains the key."""
+
+
+_warned: set[str] = set()  # in this process
+
+
+def warn_once(text: str) -> None:
+    """Issue a KeyWarning, once per text and process."""
+    if text not in _warned:
+        _warned.add(text)
+        # Without the caller's line, which Python would print, and which may contain the key.
+        warnings.warn_explicit(text, KeyWarning, "leverage_nb", 1)
 
 
 class Credentials:
@@ -70,7 +94,39 @@ class Credentials:
         problem, hint = self._find_problem()
         if problem:
             raise InvalidInput(problem, hint=hint)
+        if risk := self._find_risk():
+            warn_once(risk)
         return self
+
+    def is_typed_in(self, cell: str) -> bool:
+        """Return whether the source of a cell contains the key, the secret, the password or the private key itself."""
+        interrupt: BaseException
+        try:
+            return any(secret in cell for secret in self._secrets())
+        except BaseException as exc:  # noqa: BLE001 - raised below, without the frames that hold the key
+            interrupt = exc.with_traceback(None)
+        del cell
+        raise interrupt
+
+    def _secrets(self) -> list[str]:
+        """Return what must not be shown. Of a private key: its lines, not the path of its file."""
+        private = (self._private or "").splitlines() if _is_pem(self._private) else []
+        parts = (self._key, self._secret, self._password, *(line for line in private if "-----" not in line))
+        return [part for part in parts if isinstance(part, str) and len(part) >= _SHORTEST_SECRET]
+
+    def _find_risk(self) -> str:
+        """Return the warning about a private key's file that other users can read; "" without one."""
+        if self._private is None or _is_pem(self._private) or os.name != "posix":
+            return ""
+        path = Path(self._private.strip()).expanduser()
+        with suppress(OSError):
+            mode = path.stat().st_mode & 0o777
+            if mode & 0o077:
+                return (
+                    f"Other users of this machine may read the private key in {path} (mode {mode:o}). "
+                    f"To keep it to yourself: chmod 600 {shlex.quote(str(path))}"
+                )
+        return ""
 
     # A verbose traceback prints the variables of a frame, so nothing is raised here.
     def _find_problem(self) -> tuple[str, str]:
@@ -109,17 +165,14 @@ class Credentials:
         raise interrupt
 
     def keep(self, venue: Venue, profile: str | None) -> None:
-        """Store the credentials in the system's keyring.
+        """Store the credentials in the system's keyring, and read them back.
 
         Raises:
-            InvalidInput: There is no keyring, or it cannot be written.
+            InvalidInput: There is no keyring, it cannot be written, or it does not return what was stored.
         """
         problem = self._store(venue, profile)
         if problem:
-            raise InvalidInput(
-                f"The key could not be stored: no keyring can be written ({problem}).",
-                hint=_WITHOUT_KEYRING,
-            )
+            raise InvalidInput(f"The key could not be stored: {problem}.", hint=_WITHOUT_KEYRING)
 
     # As above, nothing is raised here, not even an interrupt at the keyring's own prompt.
     def _store(self, venue: Venue, profile: str | None) -> str:
@@ -129,8 +182,10 @@ class Credentials:
             import keyring
 
             keyring.set_password(_service(venue), profile or _NO_PROFILE, text)
+            if keyring.get_password(_service(venue), profile or _NO_PROFILE) != text:
+                return "the keyring does not return what was stored in it"
         except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise any exception
-            return type(exc).__name__
+            return f"no keyring can be written ({type(exc).__name__})"
         return ""
 
     def __repr__(self) -> str:
@@ -146,23 +201,74 @@ def variable(venue: Venue, part: str, profile: str | None = None) -> str:
     return f"LEVERAGE_NB_{venue.name.upper()}{whose}_{part.upper()}"
 
 
-def check_keyring() -> None:
+def check_keyring() -> str:
     """Check that there is a keyring, before the user is asked for a key.
 
+    Returns:
+        A warning if it stores keys unencrypted; "" if it is not known to do so.
+
     Raises:
-        InvalidInput: There is none.
+        InvalidInput: There is none, or it stores nothing.
     """
-    why = ""
     try:
         import keyring
-        from keyring.backends import fail
 
-        if isinstance(keyring.get_keyring(), fail.Keyring):
-            why = "the system has none"
+        ring: Any = keyring.get_keyring()
     except ImportError:
-        why = "the package keyring is not installed"
+        ring = None
+    if ring is None:
+        raise InvalidInput(
+            "There is no keyring that can store a key: the package keyring is not installed.", hint=_WITHOUT_KEYRING
+        )
+    if type(ring).__module__ == "keyring.backends.chainer":  # it stores in the first of its back ends
+        ring = next(iter(ring.backends), ring)
+    name = f"{type(ring).__module__}.{type(ring).__qualname__}"
+    modules = [kind.__module__ for kind in type(ring).__mro__]
+    why = next((reason for module, reason in _STORES_NOTHING.items() if module in modules), "")
+    if modules[0] == "keyring.backends.chainer":
+        why = "has no other keyring to use"
     if why:
-        raise InvalidInput(f"There is no keyring that can store a key: {why}.", hint=_WITHOUT_KEYRING)
+        raise InvalidInput(
+            f"There is no keyring that can store a key: the one in use, {name}, {why}.", hint=_OTHER_KEYRING
+        )
+    # keyrings.alt calls its unencrypted back ends PlaintextKeyring. Source: https://github.com/jaraco/keyrings.alt
+    if any("plaintext" in kind.__name__.lower() for kind in type(ring).__mro__):
+        where = f" in {path}" if (path := getattr(ring, "file_path", "")) else ""
+        return f"The keyring in use, {name}, stores keys unencrypted{where}: whoever reads that can use them"
+    return ""
+
+
+def forget(venue: Venue, profile: str | None) -> str:
+    """Remove the stored key of a venue and profile from the system's keyring.
+
+    Returns:
+        Its fingerprint.
+
+    Raises:
+        InvalidInput: No key is stored, or it could not be removed.
+    """
+    whose = f"the {venue.name}{f' and the profile {profile}' if profile else ''}"
+    stored = _from_keyring(venue, profile)
+    if stored is None:
+        raise InvalidInput(
+            f"The keyring has no key for {whose}. Nothing was removed.",
+            hint=f"A key may still come from elsewhere: {variable(venue, 'api_key', profile)} in the environment.",
+        )
+    problem = _remove(venue, profile)
+    if problem:
+        raise InvalidInput(f"The key for {whose} could not be removed from the keyring ({problem}).")
+    return stored.fingerprint
+
+
+def _remove(venue: Venue, profile: str | None) -> str:
+    """Remove an entry of the keyring; return the problem, or "". Back ends may hold the key in their frames."""
+    try:
+        import keyring
+
+        keyring.delete_password(_service(venue), profile or _NO_PROFILE)
+    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise any exception
+        return type(exc).__name__
+    return "it is still there" if _from_keyring(venue, profile) is not None else ""
 
 
 def check_profile(profile: str | None) -> str | None:
@@ -261,6 +367,10 @@ def _unpacked(text: str | None) -> Credentials | None:
 
 def _service(venue: Venue) -> str:
     return f"leverage_nb {venue.name}"
+
+
+def _is_pem(private_key: str | None) -> bool:
+    return private_key is not None and "-----BEGIN" in private_key
 
 
 def _stripped(text: Any) -> Any:

@@ -13,11 +13,11 @@ _DOCUMENTATION = "https://developers.binance.com/docs/derivatives/usds-margined-
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint of Binance's USDⓈ-M Futures REST API.
+    """One endpoint of Binance's USDⓈ-M Futures REST API, or of its wallet API.
 
     Attributes:
         method: The HTTP method.
-        path: The path below the venue's REST address.
+        path: The path below the venue's REST address; for ``KEY_PERMISSIONS`` below its wallet address.
         security: What a request carries: "none", "key" or "signed".
         weight: The request weight that Binance counts for one request.
         documentation: URL of the page that states the above.
@@ -55,3 +55,12 @@ PREMIUM_INDEX = _endpoint("GET", "/fapi/v1/premiumIndex", "none", 1, "market-dat
 
 OPEN_LISTEN_KEY = _endpoint("POST", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Start-User-Data-Stream")
 EXTEND_LISTEN_KEY = _endpoint("PUT", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Keepalive-User-Data-Stream")
+
+# Of the wallet API, which has an address and a rate limit of its own.
+KEY_PERMISSIONS = Endpoint(
+    "GET",
+    "/sapi/v1/account/apiRestrictions",
+    "signed",
+    1,
+    "https://developers.binance.com/docs/wallet/account/api-key-permission",
+)

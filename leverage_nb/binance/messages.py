@@ -63,6 +63,13 @@ class ListenKey(_Message, frozen=True):
         return "ListenKey(...)"
 
 
+class KeyPermissions(_Message, frozen=True):
+    """The fields used of ``apiRestrictions``; None if a field is missing."""
+
+    ip_restrict: bool | None = None
+    enable_withdrawals: bool | None = None
+
+
 class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One tier of ``leverageBracket``. :mod:`leverage_nb.risk.bracket_checks` checks the tiers of a whole table."""
 

@@ -23,6 +23,7 @@ class Venue:
         stream_url: Address of the WebSocket streams without a path; "" if unknown.
         where_keys_come_from: A sentence that says where to get an API key.
         proved: Whether the address has proved to be a simulator of this package.
+        wallet_url: Address of Binance's wallet API, which knows what a key may do; "" except at mainnet's own address.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Venue:
     stream_url: str
     where_keys_come_from: str
     proved: bool = False
+    wallet_url: str = ""
 
     @property
     def verified(self) -> bool:
@@ -87,7 +89,8 @@ class Venue:
         address = _checked(rest_url, self)
         own = urlsplit(address).hostname in _OWN_HOSTS[self.name]
         streams = self.stream_url if own else address.replace("http", "ws", 1) if is_loopback(address) else ""
-        return replace(self, rest_url=address, stream_url=streams, proved=False)
+        wallet = self.wallet_url if own else ""
+        return replace(self, rest_url=address, stream_url=streams, proved=False, wallet_url=wallet)
 
 
 VENUES = {
@@ -114,6 +117,7 @@ VENUES = {
             rest_url="https://fapi.binance.com",
             stream_url="wss://fstream.binance.com",
             where_keys_come_from="Create keys at https://www.binance.com (API Management); enable Futures.",
+            wallet_url="https://api.binance.com",
         ),
     )
 }

@@ -136,6 +136,7 @@ class Plan(Shown):
             The plan with the outcome of every row.
 
         Raises:
+            ChangeNotSent: The account is read-only. ``.change`` is that of the first row that would be sent.
             LeverageError: The account could not be read. Nothing was sent.
         """
         return self._apply(self, force, progress)

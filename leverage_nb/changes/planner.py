@@ -11,7 +11,10 @@ from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow
 from leverage_nb.changes.plan_input import Target, check_targets
 from leverage_nb.changes.plan_rows import changed_row, make_rows
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
+from leverage_nb.changes.report import failed
+from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService
+from leverage_nb.errors import ChangeNotSent
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
 
@@ -55,6 +58,7 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
     """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
     as_of = datetime.now().astimezone()
     service.check_profile()
+    service.warn_of_key()
     todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
     state = service.read_state(list(todo), reload_tiers=True)
     first = all(row.status == "planned" for row in plan.rows)
@@ -68,6 +72,10 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
         elif row.verdict == "refused" and not (force and row.code is not None):
             run.report(replace(row, status="not_sent"))
     waiting = [row for row in rows.values() if row.symbol not in run.ended]
+    if waiting and (refusal := service.client.refusal()) is not None:  # before attempts of all rows are recorded
+        first_row = ChangeRequest(waiting[0].symbol, waiting[0].after, waiting[0].margin_asset, plan=plan.name)
+        change = first_row.outcome(service.client, "not_sent", before=waiting[0].before)
+        raise failed(ChangeNotSent, change, "The plan was not applied. Nothing was sent.", refusal)
     run_plan(run, [row for row in waiting if row.raises], [row for row in waiting if not row.raises])
     order = [*rows, *(row.symbol for row in plan.rows if row.symbol not in rows)]
     known = {row.symbol: row for row in plan.rows} | run.ended

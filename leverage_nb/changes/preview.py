@@ -48,7 +48,7 @@ class Preview(Shown):
         undoes: The number of the change in the journal that this one undoes; None for any other change.
         caution: A caution that is independent of the verdict: the change could not be undone.
         passed_over: Later changes that cannot be undone, with the reason, if this one undoes an earlier change.
-        guard: Why the guard does not allow it; "" if it does.
+        guard: Why the guard, or a read-only account, does not allow it; "" if they do.
     """
 
     venue: str
@@ -98,7 +98,8 @@ class Preview(Shown):
             progress: As for ``Account.set_leverage``.
 
         Raises:
-            ChangeNotSent: The guard, a changed account, an expected refusal, or as for ``Account.set_leverage``.
+            ChangeNotSent: The guard, a read-only account, a changed account, an expected refusal, or as for
+                ``Account.set_leverage``.
             LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for ``Account.set_leverage``.
         """
         return self._send(self, force, progress)

@@ -11,6 +11,8 @@ from weakref import WeakMethod
 from leverage_nb import interrupts
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.credentials import KeyWarning, warn_once
+from leverage_nb.binance.permissions import find_risks
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
@@ -77,6 +79,7 @@ class ChangeService:
         self.client, self.journal, self.tiers, self.guard = client, journal, tiers, guard
         self.account_limits = AccountLimits()
         self._profile_checked = client.profile is None
+        self._key_checked = False
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
     # -- reading ----------------------------------------------------------------------------------------------
@@ -212,8 +215,8 @@ class ChangeService:
         highest = len(view.outlook.leverage)
         if not 1 <= leverage <= highest:
             raise InvalidLeverage(leverage, view.outlook.symbol, highest)
-        exceeded = self.guard.exceeded(leverage)
-        return make_preview(view.outlook, view.state, leverage, self._apply, str(exceeded or ""))
+        forbidden = self._forbidden(leverage)
+        return make_preview(view.outlook, view.state, leverage, self._apply, str(forbidden or ""))
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -279,14 +282,14 @@ class ChangeService:
         raise not_sent(_request_of(preview).outcome(self.client, "not_sent"), failure)
 
     def _make(self, request: ChangeRequest, progress: Progress | None) -> LeverageChange:
-        """Make a change that is resolved. The guard is checked here, immediately before sending.
+        """Make a change that is resolved. The guard and ``read_only`` are checked here, before sending.
 
         Raises:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With ``.change``.
             ChangeInterrupted: Ctrl-C. Its record shows what is in the journal; nothing more is sent.
         """
-        if (exceeded := self.guard.exceeded(request.leverage)) is not None:
-            raise not_sent(request.outcome(self.client, "not_sent"), exceeded)
+        if (forbidden := self._forbidden(request.leverage)) is not None:
+            raise not_sent(request.outcome(self.client, "not_sent"), forbidden)
         sender = Sender(self.client, self.journal, request, progress)
         task = interrupts.Task(lambda: self._run(sender, request))
         try:
@@ -297,10 +300,15 @@ class ChangeService:
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)
 
+    def _forbidden(self, leverage: int) -> LeverageError | None:
+        """Return why this account sends no such change: it is read-only, or the guard; None if it may."""
+        return self.client.refusal() or self.guard.exceeded(leverage)
+
     def _run(self, sender: Sender, request: ChangeRequest) -> LeverageChange:
         failure: LeverageError
         try:
             self.check_profile()
+            self.warn_of_key()
         except LeverageError as exc:
             failure = exc
         else:
@@ -354,6 +362,15 @@ class ChangeService:
                 hint="If the key was swapped by mistake, put the right one back. Otherwise use another profile name.",
             )
         self._profile_checked = alias != ""
+
+    def warn_of_key(self) -> None:
+        """Once per session, warn of a key that may withdraw or works from every address. It takes at most 2 s."""
+        if self._key_checked:
+            return
+        self._key_checked = True
+        for risk in find_risks(self.client):
+            with suppress(KeyWarning):  # a filter may make it an error, which must not stop a change
+                warn_once(risk)
 
     # -- past changes -----------------------------------------------------------------------------------------
 

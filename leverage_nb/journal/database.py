@@ -14,6 +14,7 @@ import os
 import sqlite3
 import stat
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,6 +121,7 @@ class Database:
     def _in_memory(self) -> sqlite3.Connection:
         if self._memory is None:
             self._memory = self._connect()
+            weakref.finalize(self, self._memory.close)
             _prepare(self._memory)
         return self._memory
 
@@ -178,7 +180,11 @@ class Database:
             self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:  # not a database
+            connection.close()
+            raise
         return connection
 
     def _unusable(self, exc: Exception) -> JournalUnusable:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from leverage_nb.account import Account
 
 FLAGS = (
-    "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--notional", "--plot",
-    "--profile", "--undo", "--venue", "--yes",
+    "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--logout", "--notional",
+    "--plot", "--profile", "--undo", "--venue", "--yes",
 )  # fmt: skip
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B".
 _LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%leverage\s(?P<words>.*)$")
@@ -47,7 +47,7 @@ def _complete(words: list[str], fragment: str) -> list[str]:
     from leverage_nb.session import session
 
     flags = [flag for flag in FLAGS if flag not in words]
-    if words and words[-1] in {"--venue", "--login"}:
+    if words and words[-1] in {"--venue", "--login", "--logout"}:
         return _starting(fragment, VENUES)
     if words and words[-1] in {"--notional", "--profile"}:
         return []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from leverage_nb.account import Account
+    from leverage_nb.binance.venues import Venue
     from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
@@ -60,6 +61,7 @@ class LeverageMagics(Magics):
     )
     @argument("--profile", action=Once, help="A sub-account, by your name for it. It applies like --venue.")
     @argument("--login", action=Once, metavar="VENUE", help="Ask for a key, check it, and store it in the keyring.")
+    @argument("--logout", action=Once, metavar="VENUE", help="Remove the stored key from the keyring.")
     @argument("-h", "--help", action=Once, nargs=0, default=False, help="Show this help.")
     @line_cell_magic
     def leverage(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
@@ -81,6 +83,7 @@ class LeverageMagics(Magics):
             %leverage --undo                      undo the last change; again: the one before
             %leverage --venue testnet [--profile NAME]   use the testnet from now on
             %leverage --login testnet [--profile NAME]   ask for a key, check it, store it in the keyring
+            %leverage --logout testnet [--profile NAME]  remove that key from the keyring
 
         Every call returns its object: ``change = %leverage BTCUSDT 10``. ``{symbol}``, ``{row['symbol']}`` and
         ``$symbol`` are replaced by your variables. A value replaces one word and cannot become an option.
@@ -89,8 +92,8 @@ class LeverageMagics(Magics):
         if options.help:
             display({"text/plain": self.leverage.__doc__}, raw=True)
             return None
-        if options.login:
-            return self._login(options)
+        if options.login or options.logout:
+            return self._keep_key(options)
         symbols, leverage = ([], None) if options.undo else split_symbols(options.words)
         check_options(options, leverage, is_cell=cell is not None)
         account = self._account(options)
@@ -168,18 +171,26 @@ class LeverageMagics(Magics):
 
         session.max_leverage = self.max_leverage
 
-    def _login(self, options: argparse.Namespace) -> None:
-        """Ask for a key, check it with the exchange, and store it in the keyring."""
-        from leverage_nb.binance.credentials import check_keyring, check_profile
+    def _keep_key(self, options: argparse.Namespace) -> None:
+        """Store a key in the keyring, or remove it."""
+        from leverage_nb.binance.credentials import check_profile
         from leverage_nb.binance.venues import find_venue
-        from leverage_nb.session import session
 
-        if options.words or options.venue:
-            raise InvalidInput("--login takes only --profile beside it.")
-        venue, profile = find_venue(options.login), check_profile(options.profile)
+        name = "--login" if options.login else "--logout"
+        if options.words or options.venue or (options.login and options.logout):
+            raise InvalidInput(f"{name} takes only --profile beside it.")
+        venue, profile = find_venue(options.login or options.logout), check_profile(options.profile)
         if venue.name == "simulator":
             raise InvalidInput("The simulator needs no key.")
-        check_keyring()
+        (self._login if options.login else self._logout)(venue, profile)
+
+    def _login(self, venue: Venue, profile: str | None) -> None:
+        """Ask for a key, check it with the exchange, and store it in the keyring."""
+        from leverage_nb.account import service_of
+        from leverage_nb.binance.credentials import check_keyring
+        from leverage_nb.session import session
+
+        unencrypted = check_keyring()
         credentials = ask_for_key(venue.name, profile)
         if credentials is None:
             raise InvalidInput(
@@ -189,6 +200,19 @@ class LeverageMagics(Magics):
         credentials.keep(venue, profile)
         account = session.connect(venue.name, profile=profile, credentials=credentials)
         display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
+        if unencrypted:
+            _say(f"Warning: {unencrypted}")
+        service_of(account).warn_of_key()
+
+    def _logout(self, venue: Venue, profile: str | None) -> None:
+        """Remove a key from the keyring."""
+        from leverage_nb.binance.credentials import name_source
+        from leverage_nb.session import session
+
+        fingerprint = session.log_out(venue, profile)
+        _say(f"key {fingerprint} of the {venue.name} was removed from the keyring")
+        if (source := name_source(venue, profile)).startswith("the environment"):
+            _say(f"{source} still has a key for it, which is used from now on")
 
     def _report_earlier(self, account: Account) -> None:
         """Once per account: report the outcome of changes that an earlier session left without a definite answer."""
@@ -272,7 +296,7 @@ class LeverageMagics(Magics):
         if options.dry_run or not count:
             return plan
         display(plan)
-        if account.asks_first and not options.yes:
+        if account.asks_first and not options.yes and not account.read_only:
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):

@@ -229,7 +229,7 @@ class BracketTable(Mapping[str, Brackets]):
         counts = np.array([len(one) for one in self.values()], np.int64)
         starts = np.cumsum(counts) - counts
         index = pd.MultiIndex(
-            levels=[list(self.symbols), list(range(1, int(counts.max(initial=0)) + 1))],
+            levels=[list(self.symbols), list(range(1, max(map(len, self.values()), default=0) + 1))],
             codes=[
                 np.repeat(np.arange(len(counts)), counts),  # type: ignore[list-item]  # arrays are accepted
                 np.arange(counts.sum()) - np.repeat(starts, counts),  # type: ignore[list-item]

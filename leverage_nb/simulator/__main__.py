@@ -1,4 +1,4 @@
-"""Run the simulator as a program, for any client: ``python -m leverage_nb.simulator [--port N]``."""
+"""Run the simulator as a program, for any client: ``python -m leverage_nb.simulator [--port N] [--profile demo]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 
 from leverage_nb.simulator.faults import KINDS
-from leverage_nb.simulator.server import Simulator
+from leverage_nb.simulator.server import PROFILES, Simulator
 
 FAULTS_HELP = """comma-separated faults: NAME[+|-][=SECONDS][@METHOD /path][:CHANCE][xTIMES].
 +: the exchange executes the request, -: it does not; by default as the fault says, for most at random.
@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
+    parser.add_argument(
+        "--profile", choices=PROFILES, default="production", help="demo: a leverage that was never set is 0"
+    )
     parser.add_argument("--faults", default="", metavar="LIST", help=FAULTS_HELP)
     parser.add_argument("--seed", type=int, default=0, help="seed of the faults that occur at random")
     options = parser.parse_args(arguments)
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     try:
-        simulator = Simulator(port=options.port, seed=options.seed)
+        simulator = Simulator(port=options.port, seed=options.seed, profile=options.profile)
     except OSError as exc:
         print(f"Cannot serve on port {options.port}: {exc}. Choose another port, or none.", file=sys.stderr)
         return 1

@@ -55,10 +55,11 @@ class Account:
     Args:
         market: The symbols, tiers and mark prices.
         opening: The account of ``market.json``, or a mapping of the same shape.
+        demo: Whether a leverage that was never set shows as 0, as on Binance's demo exchange.
     """
 
-    def __init__(self, market: Market, opening: dict[str, Any]) -> None:
-        self.market = market
+    def __init__(self, market: Market, opening: dict[str, Any], *, demo: bool = False) -> None:
+        self.market, self.demo = market, demo
         self.alias: str = opening["accountAlias"]
         self.wallets = {asset: Decimal(amount) for asset, amount in opening["wallets"].items()}
         self.dual_side: bool = opening["dualSidePosition"]
@@ -77,8 +78,13 @@ class Account:
     # -- settings ---------------------------------------------------------------------------------------
 
     def leverage(self, name: str) -> int:
-        """Return the initial leverage of a symbol; both sides share it."""
+        """Return the initial leverage that applies to a symbol; both sides share it."""
         return self.leverages.get(name, min(DEFAULT_LEVERAGE, self.market.symbols[name].max_leverage))
+
+    def shown_leverage(self, name: str) -> int:
+        """Return the leverage that answers show: 0 on demo while it was never set and the symbol is not in use."""
+        unset = self.demo and name not in self.leverages and name not in self.symbols_in_use()
+        return 0 if unset else self.leverage(name)
 
     def set_leverage(self, name: str, leverage: int) -> bool:
         """Change the initial leverage of a symbol and return whether the value changed.
@@ -88,7 +94,7 @@ class Account:
         symbol = self.market.symbols[name]
         if not 1 <= leverage <= symbol.max_leverage:
             raise Refused(400, -4028, f"Leverage {leverage} is not valid")
-        current = self.leverage(name)
+        current = self.shown_leverage(name)
         if leverage == current:
             return False
         if leverage < current and name in self.isolated and self.open_positions(name):

@@ -19,6 +19,9 @@ from leverage_nb.simulator.account import Refused
 
 Verifier = Callable[[bytes, str], bool]
 
+MOST_PARAMETERS = 64  # in the query, and in the body
+LONGEST_TEXT = 2048  # characters of a name or a value; the longest known, an RSA signature of 8192 bits, has 1,368
+
 _SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
 
 
@@ -41,11 +44,18 @@ def read_parameters(request: Request) -> dict[str, str]:
     """Decode query and form body; the query takes precedence where both name a parameter.
 
     Raises:
-        Refused: -1101 for a parameter that occurs twice in one of them.
+        Refused: -1101 for a parameter that occurs twice in one of them, -1104 for too many parameters, -1130 for one
+            that is too long. The limits are the simulator's own: Binance documents the codes, but no limits.
     """
     parameters: dict[str, str] = {}
     for part in (request.body, request.query):
-        pairs = parse_qsl(part, keep_blank_values=True)
+        try:
+            pairs = parse_qsl(part, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            raise Refused(400, -1104, "Too many parameters sent for this endpoint.") from None
+        for name, value in pairs:
+            if max(len(name), len(value)) > LONGEST_TEXT:
+                raise Refused(400, -1130, f"Data sent for parameter '{name[:LONGEST_TEXT]}' is not valid.")
         if len({name for name, _ in pairs}) < len(pairs):
             raise Refused(400, -1101, "Duplicate values for a parameter detected.")
         parameters.update(pairs)

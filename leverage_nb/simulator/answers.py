@@ -123,14 +123,16 @@ def leverage_bracket(symbol: Symbol) -> Row:
 
 
 def symbol_config(account: Account, symbol: Symbol) -> Row:
-    """Return one row of ``symbolConfig``."""
-    leverage = account.leverage(symbol.name)
+    """Return one row of ``symbolConfig``.
+
+    The max notional beside a leverage of 0 is that of the default leverage: assumed, it is not known.
+    """
     return {
         "symbol": symbol.name,
         "marginType": "ISOLATED" if symbol.name in account.isolated else "CROSSED",
         "isAutoAddMargin": False,
-        "leverage": leverage,
-        "maxNotionalValue": str(whole(symbol.max_notional(leverage))),
+        "leverage": account.shown_leverage(symbol.name),
+        "maxNotionalValue": str(whole(symbol.max_notional(account.leverage(symbol.name)))),
     }
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 from leverage_nb.simulator import admission, answers
 from leverage_nb.simulator.account import Account, Refused
@@ -26,6 +25,7 @@ Listener = Callable[[dict[str, Any]], None]
 SUCCESS = {"code": 200, "msg": "success"}
 LISTEN_KEY_LIFE = 3600.0
 HISTORY = 10_000  # changes of settings that stale reads can go back to
+RECORDED = 100_000  # changes of leverage that ``executed`` and ``received`` keep
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Execution:
 
     at: float  # seconds since the epoch
     symbol: str
-    before: int
+    before: int  # 0 if it was not set, on demo
     after: int  # equal to ``before`` if the current value was set again
     timestamp: int | None  # of the request; None for another client
 
@@ -55,7 +55,8 @@ class Exchange:
 
     Attributes:
         executed: Every executed change of leverage, in order, regardless of what was answered.
-        received: Symbol and timestamp of every change of leverage that arrived, executed or not.
+        received: Symbol and timestamp of every change of leverage that arrived with a valid key and signature,
+            executed or not. Both keep the latest 100,000.
         weight: The request weight that was used.
     """
 
@@ -122,11 +123,14 @@ class Exchange:
         return route.answer(self, parameters)
 
     def note_arrival(self, request: Request) -> None:
-        """Record a change of leverage that has arrived."""
+        """Record a change of leverage that has arrived with a valid key and signature."""
         if (request.method, request.path) == ("POST", "/fapi/v1/leverage"):
-            parameters = dict(parse_qsl(request.body) + parse_qsl(request.query))
-            with suppress(ValueError):
-                self.received.append((parameters.get("symbol", ""), int(parameters.get("timestamp", ""))))
+            with suppress(Refused):
+                admission.check_key(request, self._api_key)
+                parameters = admission.read_parameters(request)
+                admission.check_signature(request, parameters, self._verify)
+                arrival = (parameters.get("symbol", ""), admission.integer(parameters, "timestamp"))
+                _record(self.received, arrival)
 
     def now_ms(self) -> int:
         """Return the exchange's time in milliseconds, as the request that is being answered finds it."""
@@ -165,10 +169,10 @@ class Exchange:
             self._set_leverage(symbol, leverage, None)
 
     def _set_leverage(self, symbol: str, leverage: int, timestamp: int | None) -> None:
-        before = self.account.leverage(symbol)
+        before = self.account.shown_leverage(symbol)
         self._keep_settings(symbol)
         changed = self.account.set_leverage(symbol, leverage)
-        self.executed.append(Execution(self.clock(), symbol, before, leverage, timestamp))
+        _record(self.executed, Execution(self.clock(), symbol, before, leverage, timestamp))
         if changed:
             # Inferred: Binance does not document whether it sends an event for an unchanged value.
             self.emit("ACCOUNT_CONFIG_UPDATE", ac={"s": symbol, "l": leverage})
@@ -260,6 +264,11 @@ class Exchange:
 
     def _requested(self, parameters: Parameters) -> list[Symbol]:
         return [self._symbol(parameters)] if "symbol" in parameters else list(self.market.symbols.values())
+
+
+def _record(records: list[Any], record: Any) -> None:
+    records.append(record)
+    del records[:-RECORDED]
 
 
 def _boolean(parameters: Parameters, name: str) -> bool:

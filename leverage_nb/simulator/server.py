@@ -27,9 +27,11 @@ from leverage_nb.simulator.account import Account, Refused
 from leverage_nb.simulator.admission import Request, read_parameters
 from leverage_nb.simulator.exchange import Answer, Exchange
 from leverage_nb.simulator.faults import Course, Fault, Faults, parse_faults
+from leverage_nb.simulator.gate import open_server
 from leverage_nb.simulator.market import load_market
 
 STREAM_LIFE = 86_400.0
+PROFILES = ("production", "demo")
 
 
 class _SignatureScrubber(logging.Filter):
@@ -49,6 +51,10 @@ for _name in ("tornado.general", "tornado.access", "tornado.application"):
 class Simulator:
     """A running exchange simulator. Use it as a context manager, or call :meth:`close`.
 
+    It answers programs on this machine only: a request whose Host is not a loopback address with its port, or that a
+    web page of another origin sends, is refused with 403, a body above 64 kB with 413. At most 64 connections are open
+    at a time; above that, the one that has waited longest for its next request is closed.
+
     Args:
         port: Loopback port; 0 takes a free one.
         account: The opening account, in the shape of ``market.json``'s ``account``, which is the default.
@@ -57,9 +63,17 @@ class Simulator:
         seed: Seed of the faults that occur at random.
         portfolio_margin: Whether the account is in Portfolio Margin: ``/fapi`` then refuses its key with -2015 and only
             ``/papi`` serves it; the reverse for any other account.
+        profile: Whose behaviour to show where Binance's exchanges differ: "production" or "demo". On demo, which is
+            also the testnet, symbolConfig and positionRisk v2 answer a leverage of 0 for every symbol whose leverage
+            was never set and that has neither a position nor open orders, until a change of leverage succeeds.
+            Reported for demo, with high certainty (https://github.com/nautechsystems/nautilus_trader/pull/4289). Which
+            ``maxNotionalValue`` stands beside the 0 is not known; assumed is that of the default, 20x or the symbol's
+            maximum if that is lower.
         public_key: PEM of an RSA or Ed25519 key whose signatures are accepted instead of HMAC ones.
         api_key: 64 letters and digits; random by default.
         api_secret: 64 letters and digits; random by default.
+        patience: Seconds in which a connection must send the head of its next request, and then its body. After that it
+            is closed.
 
     Attributes:
         port: The loopback port.
@@ -71,7 +85,7 @@ class Simulator:
 
     Raises:
         OSError: The port is in use.
-        ValueError: ``api_key`` or ``api_secret`` has another form.
+        ValueError: ``api_key`` or ``api_secret`` has another form, or ``profile`` another name.
         ImportError: ``public_key`` requires cryptography, of the extra ``keys``.
     """
 
@@ -84,15 +98,19 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         portfolio_margin: bool = False,
+        profile: str = "production",
         public_key: str | None = None,
         api_key: str | None = None,
         api_secret: str | None = None,
+        patience: float = 30.0,
     ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(f"The profile of a simulator is one of {', '.join(PROFILES)}; got {profile!r}.")
         market = load_market()
         self.api_key, self.api_secret = _checked(api_key), _checked(api_secret)
         self.exchange = Exchange(
             market,
-            Account(market, account or market.account),
+            Account(market, account or market.account, demo=profile == "demo"),
             api_key=self.api_key,
             api_secret=self.api_secret,
             weight_limit=weight_limit,
@@ -101,6 +119,7 @@ class Simulator:
             public_key=public_key,
         )
         self._faults = Faults(seed)
+        self._patience = patience
         self._down = False
         self._streams: set[_UserData] = set()
         sockets = bind_sockets(port, address="127.0.0.1")
@@ -123,8 +142,12 @@ class Simulator:
             (r"/leverage_nb/simulator", _Proof, own),
             (r".*", _Rest, own),
         ]
-        self._application = Application(routes, log_function=lambda _: None)  # an access log would hold signed URLs
-        self._server = HTTPServer(self._application)
+        self._application = Application(
+            routes,
+            log_function=lambda _: None,  # an access log would hold signed URLs
+            websocket_max_message_size=4096,  # the stream's clients have nothing to say
+        )
+        self._server = self._open_server()
         self._server.add_sockets(sockets)
         started.set()
         while not self._stop.is_set():
@@ -133,6 +156,9 @@ class Simulator:
             self._end_old_streams()
         self._server.stop()
         await self._server.close_all_connections()
+
+    def _open_server(self) -> HTTPServer:
+        return open_server(self._application, self.port, self._patience)
 
     def _end_old_streams(self) -> None:
         """End streams as Binance does: at the expiry of the listen key, and after 24 hours."""
@@ -150,7 +176,7 @@ class Simulator:
         await self._server.close_all_connections()
         await asyncio.sleep(seconds)
         if not self._stop.is_set():
-            self._server = HTTPServer(self._application)  # a stopped server cannot be started again
+            self._server = self._open_server()  # a stopped server cannot be started again
             self._server.add_sockets(bind_sockets(self.port, address="127.0.0.1"))
         self._down = False
 
@@ -380,4 +406,4 @@ class _UserData(WebSocketHandler):
             stream.close()
 
     def check_origin(self, origin: str) -> bool:
-        return True  # loopback only; a local page may subscribe too
+        return True  # the gate has checked it

@@ -32,6 +32,7 @@ from leverage_nb.errors import (
     NoAnswer,
     NotConnected,
     RateLimited,
+    ReadOnly,
     RequestRefused,
     UnexpectedAnswer,
 )
@@ -387,3 +388,15 @@ def test_listen_key_requests_have_a_key_and_no_signature(endpoint: Endpoint, cli
         request = wire.calls[0].request
     assert request.headers["X-MBX-APIKEY"] == "k" * 64
     assert "signature" not in f"{request.url}{request.body}"
+
+
+@responses.activate
+def test_a_read_only_client_reads_and_never_posts() -> None:
+    """A read-only client refuses a POST before it is signed or counted; its reads are sent."""
+    client = RestClient(VENUES["testnet"], Credentials("k" * 64, SECRET), read_only=True, profile="sub1")
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[])
+    assert client.read(SYMBOL_CONFIG) == b"[]"
+    with pytest.raises(ReadOnly) as caught:
+        client.post(LEVERAGE, [("symbol", "BTCUSDT"), ("leverage", 10)], lambda: pytest.fail("it was stamped"))
+    assert "lev.connect('testnet', profile='sub1')" in caught.value.hint
+    assert len(responses.calls) == 1

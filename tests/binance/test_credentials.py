@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import re
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keyring
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -20,15 +19,16 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from keyring.backend import KeyringBackend
+from keyring.backends import chainer, fail, null
 
 import leverage_nb
-from leverage_nb.binance.credentials import Credentials, find_credentials
+from leverage_nb.binance.credentials import Credentials, KeyWarning, check_keyring, find_credentials, forget
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.errors import ChangeNotSent, CredentialsMissing, InvalidInput, LeverageError, RequestRefused
 from leverage_nb.session import connect, current
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.keyrings import ForgetfulRing, PlaintextKeyring, Ring, StubbornRing, using
 
 OURS = Path(leverage_nb.__file__).parent
 KEY, SECRET = "K" * 64, "S" * 64
@@ -171,6 +171,7 @@ def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> N
     """RSA and Ed25519 keys, encrypted or not, as text or in a file, sign requests that the exchange accepts."""
     private, public = pem_of(kind, password.encode() if password else None)
     path = tmp_path / "key.pem"
+    path.touch(mode=0o600)
     path.write_text(private)
     with Simulator(public_key=public) as simulator:
         for form in (private, str(path)):
@@ -205,34 +206,6 @@ def test_private_keys_that_cannot_be_used(change: dict[str, Any], words: str) ->
         connect("testnet", **given)
     assert "BEGIN" not in str(caught.value)
     assert caught.value.__context__ is None
-
-
-class Ring(KeyringBackend):
-    """A keyring in memory."""
-
-    priority = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: dict[tuple[str, str], str] = {}
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.entries[service, username] = password
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self.entries.get((service, username))
-
-    def delete_password(self, service: str, username: str) -> None:
-        del self.entries[service, username]
-
-
-@pytest.fixture
-def ring() -> Iterator[Ring]:
-    """The system's keyring, for this test alone."""
-    before, ring = keyring.get_keyring(), Ring()
-    keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
 
 
 def test_the_order_of_sources(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,3 +252,78 @@ def test_a_swapped_key_is_noticed(simulator: Simulator, tmp_path: Path) -> None:
         connect_to(simulator, journal=path, profile="sub1").set_leverage("BTCUSDT", 12)
     assert "swapped by mistake" in caught.value.hint
     assert connect_to(simulator, journal=path, profile="sub2").set_leverage("BTCUSDT", 12).status == "applied"
+
+
+@pytest.mark.parametrize("backend", [null.Keyring, fail.Keyring, chainer.ChainerBackend])
+def test_a_keyring_that_stores_nothing_is_refused(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A null or failing back end, also one that a chain would use, is refused by name before a key is asked for."""
+    monkeypatch.setattr(chainer.ChainerBackend, "backends", [])
+    with using(backend()), pytest.raises(InvalidInput, match=rf"the one in use, {backend.__module__}\.") as caught:
+        check_keyring()
+    assert "keyring --list-backends" in caught.value.hint
+    monkeypatch.setattr(chainer.ChainerBackend, "backends", [null.Keyring(), Ring()])
+    with using(chainer.ChainerBackend()), pytest.raises(InvalidInput, match="null"):
+        check_keyring()
+
+
+def test_a_plaintext_keyring_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unencrypted back end is allowed, with a warning that names it and its file; others need none."""
+    monkeypatch.setattr(chainer.ChainerBackend, "backends", [PlaintextKeyring(), Ring()])
+    for ring in (PlaintextKeyring(), chainer.ChainerBackend()):
+        with using(ring):
+            warning = check_keyring()
+        assert "PlaintextKeyring, stores keys unencrypted in /home/me/keyring_pass.cfg" in warning
+    with using(Ring()):
+        assert check_keyring() == ""
+
+
+def test_a_stored_key_is_read_back() -> None:
+    """A keyring that does not return the key is reported, without the key."""
+    with using(ForgetfulRing()), pytest.raises(InvalidInput, match="does not return what was stored") as caught:
+        Credentials(KEY, SECRET).keep(TESTNET, None)
+    assert SECRET not in str(traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack)
+
+
+def test_a_stored_key_is_removed(ring: Ring) -> None:
+    """forget() removes the key of one venue and profile; without one, or if it stays there, it says so."""
+    Credentials(KEY, SECRET).keep(TESTNET, None)
+    Credentials(SECRET, SECRET).keep(TESTNET, "sub1")
+    assert forget(TESTNET, None) == Credentials(KEY, SECRET).fingerprint
+    assert list(ring.entries) == [("leverage_nb testnet", "sub1")]
+    with pytest.raises(InvalidInput, match=r"no key for the testnet\. Nothing was removed"):
+        forget(TESTNET, None)
+    with using(StubbornRing()):
+        Credentials(KEY, SECRET).keep(TESTNET, None)
+        with pytest.raises(InvalidInput, match=r"could not be removed from the keyring \(it is still there"):
+            forget(TESTNET, None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the mode of a file means something else here")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_an_open_private_key_file_is_named_once(tmp_path: Path, mode: int) -> None:
+    """A private key file that others may read is named, with the command that closes it; once, and not if closed."""
+    private, _ = pem_of("Ed25519")
+    path = tmp_path / "my key.pem"
+    path.write_text(private)
+    path.chmod(mode)
+    with pytest.warns(KeyWarning) as caught:
+        Credentials(KEY, None, str(path)).checked()
+    assert f"(mode {mode:o})" in str(caught[0].message)
+    assert f"chmod 600 '{path}'" in str(caught[0].message)
+    Credentials(KEY, None, str(path)).checked()
+    Credentials(KEY, None, private).checked()
+    path = path.rename(tmp_path / "closed.pem")
+    path.chmod(0o600)
+    Credentials(KEY, None, str(path)).checked()
+
+
+def test_secrets_are_found_in_a_cell() -> None:
+    """Key, secret, password and the lines of a private key are found in a cell; a path or a short text is not."""
+    private, _ = pem_of("Ed25519")
+    body = private.splitlines()[1]
+    for cell in (f'connect(api_key="{KEY}")', f"s = '{SECRET}'"):
+        assert Credentials(KEY, SECRET).is_typed_in(cell)
+    assert Credentials(KEY, None, private).is_typed_in(f'pem = """-----BEGIN PRIVATE KEY-----\\n{body}\\n"""')
+    assert Credentials(KEY, None, "~/key.pem", "a password").is_typed_in("password='a password'")
+    assert not Credentials(KEY, None, "~/key.pem", "x").is_typed_in("connect(private_key='~/key.pem', api_key=x)")
+    assert not NONE.is_typed_in("connect()")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from leverage_nb.account import Account, service_of
+from leverage_nb.binance.credentials import KeyWarning
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
@@ -21,8 +24,10 @@ from leverage_nb.errors import (
     LeverageError,
 )
 from leverage_nb.risk.outlook import Outlook
+from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from tests.arrivals import on_arrival, record_requests
+from tests.binance.wire import response, serving
 from tests.changes.drafts import begin
 from tests.changes.quick import connect_quick
 from tests.conftest import connect_to
@@ -233,3 +238,36 @@ def test_a_change_through_another_account_object_stops_a_preview(account: Accoun
     with pytest.raises(ChangeNotSent, match="confirmed from 20x, and BTCUSDT is at 25x now"):
         preview.apply()
     assert account.setting("BTCUSDT").leverage == 25
+
+
+def connect_beside(simulator: Simulator, wallet_url: str, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """Open a mainnet account at a simulator, with a wallet API at another address."""
+    mainnet = replace(VENUES["mainnet"].at(simulator.rest_url), wallet_url=wallet_url)
+    monkeypatch.setitem(VENUES, "mainnet", mainnet)
+    return connect("mainnet", api_key=simulator.api_key, api_secret=simulator.api_secret, journal=":memory:")
+
+
+@pytest.mark.parametrize("as_plan", [False, True])
+def test_a_powerful_key_is_named_once(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, as_plan: bool) -> None:
+    """The first change of a session, or the first plan, warns of what the key may do, and is made all the same."""
+    with serving(response(b'{"ipRestrict":false,"enableWithdrawals":true}')) as wire:
+        account = connect_beside(simulator, wire.url, monkeypatch)
+        change = account.plan({"BTCUSDT": 10}).apply if as_plan else account.preview("BTCUSDT", 10).apply
+        with pytest.warns(KeyWarning) as caught:
+            change()
+        assert ["withdraw" in str(warning.message) for warning in caught] == [True, False]
+        assert leverage(account) == 10
+        account.set_leverage("BTCUSDT", 11)
+        assert len(wire.received) == 1
+
+
+def test_a_warning_never_stops_a_change(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change is made although a filter turns warnings into errors, and after at most 2 s of waiting."""
+    with serving(response(b'{"ipRestrict":false}')) as wire, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert connect_beside(simulator, wire.url, monkeypatch).set_leverage("BTCUSDT", 10).status == "applied"
+    with serving(response(b"{}"), pause=5) as wire:
+        account = connect_beside(simulator, wire.url, monkeypatch)
+        started = time.monotonic()
+        assert account.set_leverage("BTCUSDT", 11).status == "applied"
+        assert time.monotonic() - started < 4

@@ -51,6 +51,7 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
         ("%leverage --venue t", ["testnet"]),
         ("%leverage --login ", ["simulator", "testnet", "mainnet"]),
+        ("%leverage --logout ", ["simulator", "testnet", "mainnet"]),
         ("%leverage {row['a b']} m", ["max"]),
     ],
 )

@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from keyring.backends import null
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from leverage_nb.account import service_of
+from leverage_nb.binance.credentials import Credentials
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
@@ -35,6 +37,7 @@ from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.session import current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.keyrings import PlaintextKeyring, Ring, using
 from tests.notebook.commands import run, run_cell
 
 
@@ -433,26 +436,87 @@ def test_mainnet_confirms_a_plan_by_its_number_of_changes(
 
 
 def test_login_stores_a_key_that_works(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shell: InteractiveShell,
+    simulator: Simulator,
+    ring: Ring,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """--login stores a key that works under its profile, and no other key."""
-    held: dict[tuple[str, str], str] = {}
-    monkeypatch.setattr("keyring.set_password", lambda service, name, text: held.__setitem__((service, name), text))
-    monkeypatch.setattr("keyring.get_password", lambda service, name: held.get((service, name)))
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     answers = iter(["k" * 64, "s" * 64, simulator.api_key, simulator.api_secret])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
     with pytest.raises(RequestRefused, match="-2015"):
         run(shell, "--login testnet --profile sub1")
-    assert held == {}
+    assert ring.entries == {}
     run(shell, "--login testnet --profile sub1")
-    assert held.keys() == {("leverage_nb testnet", "sub1")}
-    assert "sub1, key" in capsys.readouterr().out
+    assert ring.entries.keys() == {("leverage_nb testnet", "sub1")}
+    assert "sub1, key" in (printed := capsys.readouterr().out)
+    assert "Warning" not in printed
     current().close()
     assert str(run(shell, "--venue testnet --profile sub1")).count("sub1, key") == 1
     assert run(shell, "BTCUSDT 10").account.startswith("sub1, key")
     with pytest.raises(InvalidInput, match="needs no key"):
         run(shell, "--login simulator")
+
+
+def test_login_names_an_unsafe_keyring(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--login refuses a keyring that stores nothing before it asks, and names one that does not encrypt."""
+    answers = iter([simulator.api_key, simulator.api_secret])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    with using(null.Keyring()), pytest.raises(InvalidInput, match=r"keyring\.backends\.null"):
+        run(shell, "--login testnet")
+    with using(PlaintextKeyring()):
+        run(shell, "--login testnet")
+    assert "Warning: The keyring in use, tests.keyrings.PlaintextKeyring, stores keys unenc" in capsys.readouterr().out
+
+
+def test_logout_removes_the_key_and_closes_its_account(
+    shell: InteractiveShell,
+    simulator: Simulator,
+    ring: Ring,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """--logout removes the stored key of its venue and profile, closes the account that used it, and no other."""
+    monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
+    Credentials(simulator.api_key, simulator.api_secret).keep(VENUES["testnet"], "sub1")
+    Credentials("o" * 64, simulator.api_secret).keep(VENUES["testnet"], None)
+    sub, other = current("testnet", "sub1"), connect_to(simulator, "testnet")
+    run(shell, "--logout testnet --profile sub1")
+    assert ring.entries.keys() == {("leverage_nb testnet", "(no profile)")}
+    assert sub.closed
+    run(shell, "--logout testnet")
+    assert not other.closed  # it was opened with another key
+    assert ring.entries == {}
+    assert "of the testnet was removed from the keyring" in capsys.readouterr().out
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    with pytest.raises(InvalidInput, match="Nothing was removed") as caught:
+        run(shell, "--logout testnet")
+    assert "LEVERAGE_NB_TESTNET_API_KEY" in caught.value.hint
+    for line, words in (
+        ("--logout simulator", "needs no key"),
+        ("--logout testnet BTCUSDT", "--logout takes only --profile"),
+        ("--logout testnet --login testnet", "takes only --profile"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            run(shell, line)
+
+
+def test_a_read_only_account_asks_nothing(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a read-only mainnet account the magic states why nothing is sent, and asks for no confirmation."""
+    connect_to(simulator, "mainnet", read_only=True)
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail(question))
+    with pytest.raises(ChangeNotSent, match="read_only"):
+        run(shell, "BTCUSDT 10 --venue mainnet")
+    with pytest.raises(ChangeNotSent, match="read_only"):
+        run_cell(shell, "--venue mainnet", "BTCUSDT 10\nXRPUSDT 5")
+    assert run(shell, "BTCUSDT 10 --venue mainnet -n").verdict == "ok"
 
 
 def test_naming_the_venue_in_use_keeps_the_profile(
@@ -469,7 +533,7 @@ def test_naming_the_venue_in_use_keeps_the_profile(
 
 
 def test_a_failed_login_keeps_the_account_in_use(
-    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    shell: InteractiveShell, simulator: Simulator, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key that is refused replaces no other."""
     working = connect_to(simulator, "testnet")
@@ -478,6 +542,7 @@ def test_a_failed_login_keeps_the_account_in_use(
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     with pytest.raises(RequestRefused):
         run(shell, "--login testnet")
+    assert ring.entries == {}
     assert current("testnet") is working
     with pytest.raises(InvalidInput, match="takes only --profile"):
         run(shell, "--login testnet BTCUSDT 10")
@@ -520,6 +585,7 @@ def test_fields_work_with_other_magics(shell: InteractiveShell) -> None:
 SLOTS = (
     "{s}", "$s", "{s} 10", "BTCUSDT {s}", "BTCUSDT $s", "BTCUSDT 10 {s}", "{s} --brackets", "{s} --plot", "--undo {s}",
     "{s} --history", "{s} --changes", "BTCUSDT max --notional {s}", "BTCUSDT 10 --profile {s}", "--login {s}",
+    "--logout {s}",
     "BTCUSDT 10 --venue {s}", "BTCUSDT 10 --venue={s}", "BTCUSDT 1{s}", "BTCUSDT 10 -{s}", "BTCUSDT 10 --{s}",
 )  # fmt: skip
 

@@ -130,6 +130,19 @@ def test_every_error_is_shown_in_the_message_area(
     assert panel.state == "failed"
 
 
+@pytest.mark.parametrize("venue", ["simulator", "mainnet"])
+def test_a_read_only_account_has_a_panel(simulator: Simulator, venue: str) -> None:
+    """The panel of a read-only account shows everything, and Apply shows at once why nothing is sent."""
+    account = connect_to(simulator, venue, read_only=True)
+    panel = LeveragePanel(account, "BTCUSDT")
+    click(panel, "apply", 10)
+    assert panel.state == "failed"
+    assert "read_only=True" in panel.view.message
+    assert account.setting("BTCUSDT").leverage == 20
+    click(panel, "reload", 30)
+    assert panel.view.table["current"] == 20
+
+
 def test_unknown_messages_are_ignored(panel: LeveragePanel) -> None:
     """A message of an unknown kind does nothing."""
     send_message(panel, {"kind": "format-disk"})

@@ -11,13 +11,13 @@ from leverage_nb.simulator.market import load_market
 MARKET = load_market()
 
 
-def opened(**changes: Any) -> Account:
+def opened(*, demo: bool = False, **changes: Any) -> Account:
     """Return an account with 1,000 USDT and nothing else, except for ``changes``."""
     opening = {
         "accountAlias": "x", "wallets": {"USDT": "1000"}, "leverage": {}, "isolated": [], "positions": [],
         "orders": [], "dualSidePosition": False, "multiAssetsMargin": False,
     }  # fmt: skip
-    return Account(MARKET, opening | changes)
+    return Account(MARKET, opening | changes, demo=demo)
 
 
 def position(symbol: str, notional: int, side: str = "BOTH", **more: str) -> dict[str, str]:

@@ -84,3 +84,24 @@ def test_multi_assets_mode_excludes_isolated_margin() -> None:
     account.set_multi_assets(True)
     with pytest.raises(Refused, match="-4168"):
         account.set_margin_type("BTCUSDT", True)
+
+
+def test_on_demo_a_leverage_that_was_never_set_shows_as_0() -> None:
+    """On demo an untouched symbol shows 0 instead of the default, 20x or its lower maximum; any other does not."""
+    facts: dict[str, Any] = {
+        "positions": [position("BTCUSDT", 900)], "orders": [buy("SOLUSDT", "1", "100")], "leverage": {"XRPUSDT": 50},
+    }  # fmt: skip
+    names = ("BTCUSDT", "SOLUSDT", "XRPUSDT", "ETHUSDT", "42USDT")
+    demo, production = opened(demo=True, **facts), opened(**facts)
+    assert [demo.shown_leverage(name) for name in names] == [20, 20, 50, 0, 0]
+    assert [production.shown_leverage(name) for name in names] == [20, 20, 50, 20, 10]
+
+
+def test_on_demo_setting_the_default_is_a_change() -> None:
+    """On demo 20x, the default, is a change of a leverage that was never set; 0 and -1 are refused."""
+    account = opened(demo=True)
+    assert [code_of(account, "ETHUSDT", leverage) for leverage in (0, -1)] == [-4028, -4028]
+    assert account.shown_leverage("ETHUSDT") == 0
+    assert account.set_leverage("ETHUSDT", 20)
+    assert account.shown_leverage("ETHUSDT") == 20
+    assert not account.set_leverage("ETHUSDT", 20)

@@ -90,3 +90,12 @@ def test_weight_is_counted_and_limited() -> None:
         assert (over.status_code, over.json()["code"]) == (429, -1003)
         now[0] += 60
         assert requests.get(url, timeout=5).status_code == 200
+
+
+def test_parameters_are_few_and_short(simulator: Simulator) -> None:
+    """More than 64 parameters are -1104, and a name or value of more than 2,048 characters is -1130."""
+    assert get(simulator, "&".join(f"p{n}=1" for n in range(64))) == (400, -1102)
+    assert get(simulator, "&".join(f"p{n}=1" for n in range(65))) == (400, -1104)
+    assert get(simulator, "symbol=" + "X" * 2048) == (400, -1102)
+    assert get(simulator, "symbol=" + "X" * 2049) == (400, -1130)
+    assert get(simulator, "X" * 2049 + "=1") == (400, -1130)

@@ -9,7 +9,7 @@ import requests
 
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.answers import account_v3, amount, whole
-from tests.simulator.calling import Call
+from tests.simulator.calling import LEVERAGE, Call, leverages, signed_call
 from tests.simulator.openings import MARKET, opened
 
 S, N, B = str, (int, float), bool
@@ -136,3 +136,25 @@ def test_totals_are_of_usdt_or_of_all_assets() -> None:
     in_usd = 100 + MARKET.symbols["BTCUSDT"].mark_price
     assert (single["totalWalletBalance"], multi["totalWalletBalance"]) == ("100.00000000", f"{in_usd:.8f}")
     assert {row["asset"]: row["availableBalance"] for row in multi["assets"]}["USDT"] == f"{in_usd:.8f}"
+
+
+def test_the_demo_profile(published_tiers: dict[str, Any]) -> None:
+    """On demo an untouched symbol has leverage 0 in both reads, beside the default's max notional, until a POST."""
+    with Simulator(profile="demo") as simulator:
+        row = signed_call(simulator, "GET", "/fapi/v1/symbolConfig", symbol="BNBUSDT")[1][0]
+        risk = signed_call(simulator, "GET", "/fapi/v2/positionRisk", symbol="BNBUSDT")[1][0]
+        caps = [tier["notionalCap"] for tier in published_tiers["BNBUSDT"] if tier["initialLeverage"] >= 20]
+        assert (row["leverage"], row["maxNotionalValue"]) == (0, str(max(caps)))
+        assert (risk["leverage"], risk["maxNotionalValue"]) == ("0", row["maxNotionalValue"])
+        assert_shape(row, CONFIG)
+        shown = leverages(simulator)
+        assert (shown["BTCUSDT"], shown["XRPUSDT"], shown["ADAUSDT"]) == (20, 50, 0)
+        assert {row["symbol"] for row in signed_call(simulator, "GET", "/fapi/v3/positionRisk")[1]}.isdisjoint(
+            name for name, leverage in shown.items() if leverage == 0
+        )
+        assert signed_call(simulator, "POST", LEVERAGE, symbol="BNBUSDT", leverage=0)[1]["code"] == -4028
+        assert leverages(simulator) == shown
+        answer = signed_call(simulator, "POST", LEVERAGE, symbol="BNBUSDT", leverage=20)
+        assert answer[1] == {"leverage": 20, "maxNotionalValue": row["maxNotionalValue"], "symbol": "BNBUSDT"}
+        assert leverages(simulator) == shown | {"BNBUSDT": 20}
+        assert [(run.before, run.after) for run in simulator.exchange.executed] == [(0, 20)]

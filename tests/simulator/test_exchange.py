@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
 from leverage_nb.simulator import Simulator
-from tests.simulator.calling import Call
+from tests.simulator.calling import LEVERAGE, Call, form_headers, signed_text
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,26 @@ def test_executed_and_received_record_every_change(simulator: Simulator, call: C
     assert [(run.before, run.after, run.timestamp is None) for run in exchange.executed] == [
         (50, 10, False), (10, 20, True),
     ]  # fmt: skip
+
+
+def test_only_authenticated_changes_are_recorded(simulator: Simulator, call: Call) -> None:
+    """A change without the key, or with a wrong signature, is not recorded as received."""
+    form = signed_text(simulator, symbol="XRPUSDT", leverage=10)
+    url = simulator.rest_url + LEVERAGE
+    assert requests.post(url + "?" + form, timeout=5).json()["code"] == -2014
+    forged = requests.post(
+        url, data=form.replace("leverage=10", "leverage=11"), headers=form_headers(simulator), timeout=5
+    )
+    assert forged.json()["code"] == -1022
+    assert simulator.exchange.received == []
+
+
+def test_the_records_are_bounded(simulator: Simulator) -> None:
+    """The record of executed changes keeps the latest 100,000."""
+    exchange = simulator.exchange
+    exchange.change_elsewhere("XRPUSDT", 10)
+    exchange.executed.extend(exchange.executed * 99_999)
+    exchange.change_elsewhere("XRPUSDT", 11)
+    exchange.change_elsewhere("XRPUSDT", 12)
+    assert len(exchange.executed) == 100_000
+    assert [run.after for run in exchange.executed[-3:]] == [10, 11, 12]

@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
 
 from leverage_nb.simulator.faults import KINDS
+from tests.simulator.calling import signature
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -67,3 +69,20 @@ def test_faults_on_the_command_line() -> None:
     assert wrong.returncode == 2
     assert "There is no fault 'gremlins'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_the_demo_profile_on_the_command_line() -> None:
+    """--profile demo answers leverage 0 for untouched symbols; another name is an error that lists the profiles."""
+    command = [sys.executable, "-m", "leverage_nb.simulator", "--profile"]
+    with subprocess.Popen([*command, "demo"], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        line = json.loads(running.stdout.readline())
+        query = f"timestamp={int(time.time() * 1000)}"
+        signed = f"{query}&signature={signature(line['api_secret'], query)}"
+        url, headers = f"{line['rest_url']}/fapi/v1/symbolConfig?{signed}", {"X-MBX-APIKEY": line["api_key"]}
+        rows = requests.get(url, headers=headers, timeout=5).json()
+        running.terminate()
+    assert {row["symbol"]: row["leverage"] for row in rows}["ADAUSDT"] == 0
+    wrong = subprocess.run([*command, "tests"], capture_output=True, text=True, timeout=20, check=False)
+    assert wrong.returncode == 2
+    assert "demo" in wrong.stderr

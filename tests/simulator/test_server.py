@@ -41,6 +41,12 @@ def test_a_chosen_key() -> None:
             Simulator(api_key=wrong)
 
 
+def test_an_unknown_profile() -> None:
+    """A profile of another name is refused with the names that exist."""
+    with pytest.raises(ValueError, match="production, demo"):
+        Simulator(profile="testnet")
+
+
 def prove(simulator: Simulator, nonce: str) -> requests.Response:
     """Request the proof that this is a simulator."""
     return requests.get(f"{simulator.rest_url}/leverage_nb/simulator", {"nonce": nonce}, timeout=5)
