@@ -117,8 +117,9 @@ class Account:
             Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``, ``maint_margin_ratio``, ``cum``
             (float64; notional and ``cum`` in the margin asset). Index ``bracket`` for one symbol,
             ``(symbol, bracket)`` otherwise. ``frame.attrs`` has ``venue``, ``account``, ``margin_assets`` (by symbol),
-            ``skipped`` (symbols with unusable tiers, and the reason), ``symbol`` for one symbol, otherwise ``changes``
-            (what Binance has changed since the last load and ``%leverage`` has not shown yet, in words).
+            ``skipped`` (symbols with unusable tiers or without a margin asset, and the reason), ``symbol`` for one
+            symbol, otherwise ``changes`` (what Binance has changed since the last load and ``%leverage`` has not shown
+            yet, in words).
 
         Raises:
             UnknownSymbol: The venue does not list the symbol.
@@ -137,7 +138,10 @@ class Account:
                 names = list(dict.fromkeys(self.find_symbol(one) for one in symbol))
                 frame = frame.loc[names]
         assets = self._tiers.margin_assets()
-        frame.attrs["margin_assets"] = {name: assets[name] for name in names if name in assets}
+        frame.attrs["margin_assets"] = {name: assets[name] for name in names if assets.get(name)}
+        frame.attrs["skipped"] |= {
+            name: "its margin asset could not be read" for name in names if assets.get(name) == ""
+        }
         return self._marked(frame)
 
     def tiers(self, symbol: str) -> Brackets:
@@ -195,22 +199,22 @@ class Account:
             Index ``symbol``; ``leverage`` (Int64; NA if it is not set), ``symbol_max`` (int64), ``max_notional``,
             ``held`` (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure
             no longer fits) (float64, in ``margin_asset``; NaN if the leverage is not set), ``margin_type``,
-            ``margin_asset``.
+            ``margin_asset``. ``held`` and ``room`` are NaN for symbols whose positions could not be read.
+            ``frame.attrs["skipped"]`` has what could not be read: symbol or asset, and the reason.
 
         Raises:
             UnknownSymbol: The venue does not list a symbol.
-            UnexpectedAnswer: The exchange has tiers of a symbol, but no setting, or the reverse.
+            UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting, or the reverse.
         """
         state = self._service.read_state()
         listed = [symbols] if isinstance(symbols, str) else symbols
         names = None if listed is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in listed))
         table = self._tiers.table()
         for name in names or ():
-            if name not in state.settings or name not in table:
-                raise UnexpectedAnswer(
-                    f"The {self.venue_label} has tiers of {name}, but no setting, or the reverse.",
-                    hint="Try again later.",
-                )
+            if name not in state.settings:
+                self._service.check_known(state, name)
+            if name not in table:
+                raise UnexpectedAnswer(f"The {self.venue_label} has no tiers of {name}.", hint="Try again later.")
         shown = [name for name in state.settings if name in table] if names is None else names
         return self._marked(settings_table(state, table, shown))
 
@@ -221,7 +225,8 @@ class Account:
             One row per side; index ``symbol``; ``side``, ``amount`` (base asset), ``entry_price``, ``mark_price``,
             ``notional``, ``unrealized_profit`` (in ``margin_asset``), ``leverage`` (the initial leverage, Int64),
             ``effective_leverage`` (of an isolated position, or of the whole cross account), ``liquidation_price`` (the
-            exchange's own; NaN for none), ``margin_type``, ``margin_asset``.
+            exchange's own; NaN for none), ``margin_type``, ``margin_asset``. ``frame.attrs["skipped"]`` has what could
+            not be read: symbol or asset, and the reason.
         """
         return self._marked(positions_table(self.state()))
 

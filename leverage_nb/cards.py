@@ -24,6 +24,9 @@ _TONES: Mapping[Tone, str] = {
 # unknown address, where real money may be at stake.
 _BADGES = {"simulator": "#37618e", "testnet": "#6b4fa0"}
 _RED = "#c62828"
+# JupyterLab typesets $...$ in HTML, and with it in texts of the exchange, unless an element above has these classes:
+# the first is MathJax 3's, the second MathJax 2's.
+NO_MATH = "mathjax_ignore tex2jax_ignore"
 
 
 def badge(venue: str) -> str:
@@ -32,7 +35,7 @@ def badge(venue: str) -> str:
         f"background:{_BADGES.get(venue, _RED)};color:#fff;border-radius:3px;padding:1px 7px;"
         "font-size:11px;font-weight:600;letter-spacing:.04em"
     )
-    return f'<span class="leverage-badge" style="{style}">{escape(label(venue))}</span>'
+    return f'<span class="leverage-badge {NO_MATH}" style="{style}">{escape(label(venue))}</span>'
 
 
 def is_real_money(venue: str) -> bool:
@@ -115,7 +118,8 @@ def table(caption: str, header: Iterable[str], rows: Iterable[Iterable[str]]) ->
     """Return a small HTML table: the first column is left-aligned, the others are right-aligned."""
     figure = "text-align:right;white-space:nowrap"
     head = f'<caption style="text-align:left;color:{_SOFT}">{escape(caption)}</caption>'
-    return _table(rows, figure, head + _row("th", header, figure), f"font-family:{_FONT};font-size:12px;color:{_TEXT}")
+    style = f"font-family:{_FONT};font-size:12px;color:{_TEXT}"
+    return f'<div class="{NO_MATH}">{_table(rows, figure, head + _row("th", header, figure), style)}</div>'
 
 
 def _block(
@@ -129,7 +133,7 @@ def _block(
     if lines:
         code = "margin-top:6px;white-space:pre;overflow-x:auto;font-family:var(--jp-code-font-family, monospace)"
         parts.append(f'<div style="{code}">{lines}</div>')
-    return f'<div class="{name}" style="{style}">{"".join(parts)}</div>'
+    return f'<div class="{name} {NO_MATH}" style="{style}">{"".join(parts)}</div>'
 
 
 def _table(rows: Iterable[Iterable[str]], value_style: str = "text-align:left", head: str = "", style: str = "") -> str:

@@ -29,7 +29,9 @@ class LeverageFrame(pd.DataFrame):
 
     def _repr_html_(self) -> Any:
         # Reasons and notes are shown whole, because the next step is at their end.
-        with pd.option_context("display.float_format", price, "display.max_colwidth", None):
+        # Without MathJax, because they may have texts of the exchange.
+        options = ("display.float_format", price, "display.max_colwidth", None, "display.html.use_mathjax", False)
+        with pd.option_context(*options):
             return super()._repr_html_()  # type: ignore[misc]  # not in pandas' stubs
 
 

@@ -54,3 +54,15 @@ def test_badges_can_be_read(venue: str) -> None:
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     assert 1.05 / (luminance + 0.05) >= 4.5
     assert cards.label(venue) in cards.badge(venue)
+
+
+def test_no_output_is_typeset_as_mathematics() -> None:
+    """All HTML is in an element that MathJax ignores, because texts of an exchange may have dollar signs."""
+    shown = [
+        cards.Card("testnet", "$x$").html(), cards.message("$x$"), cards.table("$x$", ["a"], [["$x$"]]),
+        cards.badge("testnet at $x$"),
+    ]  # fmt: skip
+    for html in shown:
+        first = re.match('<(div|span) class="([^"]*)"', html)
+        assert first is not None
+        assert {"mathjax_ignore", "tex2jax_ignore"} <= set(first[2].split())

@@ -48,3 +48,11 @@ def test_a_marked_frame_names_venue_and_account() -> None:
     assert frame.attrs == {"venue": "testnet", "account": "key 1a2b3c4d"}
     for text in shown(frame):
         assert "TESTNET" in text
+
+
+def test_frames_are_not_typeset_as_mathematics() -> None:
+    """The HTML of a frame has the classes that MathJax ignores; the user's own option stays as it is."""
+    html = str(LeverageFrame({"reason": ["costs $5 or $6"]})._repr_html_())
+    assert "mathjax_ignore" in html
+    assert "tex2jax_ignore" in html
+    assert pd.get_option("display.html.use_mathjax")

@@ -1,8 +1,9 @@
 """Error codes in one table: meaning, next step, and whether the request may have been executed.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code
--2008 and -4300 are not on that page; public reports describe them. Meanings and advice are written for this package.
-``executed`` is "unknown" if Binance states or implies that the request may have been executed.
+-2008, -4300, -4411 and -4531 are not on that page; public reports describe them. Meanings and advice are written for
+this package. ``executed`` is "unknown" if Binance states or implies that the request may have been executed, and if the
+code may mean that there is nothing to change: then only a read shows the setting.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.binance.http import Answer
-from leverage_nb.binance.messages import ErrorBody, describe
+from leverage_nb.binance.messages import ErrorBody, as_plain_text, describe
 from leverage_nb.binance.venues import Venue
 from leverage_nb.errors import LeverageError, RateLimited, RequestRefused, UnexpectedAnswer
 from leverage_nb.formatting import moment
@@ -50,6 +51,8 @@ _MARGIN = "Add margin or reduce positions."
 _WAIT = "Wait. Other programs at this address count too."
 _AT_MOST_20 = "Stay at 20x or below until then."
 _NAMED_MAXIMUM = "Stay at or below the maximum that Binance names."
+_NOTHING_TO_CHANGE = "Read the setting: it may be as requested already."
+_CLOSE_FIRST = "Cancel the orders and close the positions first."
 
 CODES: dict[int, Refusal] = {
     -1000: Refusal("An internal error. The request may have been executed.", _VERIFY, "unknown"),
@@ -92,6 +95,8 @@ CODES: dict[int, Refusal] = {
     -2008: Refusal("The exchange does not know this API key.", _KEYS),
     -2014: Refusal("The API key does not have the format of a key.", "Copy the whole key again."),
     -2015: Refusal("The exchange rejected the API key.", _KEYS),
+    # Documented for a query of prices: no answer to a change of leverage.
+    -2016: Refusal("The exchange has no trading window of this symbol.", _REPORT),
     -2017: Refusal("The account's API keys are locked.", _SUPPORT),
     -2018: Refusal("The balance is too small.", _MARGIN),
     -2019: Refusal("The margin is too small.", _MARGIN),
@@ -106,9 +111,23 @@ CODES: dict[int, Refusal] = {
     ),
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
     -4028: Refusal("The symbol does not allow this leverage.", "See the symbol's tiers for its maximum."),
-    # Binance documents -4050 and -4051 for isolated margin, not for a change of leverage.
+    # -4046 to -4068 are documented for changes of margin type, isolated margin and position mode; that they answer a
+    # change of leverage is not known. Public reports have -4067 also for a request that changes nothing
+    # (https://github.com/ccxt/ccxt/issues/28703; certainty: medium to high): hence "unknown".
+    -4046: Refusal("The margin type is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
+    -4047: Refusal("The margin type cannot be changed while there are open orders.", _CLOSE_FIRST),
+    -4048: Refusal("The margin type cannot be changed while a position is open.", _CLOSE_FIRST),
+    -4049: Refusal("Margin can only be added to an isolated position.", "Use the margin type isolated."),
     -4050: Refusal("The cross balance is too small.", _MARGIN),
     -4051: Refusal("The isolated balance is too small.", "Add margin to the position, or reduce it."),
+    -4054: Refusal("There is no position to which margin could be added.", "Open the position first."),
+    -4059: Refusal("The position mode is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
+    -4067: Refusal(
+        "The position mode cannot be changed while there are open orders, or there is nothing to change.",
+        _NOTHING_TO_CHANGE,
+        "unknown",
+    ),
+    -4068: Refusal("The position mode cannot be changed while a position is open.", _CLOSE_FIRST),
     -4084: Refusal("This is not allowed yet.", "Try again later."),
     -4085: Refusal("The account's notional multiplier is not valid.", _SUPPORT),
     -4087: Refusal("The account may only reduce positions.", _SUPPORT),
@@ -120,6 +139,18 @@ CODES: dict[int, Refusal] = {
     -4161: Refusal(
         "With an open isolated position, leverage can only be raised.",
         "Close the position first, or add margin to it instead.",
+    ),
+    # -4167 to -4172 are documented for changes of multi-assets mode and margin type. By their texts nothing was
+    # changed; that they answer a change of leverage is not known.
+    -4167: Refusal(
+        "Multi-assets mode needs every symbol in the margin type cross.", "Switch the isolated symbols to cross first."
+    ),
+    -4168: Refusal("Multi-assets mode does not allow the margin type isolated.", "Leave multi-assets mode first."),
+    -4169: Refusal("The margin balance is too small to switch multi-assets mode.", _MARGIN),
+    -4170: Refusal("Multi-assets mode cannot be switched while there are open orders.", "Cancel the orders first."),
+    -4171: Refusal("Multi-assets mode is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
+    -4172: Refusal(
+        "Multi-assets mode cannot be switched while the wallet balance of a margin asset is negative.", _MARGIN
     ),
     -4189: Refusal("The account may only reduce positions.", _SUPPORT),
     -4192: Refusal("The account is in its cooling-off period.", "Wait until the period ends."),
@@ -136,7 +167,22 @@ CODES: dict[int, Refusal] = {
     -4401: Refusal("A rule on large positions of this symbol does not allow this.", "Reduce the position first."),
     -4402: Refusal("The symbol is not available in your region.", _SUPPORT),
     -4403: Refusal("The maximum leverage in your region is lower.", _NAMED_MAXIMUM),
+    # Reported for orders only; changes of leverage were accepted before (https://github.com/freqtrade/freqtrade/issues/12900).
+    -4411: Refusal(
+        "The symbol needs the signed agreement on TradFi perpetuals.",
+        "Read the agreement at Binance, and sign it there if you accept it. leverage_nb never signs it.",
+    ),
+    # Reported for the position mode, which USDⓈ-M and COIN-M share since 2026; its text is not known (certainty: low).
+    -4531: Refusal(
+        "The position modes of USDⓈ-M and COIN-M Futures cannot be synchronised now.", "Try again later.", "unknown"
+    ),
     -5000: Refusal("The address does not serve this endpoint.", "Check rest_url. The API may have moved."),
+    # -5028 and -5040 are documented for orders: rejections of the matching engine, and of a parameter.
+    -5028: Refusal(
+        "The request reached the matching engine later than recvWindow allows.",
+        "Try again. If it happens again, set this machine's clock.",
+    ),
+    -5040: Refusal("The order's end date is not valid.", _REPORT),
 }
 
 # The meaning of a status without a code. A status does not say whether the request was executed.
@@ -154,7 +200,7 @@ STATUSES: dict[int, Refusal] = {
 # The two messages with HTTP 503 that Binance documents as definite failures; the third leaves the outcome open.
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
 
-_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}) \(UTC\)")
+_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})(?::[0-9]{2})? \(?UTC\b")
 _ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]{1,45})")
 
 
@@ -237,16 +283,16 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
             hint="Check rest_url.",
             http_status=answer.status,
         )
+    words = as_plain_text(error.msg) if error else ""
     if refusal is None and code is None:
-        content = f"“{error.msg}”" if error else describe(answer.body)
+        content = f"“{words}”" if error else describe(answer.body)
         return UnexpectedAnswer(
             f"{venue.speaker} answered {endpoint} with HTTP {answer.status}: {content}.",
             hint="Try again. If it happens again, see Binance's status page.",
             http_status=answer.status,
         )
     named = code if code is not None else f"HTTP {answer.status}"
-    answered = f"says “{error.msg}” ({named})" if error else f"answered HTTP {answer.status}"
-    words = error.msg if error else ""
+    answered = f"says “{words}” ({named})" if error else f"answered HTTP {answer.status}"
     meaning = refusal.meaning if refusal else ""
     details = {
         "headline": f"{venue.speaker} refused {endpoint}.",

@@ -2,14 +2,18 @@
 
 Decoding is lax where Binance is: numbers may be strings, unknown fields are allowed, enumerations are plain ``str``. It
 is strict where a bad value would become a wrong figure: every number must be finite and within bounds that are far
-beyond Binance's values, so that nothing computed from it overflows.
+beyond Binance's values, so that nothing computed from it overflows. Names are strict too, because they become code,
+HTML and labels of plots: a row whose symbol or asset has other characters than letters, digits and underscores is
+skipped, as every row that does not decode is. One odd row never makes the others unreadable.
 
 Source: the pages named in :mod:`leverage_nb.binance.endpoints`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+import re
+from contextlib import suppress
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -18,10 +22,15 @@ from leverage_nb.errors import UnexpectedAnswer
 
 T = TypeVar("T")
 
+# Symbols and assets: letters of any script, digits and underscores. Binance lists non-ASCII symbols since 2025-10.
+Name = Annotated[str, Meta(pattern=r"^\w+\Z", max_length=40)]
+Label = Annotated[str, Meta(pattern=r"^\w*\Z", max_length=40)]  # the same, or ""
+
 Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
 # 0 means that the leverage is not set.
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+_Cap = Annotated[float, Meta(ge=0, le=1e30)]
 # Milliseconds since the epoch, up to the year 5138: a datetime can represent it.
 EventTime = Annotated[int, Meta(ge=0, le=100_000_000_000_000)]
 # The client checks whether the exchange's time is plausible; here it must only be a number to compute with.
@@ -74,7 +83,7 @@ class Bracket(msgspec.Struct, frozen=True, rename="camel", gc=False):
 class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
     """One symbol of ``leverageBracket``."""
 
-    symbol: str
+    symbol: Name
     brackets: list[Bracket]
     notional_coef: Figure | None = None
 
@@ -82,8 +91,8 @@ class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
 class ListedSymbol(_Message, frozen=True):
     """The fields used of a symbol in ``exchangeInfo``."""
 
-    symbol: str
-    margin_asset: str = ""
+    symbol: Name
+    margin_asset: Label = ""
 
 
 class RateLimit(_Message, frozen=True):
@@ -96,17 +105,20 @@ class RateLimit(_Message, frozen=True):
 
 
 class ExchangeInfo(_Message, frozen=True):
-    """The fields used of ``exchangeInfo``."""
+    """The fields used of ``exchangeInfo``: two lists, for :func:`decode_rows`."""
 
-    symbols: list[ListedSymbol]
-    rate_limits: list[RateLimit] = []
+    symbols: msgspec.Raw
+    rate_limits: msgspec.Raw = msgspec.Raw(b"[]")
 
     @property
     def weight_a_minute(self) -> int:
         """The request weight that one address may use per minute; 0 if it is not stated."""
+        limits: list[RateLimit] = []
+        with suppress(UnexpectedAnswer):  # without it, the documented limit applies
+            limits = decode_rows(RateLimit, self.rate_limits, "").good
         named = [
             row.limit
-            for row in self.rate_limits
+            for row in limits
             if (row.rate_limit_type, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1)
         ]
         return min(named, default=0)
@@ -119,13 +131,25 @@ class PremiumIndex(_Message, frozen=True):
     mark_price: Figure
 
 
-class SymbolConfig(_Message, frozen=True):
+class _WithCap(_Message, frozen=True, kw_only=True):
+    """A message with ``maxNotionalValue``, which is not always a number: one client's source knows ``inf`` and ""."""
+
+    max_notional_value: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def max_notional(self) -> float | None:
+        """The max notional; None if it is missing or no usable number. The tiers have it too."""
+        with suppress(msgspec.DecodeError, ValueError, RecursionError):
+            return msgspec.json.decode(self.max_notional_value, type=_Cap, strict=False)
+        return None
+
+
+class SymbolConfig(_WithCap, frozen=True):
     """One row of ``symbolConfig``."""
 
-    symbol: str
-    margin_type: str
+    symbol: Name
+    margin_type: Label
     leverage: Leverage
-    max_notional_value: Figure | None = None
 
 
 class AccountConfig(_Message, frozen=True):
@@ -138,8 +162,8 @@ class AccountConfig(_Message, frozen=True):
 class PositionRisk(_Message, frozen=True):
     """One row of ``positionRisk`` v3."""
 
-    symbol: str
-    position_side: str
+    symbol: Name
+    position_side: Label
     position_amt: Figure
     entry_price: Figure
     mark_price: Figure
@@ -147,7 +171,7 @@ class PositionRisk(_Message, frozen=True):
     liquidation_price: Figure
     notional: Figure
     isolated_wallet: Figure
-    margin_asset: str
+    margin_asset: Label
     bid_notional: Figure = 0.0
     ask_notional: Figure = 0.0
     position_initial_margin: Figure = 0.0
@@ -158,7 +182,7 @@ class PositionRisk(_Message, frozen=True):
 class AccountAsset(_Message, frozen=True):
     """One asset of ``account`` v3."""
 
-    asset: str
+    asset: Name
     wallet_balance: Figure
     unrealized_profit: Figure
     cross_wallet_balance: Figure
@@ -175,20 +199,33 @@ class AssetBalance(_Message, frozen=True):
 
 
 class AccountInformation(_Message, frozen=True):
-    """The fields used of ``account`` v3."""
+    """The field used of ``account`` v3: a list, for :func:`decode_rows`."""
 
-    assets: list[AccountAsset]
+    assets: msgspec.Raw
 
 
-class ChangedLeverage(_Message, frozen=True):
+class ChangedLeverage(_WithCap, frozen=True):
     """The answer to ``POST /fapi/v1/leverage``."""
 
     symbol: str
     leverage: Leverage
-    max_notional_value: Figure | None = None
 
 
-def decode(kind: type[T], body: bytes, source: str) -> T:
+class Rows(NamedTuple, Generic[T]):
+    """A decoded list.
+
+    Attributes:
+        good: The rows that decode.
+        skipped: The reason for each row that does not, by its symbol or asset; by its place if it has no valid one.
+        unnamed: The keys of ``skipped`` whose rows have no symbol or asset at all: they may belong to any.
+    """
+
+    good: list[T]
+    skipped: dict[str, str]
+    unnamed: frozenset[str] = frozenset()
+
+
+def decode(kind: type[T], body: bytes | msgspec.Raw, source: str) -> T:
     """Decode an answer.
 
     Args:
@@ -203,9 +240,9 @@ def decode(kind: type[T], body: bytes, source: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        reason = str(exc)
+        reason = _reason(exc)
     raise UnexpectedAnswer(
-        f"{source} is not what Binance documents: {describe(body)} ({reason}).",
+        f"{source} is not what Binance documents: {describe(bytes(body))} ({reason}).",
         hint="A proxy, a login page of the network or a maintenance page may have answered. Try again.",
     )
 
@@ -223,34 +260,46 @@ def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dic
         return [msgspec.json.decode(body, type=SymbolBrackets, strict=False)], {}
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # it is a list, as usual
-    good, skipped = decode_rows(SymbolBrackets, body, source)
+    good, skipped, _ = decode_rows(SymbolBrackets, body, source)
     if skipped and not good:
         name, reason = next(iter(skipped.items()))
         raise UnexpectedAnswer(f"{source} has no usable tiers: {name}: {reason}.")
     return good, skipped
 
 
-def decode_rows(kind: type[T], body: bytes, source: str) -> tuple[list[T], dict[str, str]]:
+def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T]:
     """Decode a list. Skip the rows that do not decode, so that one bad row does not make the others unreadable.
-
-    Returns:
-        The rows that decode, and for each that does not its symbol and the reason.
 
     Raises:
         UnexpectedAnswer: The answer is not a list.
     """
     try:
-        return msgspec.json.decode(body, type=list[kind], strict=False), {}  # type: ignore[valid-type]  # a type variable
+        return Rows(msgspec.json.decode(body, type=list[kind], strict=False), {})  # type: ignore[valid-type]  # a type variable
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # decode row by row
     good: list[T] = []
     skipped: dict[str, str] = {}
+    unnamed = set()
     for place, row in enumerate(decode(list[msgspec.Raw], body, source), start=1):
         try:
             good.append(msgspec.json.decode(row, type=kind, strict=False))
         except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-            skipped[_symbol_of(row) or f"row {place}"] = str(exc)
-    return good, skipped
+            key, name, reason = f"row {place}", _name_of(row), _reason(exc)
+            if name is None:
+                unnamed.add(key)
+            elif _is_name(name):
+                key = name
+            else:
+                reason = f"its name {name[:40]!a} is not made of up to 40 letters, digits and underscores"
+            skipped[key] = reason
+    return Rows(good, skipped, frozenset(unnamed))
+
+
+def as_plain_text(text: str, most: int = 500) -> str:
+    """Return text of the exchange as one line of at most ``most`` characters, without control characters."""
+    printable = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
+    line = " ".join(printable.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def describe(body: bytes) -> str:
@@ -264,11 +313,23 @@ def describe(body: bytes) -> str:
 
 
 class _Named(msgspec.Struct):
-    symbol: str
+    symbol: Any = None
+    asset: Any = None
 
 
-def _symbol_of(row: msgspec.Raw) -> str:
-    try:
-        return msgspec.json.decode(row, type=_Named).symbol
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return ""
+def _name_of(row: msgspec.Raw) -> str | None:
+    """Return a row's symbol or asset, whatever its characters; None without one."""
+    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+        read = msgspec.json.decode(row, type=_Named)
+        return next((name for name in (read.symbol, read.asset) if isinstance(name, str) and name), None)
+    return None
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"\w{1,40}", text) is not None
+
+
+def _reason(exc: Exception) -> str:
+    """Return the reason of a failed decoding, with the field's name instead of its path."""
+    text = re.sub(r"`\$(\[[^]]*\])*\.?", "`", str(exc)).removesuffix(" - at ``")
+    return re.sub(r" matching regex '[^']*'", " of letters, digits and underscores", text)

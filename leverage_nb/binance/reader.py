@@ -52,10 +52,14 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
 
 
 def read_margin_assets(client: RestClient) -> dict[str, str]:
-    """Read each listed symbol's margin asset. The rate limit in the same answer is passed to the limiter."""
+    """Read each listed symbol's margin asset; "" if its row does not decode.
+
+    The rate limit in the same answer is passed to the limiter.
+    """
     info = _read(client, messages.ExchangeInfo, endpoints.EXCHANGE_INFO)
     client.limiter.learn(info.weight_a_minute)
-    return {row.symbol: row.margin_asset for row in info.symbols}
+    listed = messages.decode_rows(messages.ListedSymbol, info.symbols, client.source(endpoints.EXCHANGE_INFO))
+    return dict.fromkeys(listed.skipped, "") | {row.symbol: row.margin_asset for row in listed.good}
 
 
 def read_mark_price(client: RestClient, symbol: str) -> float:
@@ -69,8 +73,9 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
 
 def read_alias(client: RestClient) -> str:
     """Read Binance's own name of the account; "" if the account has no balance rows yet."""
-    rows = _read(client, list[messages.AssetBalance], endpoints.BALANCE)
-    return rows[0].account_alias if rows else ""
+    body = client.read(endpoints.BALANCE)
+    rows = messages.decode_rows(messages.AssetBalance, body, client.source(endpoints.BALANCE)).good
+    return messages.as_plain_text(rows[0].account_alias) if rows else ""
 
 
 def read_setting(
@@ -88,10 +93,15 @@ def read_setting(
         UnexpectedAnswer: The answer has no usable setting of the symbol.
     """
     rows, reply = _read_configs(client, symbol, within)
-    for row in rows:
+    source = client.source(endpoints.SYMBOL_CONFIG)
+    if symbol in rows.skipped:
+        raise UnexpectedAnswer(
+            f"{source} has no usable setting of {symbol}: {rows.skipped[symbol]}.", hint=_OTHERS_NOT_AFFECTED
+        )
+    for row in rows.good:
         if row.symbol == symbol:
             return _setting(client, row, margin_asset, reply)
-    raise UnexpectedAnswer(f"{client.source(endpoints.SYMBOL_CONFIG)} does not name {symbol}.")
+    raise UnexpectedAnswer(f"{source} does not name {symbol}.")
 
 
 def read_settings(
@@ -99,41 +109,49 @@ def read_settings(
 ) -> dict[str, LeverageSetting]:
     """Read the leverage settings of all symbols with one request. Skip rows that do not decode."""
     rows, reply = _read_configs(client, within=within)
-    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows}
+    return _settings(client, rows, margin_assets, reply)
 
 
 def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]]) -> AccountState:
     """Read settings, positions, balances and modes, all at the same time.
+
+    Rows that do not decode are skipped and named in the state.
 
     Args:
         client: The client of the account.
         margin_assets: Returns each symbol's margin asset; called beside the reads, because it may read too.
 
     Raises:
-        UnexpectedAnswer: A symbol has a position or open orders, and no setting.
+        UnexpectedAnswer: A symbol has a position or open orders, and the settings leave it out.
     """
-    assets, (rows, reply), positions, information, config = read_together(
+    assets, (configs, reply), held, balances, config = read_together(
         margin_assets,
         lambda: _read_configs(client),
-        lambda: _read_positions(client),
-        lambda: _read(client, messages.AccountInformation, endpoints.ACCOUNT),
+        lambda: _read_rows(client, messages.PositionRisk, endpoints.POSITION_RISK),
+        lambda: _read_assets(client),
         lambda: _read(client, messages.AccountConfig, endpoints.ACCOUNT_CONFIG),
     )
-    settings = {row.symbol: _setting(client, row, assets.get(row.symbol, ""), reply) for row in rows}
-    for position in positions:
-        if position.symbol not in settings:
+    settings = _settings(client, configs, assets, reply)
+    for row in held.good:
+        if row.symbol not in settings and row.symbol not in configs.skipped:
             source = client.source(endpoints.SYMBOL_CONFIG)
             raise UnexpectedAnswer(
-                f"{source} leaves out {position.symbol}, which has a position or open orders.", hint="Try again later."
+                f"{source} leaves out {row.symbol}, which has a position or open orders.", hint="Try again later."
             )
+    # Without its margin type, a position is as good as not read.
+    without_setting = {row.symbol for row in held.good if row.symbol not in settings}
     return AccountState(
-        positions=positions,
-        balances={row.asset: _balance(row) for row in information.assets},
+        positions=tuple(_position(row) for row in held.good if row.symbol in settings),
+        balances={row.asset: _balance(row) for row in balances.good},
         settings=settings,
         hedge_mode=config.dual_side_position,
         multi_assets=config.multi_assets_margin,
+        skipped=_join(setting=configs.skipped, position=held.skipped, balance=balances.skipped),
+        unread_positions=frozenset("" if key in held.unnamed else key for key in held.skipped) | without_setting,
     )
 
+
+_OTHERS_NOT_AFFECTED = "Other symbols are not affected. Try again later."
 
 # symbolConfig names the types in capitals. Unknown types are kept, in lower case.
 _MARGIN_TYPES = {"CROSSED": "cross", "CROSS": "cross", "ISOLATED": "isolated"}
@@ -143,15 +161,42 @@ def _read(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> mes
     return messages.decode(kind, client.read(endpoint), client.source(endpoint))
 
 
+def _read_rows(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> messages.Rows[messages.T]:
+    return messages.decode_rows(kind, client.read(endpoint), client.source(endpoint))
+
+
+def _read_assets(client: RestClient) -> messages.Rows[messages.AccountAsset]:
+    information = _read(client, messages.AccountInformation, endpoints.ACCOUNT)
+    return messages.decode_rows(messages.AccountAsset, information.assets, client.source(endpoints.ACCOUNT))
+
+
 def _read_configs(
     client: RestClient, symbol: str | None = None, within: float | None = None
-) -> tuple[list[messages.SymbolConfig], Reply]:
+) -> tuple[messages.Rows[messages.SymbolConfig], Reply]:
     reply = client.read_reply(endpoints.SYMBOL_CONFIG, [("symbol", symbol)] if symbol else [], within=within)
     source = client.source(endpoints.SYMBOL_CONFIG)
-    rows, skipped = messages.decode_rows(messages.SymbolConfig, reply.body, source)
-    if symbol in skipped:
-        raise UnexpectedAnswer(f"{source} has no usable setting of {symbol}: {skipped[symbol]}.")
-    return rows, reply
+    return messages.decode_rows(messages.SymbolConfig, reply.body, source), reply
+
+
+def _join(**skipped: Mapping[str, str]) -> dict[str, str]:
+    """Return the reasons of several lists by name, each with what could not be read."""
+    joined: dict[str, str] = {}
+    for what, reasons in skipped.items():
+        for key, reason in reasons.items():
+            text = f"its {what} could not be read: {reason}"
+            name = f"{what} {key}" if key.startswith("row ") else key
+            joined[name] = f"{joined[name]}; {text}" if name in joined else text
+    return joined
+
+
+def _settings(
+    client: RestClient, rows: messages.Rows[messages.SymbolConfig], margin_assets: Mapping[str, str], reply: Reply
+) -> dict[str, LeverageSetting]:
+    return {
+        row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply)
+        for row in rows.good
+        if row.symbol not in rows.skipped  # it is listed twice
+    }
 
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:
@@ -161,34 +206,30 @@ def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, 
         symbol=row.symbol,
         leverage=row.leverage or None,  # 0: not set
         margin_type=_MARGIN_TYPES.get(row.margin_type.upper(), row.margin_type.lower()),
-        max_notional=row.max_notional_value if row.leverage else None,
+        max_notional=row.max_notional if row.leverage else None,
         margin_asset=margin_asset,
         as_of=reply.sent_at,
         read_at=reply.sent,
     )
 
 
-def _read_positions(client: RestClient) -> tuple[Position, ...]:
-    rows = _read(client, list[messages.PositionRisk], endpoints.POSITION_RISK)
-    return tuple(
-        Position(
-            symbol=row.symbol,
-            position_side=row.position_side,
-            amount=row.position_amt,
-            entry_price=row.entry_price,
-            mark_price=row.mark_price,
-            notional=row.notional,
-            unrealized_profit=row.profit,
-            liquidation_price=row.liquidation_price or None,
-            isolated_wallet=row.isolated_wallet,
-            orders_bid=row.bid_notional,
-            orders_ask=row.ask_notional,
-            margin_asset=row.margin_asset,
-            position_margin=row.position_initial_margin,
-            order_margin=row.open_order_initial_margin,
-            maintenance_margin=row.maint_margin,
-        )
-        for row in rows
+def _position(row: messages.PositionRisk) -> Position:
+    return Position(
+        symbol=row.symbol,
+        position_side=row.position_side,
+        amount=row.position_amt,
+        entry_price=row.entry_price,
+        mark_price=row.mark_price,
+        notional=row.notional,
+        unrealized_profit=row.profit,
+        liquidation_price=row.liquidation_price or None,
+        isolated_wallet=row.isolated_wallet,
+        orders_bid=row.bid_notional,
+        orders_ask=row.ask_notional,
+        margin_asset=row.margin_asset,
+        position_margin=row.position_initial_margin,
+        order_margin=row.open_order_initial_margin,
+        maintenance_margin=row.maint_margin,
     )
 
 

@@ -15,7 +15,10 @@ UNNAMED_LIMIT = 20
 # The codes of refusals that name an account limit, and those that apply to one symbol only.
 _LIMIT_CODES = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
 _OF_ONE_SYMBOL = {-4208, -4209}
-_NAMED = re.compile(r"(?:leverage (?:limit is|of)|only up to|exceed|than) ([0-9]{1,3})x?\b")
+# "leverage of Symbol is" is the text of -4209 on the error-code page; other clients report it for regions too.
+_NAMED = re.compile(
+    r"(?:leverage (?:limit is|of)|leverage of \w{1,40} is|only up to|exceed|than|over) ([0-9]{1,3})x?\b", re.IGNORECASE
+)
 
 
 class AccountLimits:

@@ -111,7 +111,7 @@ def _failed_in_our_code(exc: Exception) -> Delivered:
 def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Delivered:
     changed = _confirmed(answer) if answer.status == 200 else None
     if changed is not None and (changed.symbol, changed.leverage) == (request.symbol, request.leverage):
-        cap = changed.max_notional_value
+        cap = changed.max_notional
         finding = Finding(_now(), "answer", "applied", closes=True, leverage=changed.leverage, max_notional=cap)
         return Delivered(replace(finding, http_status=200), None)
     failure = client.explain(answer, LEVERAGE)

@@ -30,14 +30,15 @@ def make_rows(
         guard: The user's upper bound.
 
     Returns:
-        One row per symbol, also for symbols that are no longer listed.
+        One row per symbol, also for symbols that are no longer listed, or whose setting or position is unknown.
     """
     limit = guard.limit()
     targets: list[tuple[str, int | None, int]] = []
     stuck: dict[str, str] = {}
-    unlisted = [symbol for symbol in wanted if symbol not in state.settings or symbol not in table]
+    unknown = {symbol: state.why_unknown(symbol) for symbol in wanted}
+    left_out = [s for s in wanted if unknown[s] or s not in state.settings or s not in table]
     for symbol, leverage in wanted.items():
-        if symbol in unlisted:
+        if symbol in left_out:
             continue
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         try:
@@ -56,12 +57,15 @@ def make_rows(
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
-    gone = [changed_row(symbol, 0, wanted[symbol] or 0, f"{symbol} is not listed now") for symbol in unlisted]
-    return (*rows, *gone)
+    for symbol in left_out:
+        before = state.settings[symbol].leverage if symbol in state.settings else 0
+        reason = unknown[symbol] or f"{symbol} is no longer listed"
+        rows.append(changed_row(symbol, before, wanted[symbol] or before or 0, reason))
+    return tuple(rows)
 
 
 def changed_row(symbol: str, before: int | None, after: int, reason: str) -> PlanRow:
-    """Return a row that is not sent, because the symbol has changed since or is no longer listed."""
+    """Return a row that is not sent, because the symbol has changed since, is no longer listed or could not be read."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")
 

@@ -14,9 +14,9 @@ from leverage_nb.changes.plan_runner import PlanRun, run_plan
 from leverage_nb.changes.report import failed
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.errors import ChangeNotSent, UnexpectedAnswer
+from leverage_nb.errors import ChangeNotSent
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.risk.account_state import AccountState
+from leverage_nb.risk.account_state import AccountState, LeverageSetting
 
 
 def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
@@ -24,7 +24,7 @@ def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
 
     Raises:
         InvalidInput: Some targets are invalid; the error names all of them.
-        UnexpectedAnswer: The exchange has tiers of a symbol, but no setting.
+        UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting.
     """
     as_of = datetime.now().astimezone()
     service.tiers.table()
@@ -32,7 +32,7 @@ def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
     state = service.read_state(list(wanted))
     for symbol in wanted:
         if symbol not in state.settings:
-            raise UnexpectedAnswer(f"{service.client.venue.speaker} has tiers of {symbol}, but no setting.")
+            service.check_known(state, symbol)
     return _plan(service, _rows(service, wanted, state), as_of)
 
 
@@ -47,10 +47,11 @@ def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
     state = service.read_state([attempt.symbol for attempt in attempts])
     last = {attempt.symbol: attempt for attempt in attempts}
     current = {symbol: state.settings[symbol].leverage for symbol in last if symbol in state.settings}
-    moved = [symbol for symbol in last if current.get(symbol) != last[symbol].requested]
+    known = [symbol for symbol in last if not state.why_unknown(symbol)]
+    moved = [symbol for symbol in known if current.get(symbol) != last[symbol].requested]
     rows = _rows(service, {symbol: last[symbol].before for symbol in last if symbol not in moved}, state)
     rows = tuple(replace(row, undoes=last[row.symbol].number) for row in rows)
-    return _plan(service, (*rows, *(_moved_row(last[symbol], current.get(symbol)) for symbol in moved)), as_of)
+    return _plan(service, (*rows, *(_moved_row(last[symbol], state.settings.get(symbol)) for symbol in moved)), as_of)
 
 
 def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanProgress | None) -> Plan:
@@ -111,9 +112,8 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
     # A change from another leverage is another change. A retry starts from this one.
     if row.before != shown.before and row.verdict != "unchanged":
-        return replace(
-            row, verdict="refused", code=None, reason=_changed_since(row.symbol, row.before), undoes=shown.undoes
-        )
+        reason = row.reason if row.before == 0 else _changed_since(row.symbol, row.before)  # 0: not listed or not read
+        return replace(row, verdict="refused", code=None, reason=reason, undoes=shown.undoes)
     return None
 
 
@@ -140,11 +140,12 @@ def _new_name() -> str:
 
 
 def _changed_since(symbol: str, leverage: int | None) -> str:
-    return f"{symbol} was changed since, and is at {leverage}x" if leverage else f"{symbol} is no longer listed"
+    return f"{symbol} was changed since, and is {f'at {leverage}x' if leverage else 'not set'}"
 
 
-def _moved_row(attempt: Attempt, leverage: int | None) -> PlanRow:
+def _moved_row(attempt: Attempt, setting: LeverageSetting | None) -> PlanRow:
     """Return the row of an undo that is not sent, because the leverage was changed since."""
-    reason = _changed_since(attempt.symbol, leverage)
+    symbol = attempt.symbol
+    reason = _changed_since(symbol, setting.leverage) if setting else f"{symbol} is no longer listed"
     row = changed_row(attempt.symbol, attempt.requested, attempt.before or 0, reason)
     return replace(row, margin_asset=attempt.margin_asset, undoes=attempt.number)

@@ -107,7 +107,8 @@ class ChangeService:
 
         Raises:
             UnknownSymbol: The venue does not list the symbol.
-            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting; or its setting or its position could
+                not be read.
         """
         name = normalize(symbol) if isinstance(symbol, str) else ""
         state, price = reader.read_together(
@@ -115,13 +116,25 @@ class ChangeService:
             lambda: _error_or(lambda: reader.read_mark_price(self.client, name)) if mark_price and name else None,
         )
         tiers = self.tiers.find(symbol)
-        if tiers.symbol not in state.settings:
-            raise UnexpectedAnswer(
-                f"{self.client.venue.speaker} has tiers of {tiers.symbol}, but no setting.", hint="Try again later."
-            )
+        self.check_known(state, tiers.symbol)
         if isinstance(price, LeverageError):
             raise price
         return SymbolView(self.outlook(state, tiers), state, price)
+
+    def check_known(self, state: AccountState, symbol: str) -> None:
+        """Check that a state has a listed symbol's setting, and its positions and orders if there are any.
+
+        Raises:
+            UnexpectedAnswer: It does not; the error names the reason.
+        """
+        speaker, reason = self.client.venue.speaker, state.why_unknown(symbol)
+        if reason:
+            raise UnexpectedAnswer(
+                f"{speaker}'s answer about {symbol} is not usable: {reason}.",
+                hint="Symbols with usable answers are not affected. Try again later.",
+            )
+        if symbol not in state.settings:
+            raise UnexpectedAnswer(f"{speaker} has tiers of {symbol}, but no setting.", hint="Try again later.")
 
     def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
         """Return the outlook of an account state, with the account limits."""

@@ -13,6 +13,7 @@ from leverage_nb.formatting import amount, moment, percent, price, times
 from leverage_nb.risk.account_state import AccountState, Balance, Position, find_misfits
 
 LAST_CHANGES = 3
+MOST_SKIPPED = 5  # rows of the exchange that could not be read
 
 EXAMPLES = (
     "%leverage BTCUSDT          tiers, chart and slider",
@@ -68,10 +69,13 @@ class Overview(Shown):
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
         rows += self.misfits
+        rows += [("not readable", f"{name}: {reason}") for name, reason in list(state.skipped.items())[:MOST_SKIPPED]]
+        if len(state.skipped) > MOST_SKIPPED:
+            rows.append(("not readable", f"{len(state.skipped) - MOST_SKIPPED:,} more"))
         rows += [("not settled" if c.status == "unknown" else "changed", _change_text(c)) for c in self.changes]
         rows += [("journal", self.journal_error)] if self.journal_error else []
         note = f"As of {moment(self.as_of)}."
-        if not any(position.amount for position in state.positions):
+        if not any(position.amount for position in state.positions) and not state.unread_positions:
             note += " No open positions."
         if self.venue == "simulator":
             note += " The simulator sends nothing to Binance."

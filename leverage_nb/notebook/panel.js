@@ -25,7 +25,7 @@ function makeMarker(svg) {
 }
 
 function render({ model, el }) {
-  const root = element("div", "leverage-panel", el);
+  const root = element("div", "leverage-panel mathjax_ignore tex2jax_ignore", el);
   const heading = element("div", "leverage-heading", root);
   const chart = element("div", "leverage-chart", root);
   const choice = element("div", "leverage-choice", root, "leverage ");

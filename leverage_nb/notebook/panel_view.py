@@ -348,7 +348,7 @@ def make_twin(data: PanelData, chart: Chart, ended: str = "The live panel ended 
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
     saved = f"{ended}. Run this cell again to use it. Its last content:"
     picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'
-    html = f'<div class="leverage-twin">{cards.message(saved)}{card.html()}{picture}{table}</div>'
+    html = f'<div class="leverage-twin {cards.NO_MATH}">{cards.message(saved)}{card.html()}{picture}{table}</div>'
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return html, "\n".join([saved, card.text(), *lines])

@@ -1,4 +1,4 @@
-"""Plots of tiers and ladders with matplotlib."""
+"""Plots of tiers and ladders with matplotlib. Names are drawn as text: `parse_math=False`, because of `$`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def plot_brackets(
     ax = ax or _new_axes()
     draw_brackets(ax, tables, leverage, asset)
     symbols = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
-    ax.set_title(_with_venue(f"{symbols}: max notional by leverage", venue), loc="left", family=_fonts_for(tables))
+    title = _with_venue(f"{symbols}: max notional by leverage", venue)
+    ax.set_title(title, loc="left", family=_fonts_for(tables), parse_math=False)
     return ax
 
 
@@ -111,7 +112,8 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
     ax.set_ylabel("distance to liquidation")
     ax.legend(frameon=False, fontsize=9)
-    ax.set_title(_with_venue("Distance to liquidation by leverage", ladder.attrs.get("venue", "")), loc="left")
+    title = _with_venue("Distance to liquidation by leverage", ladder.attrs.get("venue", ""))
+    ax.set_title(title, loc="left", parse_math=False)
     return ax
 
 
@@ -129,7 +131,9 @@ def draw_brackets(
     if len(tables) == 1:
         _label_tiers(ax, next(iter(tables.values())))
     elif len(tables) <= MOST_IN_LEGEND:
-        ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
+        legend = ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def _new_axes() -> Axes:
@@ -208,7 +212,10 @@ def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, 
         ax.axvline(leverage, color=colour, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=0)
         text = f"now {leverage}x: up to {short(cap)} {asset}".rstrip()
         # The lower left corner is empty, because the staircase descends to the right.
-        ax.text(0.015, 0.04, text, transform=ax.transAxes, ha="left", va="bottom", fontsize=10, weight="bold")
+        ax.text(
+            0.015, 0.04, text, transform=ax.transAxes, ha="left", va="bottom", fontsize=10, weight="bold",
+            parse_math=False,
+        )  # fmt: skip
 
 
 def _set_scales(ax: Axes, tables: list[Brackets], asset: str) -> None:
@@ -229,7 +236,7 @@ def _set_scales(ax: Axes, tables: list[Brackets], asset: str) -> None:
     ax.yaxis.set_major_locator(LogLocator(10))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.set_ylabel(f"max notional, {asset}" if asset else "max notional")
+    ax.set_ylabel(f"max notional, {asset}" if asset else "max notional", parse_math=False)
 
 
 def _spread(leverages: Any, highest: int) -> Any:

@@ -141,6 +141,9 @@ class AccountState:
         settings: The leverage setting of every symbol.
         hedge_mode: Whether a symbol may have a long and a short position at the same time.
         multi_assets: Whether all margin assets back all positions.
+        skipped: Settings, positions and balances that could not be read, and why: by symbol or asset. Not compared.
+        unread_positions: The symbols of the positions among them; "" for a position whose symbol is unknown. Figures
+            that would count them are NaN or None. Not compared.
     """
 
     positions: tuple[Position, ...]
@@ -148,15 +151,25 @@ class AccountState:
     settings: Mapping[str, LeverageSetting]
     hedge_mode: bool
     multi_assets: bool
+    skipped: Mapping[str, str] = field(default_factory=dict, compare=False)
+    unread_positions: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def why_unknown(self, symbol: str) -> str:
+        """Return why the symbol's setting, or its positions and orders, are unknown; "" if they are known."""
+        if symbol in self.skipped:
+            return self.skipped[symbol]
+        if "" in self.unread_positions and (self.hedge_mode or not any(self._positions_of(symbol))):
+            return "a position could not be read, and its row does not name its symbol"
+        return ""
 
     def exposure(self, symbol: str) -> float:
-        """Return the symbol's exposure, positions and open orders together, in the margin asset.
+        """Return the symbol's exposure, positions and open orders together, in the margin asset; NaN if unknown.
 
         One-way mode: the larger position of "all buy orders fill" and "all sell orders fill". Hedge mode: the sum of
         both sides, each with the orders that increase it, because they share one cap. Binance documents that open
         orders count for -2027; how they are counted is inferred.
         """
-        total = 0.0
+        total = math.nan if self.why_unknown(symbol) else 0.0
         for position in self._positions_of(symbol):
             if position.position_side == "LONG":
                 total += abs(position.notional) + position.orders_bid
@@ -175,11 +188,11 @@ class AccountState:
         """Return the available margin if the symbol had no positions and orders, in its margin asset.
 
         It is the cross wallet plus cross profit, less the initial margin of the other symbols' cross positions and open
-        orders. Unlike ``availableBalance`` it may be negative. NaN if the balance is unknown.
+        orders. Unlike ``availableBalance`` it may be negative. NaN if the balance or one of these positions is unknown.
         """
         asset = next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
         balance = self.balances.get(asset)
-        if balance is None:
+        if balance is None or self.unread_positions:
             return math.nan
         others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
         in_use = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
@@ -219,7 +232,7 @@ class AccountState:
             return None
         else:
             balance = self.balances.get(position.margin_asset)
-            if balance is None:
+            if balance is None or self.unread_positions:
                 return None
             size = sum(abs(other.notional) for other in self._cross_positions(position.margin_asset))
             margin = balance.cross_wallet + balance.cross_profit
@@ -228,10 +241,13 @@ class AccountState:
     def cross_margin_ratio(self, asset: str) -> float | None:
         """Return maintenance margin divided by margin of the cross positions; they are liquidated at 1.
 
-        None in multi-assets mode, where assets share margin, and if the cross margin is not above 0.
+        None in multi-assets mode, where assets share margin, if a position could not be read, and if the cross margin
+        is not above 0.
         """
         balance = self.balances.get(asset)
-        if balance is None or self.multi_assets or balance.cross_wallet + balance.cross_profit <= 0:
+        if balance is None or self.multi_assets or self.unread_positions:
+            return None
+        if balance.cross_wallet + balance.cross_profit <= 0:
             return None
         maintenance = sum(position.maintenance_margin for position in self._cross_positions(asset))
         return maintenance / (balance.cross_wallet + balance.cross_profit)

@@ -31,7 +31,7 @@ def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[s
             cap = math.nan if setting.leverage is None else tiers.max_notional(min(setting.leverage, highest))
         row = (symbol, setting.leverage, highest, cap, exposure, cap - exposure)
         rows.append((*row, setting.margin_type, setting.margin_asset))
-    return _make_frame(rows, SETTINGS, whole={"leverage": "Int64", "symbol_max": "int64"})
+    return _make_frame(rows, SETTINGS, state, whole={"leverage": "Int64", "symbol_max": "int64"})
 
 
 def positions_table(state: AccountState) -> pd.DataFrame:
@@ -46,12 +46,16 @@ def positions_table(state: AccountState) -> pd.DataFrame:
                 "margin_type": setting.margin_type,
             }
             rows.append([added[name] if name in added else getattr(position, name) for name in POSITIONS])
-    return _make_frame(rows, POSITIONS, whole={"leverage": "Int64"})
+    return _make_frame(rows, POSITIONS, state, whole={"leverage": "Int64"})
 
 
-def _make_frame(rows: Sequence[Iterable[object]], columns: list[str], whole: Mapping[str, str]) -> pd.DataFrame:
+def _make_frame(
+    rows: Sequence[Iterable[object]], columns: list[str], state: AccountState, whole: Mapping[str, str]
+) -> pd.DataFrame:
     from leverage_nb.frames import LeverageFrame
 
     # Named dtypes, because a frame without rows has none; Int64, because a leverage may not be set.
     dtypes = {name: "float64" for name in columns if name not in _TEXTS} | dict(whole)
-    return LeverageFrame(rows, columns=columns).astype(dtypes).set_index("symbol")
+    frame = LeverageFrame(rows, columns=columns).astype(dtypes).set_index("symbol")
+    frame.attrs["skipped"] = dict(state.skipped)
+    return frame

@@ -185,7 +185,7 @@ def _cap(tiers: Brackets | None, leverage: int) -> float:
 
 def _effects(symbol: str, before: Brackets, after: Brackets, state: AccountState) -> list[str]:
     setting, exposure = state.settings.get(symbol), state.exposure(symbol)
-    if setting is None or setting.leverage is None or not exposure:
+    if setting is None or setting.leverage is None or not exposure > 0:  # NaN: it could not be read
         return []
     cap = after.max_notional(min(setting.leverage, after.symbol_max_leverage))
     fits = setting.leverage <= after.symbol_max_leverage and exposure <= cap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -43,6 +44,9 @@ def answer(status: int, body: Any) -> Answer:
         (400, {"code": -4161, "msg": "x"}),
         (400, {"code": -4300, "msg": "x"}),
         (400, {"code": -1021, "msg": "x"}),
+        (400, {"code": -4168, "msg": "Unable to adjust to isolated-margin mode under the Multi-Assets mode."}),
+        (400, {"code": -4411, "msg": "Please sign TradFi-Perps agreement contract"}),
+        (400, {"code": -5028, "msg": "Timestamp for this request is outside of the ME recvWindow."}),
         (401, {"code": -2015, "msg": "x"}),
         (418, {"code": -1003, "msg": "x"}),
         (429, {"code": -1003, "msg": "x"}),
@@ -64,6 +68,11 @@ def test_definite_refusals(status: int, body: Any) -> None:
         (408, {"code": -1007, "msg": "Send status unknown; execution status unknown."}),
         (408, ""),
         (400, {"code": -4028, "msg": "Leverage 10 already exist with BTCUSDT"}),
+        (400, {"code": -4046, "msg": "No need to change margin type."}),
+        (400, {"code": -4059, "msg": "No need to change position side."}),
+        (400, {"code": -4067, "msg": "Position side cannot be changed if there exists open orders."}),
+        (400, {"code": -4171, "msg": "Adjusted asset mode is currently set and does not need to be adjusted."}),
+        (400, {"code": -4531, "msg": "x"}),
         (400, {"code": -9999, "msg": "A code that is not in the table."}),
         (400, "<html>"),
         (500, ""),
@@ -127,14 +136,15 @@ def test_codes_of_a_leverage_change_are_explained(code: int) -> None:
     assert CODES[code].meaning
 
 
-# The codes of Binance's error-code page and of public reports that a change of leverage can get: all but those of
-# orders, margin type, position mode and position margin.
+# The codes of Binance's error-code page and of public reports that a change of leverage, margin type or mode can get,
+# and two of orders.
 CODES_OF_A_CHANGE = [
     -1000, -1001, -1002, -1003, -1006, -1007, -1008, -1010, -1011, -1013, -1016, -1020, -1021, -1022, -1099, -1100,
     -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1109, -1110, -1111, -1121, -1122, -1126, -1127, -1128, -1130,
-    -2008, -2014, -2015, -2017, -2018, -2019, -2023, -2027, -2028, -4027, -4028, -4050, -4051, -4084, -4085, -4087,
-    -4088, -4109, -4140, -4141, -4144, -4161, -4189, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4400,
-    -4401, -4402, -4403, -5000,
+    -2008, -2014, -2015, -2016, -2017, -2018, -2019, -2023, -2027, -2028, -4027, -4028, -4046, -4047, -4048, -4049,
+    -4050, -4051, -4054, -4059, -4067, -4068, -4084, -4085, -4087, -4088, -4109, -4140, -4141, -4144, -4161, -4167,
+    -4168, -4169, -4170, -4171, -4172, -4189, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4300, -4400, -4401,
+    -4402, -4403, -4411, -4531, -5000, -5028, -5040,
 ]  # fmt: skip
 
 
@@ -177,6 +187,24 @@ def test_an_impossible_time_is_ignored(moment: str) -> None:
     error = explain(answer(400, {"code": -4300, "msg": words}), VENUES["mainnet"], LEVERAGE)
     assert error.code == -4300
     assert "The limit ends on" not in error.hint
+
+
+def test_variants_of_a_limits_end() -> None:
+    """The time is also read with seconds, and without parentheses around UTC."""
+    expected = datetime(2026, 10, 29, 1, 34, tzinfo=UTC)
+    for text in ("by 2026-10-29 01:34 (UTC)", "by 2026-10-29 01:34:00 (UTC), because", "by 2026-10-29 01:34 UTC."):
+        assert read_lift_time(f"You can start trading with more than 20x leverage {text}") == expected
+
+
+@pytest.mark.parametrize("body", [{"code": -4028}, {"code": 0}, {}])
+def test_a_message_is_shown_as_one_bounded_line(body: dict[str, int]) -> None:
+    """Control characters of a message are not shown, whether it has a code or not, and its length is bounded."""
+    refusal = answer(400, {**body, "msg": "a\nb\x1b[31m\u202e" + "$x$" * 1000})
+    error = explain(refusal, VENUES["testnet"], LEVERAGE)
+    for text in (error.words, error.message, str(error), error.headline, *(text for _, text in error.rows)):
+        assert text.isprintable()
+        assert len(text) < 900
+    assert "a b [31m $x$" in error.message
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])

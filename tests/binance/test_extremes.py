@@ -28,6 +28,8 @@ ENDS = [0.0, 5e-324, 1e-300, 1e-8, 0.1, 1.0, 1e8, 1e15, 1e29, 1e30]
 FIGURES = st.one_of(st.sampled_from([*ENDS, *(-x for x in ENDS)]), st.floats(-1e30, 1e30))
 # Sometimes values out of bounds.
 WILD = st.sampled_from(["nan", "inf", "-inf", 1e31, -1e308, 10**400, None, "x", True, [], {}])
+# Sometimes names that no exchange has.
+ODD = st.sampled_from(["A\n", "$A$", "<b>", "", None, 5, [], "A" * 99])
 NUMBERS = st.integers(0, 199).flatmap(lambda turn: WILD if turn == 150 else FIGURES)
 LEVERAGES = st.one_of(st.sampled_from([0, 1, 2, 125, 150, 10_000, 100_000]), st.integers(0, 100_000))
 SYMBOLS = ("A", "B")
@@ -60,27 +62,34 @@ def tiers(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @st.composite
+def odd_names(draw: st.DrawFn) -> list[Any]:
+    """Draw no odd name, or, sometimes, one."""
+    return [draw(ODD)] if draw(st.integers(0, 9)) == 0 else []
+
+
+@st.composite
 def answers(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the exchange's answers to all reads of one account, by path."""
 
     def figures(*names: str) -> dict[str, Any]:
         return {name: draw(NUMBERS) for name in names}
 
+    odd = ODD if draw(st.integers(0, 9)) == 0 else st.nothing()
     margin = ("walletBalance", "unrealizedProfit", "crossWalletBalance", "crossUnPnl", "initialMargin", "maintMargin")
     return {
         "/fapi/v1/leverageBracket": [{"symbol": name, "brackets": draw(tiers())} for name in SYMBOLS],
         "/fapi/v1/symbolConfig": [
             {
                 "symbol": name,
-                "marginType": draw(st.sampled_from(["CROSSED", "ISOLATED", "?"])),
+                "marginType": draw(st.sampled_from(["CROSSED", "ISOLATED", "NEW"])),
                 "leverage": draw(LEVERAGES),
-                "maxNotionalValue": draw(st.none() | FIGURES),
+                "maxNotionalValue": draw(st.none() | FIGURES | WILD),
             }
-            for name in SYMBOLS
+            for name in (*SYMBOLS, *draw(odd_names()))
         ],
         "/fapi/v3/positionRisk": [
             {
-                "symbol": draw(st.sampled_from(SYMBOLS)),
+                "symbol": draw(st.sampled_from(SYMBOLS) | odd),
                 "positionSide": draw(st.sampled_from(["BOTH", "LONG", "SHORT"])),
                 "marginAsset": "USDT",
                 **figures(
@@ -91,7 +100,11 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
             }
             for _ in range(draw(st.integers(0, 2)))
         ],
-        "/fapi/v3/account": {"assets": [{"asset": "USDT", **figures(*margin, "availableBalance")}]},
+        "/fapi/v3/account": {
+            "assets": [
+                {"asset": name, **figures(*margin, "availableBalance")} for name in ("USDT", *draw(odd_names()))
+            ]
+        },
         "/fapi/v1/accountConfig": {"dualSidePosition": draw(st.booleans()), "multiAssetsMargin": draw(st.booleans())},
         "/fapi/v1/premiumIndex": {"symbol": "A", "markPrice": draw(NUMBERS)},
     }  # fmt: skip
@@ -124,10 +137,11 @@ def show(client: Any, leverage: int) -> None:
     state = reader.read_state(client, lambda: dict.fromkeys(SYMBOLS, "USDT"))
     positions_table(state).to_html()
     Overview("testnet", "key 1a2b3c4d", state, NOW).card().html()
-    for symbol in (name for name in SYMBOLS if name in table):
-        with suppress(LeverageError):  # the leverage 0 means that it is not set
-            settings_table(state, table, [symbol]).to_html()
-            find_misfits(state, table)
+    find_misfits(state, table)
+    for symbol in (name for name in SYMBOLS if name in table and name in state.settings):
+        settings_table(state, table, [symbol]).to_html()
+        if state.why_unknown(symbol):
+            continue  # it is an error to show it
         outlook = Outlook(state, table[symbol])
         outlook.to_frame().to_html()
         chosen = min(leverage, table[symbol].symbol_max_leverage)

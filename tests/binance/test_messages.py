@@ -102,12 +102,31 @@ def test_other_content_is_never_decoded_as_an_answer(junk: bytes) -> None:
         messages.decode(messages.ServerTime, junk, "the answer")
 
 
-@pytest.mark.parametrize("figure", ["inf", "-inf", "nan", 1e31, "-1e31", 10**40])
+@pytest.mark.parametrize("figure", ["inf", "-inf", "nan", 1e31, "-1e31", 10**40, "", None, True, [], "1,000"])
 def test_figures_must_be_finite_and_bounded(figure: Any) -> None:
-    """A number that is not finite, or larger than any amount of money, is an error."""
-    row = {"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": figure}
+    """A figure that is no finite number, or larger than any amount of money, is an error."""
     with pytest.raises(UnexpectedAnswer, match="Expected `float`"):
-        messages.decode(list[messages.SymbolConfig], body([row]), "the answer")
+        messages.decode(messages.PremiumIndex, body({"symbol": "X", "markPrice": figure}), "the answer")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b'"1000000"', 1e6), (b"5e5", 5e5), (b"0", 0), (b'"inf"', None), (b'""', None), (b"null", None),
+        (b"1e999", None), (b'"NaN"', None), (b"-5", None), (b"true", None), (b"[]", None), (b'{"a": 1}', None),
+    ],
+)  # fmt: skip
+def test_a_max_notional_that_is_no_number_is_none(written: bytes, read: float | None) -> None:
+    """A max notional that is no usable number is None, and the setting or the change that it belongs to decodes."""
+    row = b'{"symbol": "X", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": ' + written + b"}"
+    assert messages.decode_rows(messages.SymbolConfig, b"[" + row + b"]", "the answer").good[0].max_notional == read
+    assert messages.decode(messages.ChangedLeverage, row, "the answer").max_notional == read
+
+
+def test_a_missing_max_notional_is_none() -> None:
+    """A max notional that is missing is None."""
+    row = {"symbol": "X", "leverage": 5}
+    assert messages.decode(messages.ChangedLeverage, body(row), "the answer").max_notional is None
 
 
 @pytest.mark.parametrize("leverage", [-1, 100_001, 10**18, 10**30, "9" * 5000])
@@ -135,10 +154,14 @@ def test_a_servers_time_is_bounded(moment: Any) -> None:
 
 
 def test_limits_are_bounded() -> None:
-    """A rate limit beyond the bounds is an error."""
+    """A rate limit that does not decode is ignored."""
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 10**12}
-    with pytest.raises(UnexpectedAnswer):
-        messages.decode(messages.ExchangeInfo, body({"symbols": [], "rateLimits": [limit]}), "the answer")
+    for limits, weight in (
+        ([limit], 0), ([limit, {**limit, "limit": 2400}], 2400), ([None, 5, {**limit, "limit": "6000"}], 6000),
+        (None, 0), ("2400", 0), ({}, 0),
+    ):  # fmt: skip
+        info = messages.decode(messages.ExchangeInfo, body({"symbols": [], "rateLimits": limits}), "the answer")
+        assert info.weight_a_minute == weight
 
 
 def test_lax_numbers_and_unknown_values() -> None:
@@ -176,3 +199,72 @@ def test_a_row_that_is_not_utf8_is_skipped() -> None:
     rows, skipped = messages.decode_brackets(b'[{"symbol":"\xff\xfe","brackets":1},' + good + b"]", "the answer")
     assert [row.symbol for row in rows] == ["GOOD"]
     assert list(skipped) == ["row 1"]
+
+
+ODD_NAMES = [
+    "BTC\nUSDT", "BTCUSDT\n", "BTC USDT", "$BTC$", "<b>USDT", "BTC'USDT", 'BTC"', "BTC\u202eUSDT", "BTC\x1b[31m",
+    "A" * 41, "BTC;", "BTC\u00a0", "BTC\u2028USDT", "*", "BTC/USDT", "{x}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_row_with_an_odd_name_is_skipped_and_named(name: str) -> None:
+    """A symbol or asset that is no word is skipped; the reason has the name with escapes."""
+    margin = ("walletBalance", "unrealizedProfit", "crossWalletBalance", "crossUnPnl", "initialMargin", "maintMargin")
+    figures = dict.fromkeys((*margin, "availableBalance"), "1")
+    prices = ("entryPrice", "markPrice", "liquidationPrice")
+    held = dict.fromkeys((*prices, "positionAmt", "unRealizedProfit", "notional", "isolatedWallet"), "1")
+    lists: list[tuple[Any, str, dict[str, Any]]] = [
+        (messages.SymbolBrackets, "symbol", {"brackets": [TIER]}),
+        (messages.ListedSymbol, "symbol", {"marginAsset": "USDT"}),
+        (messages.SymbolConfig, "symbol", {"marginType": "CROSSED", "leverage": 5}),
+        (messages.PositionRisk, "symbol", {"positionSide": "BOTH", "marginAsset": "USDT", **held}),
+        (messages.AccountAsset, "asset", figures),
+    ]
+    for kind, key, row in lists:
+        rows = messages.decode_rows(kind, body([{**row, key: name}, {**row, key: "GOOD_1"}]), "the answer")
+        assert [getattr(one, key) for one in rows.good] == ["GOOD_1"]
+        assert list(rows.skipped) == ["row 1"]
+        reason = rows.skipped["row 1"]
+        assert ascii(name[:40]) in reason
+        assert reason.isprintable()
+        assert not rows.unnamed
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT", "BTCUSDT_261225", "1000SATSUSDT", "币安人生USDT", "ÄÖUSDT", "A" * 40])
+def test_names_of_any_script_decode(name: str) -> None:
+    """Letters of any script, digits and underscores are a name."""
+    rows = messages.decode_rows(messages.ListedSymbol, body([{"symbol": name, "marginAsset": "USDT"}, 5]), "the answer")
+    assert rows.good[0].symbol == name
+
+
+def test_an_odd_margin_asset_is_named_by_its_symbol() -> None:
+    """A row with a good symbol and an odd asset is skipped under its symbol, and the reason names the field."""
+    rows = messages.decode_rows(
+        messages.ListedSymbol, body([{"symbol": "BTCUSDT", "marginAsset": "$x$"}, {"symbol": "ETHUSDT"}]), "the answer"
+    )
+    assert [row.symbol for row in rows.good] == ["ETHUSDT"]
+    assert rows.skipped == {"BTCUSDT": "Expected `str` of letters, digits and underscores - at `marginAsset`"}
+
+
+@pytest.mark.parametrize("row", [None, 5, "x", [], {}, {"symbol": None}, {"symbol": 7}, {"symbol": ""}])
+def test_a_row_without_a_name_is_skipped_by_its_place(row: Any) -> None:
+    """A row without a symbol is skipped under its place, because nobody knows to which symbol it belongs."""
+    good = {"symbol": "X", "marginType": "CROSSED", "leverage": 5}
+    rows = messages.decode_rows(messages.SymbolConfig, body([good, row]), "the answer")
+    assert [one.symbol for one in rows.good] == ["X"]
+    assert list(rows.skipped) == ["row 2"]
+    assert rows.unnamed == {"row 2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Invalid symbol.", "Invalid symbol."), ("a\nb\tc", "a b c"), ("\x1b[2Jx\x00", "[2Jx"), ("\u202eab", "ab"),
+        (" a  b ", "a b"), ("币安", "币安"), ("", ""), ("x" * 501, "x" * 499 + "…"), ("$\\alpha$ <b>", "$\\alpha$ <b>"),
+        ("\ud800", ""),
+    ],
+)  # fmt: skip
+def test_text_of_the_exchange_is_one_bounded_line(text: str, shown: str) -> None:
+    """Control characters become spaces, and no more than 500 characters are kept."""
+    assert messages.as_plain_text(text) == shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime
+from typing import Any
 
 import pytest
 import responses
@@ -57,6 +58,32 @@ def test_a_setting_of_another_symbol_is_not_used(rows: str) -> None:
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
     with pytest.raises(UnexpectedAnswer, match="does not name BTCUSDT"):
         reader.read_setting(client, "BTCUSDT")
+
+
+@responses.activate
+def test_an_odd_setting_does_not_disable_the_others() -> None:
+    """A setting that does not decode is an error for its own symbol only, and the error names the reason."""
+    good = {"symbol": "ETHUSDT", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": "inf"}
+    odd = {"symbol": "BTCUSDT", "marginType": "CROSSED", "leverage": "high"}
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[odd, good, 5, {**good, "symbol": "A$B"}])
+    client = RestClient(VENUES["testnet"], Credentials("k", "s"))
+    assert reader.read_setting(client, "ETHUSDT").max_notional is None
+    assert reader.read_settings(client, {}).keys() == {"ETHUSDT"}
+    with pytest.raises(
+        UnexpectedAnswer, match=r"no usable setting of BTCUSDT: Expected `int`.*at `leverage`"
+    ) as caught:
+        reader.read_setting(client, "BTCUSDT")
+    assert "Other symbols are not affected" in caught.value.hint
+
+
+@responses.activate
+def test_an_odd_listing_does_not_disable_the_others() -> None:
+    """A symbol of exchangeInfo that does not decode has no margin asset, and the others have theirs."""
+    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}, "x"]
+    rows = [{"symbol": "BTCUSDT", "marginAsset": 5}, None, {"symbol": "ETHUSDC", "marginAsset": "USDC"}]
+    responses.get(f"{BASE}/fapi/v1/exchangeInfo", json={"symbols": rows, "rateLimits": limits})
+    assets = reader.read_margin_assets(RestClient(VENUES["testnet"], Credentials("k", "s")))
+    assert (assets["ETHUSDC"], assets["BTCUSDT"]) == ("USDC", "")
 
 
 @responses.activate
@@ -119,8 +146,15 @@ def test_a_mark_price_of_another_symbol_is_not_used() -> None:
 
 
 @responses.activate
-@pytest.mark.parametrize(("rows", "alias"), [([], ""), ([{"accountAlias": "fWuX"}, {"accountAlias": "fWuX"}], "fWuX")])
-def test_the_alias_of_an_account(rows: list[dict[str, str]], alias: str) -> None:
+@pytest.mark.parametrize(
+    ("rows", "alias"),
+    [
+        ([], ""),
+        ([{"accountAlias": "fWuX"}, {"accountAlias": "fWuX"}], "fWuX"),
+        ([None, {"accountAlias": 5}, {"accountAlias": "fWuX\n"}], "fWuX"),
+    ],
+)
+def test_the_alias_of_an_account(rows: list[dict[str, Any]], alias: str) -> None:
     """The alias is that of the balance rows; an account without rows has none yet."""
     responses.get(f"{BASE}/fapi/v3/balance", json=rows)
     assert reader.read_alias(RestClient(VENUES["testnet"], Credentials("k", "s"))) == alias

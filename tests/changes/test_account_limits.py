@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leverage_nb.account import Account, service_of
 from leverage_nb.changes.account_limits import AccountLimits
@@ -31,7 +33,22 @@ def refusal(code: int, words: str) -> RequestRefused:
         (-4206, "Users in your location/country can only access a maximum leverage of 10", 10, True),
         (-4208, "Current symbol leverage cannot exceed 20 when using position limit adjustment service.", 20, False),
         (-4209, "Leverage adjustment failed. Current symbol max leverage limit is 50x", 50, False),
+        (-4209, "The max leverage of Symbol is 20x", 20, False),
+        (-4209, "The max leverage of BTCUSDT is 25x", 25, False),
+        (-4209, "The max leverage of 42USDT is 5x", 5, False),
+        (-4206, "The max leverage of Symbol is 20x", 20, True),
+        (-4206, "Users in this country has limited adjust leverage.", 20, True),
         (-4403, "the leverage can only up to 5x in your region", 5, True),
+        (
+            -4403,
+            "Dear user, as per our Terms of Use and compliance with local regulations, the leverage can only up to 10x "
+            "in your region",
+            10,
+            True,
+        ),
+        (-4300, "More than 20x leverage is not available yet.", 20, True),
+        (-4300, "", 20, True),
+        (-4300, "\u0662\u0660x", 20, True),
     ],
 )
 def test_limits_are_read_from_the_text_of_a_refusal(code: int, words: str, most: int, everywhere: bool) -> None:
@@ -55,6 +72,15 @@ def test_a_limit_ends_at_the_time_that_the_exchange_named() -> None:
     assert abs(limit.until - later) < timedelta(minutes=1)
     limits.learn("BTCUSDT", refusal(-4300, YOUNG.format("2026-10-29 01:34")))
     assert limits.of("ETHUSDT") is None
+
+
+@given(st.sampled_from([-4202, -4206, -4209, -4300, -4403]), st.text(), st.sampled_from(["", "than ", "leverage of "]))
+def test_no_text_raises_an_exception(code: int, words: str, start: str) -> None:
+    """A limit is learned from any text, and is a leverage."""
+    limits = AccountLimits()
+    limits.learn("BTCUSDT", refusal(code, f"{start}{words}"))
+    limit = limits.of("BTCUSDT")
+    assert limit is None or 1 <= limit.max_leverage <= 999
 
 
 def test_a_refusal_without_a_limit_is_ignored() -> None:

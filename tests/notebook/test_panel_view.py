@@ -58,6 +58,7 @@ def test_the_saved_output_is_readable_without_widgets(panel: LeveragePanel, monk
         for part in ("SIMULATOR", "BTCUSDT is at 20x", "as of", "1,800,000,000", "0.65%", "Run this cell again"):
             assert part in shown
     assert "<svg" in twin["text/html"]
+    assert twin["text/html"].startswith('<div class="leverage-twin mathjax_ignore tex2jax_ignore">')
 
 
 def test_the_browser_can_write_the_leverage_only(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:

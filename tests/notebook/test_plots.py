@@ -96,3 +96,17 @@ def test_the_ladder_plot_shows_both_distances(account: Account) -> None:
         lev.plot_ladder(account.brackets("BTCUSDT"))
     with pytest.raises(InvalidInput, match="No leverage allows this notional"):
         lev.plot_ladder(account.ladder("42USDT", 1e9))
+
+
+def test_names_are_drawn_as_text(account: Account) -> None:
+    """Dollar signs in symbols, assets and venues are drawn, and never typeset as mathematics."""
+    frame = account.brackets("BTCUSDT")
+    odd = "$\\frac{$"
+    frame.attrs |= {"symbol": odd, "margin_assets": {odd: odd}, "venue": odd}
+    both = account.brackets(["BTCUSDT", "ETHUSDT"]).rename(index={"BTCUSDT": odd}, level="symbol")
+    ladder = account.ladder("BTCUSDT", 400_000)
+    ladder.attrs["venue"] = odd
+    for ax in (lev.plot_brackets(frame, leverage=10), lev.plot_brackets(both), lev.plot_ladder(ladder)):
+        assert ax.figure is not None
+        ax.figure.canvas.draw()  # mathematics that cannot be parsed raise here
+    assert odd in lev.plot_brackets(frame).get_ylabel()

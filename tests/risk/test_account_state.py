@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -70,3 +71,26 @@ def test_exposure_in_hedge_mode_adds_both_sides() -> None:
         ),
     )
     assert hedged.exposure("A") == 300 + 50 + 200 + 5
+
+
+def test_a_position_that_could_not_be_read_makes_figures_unknown() -> None:
+    """Figures that would count a position that could not be read are NaN or None; other figures stay."""
+    cross, isolated = STATE.positions
+    unread = replace(STATE, skipped={"C": "its position could not be read: x"}, unread_positions=frozenset({"C"}))
+    assert unread.why_unknown("C") == "its position could not be read: x"
+    assert math.isnan(unread.exposure("C"))
+    assert (unread.why_unknown("A"), unread.exposure("A")) == ("", 5_000)
+    assert math.isnan(unread.available_without("A"))
+    assert unread.effective_leverage(cross) is None
+    assert unread.effective_leverage(isolated) == pytest.approx(2_000 / (150 + 50))
+    assert unread.cross_margin_ratio("USDT") is None
+    assert unread == STATE
+
+
+def test_a_position_of_an_unknown_symbol_may_be_that_of_any_without_one() -> None:
+    """If a row names no symbol, the exposure of a symbol without a position is unknown."""
+    unread = replace(STATE, skipped={"position row 3": "x"}, unread_positions=frozenset({""}))
+    assert math.isnan(unread.exposure("C"))
+    assert "does not name its symbol" in unread.why_unknown("C")
+    assert "does not name its symbol" in replace(unread, hedge_mode=True).why_unknown("A")  # its other side
+    assert (unread.why_unknown("A"), unread.exposure("A")) == ("", 5_000)
