@@ -262,7 +262,11 @@ class PanelPage:
         self.page.wait_for_selector(f'.leverage-panel[data-leverage="{leverage}"]')
 
     def wait_for_state(self, state: str) -> None:
-        self.page.wait_for_selector(f'.leverage-panel[data-state="{state}"]')
+        try:
+            self.page.wait_for_selector(f'.leverage-panel[data-state="{state}"]')
+        except Exception as exc:
+            exc.add_note(f"The panel shows: {self.root.inner_text()}")
+            raise
 
     def pick(self, symbol: str) -> None:
         box = self.page.locator(".leverage-picker input")

@@ -184,6 +184,7 @@ def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
         assert faint(read_contrasts(page, ".leverage-panel")) == {}, theme
         notebook.shoot(f"theme-{theme.removeprefix('JupyterLab ').lower().replace(' ', '-')}")
         panel.type_leverage(22)
+        panel.wait_for_leverage(22)
         panel.apply.click()
         panel.wait_for_state("done")
         panel.type_leverage(0)
