@@ -32,7 +32,10 @@ class LeverageFrame(pd.DataFrame):
         # Without MathJax, because they may have texts of the exchange.
         options = ("display.float_format", price, "display.max_colwidth", None, "display.html.use_mathjax", False)
         with pd.option_context(*options):
-            return super()._repr_html_()  # type: ignore[misc]  # not in pandas' stubs
+            html = super()._repr_html_()  # type: ignore[misc]  # not in pandas' stubs
+        if html is None or "mathjax_ignore" in html:
+            return html
+        return html.replace("tex2jax_ignore", "tex2jax_ignore mathjax_ignore", 1)  # older pandas has the former only
 
 
 def mark(frame: Frame, venue: str, account: str) -> Frame:
