@@ -58,7 +58,6 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
     """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
     as_of = datetime.now().astimezone()
     service.check_profile()
-    service.warn_of_key()
     todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
     state = service.read_state(list(todo), reload_tiers=True)
     first = all(row.status == "planned" for row in plan.rows)
@@ -77,6 +76,7 @@ def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanPr
         change = first_row.outcome(service.client, "not_sent", before=waiting[0].before)
         raise failed(ChangeNotSent, change, "The plan was not applied. Nothing was sent.", refusal)
     run_plan(run, [row for row in waiting if row.raises], [row for row in waiting if not row.raises])
+    service.warn_of_key()
     order = [*rows, *(row.symbol for row in plan.rows if row.symbol not in rows)]
     known = {row.symbol: row for row in plan.rows} | run.ended
     return replace(plan, rows=tuple(known[symbol] for symbol in order), as_of=as_of)

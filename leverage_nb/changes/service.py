@@ -308,7 +308,6 @@ class ChangeService:
         failure: LeverageError
         try:
             self.check_profile()
-            self.warn_of_key()
         except LeverageError as exc:
             failure = exc
         else:
@@ -318,6 +317,7 @@ class ChangeService:
                 self.account_limits.learn(request.symbol, refused)
                 raise
             self.note_end(change)
+            self.warn_of_key()  # after the change: it may take 2 s, and the read that it was sent on must be fresh
             return change
         raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
