@@ -261,6 +261,19 @@ def test_a_powerful_key_is_named_once(simulator: Simulator, monkeypatch: pytest.
         assert len(wire.received) == 1
 
 
+def test_the_key_is_examined_after_the_change(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wallet address that does not answer delays no change: it is asked once the change has been executed."""
+    asked_at: list[int] = []
+
+    def note(client: object) -> list[str]:
+        asked_at.append(simulator.exchange.account.leverages.get("BTCUSDT", 0))
+        return []
+
+    monkeypatch.setattr("leverage_nb.changes.service.find_risks", note)
+    connect_to(simulator).set_leverage("BTCUSDT", 10)
+    assert asked_at == [10]
+
+
 def test_a_warning_never_stops_a_change(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change is made although a filter turns warnings into errors, and after at most 2 s of waiting."""
     with serving(response(b'{"ipRestrict":false}')) as wire, warnings.catch_warnings():
