@@ -82,7 +82,7 @@ def test_an_odd_listing_does_not_disable_the_others() -> None:
     limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}, "x"]
     rows = [{"symbol": "BTCUSDT", "marginAsset": 5}, None, {"symbol": "ETHUSDC", "marginAsset": "USDC"}]
     responses.get(f"{BASE}/fapi/v1/exchangeInfo", json={"symbols": rows, "rateLimits": limits})
-    assets = reader.read_margin_assets(RestClient(VENUES["testnet"], Credentials("k", "s")))
+    assets = reader.read_listing(RestClient(VENUES["testnet"], Credentials("k", "s")))
     assert (assets["ETHUSDC"], assets["BTCUSDT"]) == ("USDC", "")
 
 

@@ -60,6 +60,6 @@ def test_unknown_margin_assets_do_not_stop_a_change(account: Account, monkeypatc
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
 
-    monkeypatch.setattr(reader, "read_margin_assets", fail)
+    monkeypatch.setattr(reader, "read_listing", fail)
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.margin_asset) == ("applied", "")
