@@ -106,6 +106,6 @@ def shell() -> Iterator[InteractiveShell]:
 
 @pytest.fixture(scope="session")
 def published_tiers() -> dict[str, list[dict[str, Any]]]:
-    """The tiers of 11 symbols as Binance answered them in September 2026."""
+    """The tiers of the simulator's 46 symbols, as published on 2026-09-29."""
     content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
     return content
