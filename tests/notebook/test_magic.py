@@ -88,7 +88,7 @@ def test_brackets_and_plot_return_a_table_and_axes(shell: InteractiveShell) -> N
     """--brackets returns the tiers of one, several or all symbols; --plot returns axes."""
     assert run(shell, "BTCUSDT --brackets").index.name == "bracket"
     assert run(shell, "BTCUSDT ETHUSDT --brackets").index.unique("symbol").tolist() == ["BTCUSDT", "ETHUSDT"]
-    assert len(run(shell, "--brackets").index.unique("symbol")) == 11
+    assert len(run(shell, "--brackets").index.unique("symbol")) == 46
     for line in ("BTCUSDT --plot", "BTCUSDT SOLUSDT --plot"):
         assert isinstance(run(shell, line), Axes)
     plt.close("all")
