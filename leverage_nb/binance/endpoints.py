@@ -52,6 +52,8 @@ SERVER_TIME = _endpoint("GET", "/fapi/v1/time", "none", 1, "market-data/rest-api
 EXCHANGE_INFO = _endpoint("GET", "/fapi/v1/exchangeInfo", "none", 1, "market-data/rest-api/Exchange-Information")
 # For one symbol; a request for all symbols weighs 10.
 PREMIUM_INDEX = _endpoint("GET", "/fapi/v1/premiumIndex", "none", 1, "market-data/rest-api/Mark-Price")
+# For all assets; a request for one weighs 1.
+ASSET_INDEX = _endpoint("GET", "/fapi/v1/assetIndex", "none", 10, "market-data/rest-api/Multi-Assets-Mode-Asset-Index")
 
 OPEN_LISTEN_KEY = _endpoint("POST", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Start-User-Data-Stream")
 EXTEND_LISTEN_KEY = _endpoint("PUT", "/fapi/v1/listenKey", "key", 1, "user-data-streams/Keepalive-User-Data-Stream")

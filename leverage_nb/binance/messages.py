@@ -30,6 +30,7 @@ Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
 # 0 means that the leverage is not set.
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Rate = Annotated[float, Meta(gt=0, le=1e12)]
 _Cap = Annotated[float, Meta(ge=0, le=1e30)]
 # Milliseconds since the epoch, up to the year 5138: a datetime can represent it.
 EventTime = Annotated[int, Meta(ge=0, le=100_000_000_000_000)]
@@ -135,6 +136,14 @@ class PremiumIndex(_Message, frozen=True):
 
     symbol: str
     mark_price: Figure
+
+
+class AssetIndex(_Message, frozen=True):
+    """The fields used of a row of ``assetIndex``; ``symbol`` is the asset against USD, such as ``BTCUSD``."""
+
+    symbol: Name
+    bid_rate: Rate
+    ask_rate: Rate
 
 
 class _WithCap(_Message, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ from leverage_nb import interrupts
 from leverage_nb.binance import endpoints, messages
 from leverage_nb.binance.client import Reply, RestClient
 from leverage_nb.binance.endpoints import Endpoint
-from leverage_nb.errors import UnexpectedAnswer
+from leverage_nb.errors import RateLimited, RequestRefused, UnexpectedAnswer
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
 from leverage_nb.risk.brackets import Brackets, BracketTable, sort_rows
+from leverage_nb.risk.collateral import AssetRate
 
 
 def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable:
@@ -136,13 +137,14 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
     Raises:
         UnexpectedAnswer: A symbol has a position or open orders, and the settings leave it out.
     """
-    listed, (configs, reply), held, balances, config = read_together(
+    listed, (configs, reply), held, balances, modes = read_together(
         listing,
         lambda: _read_configs(client),
         lambda: _read_rows(client, messages.PositionRisk, endpoints.POSITION_RISK),
         lambda: _read_assets(client),
-        lambda: _read(client, messages.AccountConfig, endpoints.ACCOUNT_CONFIG),
+        lambda: _read_modes(client),
     )
+    config, rates = modes
     settings = _settings(client, configs, listed.margin_assets, reply)
     for row in held.good:
         if row.symbol not in settings and row.symbol not in configs.skipped:
@@ -158,7 +160,10 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
         settings=settings,
         hedge_mode=config.dual_side_position,
         multi_assets=config.multi_assets_margin,
-        skipped=_join(setting=configs.skipped, position=held.skipped, balance=balances.skipped),
+        rates={row.symbol.removesuffix("USD"): AssetRate(row.bid_rate, row.ask_rate) for row in rates.good},
+        skipped=_join(
+            setting=configs.skipped, position=held.skipped, balance=balances.skipped, **{"USD rate": rates.skipped}
+        ),
         unread_positions=frozenset("" if key in held.unnamed else key for key in held.skipped) | without_setting,
         not_trading=listed.not_trading,
     )
@@ -176,6 +181,19 @@ def _read(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> mes
 
 def _read_rows(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> messages.Rows[messages.T]:
     return messages.decode_rows(kind, client.read(endpoint), client.source(endpoint))
+
+
+def _read_modes(client: RestClient) -> tuple[messages.AccountConfig, messages.Rows[messages.AssetIndex]]:
+    """Read the modes and, in multi-assets mode, the USD rates. Without rates margin is unknown, and nothing else."""
+    config = _read(client, messages.AccountConfig, endpoints.ACCOUNT_CONFIG)
+    if not config.multi_assets_margin:
+        return config, messages.Rows([], {})
+    try:
+        return config, _read_rows(client, messages.AssetIndex, endpoints.ASSET_INDEX)
+    except RateLimited:
+        raise
+    except (UnexpectedAnswer, RequestRefused) as exc:
+        return config, messages.Rows([], {"every margin asset": exc.message})
 
 
 def _read_assets(client: RestClient) -> messages.Rows[messages.AccountAsset]:

@@ -36,7 +36,7 @@ class Preview(Shown):
         max_notional: The largest position that the tiers allow.
         room: The tier headroom: max notional minus exposure.
         initial_margin: The initial margin of position and open orders.
-        available: The available margin; NaN in multi-assets mode.
+        available: The available margin; NaN if it is unknown.
         warnings: What to know before the change.
         held: The symbol's positions.
         effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
@@ -232,6 +232,8 @@ def make_preview(
 
 def _warnings(outlook: Outlook, state: AccountState) -> list[str]:
     warnings = []
+    if state.credits_mode:
+        warnings.append(f"Available margin is not known: {state.why_margin_unknown(outlook.symbol)}.")
     setting = state.settings[outlook.symbol]
     if setting.max_notional is not None and outlook.current is not None and outlook.current <= len(outlook.leverage):
         cap = float(outlook.max_notional[outlook.current - 1])

@@ -10,7 +10,7 @@ from leverage_nb.cards import Card, Shown
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import amount, moment, percent, price, times
-from leverage_nb.risk.account_state import AccountState, Balance, Position, find_misfits
+from leverage_nb.risk.account_state import CREDITS, AccountState, Balance, Position, find_misfits
 
 LAST_CHANGES = 3
 MOST_SKIPPED = 5  # rows of the exchange that could not be read
@@ -62,10 +62,14 @@ class Overview(Shown):
         state = self.state
         mode = "hedge mode" if state.hedge_mode else "one-way mode"
         assets = "multi-assets" if state.multi_assets else "single-asset"
+        if state.credits_mode:
+            assets = f"Credits Trading Mode ({CREDITS}): margin is not predicted"
         rows = [("account", f"{self.account}, {mode}, {assets}")]
         rows += [
             (f"{b.asset} margin", _balance_text(state, b)) for b in state.balances.values() if b.wallet or b.available
         ]
+        if (ratio := state.account_margin_ratio()) is not None:
+            rows.append(("margin ratio", f"{percent(round(ratio, 4))} of the account, in USD"))
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
         used = dict.fromkeys(position.symbol for position in state.positions)

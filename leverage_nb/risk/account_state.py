@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -11,6 +12,15 @@ from typing import Literal
 from leverage_nb.cards import Card, Shown
 from leverage_nb.formatting import amount, moment, short
 from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.collateral import AssetRate, cost, worth
+
+# In Credits Trading Mode (accounts in the EU) margin, profit and fees are in this asset. Source: public reports
+# (https://github.com/freqtrade/freqtrade/pull/11120), 2024-12. It is certain that it exists; its rules are not known.
+CREDITS = "BNFCR"
+
+# In multi-assets mode the available margin as calculated and as reported may differ by this share of the equity,
+# because prices and rates move between the reads. A larger difference means that a rule here is not Binance's.
+_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, repr=False)  # Shown has one
@@ -141,6 +151,7 @@ class AccountState:
         settings: The leverage setting of every symbol.
         hedge_mode: Whether a symbol may have a long and a short position at the same time.
         multi_assets: Whether all margin assets back all positions.
+        rates: The USD rates of the margin assets; read in multi-assets mode only.
         skipped: Settings, positions and balances that could not be read, and why: by symbol or asset. Not compared.
         unread_positions: The symbols of the positions among them; "" for a position whose symbol is unknown. Figures
             that would count them are NaN or None. Not compared.
@@ -152,6 +163,7 @@ class AccountState:
     settings: Mapping[str, LeverageSetting]
     hedge_mode: bool
     multi_assets: bool
+    rates: Mapping[str, AssetRate] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict, compare=False)
     unread_positions: frozenset[str] = field(default=frozenset(), compare=False)
     not_trading: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -186,19 +198,50 @@ class AccountState:
         """Return the sum of |notional| of the symbol's positions, without open orders; in the margin asset."""
         return sum(abs(position.notional) for position in self._positions_of(symbol))
 
+    @property
+    def credits_mode(self) -> bool:
+        """Whether the account is in Credits Trading Mode: USDT balances and the rules for them do not apply."""
+        row = self.balances.get(CREDITS)
+        if any(position.margin_asset == CREDITS for position in self.positions):
+            return True
+        if row is None:
+            return False
+        in_use = any((row.wallet, row.profit, row.cross_wallet, row.initial_margin, row.available))
+        # A row of zeros is listed for other accounts too; without any USDT or USDC it is taken as the mode.
+        return in_use or not any(b.wallet for b in self.balances.values() if b.asset in {"USDT", "USDC"})
+
+    def why_margin_unknown(self, symbol: str) -> str:
+        """Return why the symbol's available margin is unknown; "" if it is known."""
+        if self.credits_mode:
+            return f"the account is in Credits Trading Mode ({CREDITS}), whose margin rules Binance does not publish"
+        balance = self._balance_of(symbol)
+        if balance is None:
+            return "the balance of the margin asset is unknown"
+        if self.unread_positions:
+            return "a position could not be read"
+        if not self.multi_assets:
+            return ""
+        if math.isnan(calculated := self._available_without(symbol, balance.asset)):
+            used = {b.asset for b in self.balances.values() if b.wallet or b.profit or b.initial_margin}
+            missing = sorted((used | {balance.asset}) - self.rates.keys())
+            return f"the USD rate of {', '.join(missing)} is unknown"
+        now = max(0.0, calculated - sum(p.position_margin + p.order_margin for p in self._positions_of(symbol)))
+        if abs(now - balance.available) > _TOLERANCE * self._equity_in_usd() / self.rates[balance.asset].ask:
+            reported = amount(balance.available, balance.asset)
+            return f"the published multi-assets rule gives {amount(now)} available, but Binance reports {reported}"
+        return ""
+
     def available_without(self, symbol: str) -> float:
         """Return the available margin if the symbol had no positions and orders, in its margin asset.
 
         It is the cross wallet plus cross profit, less the initial margin of the other symbols' cross positions and open
-        orders. Unlike ``availableBalance`` it may be negative. NaN if the balance or one of these positions is unknown.
+        orders; in multi-assets mode that of all margin assets together. Unlike ``availableBalance`` it may be negative.
+        NaN if it is unknown.
         """
-        asset = next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
-        balance = self.balances.get(asset)
-        if balance is None or self.unread_positions:
+        balance = self._balance_of(symbol)
+        if balance is None or self.why_margin_unknown(symbol):
             return math.nan
-        others = (p for p in self.positions if p.margin_asset == balance.asset and p.symbol != symbol)
-        in_use = sum(p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin) for p in others)
-        return balance.cross_wallet + balance.cross_profit - in_use
+        return self._available_without(symbol, balance.asset)
 
     def with_leverage(self, symbol: str, leverage: int) -> AccountState:
         """Return the expected state after a change of one symbol's initial leverage.
@@ -225,12 +268,12 @@ class AccountState:
         """Return notional divided by margin; None if the margin is unknown or not above 0.
 
         Isolated: |notional| / (isolated wallet + unrealised profit). Cross: the sum of |notional| of all cross
-        positions in the margin asset / (cross wallet + cross unrealised profit). None for cross in multi-assets mode,
-        where assets share margin in a way that the account data does not show.
+        positions in the margin asset / (cross wallet + cross unrealised profit). None for cross in multi-assets mode
+        and in Credits Trading Mode, where assets share margin.
         """
         if self.is_isolated(position.symbol):
             size, margin = abs(position.notional), position.isolated_wallet + position.unrealized_profit
-        elif self.multi_assets:
+        elif self.multi_assets or self.credits_mode:
             return None
         else:
             balance = self.balances.get(position.margin_asset)
@@ -243,21 +286,59 @@ class AccountState:
     def cross_margin_ratio(self, asset: str) -> float | None:
         """Return maintenance margin divided by margin of the cross positions; they are liquidated at 1.
 
-        None in multi-assets mode, where assets share margin, if a position could not be read, and if the cross margin
-        is not above 0.
+        None in multi-assets mode and in Credits Trading Mode, where assets share margin (see
+        :meth:`account_margin_ratio`), if a position could not be read, and if the cross margin is not above 0.
         """
         balance = self.balances.get(asset)
-        if balance is None or self.multi_assets or self.unread_positions:
+        if balance is None or self.multi_assets or self.credits_mode or self.unread_positions:
             return None
         if balance.cross_wallet + balance.cross_profit <= 0:
             return None
         maintenance = sum(position.maintenance_margin for position in self._cross_positions(asset))
         return maintenance / (balance.cross_wallet + balance.cross_profit)
 
+    def account_margin_ratio(self) -> float | None:
+        """Return, in multi-assets mode, the account's maintenance margin divided by its equity.
+
+        All positions are liquidated at 1. None in other modes, if a rate or a position could not be read, and if the
+        equity is not above 0.
+        """
+        if not self.multi_assets or self.credits_mode or self.unread_positions:
+            return None
+        equity = self._equity_in_usd()
+        maintenance = self._cost_in_usd((p, p.maintenance_margin) for p in self.positions)
+        return maintenance / equity if equity > 0 and not math.isnan(maintenance) else None
+
     def is_isolated(self, symbol: str) -> bool:
         """Whether the symbol's margin type is isolated."""
         setting = self.settings.get(symbol)
         return setting is not None and setting.margin_type == "isolated"
+
+    def _balance_of(self, symbol: str) -> Balance | None:
+        asset = next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
+        return self.balances.get(asset)
+
+    def _available_without(self, symbol: str, asset: str) -> float:
+        others = [
+            (p, p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin))
+            for p in self.positions
+            if p.symbol != symbol
+        ]
+        if self.multi_assets:
+            rate = self.rates.get(asset)
+            return (self._equity_in_usd() - self._cost_in_usd(others)) / rate.ask if rate else math.nan
+        balance = self.balances[asset]
+        in_use = sum(margin for position, margin in others if position.margin_asset == asset)
+        return balance.cross_wallet + balance.cross_profit - in_use
+
+    def _equity_in_usd(self) -> float:
+        return worth({b.asset: b.cross_wallet + b.cross_profit for b in self.balances.values()}, self.rates)
+
+    def _cost_in_usd(self, margins: Iterable[tuple[Position, float]]) -> float:
+        by_asset: dict[str, float] = defaultdict(float)
+        for position, margin in margins:
+            by_asset[position.margin_asset] += margin
+        return cost(by_asset, self.rates)
 
     def _positions_of(self, symbol: str) -> Iterator[Position]:
         return (position for position in self.positions if position.symbol == symbol)

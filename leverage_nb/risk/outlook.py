@@ -13,7 +13,7 @@ limit  above an account limit that the exchange has named       documented
 -2027  positions fit the cap, with open orders they exceed it   inferred    small position, large orders, and raise
 -2028  lower, and the available margin is too small             documented
 -2028  the same with open orders only                           inferred    large orders without a position, and lower
--2028  lower in multi-assets mode: unpredictable                inferred    lower step by step in multi-assets mode
+-2028  the same in multi-assets mode, all assets together       inferred    lower step by step in multi-assets mode
 =====  =======================================================  ==========  ============================================
 
 Figures within a rounding error of a bound are unpredictable too. Reports by users confirm -4161.
@@ -111,7 +111,7 @@ class Outlook:
         max_notional: The cap at each leverage; float64.
         room: Tier headroom: ``max_notional`` minus ``exposure``; negative if the exposure does not fit; float64.
         initial_margin: Initial margin of positions and open orders at mark price; float64.
-        available_after: Available margin after the change; may be negative; NaN in multi-assets mode; float64.
+        available_after: Available margin after the change; may be negative; NaN if unknown; float64.
     """
 
     def __init__(self, state: AccountState, brackets: Brackets, limit: AccountLimit | None = None) -> None:
@@ -131,7 +131,7 @@ class Outlook:
         self.initial_margin: Floats = self.exposure / self.leverage
         # The margin of an isolated position is in its own wallet: only its orders use available margin.
         self._using_available = self.exposure - self._position_notional if self._isolated else self.exposure
-        self._available_without = np.nan if state.multi_assets else state.available_without(symbol)
+        self._available_without = state.available_without(symbol)
         self.available_after: Floats = self._available_without - self._using_available / self.leverage
 
     def judge(self, leverage: int) -> Judgement:
@@ -248,14 +248,14 @@ class Outlook:
     def _judge_margin(self, leverage: int) -> Judgement | None:
         if self._using_available <= 0:
             return None
-        certainty: Certainty = "documented" if self._position_notional and not self._isolated else "inferred"
-        if self._state.multi_assets:
-            reason = "in multi-assets mode, assets share margin in a way that the account data does not show"
-            return Judgement("unpredictable", -2028, "inferred", reason)
+        documented = self._position_notional and not self._isolated and not self._state.multi_assets
+        certainty: Certainty = "documented" if documented else "inferred"
         after = float(self.available_after[leverage - 1])
         if math.isnan(after):
-            return Judgement("unpredictable", -2028, certainty, "the balance of the margin asset is unknown")
-        if _within_rounding(after, abs(self._available_without) + self._using_available / leverage):
+            return Judgement("unpredictable", -2028, certainty, self._state.why_margin_unknown(self.symbol))
+        size = abs(self._available_without) + self._using_available / leverage
+        # In multi-assets mode the rates move every second.
+        if _within_rounding(after, size, _RATES_MOVE if self._state.multi_assets else _FLOAT64):
             return Judgement("unpredictable", -2028, certainty, "the available margin is too close to what is needed")
         if after >= 0:
             return None
@@ -264,6 +264,11 @@ class Outlook:
         return Judgement("refused", -2028, certainty, f"needs {amount(missing, self.margin_asset)} more margin")
 
 
-def _within_rounding(difference: float, size: float) -> bool:
-    # The exchange sends eight decimal places; float64 has about sixteen significant digits.
-    return difference != 0 and abs(difference) <= 1e-7 + 1e-13 * size
+# float64 has about sixteen significant digits.
+_FLOAT64 = 1e-13
+_RATES_MOVE = 1e-3
+
+
+def _within_rounding(difference: float, size: float, relative: float = _FLOAT64) -> bool:
+    # The exchange sends eight decimal places.
+    return difference != 0 and abs(difference) <= 1e-7 + relative * size

@@ -18,6 +18,12 @@ from leverage_nb.simulator.market import Market, Symbol
 ZERO = Decimal(0)
 DEFAULT_LEVERAGE = 20  # Binance's FAQ: 20x for a symbol whose leverage was never changed
 
+# The bid and ask buffers of USD rates in multi-assets mode. By Binance's table of margin assets stablecoins count
+# 99.99 %, BTC, ETH and BNB 95 %, other assets 90 %:
+# https://www.binance.com/en/futures/trading-rules/perpetual/multi-asset-info.
+_BUFFERS = dict.fromkeys(("USDT", "USDC"), "0.0001") | dict.fromkeys(("BTC", "ETH", "BNB"), "0.05")
+_OTHER_BUFFER = "0.1"
+
 
 class Refused(Exception):
     """A refusal by the exchange: HTTP status, Binance's code and Binance's text."""
@@ -36,6 +42,25 @@ class Position:
     amount: Decimal
     entry_price: Decimal
     isolated_wallet: Decimal = ZERO
+
+
+@dataclass(frozen=True)
+class UsdRate:
+    """What one unit of an asset counts in USD in multi-assets mode: its index, less or plus a buffer."""
+
+    index: Decimal
+    bid_buffer: Decimal
+    ask_buffer: Decimal
+
+    @property
+    def bid(self) -> Decimal:
+        """The rate of a positive equity."""
+        return self.index * (1 - self.bid_buffer)
+
+    @property
+    def ask(self) -> Decimal:
+        """The rate of margin, and of a negative equity."""
+        return self.index * (1 + self.ask_buffer)
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,7 @@ class Account:
         self.wallets = {asset: Decimal(amount) for asset, amount in opening["wallets"].items()}
         self.dual_side: bool = opening["dualSidePosition"]
         self.multi_assets: bool = opening["multiAssetsMargin"]
+        self.given_rates = {a: UsdRate(*map(Decimal, row)) for a, row in opening.get("usdRates", {}).items()}
         self.leverages: dict[str, int] = dict(opening["leverage"])
         self.isolated: set[str] = set(opening["isolated"])
         self.positions = [
@@ -224,22 +250,22 @@ class Account:
         """Return the unrealized profit of the cross positions margined in an asset."""
         return _sum(map(self.unrealized_profit, self.cross_positions(asset)))
 
-    def surplus(self, asset: str) -> Decimal:
-        """Return cross wallet plus cross profit less initial margin in use; negative when the account lacks margin.
-
-        The margin in use is that of cross positions and of all open orders.
-        """
-        in_use = _sum(
+    def margin_in_use(self, asset: str) -> Decimal:
+        """Return the initial margin of an asset's cross positions and of all its open orders."""
+        return _sum(
             self.order_margin(name) + (ZERO if name in self.isolated else self.position_margin(name))
             for name in self.symbols_in_use()
             if self.market.symbols[name].margin_asset == asset
         )
-        return self.cross_wallet(asset) + self.cross_profit(asset) - in_use
+
+    def surplus(self, asset: str) -> Decimal:
+        """Return cross wallet plus cross profit less margin in use; negative when the account lacks margin."""
+        return self.cross_wallet(asset) + self.cross_profit(asset) - self.margin_in_use(asset)
 
     def available(self, asset: str) -> Decimal:
         """Return ``availableBalance``: the surplus, at least zero; of all assets in multi-assets mode."""
         if self.multi_assets:
-            return max(ZERO, self.total_in_usd(self.surplus) / self.usd_price(asset))
+            return max(ZERO, self.surplus_in_usd() / self.usd_rate(asset).ask)
         return max(ZERO, self.surplus(asset))
 
     def withdrawable(self, asset: str) -> Decimal:
@@ -247,8 +273,8 @@ class Account:
         return max(ZERO, min(self.available(asset), self.cross_wallet(asset)))
 
     def _lacks_margin(self, asset: str) -> bool:
-        # Multi-assets mode: the whole account in USD decides. Inferred: Binance documents only the code.
-        return (self.total_in_usd(self.surplus) if self.multi_assets else self.surplus(asset)) < 0
+        # Multi-assets mode: the whole account in USD decides. The available margin is documented, -2028 is inferred.
+        return (self.surplus_in_usd() if self.multi_assets else self.surplus(asset)) < 0
 
     # -- assets -----------------------------------------------------------------------------------------
 
@@ -257,14 +283,33 @@ class Account:
         listed = [symbol.margin_asset for symbol in self.market.symbols.values()]
         return list(dict.fromkeys([*listed, *self.wallets]))
 
-    def usd_price(self, asset: str) -> Decimal:
-        """Return the USD value of one unit in multi-assets mode: its USDT mark price, 1 for stablecoins."""
+    def usd_rate(self, asset: str) -> UsdRate:
+        """Return an asset's rate: the opening's, or its USDT mark price (1 for stablecoins) with a published buffer."""
+        if asset in self.given_rates:
+            return self.given_rates[asset]
         symbol = self.market.symbols.get(f"{asset}USDT")
-        return symbol.mark_price if symbol else Decimal(1)
+        buffer = Decimal(_BUFFERS.get(asset, _OTHER_BUFFER))
+        return UsdRate(symbol.mark_price if symbol else Decimal(1), buffer, buffer)
 
-    def total_in_usd(self, figure: Callable[[str], Decimal]) -> Decimal:
-        """Return the sum of ``figure(asset)`` over all assets, in USD."""
-        return _sum(figure(asset) * self.usd_price(asset) for asset in self.assets())
+    def worth_in_usd(self, figure: Callable[[str], Decimal]) -> Decimal:
+        """Return the sum of ``figure(asset)``, which may be negative, as equity counts."""
+        return _sum(
+            min(figure(asset) * self.usd_rate(asset).bid, figure(asset) * self.usd_rate(asset).ask)
+            for asset in self.assets()
+        )
+
+    def cost_in_usd(self, figure: Callable[[str], Decimal]) -> Decimal:
+        """Return the sum of ``figure(asset)``, a margin, at ask rates."""
+        return _sum(figure(asset) * self.usd_rate(asset).ask for asset in self.assets())
+
+    def surplus_in_usd(self) -> Decimal:
+        """Return account equity less the initial margin in use, in USD, by the rule for multi-assets mode.
+
+        Documented, with an example that the tests repeat:
+        https://www.binance.com/en/support/faq/how-to-calculate-margin-in-multi-assets-mode-c983a9268cfa4e70a4916c276bb3b7bc.
+        """
+        equity = self.worth_in_usd(lambda asset: self.cross_wallet(asset) + self.cross_profit(asset))
+        return equity - self.cost_in_usd(self.margin_in_use)
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

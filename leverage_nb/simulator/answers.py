@@ -19,6 +19,7 @@ Row = dict[str, Any]
 _EIGHT_PLACES = Decimal("0.00000001")
 _FUNDING_INTERVAL_MS = 8 * 3600 * 1000
 _NOT_TOTALLED = {"availableBalance", "maxWithdrawAmount"}  # figures of USDT in both asset modes
+_MARGINS = {"maintMargin", "initialMargin", "positionInitialMargin", "openOrderInitialMargin"}
 
 # Fields of exchangeInfo: those of the market's rows, and those that a row has unless it states another value.
 _LISTED = (
@@ -98,6 +99,19 @@ def premium_index(symbol: Symbol, now_ms: int) -> Row:
         "interestRate": "0.00000000",
         "nextFundingTime": (now_ms // _FUNDING_INTERVAL_MS + 1) * _FUNDING_INTERVAL_MS,
         "time": now_ms,
+    }
+
+
+def asset_index(account: Account, asset: str, now_ms: int) -> Row:
+    """Return one row of ``assetIndex``. The buffers for automatic exchange equal the others: nothing is exchanged."""
+    rate = account.usd_rate(asset)
+    figures = {"BidBuffer": rate.bid_buffer, "AskBuffer": rate.ask_buffer, "BidRate": rate.bid, "AskRate": rate.ask}
+    return {
+        "symbol": f"{asset}USD",
+        "time": now_ms,
+        "index": amount(rate.index),
+        **{f"{name[0].lower()}{name[1:]}": amount(figure) for name, figure in figures.items()},
+        **{f"autoExchange{name}": amount(figure) for name, figure in figures.items()},
     }
 
 
@@ -251,7 +265,8 @@ def account_v3(account: Account) -> Row:
     totals = dict(assets["USDT"])
     if account.multi_assets:
         for name in totals.keys() - _NOT_TOTALLED:
-            totals[name] = sum((row[name] * account.usd_price(asset) for asset, row in assets.items()), ZERO)
+            in_usd = account.cost_in_usd if name in _MARGINS else account.worth_in_usd
+            totals[name] = in_usd({asset: row[name] for asset, row in assets.items()}.__getitem__)
     names = {name: name if name in _NOT_TOTALLED else f"total{name[0].upper()}{name[1:]}" for name in totals}
     shown = (
         "symbol", "positionSide", "positionAmt", "isolatedMargin", "notional", "isolatedWallet", "initialMargin",

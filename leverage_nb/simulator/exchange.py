@@ -148,6 +148,14 @@ class Exchange:
         stale = {row["symbol"]: row for until, row in reversed(self._earlier) if until > shown_at}
         return [stale.get(row["symbol"], row) for row in rows]
 
+    def _asset_index(self, parameters: Parameters) -> Any:
+        rows = [answers.asset_index(self.account, asset, self.now_ms()) for asset in self.account.assets()]
+        if "symbol" not in parameters:
+            return rows
+        if not (named := [row for row in rows if row["symbol"] == parameters["symbol"]]):
+            raise Refused(400, -1121, "Invalid symbol.")
+        return named[0]
+
     def _leverage_bracket(self, parameters: Parameters) -> Any:
         return self._one_or_all(parameters, answers.leverage_bracket)
 
@@ -299,6 +307,7 @@ ROUTES: dict[tuple[str, str], Route] = {
         "none", 1, lambda own, _: answers.exchange_info(own.market, own.weight.limit, own.now_ms())),
     ("GET", "/fapi/v1/premiumIndex"): Route(
         "none", 1, lambda own, p: own._one_or_all(p, lambda symbol: answers.premium_index(symbol, own.now_ms())), 9),
+    ("GET", "/fapi/v1/assetIndex"): Route("none", 1, lambda own, p: own._asset_index(p), 9),
     ("GET", "/fapi/v1/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
     ("GET", "/papi/v1/um/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
     ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, lambda own, p: own.symbol_config(p)),

@@ -43,7 +43,7 @@ def _cross_margin_without(account: Account, position: Position) -> Decimal:
     own_asset = account.symbol(position).margin_asset
     total = ZERO
     for asset in account.assets() if account.multi_assets else [own_asset]:
-        rate = account.usd_price(asset) / account.usd_price(own_asset)
+        rate = account.usd_rate(asset).index / account.usd_rate(own_asset).index
         others = [p for p in account.cross_positions(asset) if p.symbol != position.symbol]
         total += rate * account.cross_wallet(asset)
         total += rate * sum((account.unrealized_profit(p) - account.maintenance_margin(p) for p in others), ZERO)

@@ -29,6 +29,7 @@ DOCUMENTED = {
     "market-data/rest-api/Check-Server-Time": ("GET /fapi/v1/time", "none", 1),
     "market-data/rest-api/Exchange-Information": ("GET /fapi/v1/exchangeInfo", "none", 1),
     "market-data/rest-api/Mark-Price": ("GET /fapi/v1/premiumIndex", "none", 1),  # 1 with a symbol, 10 without
+    "market-data/rest-api/Multi-Assets-Mode-Asset-Index": ("GET /fapi/v1/assetIndex", "none", 10),  # 1 with a symbol
     "user-data-streams/Start-User-Data-Stream": ("POST /fapi/v1/listenKey", "key", 1),
     "user-data-streams/Keepalive-User-Data-Stream": ("PUT /fapi/v1/listenKey", "key", 1),
     "https://developers.binance.com/docs/wallet/account/api-key-permission": (

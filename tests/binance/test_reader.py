@@ -40,6 +40,40 @@ def test_the_state_is_that_of_the_exchange(simulator: Simulator, account: Accoun
     assert state.settings["ETHBTC"].margin_asset == "BTC"
 
 
+def test_rates_are_read_in_multi_assets_mode_only(simulator: Simulator, account: Account) -> None:
+    """In multi-assets mode the state has the bid and ask rate of each margin asset; otherwise none is read."""
+    assert account.state().rates == {}
+    books = simulator.exchange.account
+    books.multi_assets = True
+    rates = account.state().rates
+    assert rates.keys() == set(books.assets())
+    assert (rates["BTC"].bid, rates["BTC"].ask) == pytest.approx((0.95 * 86_412.5, 1.05 * 86_412.5))
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "answer",
+    [{"body": "<html></html>"}, {"json": {}}, {"json": {"code": -1121, "msg": "Invalid symbol."}, "status": 400}],
+    ids=["a page", "no list", "a refusal"],
+)
+def test_without_rates_the_rest_of_the_state_is_read(answer: dict[str, Any]) -> None:
+    """If the USD rates cannot be read, they are named, margin is unknown, and settings and positions are read."""
+    setting = {"symbol": "BTCUSDT", "marginType": "CROSSED", "leverage": 5, "maxNotionalValue": "1000"}
+    asset = dict.fromkeys(("walletBalance", "crossWalletBalance", "availableBalance"), "100") | dict.fromkeys(
+        ("unrealizedProfit", "crossUnPnl", "initialMargin", "maintMargin"), "0"
+    )
+    responses.get(f"{BASE}/fapi/v1/symbolConfig", json=[setting])
+    responses.get(f"{BASE}/fapi/v3/positionRisk", json=[])
+    responses.get(f"{BASE}/fapi/v3/account", json={"assets": [{"asset": "USDT", **asset}]})
+    responses.get(f"{BASE}/fapi/v1/accountConfig", json={"dualSidePosition": False, "multiAssetsMargin": True})
+    responses.get(f"{BASE}/fapi/v1/assetIndex", **answer)
+    client = RestClient(VENUES["testnet"], Credentials("k", "s"))
+    state = reader.read_state(client, lambda: {"BTCUSDT": "USDT"})
+    assert state.settings["BTCUSDT"].leverage == 5
+    assert "its USD rate could not be read" in state.skipped["every margin asset"]
+    assert state.why_margin_unknown("BTCUSDT") == "the USD rate of USDT is unknown"
+
+
 def test_a_failing_read_fails_the_whole_state(simulator: Simulator, account: Account) -> None:
     """If the exchange stops answering, no partial state is returned and no thread remains."""
     account.state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,21 @@ def test_a_leverage_that_no_longer_fits_its_tiers_is_shown(account: Account, sim
     shown = str(Overview.of(account))
     assert "50x is above its maximum of 39x" in shown
     assert "exposure of 432,062.50 USDT exceeds the 300k allowed at 18x" in shown
+
+
+def test_multi_assets_mode_shows_the_ratio_of_the_account(simulator: Simulator, account: Account) -> None:
+    """In multi-assets mode one margin ratio, of the whole account, is shown instead of one for each asset."""
+    simulator.exchange.account.multi_assets = True
+    shown = str(Overview.of(account))
+    assert "multi-assets" in shown
+    assert "of the account, in USD" in shown
+    assert "cross margin ratio" not in shown
+
+
+def test_credits_trading_mode_is_named(simulator: Simulator, account: Account) -> None:
+    """With credits the overview and a preview say that margin is not predicted."""
+    simulator.exchange.account.wallets = {"USDT": Decimal(0), "BNFCR": Decimal(5000)}
+    assert "Credits Trading Mode (BNFCR): margin is not predicted" in str(Overview.of(account))
+    preview = account.preview("BTCUSDT", 10)
+    assert preview.verdict == "unpredictable"
+    assert "Available margin is not known: the account is in Credits Trading Mode" in str(preview)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
+from leverage_nb.risk.collateral import AssetRate
 
 
 def setting(symbol: str, margin_type: str) -> LeverageSetting:
@@ -94,3 +96,77 @@ def test_a_position_of_an_unknown_symbol_may_be_that_of_any_without_one() -> Non
     assert "does not name its symbol" in unread.why_unknown("C")
     assert "does not name its symbol" in replace(unread, hedge_mode=True).why_unknown("A")  # its other side
     assert (unread.why_unknown("A"), unread.exposure("A")) == ("", 5_000)
+
+
+def multi_assets(**changes: Any) -> AccountState:
+    """Return the account of the worked example in Binance's FAQ on multi-assets mode, with its positions open.
+
+    BTCUSDT: 0.5 at 20,000 and 100x; ETHUSDC: 20 at 600 and 50x; maintenance margin rates 0.8 % and 1 %.
+    https://www.binance.com/en/support/faq/how-to-calculate-margin-in-multi-assets-mode-c983a9268cfa4e70a4916c276bb3b7bc
+    """
+    btc = position("BTCUSDT", "BOTH", 10_000, position_margin=100, maintenance_margin=80)
+    eth = replace(position("ETHUSDC", "BOTH", 12_000, position_margin=240, maintenance_margin=120), margin_asset="USDC")
+    state = AccountState(
+        positions=(btc, eth),
+        balances={
+            "USDT": Balance("USDT", 200, 0, 200, 0, 100, 80, available=76.91),
+            "USDC": Balance("USDC", 220, 0, 220, 0, 240, 120, available=76.525),
+        },
+        settings={
+            "BTCUSDT": replace(setting("BTCUSDT", "cross"), leverage=100),
+            "ETHUSDC": replace(setting("ETHUSDC", "cross"), leverage=50, margin_asset="USDC"),
+        },
+        hedge_mode=False,
+        multi_assets=True,
+        rates={"USDT": AssetRate(0.9801, 0.99495), "USDC": AssetRate(1, 1)},
+    )
+    return replace(state, **changes)
+
+
+def test_multi_assets_mode_by_the_published_example() -> None:
+    """Available margin with the symbol's own margin in use, and the margin ratio, are the figures of the FAQ."""
+    state = multi_assets()
+    assert state.available_without("BTCUSDT") - 100 == pytest.approx(76.91, abs=0.005)
+    assert state.available_without("ETHUSDC") - 240 == pytest.approx(76.525, abs=1e-9)
+    assert state.account_margin_ratio() == pytest.approx(0.4798, abs=5e-5)
+    assert state.cross_margin_ratio("USDT") is None
+
+
+def test_multi_assets_mode_without_a_rate_is_unknown() -> None:
+    """A margin asset without a rate makes the available margin unknown, and is named."""
+    state = multi_assets(rates={"USDT": AssetRate(0.9801, 0.99495)})
+    assert state.why_margin_unknown("BTCUSDT") == "the USD rate of USDC is unknown"
+    assert math.isnan(state.available_without("BTCUSDT"))
+    assert state.account_margin_ratio() is None
+
+
+def test_multi_assets_mode_is_unknown_if_the_exchange_reports_another_figure() -> None:
+    """If Binance's available margin is not the one that the rule gives, nothing is predicted from the rule."""
+    state = multi_assets()
+    capped = replace(state.balances["USDT"], available=30.0)
+    state = replace(state, balances={**state.balances, "USDT": capped})
+    assert "Binance reports 30 USDT" in state.why_margin_unknown("BTCUSDT")
+    assert math.isnan(state.available_without("BTCUSDT"))
+
+
+def with_credits(wallet: float, usdt: float) -> AccountState:
+    """Return the account with a row of credits and another USDT wallet."""
+    row = Balance("BNFCR", wallet, 0, wallet, 0, 0, 0, wallet)
+    return replace(STATE, balances={"USDT": replace(STATE.balances["USDT"], wallet=usdt), "BNFCR": row})
+
+
+def test_credits_trading_mode_is_recognised() -> None:
+    """It is recognised by credits, by a position in credits, and by a row of credits without any USDT or USDC."""
+    position_in_credits = replace(STATE.positions[0], margin_asset="BNFCR")
+    assert all(with_credits(*wallets).credits_mode for wallets in ((500, 0), (500, 10), (0, 0)))
+    assert replace(STATE, positions=(position_in_credits,)).credits_mode
+    assert not any(state.credits_mode for state in (with_credits(0, 100), STATE))
+
+
+def test_nothing_is_claimed_of_margin_in_credits_trading_mode() -> None:
+    """Available margin, effective leverage and margin ratio are unknown there."""
+    state = with_credits(500, 0)
+    assert math.isnan(state.available_without("A"))
+    assert "Credits Trading Mode" in state.why_margin_unknown("A")
+    assert state.effective_leverage(STATE.positions[0]) is None
+    assert (state.cross_margin_ratio("USDT"), state.account_margin_ratio()) == (None, None)

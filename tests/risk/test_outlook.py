@@ -164,9 +164,36 @@ def test_the_frame_has_a_row_per_leverage(account: Account) -> None:
     assert frame.loc[[1, 20, 150], "verdict"].tolist() == ["refused", "unchanged", "refused"]
 
 
-def test_multi_assets_mode_is_unpredictable(account: Account) -> None:
-    """In multi-assets mode a lower leverage is unpredictable if it needs more margin, and passes if it needs none."""
+def test_multi_assets_mode_predicts_by_the_published_rule() -> None:
+    """In multi-assets mode a lower leverage passes until the account's equity in USD is used up: -2028 is inferred."""
+    with Simulator() as simulator, connect_to(simulator) as account:
+        books = simulator.exchange.account
+        books.isolated.clear()
+        books.multi_assets = True
+        outlook = Outlook(account.state(), account.tiers("BTCUSDT"))
+        lowest = int(outlook.fitting().min())
+        judged = outlook.judge(lowest - 1)
+        assert (judged.verdict, judged.code, judged.certainty) == ("refused", -2028, "inferred")
+        with pytest.raises(Refused, match="-2028"):
+            books.set_leverage("BTCUSDT", lowest - 1)
+        assert books.set_leverage("BTCUSDT", lowest)
+
+
+def test_multi_assets_mode_without_rates_is_unpredictable(account: Account) -> None:
+    """Without USD rates a lower leverage is unpredictable if it needs more margin, and passes if it needs none."""
     state = replace(account.state(), multi_assets=True)
     judged = Outlook(state, account.tiers("BTCUSDT")).judge(10)
     assert (judged.verdict, judged.code, judged.certainty) == ("unpredictable", -2028, "inferred")
+    assert "the USD rate of BTC, USDT is unknown" in judged.reason
     assert Outlook(state, account.tiers("BNBUSDT")).judge(5).verdict == "ok"
+
+
+def test_credits_trading_mode_is_unpredictable(account: Account) -> None:
+    """In Credits Trading Mode a lower leverage that needs margin is unpredictable, whatever the USDT balance is."""
+    state = account.state()
+    usdt = state.balances["USDT"]
+    balances = {**state.balances, "USDT": replace(usdt, wallet=0), "BNFCR": replace(usdt, asset="BNFCR")}
+    state = replace(state, balances=balances)
+    judged = Outlook(state, account.tiers("BTCUSDT")).judge(10)
+    assert (judged.verdict, judged.code) == ("unpredictable", -2028)
+    assert "Credits Trading Mode" in judged.reason

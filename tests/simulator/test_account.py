@@ -76,6 +76,24 @@ def test_multi_assets_mode_counts_all_assets() -> None:
     assert code_of(opened(**facts, multiAssetsMargin=True), "BTCUSDT", 10) == 0
 
 
+def test_multi_assets_mode_by_the_published_example() -> None:
+    """The margin available for orders is that of the FAQ's example, in both assets, without and with positions.
+
+    https://www.binance.com/en/support/faq/how-to-calculate-margin-in-multi-assets-mode-c983a9268cfa4e70a4916c276bb3b7bc
+    """
+    facts: dict[str, Any] = {
+        "wallets": {"USDT": "200", "USDC": "220"}, "multiAssetsMargin": True,
+        "usdRates": {"USDT": ["0.99", "0.01", "0.005"], "USDC": ["1", "0", "0"]},
+    }  # fmt: skip
+    flat = opened(**facts)
+    assert flat.surplus_in_usd() == Decimal("416.02")
+    assert [round(flat.available(asset), 2) for asset in ("USDT", "USDC")] == [Decimal("418.13"), Decimal("416.02")]
+    positions = [position("BTCUSDT", 10_000), position("BTCUSDC", 12_000)]
+    account = opened(**facts, positions=positions, leverage={"BTCUSDT": 100, "BTCUSDC": 50})
+    assert round(account.surplus_in_usd(), 6) == Decimal("76.525")
+    assert round(account.available("USDT"), 2) == Decimal("76.91")
+
+
 def test_hedge_mode_is_refused_with_a_position() -> None:
     """The position mode changes only without open orders and positions."""
     with pytest.raises(Refused, match="-4068"):

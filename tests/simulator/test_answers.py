@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
@@ -149,13 +150,30 @@ def test_numbers_on_the_wire() -> None:
 
 
 def test_totals_are_of_usdt_or_of_all_assets() -> None:
-    """In single-asset mode the totals are USDT's; in multi-assets mode they are the sum of all assets in USD."""
+    """In single-asset mode the totals are USDT's; in multi-assets mode they are the sum of all assets in USD.
+
+    Binance counts USDT at 99.99 % and BTC at 95 % of the index:
+    https://www.binance.com/en/futures/trading-rules/perpetual/multi-asset-info.
+    """
     wallets = {"USDT": "100", "BTC": "1"}
     single = account_v3(opened(wallets=wallets))
     multi = account_v3(opened(wallets=wallets, multiAssetsMargin=True))
-    in_usd = 100 + MARKET.symbols["BTCUSDT"].mark_price
+    in_usd = 100 * Decimal("0.9999") + Decimal("0.95") * MARKET.symbols["BTCUSDT"].mark_price
     assert (single["totalWalletBalance"], multi["totalWalletBalance"]) == ("100.00000000", f"{in_usd:.8f}")
-    assert {row["asset"]: row["availableBalance"] for row in multi["assets"]}["USDT"] == f"{in_usd:.8f}"
+    available = {row["asset"]: row["availableBalance"] for row in multi["assets"]}["USDT"]
+    assert Decimal(available) == pytest.approx(in_usd / Decimal("1.0001"), abs=Decimal("1e-8"))
+
+
+def test_asset_index_has_the_documented_fields(call: Call) -> None:
+    """A row has the index, the buffers and the rates of one asset against USD; without a symbol there is a list."""
+    figures = {"index", "bidBuffer", "askBuffer", "bidRate", "askRate"}
+    figures |= {"autoExchangeBidBuffer", "autoExchangeAskBuffer", "autoExchangeBidRate", "autoExchangeAskRate"}
+    row = call("GET", "/fapi/v1/assetIndex", symbol="BTCUSD")[1]
+    assert row.keys() == {"symbol", "time"} | figures
+    assert Decimal(row["bidRate"]) == Decimal(row["index"]) * (1 - Decimal(row["bidBuffer"]))
+    assert Decimal(row["askRate"]) == Decimal(row["index"]) * (1 + Decimal(row["askBuffer"]))
+    assert row["symbol"] in {each["symbol"] for each in call("GET", "/fapi/v1/assetIndex")[1]}
+    assert call("GET", "/fapi/v1/assetIndex", symbol="XYZUSD")[1]["code"] == -1121
 
 
 def test_the_demo_profile(published_tiers: dict[str, Any]) -> None:
