@@ -62,6 +62,16 @@ def test_several_symbols_return_a_table(shell: InteractiveShell) -> None:
     assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 
+def test_a_table_names_symbols_that_are_not_trading(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Above the table of several symbols a line names each that is not trading, with its status."""
+    run(shell, "BTCUSDT UXLINKUSDT")
+    shown = capsys.readouterr().out
+    assert "UXLINKUSDT is not trading (SETTLING)." in shown
+    assert "BTCUSDT is not" not in shown
+
+
 @pytest.mark.parametrize(
     ("line", "symbol", "after"),
     [
