@@ -68,7 +68,7 @@ def test_without_rates_the_rest_of_the_state_is_read(answer: dict[str, Any]) -> 
     responses.get(f"{BASE}/fapi/v1/accountConfig", json={"dualSidePosition": False, "multiAssetsMargin": True})
     responses.get(f"{BASE}/fapi/v1/assetIndex", **answer)
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
-    state = reader.read_state(client, lambda: {"BTCUSDT": "USDT"})
+    state = reader.read_state(client, lambda: reader.Listing({"BTCUSDT": "USDT"}, {}))
     assert state.settings["BTCUSDT"].leverage == 5
     assert "its USD rate could not be read" in state.skipped["every margin asset"]
     assert state.why_margin_unknown("BTCUSDT") == "the USD rate of USDT is unknown"
