@@ -106,6 +106,7 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
             ]
         },
         "/fapi/v1/accountConfig": {"dualSidePosition": draw(st.booleans()), "multiAssetsMargin": draw(st.booleans())},
+        "/fapi/v1/assetIndex": [{"symbol": "USDTUSD", **figures("bidRate", "askRate")}],
         "/fapi/v1/premiumIndex": {"symbol": "A", "markPrice": draw(NUMBERS)},
     }  # fmt: skip
 
