@@ -3,8 +3,8 @@
 Given are the position's figures and the price. Not in the rows, and derived:
 
 * the tiers of the time: the first tier of BTCUSDT has 0.4 % in every published table; in 2020, tier 2 was 50,000 to
-  250,000 at 0.5 %, with cum 50 (Binance's FAQ on leverage and margin calculates "250,000 × (1% − 0.5%) + 50 = 1,300").
-  The rate of DOGEUSDT in 2024, 0.5 %, is the only round rate that gives the price.
+  250,000 at 0.5 %, with cum 50 (Binance's FAQ on leverage and margin calculates with these figures). The rate of
+  DOGEUSDT in 2024, 0.5 %, is the only round rate that gives the price.
 * of the documented example: the wallet (the margin less the profit), and the entry price of the short (the mark price
   less the profit per coin), which the page prints as 0.00000.
 
