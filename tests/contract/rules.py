@@ -224,10 +224,12 @@ RULES = (
          ("risk/outlook.py",), ("simulator/account.py",), "a_cross_position_beyond_the_balance"),
     Rule("margin-of-orders", "The same applies to open orders without a position.", "no document", "inferred",
          ("risk/outlook.py",), ("simulator/account.py",), "orders_beyond_the_balance"),
-    Rule("multi-assets", "In multi-assets mode -2028 follows from the equity of all assets at their rates.",
-         "FAQ on multi-assets mode, https://www.binance.com/en/support/faq (formula documented; that -2028 uses it is "
-         "inferred)", "inferred",
-         ("risk/outlook.py",), ("simulator/account.py",), "lowering_in_multi_assets_mode"),
+    Rule("multi-assets", "In multi-assets mode equity and available margin follow from all assets at their bid and ask "
+         "rates, and -2028 from the available margin.",
+         "https://www.binance.com/en/support/faq/how-to-calculate-margin-in-multi-assets-mode-"
+         "c983a9268cfa4e70a4916c276bb3b7bc (formula documented; that -2028 uses it is inferred)", "inferred",
+         ("risk/account_state.py", "risk/collateral.py", "risk/outlook.py"),
+         ("simulator/account.py",), "lowering_in_multi_assets_mode"),
     Rule("order-of-checks", "Where several refusals apply, -4161 comes before -2027, and -2027 before -2028.",
          "no document", "assumed", ("risk/outlook.py",), ("simulator/account.py",),
          why_not="The run tries no change to which two refusals apply."),
