@@ -200,7 +200,8 @@ class Account:
             ``held`` (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure
             no longer fits) (float64, in ``margin_asset``; NaN if the leverage is not set), ``margin_type``,
             ``margin_asset``. ``held`` and ``room`` are NaN for symbols whose positions could not be read.
-            ``frame.attrs["skipped"]`` has what could not be read: symbol or asset, and the reason.
+            ``frame.attrs["skipped"]`` has what could not be read: symbol or asset, and the reason;
+            ``frame.attrs["not_trading"]`` the status of symbols that are not trading, as SETTLING.
 
         Raises:
             UnknownSymbol: The venue does not list a symbol.

@@ -14,7 +14,6 @@ import pytest
 from leverage_nb.account import Account
 from leverage_nb.session import connect, session
 from leverage_nb.simulator import Simulator
-from tests.contract.comparison import report_contract
 from tests.keyrings import Ring, using
 
 if TYPE_CHECKING:
@@ -35,10 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Report the results of the contract once, in the main process."""
-    if not hasattr(config, "workerinput"):
-        report_contract(terminalreporter)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the contract run."""
+    group = parser.getgroup("contract", "the contract run on Binance's testnet, -m testnet")
+    group.addoption("--contract-report", default="contract-report.md", help="where its report is written")
+    group.addoption("--contract-patience", type=float, default=10.0, help="seconds to wait for an event")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the contract run in this process: Ctrl-C must not end a worker before it has restored a leverage."""
+    if config.option.markexpr.strip() == "testnet":
+        config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -106,6 +113,6 @@ def shell() -> Iterator[InteractiveShell]:
 
 @pytest.fixture(scope="session")
 def published_tiers() -> dict[str, list[dict[str, Any]]]:
-    """The tiers of 11 symbols as Binance answered them in September 2026."""
+    """The tiers of the simulator's 46 symbols, as published on 2026-09-29."""
     content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
     return content

@@ -65,7 +65,10 @@ def test_settings_show_exposure_and_headroom(account: Account) -> None:
     assert btc["room"] == pytest.approx(100_000_000 - 5 * 86_412.5)
     assert frame.loc["SOLUSDT", "held"] == 13_000
     assert frame["margin_asset"].tolist() == ["USDT", "USDT", "BTC"]
-    assert len(account.settings()) == 11
+    everything = account.settings()
+    assert len(everything) == 46
+    assert everything.attrs["not_trading"] == {"UXLINKUSDT": "SETTLING", "币安人生USDT": "PENDING_TRADING"}
+    assert frame.attrs["not_trading"] == {}
     with pytest.raises(UnknownSymbol):
         account.settings(["BTCUSDT", "FOO"])
 
@@ -121,6 +124,17 @@ def test_an_unknown_symbol_is_answered_with_a_suggestion(account: Account) -> No
         account.set_leverage("BTCUSTD", 10)
     assert caught.value.suggestions == ("BTCUSDT",)
     assert "Did you mean BTCUSDT?" in str(caught.value)
+
+
+@pytest.mark.parametrize("symbol", ["UXLINKUSDT", "币安人生USDT"])
+def test_a_symbol_that_is_not_trading_can_be_read_and_its_refusal_says_so(account: Account, symbol: str) -> None:
+    """Tiers, setting and ladder of such a symbol can be read; a refused change says that it is not trading."""
+    assert account.tiers(symbol).symbol_max_leverage == len(account.ladder(symbol, 1_000))
+    assert account.setting(symbol).leverage == account.tiers(symbol).symbol_max_leverage
+    with pytest.raises(LeverageRefused) as caught:
+        account.set_leverage(symbol, 2)
+    assert caught.value.code == -1122
+    assert "The symbol is not trading yet, or no longer." in str(caught.value)
 
 
 def test_refusals_have_code_and_hint(account: Account) -> None:

@@ -21,7 +21,7 @@ def test_the_report_has_a_line_per_fact() -> None:
     assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [
         "leverage_nb", "python", "packages", "venue", "key from", "journal", "reachable",
     ]  # fmt: skip
-    assert "reachable    yes, 11 symbols" in done.stdout
+    assert "reachable    yes, 46 symbols" in done.stdout
 
 
 def test_a_venue_without_a_key_is_not_tried(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,12 @@ class ListedSymbol(_Message, frozen=True):
 
     symbol: Name
     margin_asset: Label = ""
+    status: Any = None
+
+    @property
+    def is_trading(self) -> bool:
+        """Whether it trades; also if its status is missing or unreadable, because nothing is known against it."""
+        return self.status == "TRADING" or not (isinstance(self.status, str) and _is_name(self.status))
 
 
 class RateLimit(_Message, frozen=True):

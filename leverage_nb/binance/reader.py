@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from leverage_nb import interrupts
 from leverage_nb.binance import endpoints, messages
@@ -52,15 +52,27 @@ def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str
     return BracketTable(tiers, skipped)
 
 
-def read_margin_assets(client: RestClient) -> dict[str, str]:
-    """Read each listed symbol's margin asset; "" if its row does not decode.
+class Listing(NamedTuple):
+    """What ``exchangeInfo`` tells of the symbols.
 
-    The rate limit in the same answer is passed to the limiter.
+    Attributes:
+        margin_assets: Each symbol's margin asset; "" if its row does not decode.
+        not_trading: The status of each symbol that is not trading: PENDING_TRADING, SETTLING and so on.
     """
+
+    margin_assets: Mapping[str, str]
+    not_trading: Mapping[str, str]
+
+
+def read_listing(client: RestClient) -> Listing:
+    """Read the listed symbols. The rate limit in the same answer is passed to the limiter."""
     info = _read(client, messages.ExchangeInfo, endpoints.EXCHANGE_INFO)
     client.limiter.learn(info.weight_a_minute)
     listed = messages.decode_rows(messages.ListedSymbol, info.symbols, client.source(endpoints.EXCHANGE_INFO))
-    return dict.fromkeys(listed.skipped, "") | {row.symbol: row.margin_asset for row in listed.good}
+    return Listing(
+        dict.fromkeys(listed.skipped, "") | {row.symbol: row.margin_asset for row in listed.good},
+        {row.symbol: row.status for row in listed.good if not row.is_trading},
+    )
 
 
 def read_mark_price(client: RestClient, symbol: str) -> float:
@@ -113,27 +125,27 @@ def read_settings(
     return _settings(client, rows, margin_assets, reply)
 
 
-def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]]) -> AccountState:
+def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountState:
     """Read settings, positions, balances and modes, all at the same time.
 
     Rows that do not decode are skipped and named in the state.
 
     Args:
         client: The client of the account.
-        margin_assets: Returns each symbol's margin asset; called beside the reads, because it may read too.
+        listing: Returns the listed symbols; called beside the reads, because it may read too.
 
     Raises:
         UnexpectedAnswer: A symbol has a position or open orders, and the settings leave it out.
     """
-    assets, (configs, reply), held, balances, modes = read_together(
-        margin_assets,
+    listed, (configs, reply), held, balances, modes = read_together(
+        listing,
         lambda: _read_configs(client),
         lambda: _read_rows(client, messages.PositionRisk, endpoints.POSITION_RISK),
         lambda: _read_assets(client),
         lambda: _read_modes(client),
     )
     config, rates = modes
-    settings = _settings(client, configs, assets, reply)
+    settings = _settings(client, configs, listed.margin_assets, reply)
     for row in held.good:
         if row.symbol not in settings and row.symbol not in configs.skipped:
             source = client.source(endpoints.SYMBOL_CONFIG)
@@ -153,6 +165,7 @@ def read_state(client: RestClient, margin_assets: Callable[[], Mapping[str, str]
             setting=configs.skipped, position=held.skipped, balance=balances.skipped, **{"USD rate": rates.skipped}
         ),
         unread_positions=frozenset("" if key in held.unnamed else key for key in held.skipped) | without_setting,
+        not_trading=listed.not_trading,
     )
 
 

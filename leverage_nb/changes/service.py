@@ -94,12 +94,12 @@ class ChangeService:
             symbols: The symbols that matter; unknown ones are ignored.
             reload_tiers: Whether to read the tiers in any case.
         """
-        assets = self.tiers.reload if reload_tiers else self.tiers.margin_assets
-        state = reader.read_state(self.client, assets)
+        listing = self.tiers.reload if reload_tiers else self.tiers.listing
+        state = reader.read_state(self.client, listing)
         listed = [symbol for symbol in symbols if symbol in self.tiers.table()]
         if not all_agree(self.client, self.journal, state.settings, listed):
             interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self.client.grace)))
-            state = reader.read_state(self.client, self.tiers.margin_assets)
+            state = reader.read_state(self.client, self.tiers.listing)
         return state
 
     def read_symbol(self, symbol: str, *, reload_tiers: bool = False, mark_price: bool = False) -> SymbolView:

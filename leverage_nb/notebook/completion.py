@@ -6,7 +6,7 @@ Completion uses only tiers that were read before; it never sends a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import (
@@ -38,7 +38,10 @@ def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
     if typed is None:
         return SimpleMatcherResult(completions=[], suppress=False)
     words, fragment = typed
-    completions = [SimpleCompletion(text=text, type="leverage") for text in _complete(words, fragment)]
+    texts, idle = _complete(words, fragment), _not_trading()
+    # Symbols that are not trading come last, and say so.
+    completions = [SimpleCompletion(text=text, type="leverage") for text in texts if text not in idle]
+    completions += [SimpleCompletion(text=text, type=f"not trading ({idle[text]})") for text in texts if text in idle]
     return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=fragment, ordered=True)
 
 
@@ -66,6 +69,15 @@ def _complete(words: list[str], fragment: str) -> list[str]:
     if fragment:
         found += _starting(fragment, (name for name in symbols if name not in given))
     return found
+
+
+def _not_trading() -> Mapping[str, str]:
+    """Return the status of each symbol that was not trading when it was read."""
+    from leverage_nb.account import service_of
+    from leverage_nb.session import session
+
+    account = session.connected()
+    return service_of(account).tiers.not_trading if account is not None else {}
 
 
 def _known(account: Account, given: list[str]) -> tuple[list[str], list[int]]:

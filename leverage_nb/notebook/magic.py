@@ -127,7 +127,10 @@ class LeverageMagics(Magics):
         if options.plot:
             return self._plot(account, symbols)
         if len(symbols) > 1:
-            return account.settings(_found(account, symbols))
+            settings = account.settings(_found(account, symbols))
+            for symbol, status in settings.attrs["not_trading"].items():
+                _say(f"{symbol} is not trading ({status})")
+            return settings
         if symbols:
             from leverage_nb.notebook.panel import LeveragePanel
 

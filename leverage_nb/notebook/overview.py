@@ -72,6 +72,8 @@ class Overview(Shown):
             rows.append(("margin ratio", f"{percent(round(ratio, 4))} of the account, in USD"))
         rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
         rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
+        used = dict.fromkeys(position.symbol for position in state.positions)
+        rows += [(name, f"not trading ({state.not_trading[name]})") for name in used if name in state.not_trading]
         rows += self.misfits
         rows += [("not readable", f"{name}: {reason}") for name, reason in list(state.skipped.items())[:MOST_SKIPPED]]
         if len(state.skipped) > MOST_SKIPPED:

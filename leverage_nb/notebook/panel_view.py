@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +140,7 @@ def make_table(data: PanelData, chart: Chart, version: int, page: str) -> dict[s
         "account": setting.account,
         "current": setting.leverage or 0,
         "before": formatting.times(setting.leverage),
-        "now": f"now {formatting.times(setting.leverage)}, {setting.margin_type}{as_of}",
+        "now": f"now {formatting.times(setting.leverage)}, {setting.margin_type}{_not_trading(data)}{as_of}",
         "most": data.most,
         "range": f"a whole number from 1 to {data.most} ({data.because})",
         "upper": f"{data.most}x ({data.because})",
@@ -158,6 +158,11 @@ def make_table(data: PanelData, chart: Chart, version: int, page: str) -> dict[s
             {"figures": _ladder_figures(data)},
         ],
     }
+
+
+def _not_trading(data: PanelData) -> str:
+    status = data.state.not_trading.get(data.setting.symbol)
+    return f", not trading ({status})" if status else ""
 
 
 def _figures(columns: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -345,6 +350,8 @@ def make_twin(data: PanelData, chart: Chart, ended: str = "The live panel ended 
         )
     ]
     card = setting.card()
+    if status := data.state.not_trading.get(setting.symbol):
+        card = replace(card, rows=(("not trading", status), *card.rows))
     table = cards.table(f"Tiers of {setting.symbol}, in {asset or 'the margin asset'}", header, rows)
     saved = f"{ended}. Run this cell again to use it. Its last content:"
     picture = f'<div style="max-width:46em">{chart.svg_for("twin")}</div>'

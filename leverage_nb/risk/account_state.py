@@ -155,6 +155,7 @@ class AccountState:
         skipped: Settings, positions and balances that could not be read, and why: by symbol or asset. Not compared.
         unread_positions: The symbols of the positions among them; "" for a position whose symbol is unknown. Figures
             that would count them are NaN or None. Not compared.
+        not_trading: The status of each symbol that is not trading, as PENDING_TRADING or SETTLING. Not compared.
     """
 
     positions: tuple[Position, ...]
@@ -165,6 +166,7 @@ class AccountState:
     rates: Mapping[str, AssetRate] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict, compare=False)
     unread_positions: frozenset[str] = field(default=frozenset(), compare=False)
+    not_trading: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def why_unknown(self, symbol: str) -> str:
         """Return why the symbol's setting, or its positions and orders, are unknown; "" if they are known."""

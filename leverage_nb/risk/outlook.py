@@ -6,6 +6,7 @@ A leverage other than the current one is checked against these rules, in this or
 code   refused if                                               certainty   test on the testnet that would confirm it
 =====  =======================================================  ==========  ============================================
 limit  above an account limit that the exchange has named       documented
+-1122  the symbol is not trading: unpredictable                 inferred    change a symbol that is not TRADING
 -4161  lower, isolated, one-way mode, a position is open        documented
 -4161  lower, isolated, hedge mode, either side is open         inferred    open only a short, isolated, and lower
 -2027  positions exceed the cap                                 documented
@@ -45,6 +46,8 @@ Certainty = Literal["documented", "inferred"]
 
 # The leverage of an open isolated position can only be raised, and a raise cannot be undone.
 ISOLATED_OPEN = -4161
+# Invalid symbol status.
+NOT_TRADING = -1122
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Outlook:
         self.symbol, self.current, self.margin_asset = symbol, setting.leverage, setting.margin_asset
         self._state, self.brackets, self._limit = state, brackets, limit
         self._isolated = setting.margin_type == "isolated"
+        self._status = state.not_trading.get(symbol, "")
         self._fitting: npt.NDArray[np.int64] | None = None
         self._position_notional = state.position_notional(symbol)
         self._position_open = any(position.amount for position in state.positions if position.symbol == symbol)
@@ -230,6 +234,9 @@ class Outlook:
             until = f" until {moment(limit.until)}" if limit.until else ""
             reason = f"the account is limited to {limit.max_leverage}x{until}: “{limit.words}”"
             return Judgement("refused", limit.code, "documented", reason)
+        if self._status:
+            reason = f"{self.symbol} is not trading ({self._status}), and the exchange may refuse any change"
+            return Judgement("unpredictable", NOT_TRADING, "inferred", reason)
         lowering = self.current is not None and leverage < self.current
         if lowering and self._isolated and self._position_open:
             reason = "an isolated position is open; until it is closed, leverage can only be raised"

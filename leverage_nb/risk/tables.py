@@ -31,7 +31,9 @@ def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[s
             cap = math.nan if setting.leverage is None else tiers.max_notional(min(setting.leverage, highest))
         row = (symbol, setting.leverage, highest, cap, exposure, cap - exposure)
         rows.append((*row, setting.margin_type, setting.margin_asset))
-    return _make_frame(rows, SETTINGS, state, whole={"leverage": "Int64", "symbol_max": "int64"})
+    frame = _make_frame(rows, SETTINGS, state, whole={"leverage": "Int64", "symbol_max": "int64"})
+    frame.attrs["not_trading"] = {name: state.not_trading[name] for name in frame.index if name in state.not_trading}
+    return frame
 
 
 def positions_table(state: AccountState) -> pd.DataFrame:

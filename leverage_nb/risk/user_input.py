@@ -38,16 +38,22 @@ def normalize(text: str) -> str:
 
 
 def suggest(symbol: str, listed: Iterable[str]) -> tuple[str, ...]:
-    """Return up to three listed symbols similar to ``symbol``, best first; ``BTC`` is similar to ``BTCUSDT``."""
+    """Return up to three listed symbols similar to ``symbol``, best first.
+
+    ``BTC`` is similar to ``BTCUSDT``. ``BTCUSTD``, the same letters in another order, is more so than to ``BTCUSDC``.
+    """
     if len(symbol) > LONGEST_SYMBOL:
         return ()
-    scores = {
-        name: 2.0 if name in {f"{symbol}USDT", f"{symbol}USDC"} else SequenceMatcher(None, symbol, name).ratio()
-        for name in listed
-    }
+    scores = {name: _similarity(symbol, name) for name in listed}
     best = max(scores.values(), default=0.0)
     close = [name for name, score in scores.items() if score >= max(0.7, best - 0.1)]
     return tuple(sorted(close, key=lambda name: -scores[name])[:3])
+
+
+def _similarity(symbol: str, name: str) -> float:
+    if name in {f"{symbol}USDT", f"{symbol}USDC"}:
+        return 2.0
+    return 1.0 if sorted(symbol) == sorted(name) else SequenceMatcher(None, symbol, name).ratio()
 
 
 def parse_leverage(value: Any) -> int:

@@ -115,9 +115,12 @@ class Account:
     def set_leverage(self, name: str, leverage: int) -> bool:
         """Change the initial leverage of a symbol and return whether the value changed.
 
-        The order of the checks, where several apply, is inferred.
+        The order of the checks, where several apply, is inferred. That a symbol which is not trading answers -1122 is
+        assumed: Binance documents the code, but not for which requests, and no report of it was found.
         """
         symbol = self.market.symbols[name]
+        if symbol.status != "TRADING":
+            raise Refused(400, -1122, "Invalid symbol status.")
         if not 1 <= leverage <= symbol.max_leverage:
             raise Refused(400, -4028, f"Leverage {leverage} is not valid")
         current = self.shown_leverage(name)

@@ -21,11 +21,11 @@ _FUNDING_INTERVAL_MS = 8 * 3600 * 1000
 _NOT_TOTALLED = {"availableBalance", "maxWithdrawAmount"}  # figures of USDT in both asset modes
 _MARGINS = {"maintMargin", "initialMargin", "positionInitialMargin", "openOrderInitialMargin"}
 
-# Fields of exchangeInfo.
+# Fields of exchangeInfo: those of the market's rows, and those that a row has unless it states another value.
 _LISTED = (
     "symbol", "baseAsset", "quoteAsset", "marginAsset", "pricePrecision", "quantityPrecision", "underlyingSubType",
 )  # fmt: skip
-_EQUAL_FOR_ALL = {
+_USUAL = {
     "contractType": "PERPETUAL", "deliveryDate": 4133404800000, "status": "TRADING", "underlyingType": "COIN",
     "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000",  # Binance's page says to ignore both
     "baseAssetPrecision": 8, "quotePrecision": 8, "triggerProtect": "0.0500", "liquidationFee": "0.012500",
@@ -76,8 +76,8 @@ def _listing(symbol: Symbol, opened_at: int) -> Row:
     price = {"minPrice": own["tickSize"], "maxPrice": "1000000", "tickSize": own["tickSize"]}
     return {
         **{name: own[name] for name in _LISTED},
-        **_EQUAL_FOR_ALL,
-        "pair": symbol.name,
+        "pair": own.get("pair", symbol.name),
+        **{name: own.get(name, value) for name, value in _USUAL.items()},
         "onboardDate": opened_at,
         "filters": [
             {"filterType": "PRICE_FILTER", **price},

@@ -1,10 +1,11 @@
-"""TierCache: the tiers and margin assets of an account, read again after five minutes."""
+"""TierCache: the tiers and listed symbols of an account, read again after five minutes."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
@@ -15,7 +16,7 @@ from leverage_nb.tiers.history import TierHistory
 
 
 class TierCache:
-    """The tiers of all symbols, at most five minutes old, and each symbol's margin asset.
+    """The tiers of all symbols, at most five minutes old, and what is listed, at most an hour older.
 
     Args:
         client: The client that reads them.
@@ -26,7 +27,11 @@ class TierCache:
 
     Attributes:
         history, max_age, reload_after: As given.
+        listing_age: Seconds after which the listed symbols are read again beside the tiers: a symbol may begin or end
+            trading. It is Binance's largest answer.
     """
+
+    listing_age = 3600.0
 
     def __init__(
         self, client: RestClient, history: TierHistory, *, max_age: float = 300.0, reload_after: float = 5.0
@@ -35,7 +40,8 @@ class TierCache:
         self.history, self.max_age, self.reload_after = history, max_age, reload_after
         self._table: BracketTable | None = None
         self._read_at = -math.inf  # by the monotonic clock
-        self._assets: Mapping[str, str] = {}
+        self._listing = reader.Listing({}, {})
+        self._listed_at = -math.inf
 
     @property
     def known(self) -> BracketTable | None:
@@ -52,27 +58,36 @@ class TierCache:
         return self._table if self._table is not None and self.is_current else self.load()
 
     def load(self) -> BracketTable:
-        """Read the tiers, and at the same time the margin assets if they are unknown."""
-        known = self._assets
+        """Read the tiers, and at the same time the listed symbols if they are unknown or older than an hour."""
+        is_known = time.monotonic() - self._listed_at <= self.listing_age
         table: BracketTable
-        table, assets = reader.read_together(
-            lambda: reader.read_brackets(self._client), lambda: known or self._read_assets()
+        table, _ = reader.read_together(
+            lambda: reader.read_brackets(self._client), lambda: None if is_known else self._read_listing()
         )
-        if known and not table.keys() <= known.keys():  # new symbols; margin assets never change
-            assets = self._read_assets()
-        self._table, self._assets, self._read_at = table, assets, time.monotonic()
+        if is_known and not table.keys() <= self._listing.margin_assets.keys():  # new symbols
+            self._read_listing()
+        self._table, self._read_at = table, time.monotonic()
         self.history.note(table)
         return table
 
-    def reload(self) -> Mapping[str, str]:
-        """Read the tiers, and return the margin assets."""
+    def reload(self) -> reader.Listing:
+        """Read the tiers, and return what is listed."""
         self.load()
-        return self._assets
+        return self._listing
+
+    def listing(self) -> reader.Listing:
+        """Return what is listed; read the tiers if they are older than five minutes."""
+        self.table()
+        return self._listing
+
+    @property
+    def not_trading(self) -> Mapping[str, str]:
+        """The status of each symbol that was not trading when the listed symbols were read last."""
+        return self._listing.not_trading
 
     def margin_assets(self) -> Mapping[str, str]:
         """Return each symbol's margin asset; read the tiers if they are older than five minutes."""
-        self.table()
-        return self._assets
+        return self.listing().margin_assets
 
     def find(self, text: str) -> Brackets:
         """Return the tiers of a symbol in any spelling.
@@ -103,8 +118,7 @@ class TierCache:
     def _may_be_outdated(self) -> bool:
         return time.monotonic() - self._read_at > self.reload_after
 
-    def _read_assets(self) -> Mapping[str, str]:
-        try:
-            return reader.read_margin_assets(self._client)
-        except LeverageError:
-            return self._assets  # a missing asset label must not block a change
+    def _read_listing(self) -> None:
+        with suppress(LeverageError):  # a missing asset label must not block a change
+            self._listing = reader.read_listing(self._client)
+            self._listed_at = time.monotonic()

@@ -106,6 +106,7 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
             ]
         },
         "/fapi/v1/accountConfig": {"dualSidePosition": draw(st.booleans()), "multiAssetsMargin": draw(st.booleans())},
+        "/fapi/v1/assetIndex": [{"symbol": "USDTUSD", **figures("bidRate", "askRate")}],
         "/fapi/v1/premiumIndex": {"symbol": "A", "markPrice": draw(NUMBERS)},
     }  # fmt: skip
 
@@ -134,7 +135,7 @@ def show(client: Any, leverage: int) -> None:
     table = reader.read_brackets(client)
     table.to_frame().to_html()
     assert all(math.isfinite(tiers.last_cap) for tiers in table.values())
-    state = reader.read_state(client, lambda: dict.fromkeys(SYMBOLS, "USDT"))
+    state = reader.read_state(client, lambda: reader.Listing(dict.fromkeys(SYMBOLS, "USDT"), {}))
     positions_table(state).to_html()
     Overview("testnet", "key 1a2b3c4d", state, NOW).card().html()
     find_misfits(state, table)

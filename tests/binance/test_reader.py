@@ -68,7 +68,7 @@ def test_without_rates_the_rest_of_the_state_is_read(answer: dict[str, Any]) -> 
     responses.get(f"{BASE}/fapi/v1/accountConfig", json={"dualSidePosition": False, "multiAssetsMargin": True})
     responses.get(f"{BASE}/fapi/v1/assetIndex", **answer)
     client = RestClient(VENUES["testnet"], Credentials("k", "s"))
-    state = reader.read_state(client, lambda: {"BTCUSDT": "USDT"})
+    state = reader.read_state(client, lambda: reader.Listing({"BTCUSDT": "USDT"}, {}))
     assert state.settings["BTCUSDT"].leverage == 5
     assert "its USD rate could not be read" in state.skipped["every margin asset"]
     assert state.why_margin_unknown("BTCUSDT") == "the USD rate of USDT is unknown"
@@ -110,14 +110,19 @@ def test_an_odd_setting_does_not_disable_the_others() -> None:
     assert "Other symbols are not affected" in caught.value.hint
 
 
+STATUSES = {"A": "SETTLING", "B": "A_NEW_ONE", "C": "TRADING", "D": "<b>", "E": 5, "F": None}
+
+
 @responses.activate
 def test_an_odd_listing_does_not_disable_the_others() -> None:
-    """A symbol of exchangeInfo that does not decode has no margin asset, and the others have theirs."""
+    """A symbol that does not decode has no margin asset; a status that is missing or unreadable counts as trading."""
     limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}, "x"]
     rows = [{"symbol": "BTCUSDT", "marginAsset": 5}, None, {"symbol": "ETHUSDC", "marginAsset": "USDC"}]
+    rows += [{"symbol": name, "status": status} for name, status in STATUSES.items()]
     responses.get(f"{BASE}/fapi/v1/exchangeInfo", json={"symbols": rows, "rateLimits": limits})
-    assets = reader.read_margin_assets(RestClient(VENUES["testnet"], Credentials("k", "s")))
+    assets, not_trading = reader.read_listing(RestClient(VENUES["testnet"], Credentials("k", "s")))
     assert (assets["ETHUSDC"], assets["BTCUSDT"]) == ("USDC", "")
+    assert not_trading == {"A": "SETTLING", "B": "A_NEW_ONE"}
 
 
 @responses.activate

@@ -39,6 +39,15 @@ def test_an_applied_plan_records_every_change(account: Account, simulator: Simul
     assert "4 applied, 1 unchanged" in done.headline
 
 
+def test_rows_of_symbols_that_are_not_trading_are_pending(account: Account) -> None:
+    """Such a row is sent, because its outcome is not known; refused with -1122 it is pending, and can be retried."""
+    plan = account.plan({"UXLINKUSDT": 2, "BTCUSDT": 15})
+    assert {row.symbol: row.verdict for row in plan.rows} == {"UXLINKUSDT": "unpredictable", "BTCUSDT": "ok"}
+    done = plan.apply()
+    assert statuses(done) == {"UXLINKUSDT": "pending", "BTCUSDT": "applied"}
+    assert statuses(done.retry())["UXLINKUSDT"] == "pending"
+
+
 def test_a_failing_progress_callback_changes_nothing(account: Account, simulator: Simulator) -> None:
     """An error in the progress callback does not stop the plan."""
 

@@ -47,7 +47,7 @@ def test_a_plan_can_be_a_function_of_the_settings(account: Account) -> None:
     """A function of the settings gives the targets, for example a cap of 20x for all symbols."""
     plan = account.plan(lambda settings: settings["leverage"].clip(upper=20))
     assert [row.symbol for row in plan.to_send] == ["XRPUSDT"]
-    assert len(plan.rows) == 11
+    assert len(plan.rows) == 46
 
 
 def test_max_respects_tiers_exposure_and_guard(simulator: Simulator) -> None:

@@ -157,7 +157,7 @@ def test_unknown_margin_assets_do_not_cause_a_refusal(account: Account, monkeypa
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
 
-    monkeypatch.setattr(reader, "read_margin_assets", fail)
+    monkeypatch.setattr(reader, "read_listing", fail)
     preview = account.preview("BTCUSDT", 10)
     assert preview.verdict == "ok"
     assert preview.available[1] == pytest.approx(72_109.375 - 432_062.5 / 20)

@@ -1,13 +1,12 @@
-"""Comparison of expected and actual values, and a report that names every field and rule that differs."""
+"""Comparison of expected and actual values, which names every field that differs."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 # The number of differences that the report shows for each rule: a few suffice if every symbol differs.
@@ -21,35 +20,77 @@ class NotChecked(Exception):
 
 @dataclass
 class Comparison:
-    """Collects differences.
+    """Collects differences, each for the rule that it is about.
 
     Attributes:
-        mismatches: One line for each: place, field, expected value, actual value.
+        differences: For each: the id of a rule, or "" for every rule that the scenario decides, and a line: place,
+            field, expected value, actual value.
         notes: Observations where no expected value is known.
-        compared: The number of comparisons.
+        counts: The number of comparisons, by the same ids.
     """
 
-    mismatches: list[str] = field(default_factory=list)
+    differences: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    compared: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    _rule: str = ""
+
+    @contextmanager
+    def about(self, rule: str) -> Iterator[None]:
+        """Let the comparisons in the block decide one rule only, of several that a scenario decides."""
+        self._rule = rule
+        yield
+        self._rule = ""
+
+    @property
+    def compared(self) -> int:
+        """The number of comparisons."""
+        return self.counts.total()
+
+    @property
+    def mismatches(self) -> list[str]:
+        """The lines of all differences."""
+        return [line for _, line in self.differences]
+
+    def differences_of(self, rule: str) -> tuple[int, list[str]]:
+        """Return the number of comparisons that decide a rule, and the lines of their differences."""
+        key = rule if rule in self.counts else ""
+        return self.counts[key], [line for about, line in self.differences if about == key]
+
+    def _differs(self, line: str) -> None:
+        self.differences.append((self._rule, line))
 
     def same(self, where: str, name: str, expected: Any, seen: Any) -> None:
         """Compare with a value, or with a set of possible values."""
-        self.compared += 1
+        self.counts[self._rule] += 1
         if seen not in expected if isinstance(expected, (set, frozenset)) else seen != expected:
-            self.mismatches.append(f"{where}: {name} expected {_words(expected)}, seen {_words(seen)}")
+            self._differs(f"{where}: {name} expected {_words(expected)}, seen {_words(seen)}")
 
     def close(
-        self, where: str, name: str, expected: Decimal, seen: Any, share: str = "0.000001", within: Decimal = PLACES
+        self,
+        where: str,
+        name: str,
+        expected: Decimal,
+        seen: Any,
+        share: str = "0.000001",
+        within: Decimal = PLACES,
+        private: bool = False,
     ) -> None:
-        """Compare a figure, within a relative or an absolute tolerance; the latter is by default the eighth decimal."""
-        self.compared += 1
+        """Compare a figure, within a relative or an absolute tolerance; the latter is by default the eighth decimal.
+
+        The difference of private figures is stated in percent: a report may be published.
+        """
+        self.counts[self._rule] += 1
         try:
             off = abs(Decimal(str(seen)) - expected)
         except InvalidOperation:
             off = Decimal("Infinity")
-        if off > max(Decimal(share) * abs(expected), within):
-            self.mismatches.append(f"{where}: {name} expected {expected.normalize():f}, seen {seen}")
+        if off <= max(Decimal(share) * abs(expected), within):
+            return
+        if private:
+            percent = f"{off / abs(expected):.2%}" if expected and off.is_finite() else "all of it"
+            self._differs(f"{where}: {name} differs from the expectation by {percent}")
+        else:
+            self._differs(f"{where}: {name} expected {expected.normalize():f}, seen {seen}")
 
     def shape(self, where: str, expected: Mapping[str, str], seen: Any) -> None:
         """Compare the fields of an object and their JSON types.
@@ -72,8 +113,13 @@ class Comparison:
 
     def report(self) -> str:
         """Return the differences, one line for each."""
-        more = len(self.mismatches) - SHOWN
-        return "\n".join([*self.mismatches[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+        return "\n".join(shortened(self.mismatches))
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _kind(value: Any) -> str:
@@ -95,23 +141,3 @@ def _words(value: Any) -> str:
     if isinstance(value, (set, frozenset)):
         return " or ".join(sorted(map(str, value)))
     return str(value)
-
-
-REPORT = Path(os.environ.get("LEVERAGE_NB_CONTRACT_REPORT") or Path(__file__).parent / "report.md")
-ADDRESS = os.environ.get("LEVERAGE_NB_TESTNET_REST_URL") or "Binance's testnet"
-
-
-def report_contract(terminalreporter: Any) -> None:
-    """Print and save, after a run against the testnet, every rule, its certainty and the result."""
-    lines = [
-        dict(report.user_properties)["contract"]
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if getattr(report, "when", "") == "call" and "contract" in dict(getattr(report, "user_properties", ()))
-    ]
-    if lines:
-        title = f"Checked against {ADDRESS} on {datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
-        table = [title, "", "| rule | certainty | result |", "|---|---|---|", *lines]
-        REPORT.write_text("\n".join(table) + "\n", encoding="utf-8")
-        terminalreporter.write_sep("=", f"contract with the testnet, saved in {REPORT.name}")
-        terminalreporter.write_line("\n".join(table))

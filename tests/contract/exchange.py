@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,13 @@ from urllib.parse import urlencode
 
 import requests
 
+from tests.contract.comparison import NotChecked
+
 Row = dict[str, Any]
+
+DEFAULT = 20  # the leverage of a symbol that was never set, according to Binance's FAQ
+_ABOUT_THE_ACCOUNT = ("/account", "/balance", "/positionRisk")
+_FIGURE = r"-?(?=.*[1-9])\d+\.\d{2,}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Reply:
         """Binance's code; 0 without one."""
         return int(self.content.get("code", 0)) if isinstance(self.content, dict) else 0
 
+    @property
+    def used_weight(self) -> int:
+        """The request weight used in this minute; 0 if no header says it."""
+        return int(self.headers.get("X-MBX-USED-WEIGHT-1M") or 0)
+
 
 @dataclass(frozen=True)
 class ExchangeUnderTest:
@@ -50,6 +62,11 @@ class ExchangeUnderTest:
         stream_url: Address of the user-data stream.
         api_key: The API key.
         api_secret: Its secret.
+        other_url: A second address of its REST API, if there is one.
+        patience: Seconds within which an event must arrive.
+        originals: The leverage of each symbol before it was changed.
+        left: What could not be restored, by symbol.
+        confidential: What a report must not contain: keys, the account's alias, its figures.
     """
 
     name: str
@@ -57,6 +74,11 @@ class ExchangeUnderTest:
     stream_url: str
     api_key: str
     api_secret: str
+    other_url: str = ""
+    patience: float = 10.0
+    originals: dict[str, int] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    confidential: set[str] = field(default_factory=set)
 
     def __repr__(self) -> str:
         return f"ExchangeUnderTest({self.name})"
@@ -70,6 +92,7 @@ class ExchangeUnderTest:
         late_by: int = 0,
         extra_secret: str = "",
         api_key: str | None = None,
+        recv_window: int = 5000,
         **parameters: Any,
     ) -> Reply:
         """Send a request.
@@ -81,11 +104,12 @@ class ExchangeUnderTest:
             late_by: Milliseconds that are subtracted from the timestamp.
             extra_secret: Appended to the secret, for a wrong signature.
             api_key: A key other than the account's.
+            recv_window: Milliseconds.
             parameters: The parameters, in the order of sending.
         """
         text = urlencode(parameters)
         if security == "signed":
-            timed = parameters | {"recvWindow": 5000, "timestamp": self._time_ms() - late_by}
+            timed = parameters | {"recvWindow": recv_window, "timestamp": self._time_ms() - late_by}
             text = urlencode(timed)
             text += (
                 "&signature=" + hmac.new((self.api_secret + extra_secret).encode(), text.encode(), "sha256").hexdigest()
@@ -100,7 +124,15 @@ class ExchangeUnderTest:
             content = json.loads(answer.text, parse_float=Decimal)
         except json.JSONDecodeError:
             content = None
+        self.confidential.update({self.api_key, self.api_secret}, _confidential(path, content))
         return Reply(request, answer.status_code, content, answer.headers)
+
+    def public(self, text: str) -> str:
+        """Return a text without what is confidential, and without signatures and IP addresses."""
+        for hidden in sorted(self.confidential, key=len, reverse=True):
+            text = re.sub(rf"(?<![\d.]){re.escape(hidden)}(?!\d)", "(hidden)", text)
+        text = re.sub(r"[0-9a-fA-F]{40,}", "(hidden)", text)
+        return re.sub(r"\b\d{1,3}(\.\d{1,3}){3}\b|\b([0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}\b", "(hidden)", text)
 
     def rows(self, path: str, **parameters: Any) -> list[Row]:
         """Return the rows of a read that must succeed for a scenario to be checked."""
@@ -126,13 +158,33 @@ class ExchangeUnderTest:
 
     @contextmanager
     def restored(self, symbol: str) -> Iterator[int]:
-        """Yield the leverage of a symbol and restore it afterwards."""
-        before = self._leverage(symbol)
+        """Yield the leverage of a symbol and restore it afterwards; one that is not set becomes Binance's default."""
+        before = self._leverage(symbol) or self._set_default(symbol)
+        self.originals.setdefault(symbol, before)
         try:
             yield before
         finally:
             problem = self._restore(symbol, before)
             assert not problem, f"{symbol} {problem}"
+
+    def restore_all(self) -> None:
+        """Restore what a failed or interrupted scenario has left; note in ``left`` what cannot be restored."""
+        for symbol, before in self.originals.items():
+            if problem := self._restore(symbol, before):
+                self.left[symbol] = problem
+
+    def _set_default(self, symbol: str) -> int:
+        """Set a leverage that is not set, which cannot be restored, to Binance's default."""
+        default = min(DEFAULT, self.tiers()[symbol][0]["initialLeverage"])
+        self.left[symbol] = f"may be at {default}x: it was not set (0), which cannot be restored"
+        reply = self.set_leverage(symbol, default)
+        now = self._leverage(symbol)
+        if now == 0:
+            del self.left[symbol]
+            raise NotChecked(f"a symbol whose leverage can be set (code {reply.code})")
+        why = "it was not set (0), which cannot be restored, and no symbol with a leverage was free"
+        self.left[symbol] = f"is at {now}x, Binance's default: {why}"
+        return now
 
     def _restore(self, symbol: str, before: int) -> str:
         """Restore a leverage, with a few attempts; return the problem, or an empty text."""
@@ -172,6 +224,18 @@ def _send(method: str, url: str, text: str, key: str) -> requests.Response | str
         return requests.request(method, url, data=text or None, headers=headers, timeout=20, allow_redirects=False)
     except requests.RequestException as exc:
         return type(exc).__name__
+
+
+def _confidential(path: str, content: Any) -> Iterator[str]:
+    """Yield the listen key and the account's alias of an answer, and the figures of an answer about the account."""
+    for row in content if isinstance(content, list) else [content]:
+        for name, value in row.items() if isinstance(row, dict) else ():
+            if isinstance(value, list):
+                yield from _confidential(path, value)
+            elif name in {"listenKey", "accountAlias"}:
+                yield str(value)
+            elif path.endswith(_ABOUT_THE_ACCOUNT) and name != "markPrice" and re.fullmatch(_FIGURE, str(value)):
+                yield str(value).lstrip("-")
 
 
 def has_coef(row: Row) -> bool:

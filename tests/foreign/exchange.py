@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep, time_ns  # as names: a test may replace the clock of the module
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.foreign.wire import LATE_CLOCK, Arrived, Reply, read_request, send_reply
 
@@ -72,6 +73,10 @@ class ForeignExchange:
         clock_shift: Milliseconds by which its clock is ahead of this machine's.
         latency: The round trip time in seconds.
         balance: The answer of the balance endpoint.
+        positions: The rows of positionRisk; with an isolatedWallet above 0 its symbol is isolated.
+        weights: Request weights by endpoint, 1 for others; empty if no header names the used weight.
+        sends_events: Whether its event follows every change of a value.
+        silent_forms: Forms of the stream's address that stay silent: "path", "query", "events" (query with events).
     """
 
     api_key = "K3yOfTheForeignExchange0123456789abcdefghijKLMNOPqrstuvwxyzABCDE"
@@ -88,6 +93,9 @@ class ForeignExchange:
         self.executed: list[tuple[int, str, int]] = []
         self.clock_shift, self.latency = 0, 0.0
         self.balance: list[dict[str, Any]] = [{"accountAlias": "SgsR", "asset": "USDT", "balance": "100000.0"}]
+        self.positions: list[dict[str, Any]] = []
+        self.weights: dict[str, int] = {}
+        self.sends_events, self.silent_forms = False, set[str]()
         self._checks_signature, self._tls = checks_signature, tls
         self._plays: dict[str, list[Play]] = {}
         self._changed, self._start = threading.Condition(), time_ns() / 1e6 - monotonic() * 1000
@@ -152,8 +160,13 @@ class ForeignExchange:
         from websockets.sync.server import serve
 
         def follow(connection: Any) -> None:
+            target = urlsplit(connection.request.path)
+            asked = dict(parse_qsl(target.query))
+            form = "events" if "events" in asked else "query" if "listenKey" in asked else "path"
+            key = asked.get("listenKey", target.path.rpartition("/")[2])
             with self._changed:
-                self._followers.append(connection)
+                if key == self.listen_key and form not in self.silent_forms:
+                    self._followers.append(connection)
                 self._changed.notify_all()
             with suppress(Exception):  # however it ends
                 for _ in connection:
@@ -170,7 +183,7 @@ class ForeignExchange:
         with self._changed:
             assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
         body = {"s": symbol, "l": leverage}
-        for follower in self._followers:
+        for follower in tuple(self._followers):
             with suppress(Exception):  # a client may try several forms of the address, and keep one
                 follower.send(json.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": body}))
 
@@ -213,7 +226,11 @@ class ForeignExchange:
             reply = Reply.of(play.edit(json.loads(b"".join(reply.pieces))), reply.status)
         sleep(play.delay + self.latency / 2)
         answer = play.answer(request) if callable(play.answer) else play.answer
-        return answer or reply
+        reply = answer or reply
+        if self.weights:
+            used = sum(self.weights.get(one.endpoint, 1) for one in self.requests)
+            reply = replace(reply, headers=(*reply.headers, f"X-MBX-USED-WEIGHT-1M: {used}"))
+        return reply
 
     def _next_play(self, request: Arrived) -> Play:
         plays = self._plays.get(request.endpoint, [])
@@ -237,8 +254,12 @@ class ForeignExchange:
             refusal = self._turn_away(request)
             if refusal is not None:
                 return refusal
+        if request.endpoint == CHANGE and not {"symbol", "leverage"} <= request.parameters.keys():
+            return Reply.error(400, -1102, "Mandatory parameter was not sent.")
         if request.symbol and request.symbol not in self.leverages:
             return Reply.error(400, -1121, "Invalid symbol.")
+        if request.endpoint == CHANGE and not re.fullmatch("-?[0-9]+", request.parameters["leverage"]):
+            return Reply.error(400, -1100, "Illegal characters found in parameter 'leverage'.")
         return handler(self, request)
 
     def _turn_away(self, request: Arrived) -> Reply | None:
@@ -249,12 +270,19 @@ class ForeignExchange:
         right = hmac.new(self.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
         if self._checks_signature and unquote(signature).lower() != right:
             return Reply.error(400, -1022, "Signature for this request is not valid.")
+        if len(request.key) != len(self.api_key):
+            return Reply.error(401, -2014, "API-key format invalid.")
         return None if request.key == self.api_key else Reply.error(401, -2015, "Invalid API-key.")
 
     def set_leverage(self, request: Arrived) -> Reply:
         if not 1 <= request.leverage <= self.tiers[request.symbol][0][0]:
             return Reply.error(400, -4028, f"Leverage {request.leverage} is not valid")
+        if self._is_isolated(request.symbol) and request.leverage < self.leverages[request.symbol]:
+            return Reply.error(400, -4161, "Leverage reduction is not supported in Isolated Margin Mode")
+        changed = request.leverage != self.leverages[request.symbol]
         self.change(request.symbol, request.leverage)
+        if changed and self.sends_events and self._followers:
+            self.send_event(request.symbol, request.leverage, self.now_ms())
         cap = str(self._max_notional(request.symbol))
         return Reply.of({"symbol": request.symbol, "leverage": request.leverage, "maxNotionalValue": cap})
 
@@ -266,8 +294,16 @@ class ForeignExchange:
         return Reply.of([self._config(name) for name in names])
 
     def _config(self, name: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"symbol": name, "marginType": "CROSSED", "isAutoAddMargin": False}
+        margin_type = "ISOLATED" if self._is_isolated(name) else "CROSSED"
+        row: dict[str, Any] = {"symbol": name, "marginType": margin_type, "isAutoAddMargin": False}
         return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
+
+    def _is_isolated(self, symbol: str) -> bool:
+        return any(row["symbol"] == symbol and float(row["isolatedWallet"]) > 0 for row in self.positions)
+
+    def leverages_as_text(self, request: Arrived) -> Reply:
+        names = [request.symbol] if request.symbol else list(self.leverages)
+        return Reply.of([{"symbol": name, "leverage": str(self.leverages[name])} for name in names])
 
     def brackets(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.tiers)
@@ -309,7 +345,8 @@ _HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
     "DELETE /fapi/v1/listenKey": lambda exchange, _: Reply.of({}),
     "GET /fapi/v1/exchangeInfo": ForeignExchange.info,
     "GET /fapi/v1/accountConfig": lambda exchange, _: Reply.of(_CONFIG),
-    "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of([]),
+    "GET /fapi/v2/positionRisk": ForeignExchange.leverages_as_text,
+    "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of(exchange.positions),
     "GET /fapi/v3/account": ForeignExchange.account,
     "GET /fapi/v1/premiumIndex": ForeignExchange.mark_price,
 }

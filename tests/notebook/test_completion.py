@@ -39,6 +39,8 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
     ("text", "first"),
     [
         ("%leverage B", ["BTCUSDT", "BNBUSDT"]),
+        ("%leverage btcusdt_", ["BTCUSDT_261225"]),
+        ("%leverage 1000PEPE", ["1000PEPEUSDT", "1000PEPEUSDC"]),
         ("%leverage btcu", ["BTCUSDT"]),
         ("r = %leverage SO", ["SOLUSDT"]),
         ("x = 1\nr = %leverage SO", ["SOLUSDT"]),
@@ -46,7 +48,7 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("%leverage BTCUSDT ", ["150", "100", "75", "50", "25", "20", "10", "5", "4", "3", "2", "1", "max"]),
         ("%leverage btc/usdt 1", ["150", "100", "10", "1"]),
         ("%leverage BTCUSDT m", ["max"]),
-        ("%leverage BTCUSDT E", ["ETHUSDT", "EPTUSDT", "ETHBTC"]),
+        ("%leverage BTCUSDT E", ["ETHUSDT", "ENAUSDT", "ETHUSDC", "ETHBTC", "ETHUSDT_261225", "EPTUSDT"]),
         ("%leverage BTCUSDT 10 --d", ["--dry-run"]),
         ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
         ("%leverage --venue t", ["testnet"]),
@@ -58,6 +60,17 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
     """Symbols come first, then the leverages of the symbol's tiers and max, then options; also in an assignment."""
     assert offered(shell, text)[: len(first)] == first
+
+
+def test_symbols_that_are_not_trading_come_last_and_say_so(shell: InteractiveShell) -> None:
+    """Symbols that are settling, or not trading yet, are offered after all others, with their status as the type."""
+    with provisionalcompleter():
+        found = list(shell.Completer.completions("%leverage ", 10))
+    assert [(one.text, one.type) for one in found[-2:]] == [
+        ("UXLINKUSDT", "not trading (SETTLING)"), ("币安人生USDT", "not trading (PENDING_TRADING)"),
+    ]  # fmt: skip
+    assert {one.type for one in found[:-2]} == {"leverage"}
+    assert len(found) == 46
 
 
 def test_no_symbol_is_offered_as_a_profile(shell: InteractiveShell) -> None:

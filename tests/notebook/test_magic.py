@@ -62,6 +62,16 @@ def test_several_symbols_return_a_table(shell: InteractiveShell) -> None:
     assert frame.index.tolist() == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 
+def test_a_table_names_symbols_that_are_not_trading(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Above the table of several symbols a line names each that is not trading, with its status."""
+    run(shell, "BTCUSDT UXLINKUSDT")
+    shown = capsys.readouterr().out
+    assert "UXLINKUSDT is not trading (SETTLING)." in shown
+    assert "BTCUSDT is not" not in shown
+
+
 @pytest.mark.parametrize(
     ("line", "symbol", "after"),
     [
@@ -88,7 +98,7 @@ def test_brackets_and_plot_return_a_table_and_axes(shell: InteractiveShell) -> N
     """--brackets returns the tiers of one, several or all symbols; --plot returns axes."""
     assert run(shell, "BTCUSDT --brackets").index.name == "bracket"
     assert run(shell, "BTCUSDT ETHUSDT --brackets").index.unique("symbol").tolist() == ["BTCUSDT", "ETHUSDT"]
-    assert len(run(shell, "--brackets").index.unique("symbol")) == 11
+    assert len(run(shell, "--brackets").index.unique("symbol")) == 46
     for line in ("BTCUSDT --plot", "BTCUSDT SOLUSDT --plot"):
         assert isinstance(run(shell, line), Axes)
     plt.close("all")

@@ -62,6 +62,18 @@ def test_the_cross_margin_ratio_is_shown(account: Account) -> None:
     assert f"cross margin ratio {round(1860.3125 / margin * 100, 2):.6g}%" in str(Overview.of(account))
 
 
+def test_a_position_whose_symbol_is_not_trading_says_so(account: Account, simulator: Simulator) -> None:
+    """A symbol with open orders that stops trading is named with its status; unused ones are not."""
+    symbols = simulator.exchange.market.symbols
+    assert "not trading" not in str(Overview.of(account))
+    listing = symbols["SOLUSDT"].listing | {"status": "PRE_SETTLE"}
+    symbols["SOLUSDT"] = replace(symbols["SOLUSDT"], listing=listing)
+    with connect_to(simulator) as later:
+        shown = str(Overview.of(later))
+    assert "not trading (PRE_SETTLE)" in shown
+    assert "SETTLING" not in shown
+
+
 def test_a_leverage_that_no_longer_fits_its_tiers_is_shown(account: Account, simulator: Simulator) -> None:
     """After Binance has lowered the tiers, leverages above the maximum and exposures above the cap are named."""
     simulator.exchange.account.set_leverage("BTCUSDT", 18)

@@ -43,7 +43,22 @@ def test_a_panel_opens_at_the_current_setting(panel: LeveragePanel) -> None:
     assert "now 20x, cross, as of" in table["now"]
     assert "SIMULATOR" in table["badge"]
     assert "<svg" in table["svg"]
-    assert len(panel.picker.options) == 11
+    assert len(panel.picker.options) == 46
+
+
+@pytest.mark.parametrize(("symbol", "status"), [("UXLINKUSDT", "SETTLING"), ("币安人生USDT", "PENDING_TRADING")])
+def test_a_symbol_that_is_not_trading_says_so(account: Account, symbol: str, status: str) -> None:
+    """The panel of such a symbol shows its status, no verdict but "unchanged" is certain, and a click shows why."""
+    panel = LeveragePanel(account, symbol)
+    assert f"cross, not trading ({status}), as of" in panel.view.table["now"]
+    assert set(panel.view.table["verdict"]) == {"unchanged", "unpredictable"}
+    assert f"{symbol} is not trading ({status}), and the exchange may refuse any change" in panel.view.table["words"][0]
+    click(panel, "apply", 2)
+    assert panel.state == "failed"
+    assert "The symbol is not trading yet, or no longer." in panel.view.message
+    panel.select("BTCUSDT")
+    assert "not trading" not in panel.view.table["now"]
+    panel.close()
 
 
 def test_apply_changes_the_leverage(panel: LeveragePanel, account: Account) -> None:

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from leverage_nb.risk.liquidation import liquidation_price, liquidation_price_in_tier
+from tests.real_positions import POSITIONS, RealPosition
 from tests.risk.tiers import BTCUSDT, brackets, tier_sets
 
 # Binance's worked example of two cross positions, tiers given: ETH long and BTC long in one account.
@@ -36,6 +37,15 @@ def test_long_and_short_in_the_first_tier(amount: float, price: float) -> None:
     """For 1 BTC at 50,000 with an isolated wallet of 5,000, the first tier is found for the long and for the short."""
     found = liquidation_price(brackets(BTCUSDT), amount, 50_000, 5_000)
     assert found == pytest.approx(price, abs=1e-6)
+
+
+@pytest.mark.parametrize("real", POSITIONS, ids=str)
+def test_prices_that_binance_answered(real: RealPosition) -> None:
+    """The liquidation prices of real isolated positions are reproduced, to the last digit that Binance answered."""
+    amount, entry, wallet = float(real.amount), float(real.entry_price), float(real.isolated_wallet)
+    found = liquidation_price(brackets(real.tiers, real.symbol), amount, entry, wallet)
+    places = len(real.liquidation_price.partition(".")[2].rstrip("0"))
+    assert round(found, places) == float(real.liquidation_price)
 
 
 def test_no_liquidation_where_there_is_none() -> None:

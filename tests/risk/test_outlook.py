@@ -143,6 +143,17 @@ def test_an_account_limit_comes_first(account: Account) -> None:
     assert outlook.fitting().max() == 20
 
 
+def test_a_symbol_that_is_not_trading_is_unpredictable(account: Account) -> None:
+    """What the exchange answers for a symbol that is not trading is not known: each change is unpredictable."""
+    outlook = outlook_of(account, "UXLINKUSDT")  # opens at its maximum, 5x
+    assert [outlook.judge(x).verdict for x in (1, 4, 5)] == ["unpredictable", "unpredictable", "unchanged"]
+    judged = outlook.judge(4)
+    assert (judged.code, judged.certainty) == (-1122, "inferred")
+    assert judged.reason == "UXLINKUSDT is not trading (SETTLING), and the exchange may refuse any change"
+    limited = outlook_of(account, "UXLINKUSDT", max_leverage=3, code=-4300, words="no more")
+    assert limited.judge(4).code == -4300
+
+
 def test_the_frame_has_a_row_per_leverage(account: Account) -> None:
     """Index, columns and figures of the DataFrame are those documented."""
     frame = outlook_of(account, "BTCUSDT").to_frame()

@@ -38,6 +38,15 @@ def test_the_cap_applies_to_position_and_open_orders() -> None:
     assert code_of(opened(**facts, orders=[buy("42USDT", "30000", "0.1")]), "42USDT", 10) == -2027
 
 
+@pytest.mark.parametrize("symbol", ["UXLINKUSDT", "币安人生USDT"])
+def test_a_symbol_that_is_not_trading_is_refused(symbol: str) -> None:
+    """A leverage of a settling or not yet trading symbol is refused with -1122 and stays (assumed)."""
+    account = opened()
+    before = account.leverage(symbol)
+    assert [code_of(account, symbol, leverage) for leverage in (1, before, 200)] == [-1122] * 3
+    assert account.leverage(symbol) == before
+
+
 def test_both_hedge_sides_count_against_cap_and_isolated_rule() -> None:
     """Both sides count against one cap, and a position on either side prevents lowering an isolated symbol."""
     sides = [position("42USDT", 6_000, "LONG"), position("42USDT", -6_000, "SHORT")]

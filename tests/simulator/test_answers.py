@@ -69,7 +69,7 @@ def test_shapes_of_signed_answers(call: Call) -> None:
     """Field names and JSON types are those of the documentation."""
     v2 = call("GET", "/fapi/v2/positionRisk")[1]
     v3 = call("GET", "/fapi/v3/positionRisk")[1]
-    assert len(v2) == 11
+    assert len(v2) == 46
     assert [row["symbol"] for row in v3] == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     for row in v2:
         assert_shape(row, POSITION | V2_ONLY)
@@ -89,7 +89,7 @@ def test_shapes_of_signed_answers(call: Call) -> None:
 
 
 def test_brackets_of_all_and_of_one_symbol(call: Call, published_tiers: dict[str, Any]) -> None:
-    """Without symbol, leverageBracket is a list of all 11; with symbol, one object; every figure is as published."""
+    """Without symbol, leverageBracket is a list of all 46; with symbol, one object; every figure is as published."""
     status, rows = call("GET", "/fapi/v1/leverageBracket")
     assert status == 200
     assert {row["symbol"]: row["brackets"] for row in rows} == published_tiers
@@ -108,7 +108,7 @@ def test_public_answers(simulator: Simulator) -> None:
     assert get("/fapi/v1/ping") == {}
     assert isinstance(get("/fapi/v1/time")["serverTime"], int)
     assert_shape(get("/fapi/v1/premiumIndex?symbol=BTCUSDT"), PREMIUM)
-    assert len(get("/fapi/v1/premiumIndex")) == 11
+    assert len(get("/fapi/v1/premiumIndex")) == 46
     info = get("/fapi/v1/exchangeInfo")
     assert {row["symbol"]: row["marginAsset"] for row in info["symbols"]}["ETHBTC"] == "BTC"
     assert info["rateLimits"][0] == {
@@ -117,6 +117,26 @@ def test_public_answers(simulator: Simulator) -> None:
     filters = {row["filterType"]: row for row in info["symbols"][0]["filters"]}
     assert isinstance(filters["PRICE_FILTER"]["tickSize"], str)
     assert isinstance(filters["LOT_SIZE"]["stepSize"], str)
+
+
+def test_listings_of_every_kind(simulator: Simulator) -> None:
+    """The listing has the fields by which contracts differ: status, type, underlying, pair, delivery and assets."""
+    info = requests.get(simulator.rest_url + "/fapi/v1/exchangeInfo", timeout=5).json()
+    fields = ("pair", "contractType", "underlyingType", "status", "baseAsset", "marginAsset", "deliveryDate")
+    listed = {row["symbol"]: tuple(row[name] for name in fields) for row in info["symbols"]}
+    never, christmas = 4133404800000, 1798185600000  # 2100-12-25 and 2026-12-25, 08:00 UTC
+    coin = ("PERPETUAL", "COIN", "TRADING")
+    assert listed["BTCUSDT"] == ("BTCUSDT", *coin, "BTC", "USDT", never)
+    assert listed["PAXGUSDT"] == ("PAXGUSDT", *coin, "PAXG", "USDT", never)
+    assert listed["SOLUSDC"] == ("SOLUSDC", *coin, "SOL", "USDC", never)
+    dated = ("BTCUSDT", "CURRENT_QUARTER", "COIN", "TRADING", "BTC", "USDT", christmas)
+    assert listed["BTCUSDT_261225"] == dated
+    assert listed["TSLAUSDT"][1:4] == ("TRADIFI_PERPETUAL", "EQUITY", "TRADING")
+    assert listed["XAUUSDT"][1:4] == ("TRADIFI_PERPETUAL", "COMMODITY", "TRADING")
+    assert listed["BTCDOMUSDT"][1:4] == ("PERPETUAL", "INDEX", "TRADING")
+    assert listed["币安人生USDT"][1:4] == ("PERPETUAL", "COIN", "PENDING_TRADING")
+    assert listed["UXLINKUSDT"][1:4] == ("PERPETUAL", "COIN", "SETTLING")
+    assert [row["asset"] for row in info["assets"]] == ["USDT", "USDC", "BTC"]
 
 
 def test_numbers_on_the_wire() -> None:

@@ -6,7 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from leverage_nb.simulator.account import Account
 from leverage_nb.simulator.liquidation import liquidation_price
+from leverage_nb.simulator.market import Market, Symbol, Tier
+from tests.real_positions import POSITIONS, RealPosition
 from tests.simulator.openings import MARKET, opened, position
 
 
@@ -17,6 +20,25 @@ def test_isolated_positions(amount: str, price: str) -> None:
     row = {"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": amount, "entryPrice": "50000"}
     account = opened(positions=[row | {"isolatedWallet": "5000"}], isolated=["BTCUSDT"])
     assert liquidation_price(account, account.positions[0]) == pytest.approx(Decimal(price), abs=Decimal("1e-6"))
+
+
+@pytest.mark.parametrize("real", POSITIONS, ids=str)
+def test_prices_that_binance_answered(real: RealPosition) -> None:
+    """The liquidation prices of real isolated positions are reproduced, to the last digit that Binance answered."""
+    tiers = tuple(
+        Tier(number, int(leverage), *(Decimal(str(figure)) for figure in figures))
+        for number, (leverage, *figures) in enumerate(real.tiers, 1)
+    )
+    symbol = Symbol(real.symbol, "USDT", Decimal(real.mark_price), tiers, {})
+    row = {"symbol": real.symbol, "positionSide": "BOTH", "positionAmt": real.amount, "entryPrice": real.entry_price}
+    opening = {
+        "accountAlias": "x", "wallets": {"USDT": "100000"}, "leverage": {}, "isolated": [real.symbol], "orders": [],
+        "positions": [row | {"isolatedWallet": real.isolated_wallet}], "dualSidePosition": False,
+        "multiAssetsMargin": False,
+    }  # fmt: skip
+    account = Account(Market({real.symbol: symbol}, opening, 0), opening)
+    found = liquidation_price(account, account.positions[0])
+    assert found.quantize(Decimal(real.liquidation_price)) == Decimal(real.liquidation_price)
 
 
 def test_the_tier_is_the_one_at_the_liquidation_price() -> None:

@@ -55,7 +55,7 @@ def open_sdk(simulator: Simulator) -> Any:
 def test_ccxt(simulator: Simulator) -> None:
     """Ccxt loads markets, positions and tiers, sets leverage, and raises its own error on a refusal."""
     client = open_ccxt(simulator)
-    assert len(client.symbols) == 11
+    assert len(client.symbols) == 46
     assert client.set_leverage(10, "BTC/USDT:USDT") == {
         "leverage": 10, "maxNotionalValue": "230000000", "symbol": "BTCUSDT",
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_python_binance(simulator: Simulator) -> None:
     client = open_python_binance(simulator)
     assert client.futures_change_leverage(symbol="BTCUSDT", leverage=10)["leverage"] == 10
     assert client.futures_change_leverage(symbol="哈基米USDT", leverage=2)["leverage"] == 2
-    assert len(client.futures_leverage_bracket()) == 11
+    assert len(client.futures_leverage_bracket()) == 46
     with pytest.raises(Exception, match="2027"):
         client.futures_change_leverage(symbol="BTCUSDT", leverage=125)
 
@@ -81,7 +81,7 @@ def test_official_connector(simulator: Simulator) -> None:
     """binance-futures-connector sets leverage, reads brackets and positions, and raises on a refusal."""
     client = open_connector(simulator)
     assert client.change_leverage(symbol="BTCUSDT", leverage=10)["maxNotionalValue"] == "230000000"
-    assert len(client.leverage_brackets()) == 11
+    assert len(client.leverage_brackets()) == 46
     assert client.leverage_brackets(symbol="BTCUSDT")["brackets"][0]["initialLeverage"] == 150
     with pytest.raises(Exception, match="2028"):
         client.change_leverage(symbol="BTCUSDT", leverage=1)

@@ -54,12 +54,28 @@ def test_an_unknown_symbol_reads_the_tiers_again(account: Account, simulator: Si
     assert account.tiers("BTCUSDT").symbol_max_leverage == 150
 
 
+def test_a_symbol_that_begins_to_trade_is_noticed_within_an_hour(account: Account, simulator: Simulator) -> None:
+    """The listed symbols are read again beside the tiers when they are an hour old, not before."""
+    tiers = service_of(account).tiers
+    tiers.load()
+    assert tiers.not_trading == {"UXLINKUSDT": "SETTLING", "币安人生USDT": "PENDING_TRADING"}
+    market = simulator.exchange.market.symbols
+    listing = market["币安人生USDT"].listing | {"status": "TRADING"}
+    market["币安人生USDT"] = replace(market["币安人生USDT"], listing=listing)
+    tiers.load()
+    assert "币安人生USDT" in tiers.not_trading
+    tiers.listing_age = 0.0
+    tiers.load()
+    assert tiers.not_trading == {"UXLINKUSDT": "SETTLING"}
+    assert account.set_leverage("币安人生USDT", 5).status == "applied"
+
+
 def test_unknown_margin_assets_do_not_stop_a_change(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """If exchangeInfo cannot be read, a change is made without the name of its margin asset."""
 
     def fail(client: Any) -> Any:
         raise UnexpectedAnswer("exchangeInfo is gone")
 
-    monkeypatch.setattr(reader, "read_margin_assets", fail)
+    monkeypatch.setattr(reader, "read_listing", fail)
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.margin_asset) == ("applied", "")
