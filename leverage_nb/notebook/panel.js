@@ -28,6 +28,7 @@
  * @property {string} asset
  * @property {string} base
  * @property {string} marginType
+ * @property {string} notTrading The symbol's status if it is not traded; "" if it is.
  * @property {string} mark
  * @property {string} asOf
  * @property {{leverage: number, text: string, lifted: boolean} | null} guard
@@ -80,7 +81,7 @@
 // How long a question must be on the screen before an answer counts.
 const READING_MS = 800;
 const MOST_MATCHES = 60;
-const PLOT = { left: 46, right: 16, top: 26, height: 236, track: 22, bottom: 54 };
+const PLOT = { left: 46, right: 16, top: 26, track: 22, bottom: 54 };
 const UNITS = { "margin asset": "asset", "base asset": "base", percent: "percent" };
 
 // -- pure functions -----------------------------------------------------------------------------------------------
@@ -206,7 +207,9 @@ function build(el) {
   const symbol = element("input", "leverage-symbol", finder);
   Object.assign(symbol, { type: "text", spellcheck: false, autocomplete: "off" });
   const list = element("div", "leverage-matches", finder);
-  list.id = `leverage-matches-${crypto.randomUUID()}`;
+  // Not crypto.randomUUID: a JupyterLab that is reached by plain HTTP does not have it.
+  const id = Math.random().toString(36).slice(2);
+  list.id = `leverage-matches-${id}`;
   for (const [name, value] of Object.entries({
     role: "combobox", "aria-controls": list.id, "aria-autocomplete": "list", "aria-label": "symbol",
   })) symbol.setAttribute(name, value);
@@ -215,6 +218,7 @@ function build(el) {
   const searchError = element("span", "leverage-complaint leverage-search-error", head);
   const facts = element("span", "leverage-facts", head);
   const marginType = element("span", "leverage-chip", facts);
+  const status = element("span", "leverage-complaint leverage-status", facts);
   const mark = element("span", "leverage-mark", facts);
   const live = element("span", "leverage-live", facts);
   const guard = element("span", "leverage-guard", head);
@@ -242,7 +246,7 @@ function build(el) {
   const more = element("button", "leverage-step", choice, "+");
   const now = element("span", "leverage-now", choice);
   const verdict = element("div", "leverage-verdict", right);
-  verdict.id = `leverage-verdict-${crypto.randomUUID()}`;
+  verdict.id = `leverage-verdict-${id}`;
   const title = element("div", "leverage-verdict-title", verdict);
   const detail = element("div", "leverage-verdict-detail", verdict);
   const nearest = element("button", "leverage-use leverage-nearest", verdict);
@@ -275,7 +279,7 @@ function build(el) {
   // JupyterLab would take the arrow keys for its cells.
   for (const node of [symbol, slider, field, size]) node.dataset.lmSuppressShortcuts = "true";
   return {
-    root, symbol, list, badge, searchError, marginType, mark, live, guard, account, position, plot, chart, slider, tip,
+    root, symbol, list, badge, searchError, marginType, status, mark, live, guard, account, position, plot, chart, slider, tip,
     tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, planned,
     lowest, apply, second, reload, copy, asOf, message,
   };
@@ -298,6 +302,7 @@ function showHead(parts, state, ui) {
   parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own";
   parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
   parts.mark.title = `The exchange's mark price as of ${table.asOf}; margin and liquidation use it`;
+  write(parts.status, table.notTrading && `not trading (${table.notTrading})`);
   write(parts.account, table.account);
   parts.account.title = "The account, as a fingerprint of its key";
   write(parts.guard, table.guard?.text ?? "");
@@ -360,13 +365,14 @@ function showPosition(parts, state) {
 }
 
 /** The vertical scale of the chart. */
-function scale(state) {
+function scale(state, width) {
   const { table, plan, max } = state;
+  const tall = width > 480 ? 300 : 210;
   const planned = plan?.notional[state.leverage - 1] ?? 0;
-  const low = Math.min(table.rows[max - 1].cap, ...[table.exposure, planned].filter(value => value > 0)) / 2.2;
+  const low = Math.min(table.rows[max - 1].cap, ...[table.exposure, planned].filter(value => value > 0)) / 3.5;
   const high = Math.max(table.rows[0].cap, table.exposure, planned) * 1.6;
-  const bottom = PLOT.top + PLOT.height;
-  const y = value => bottom - PLOT.height * Math.log(Math.max(value, low) / low) / Math.log(high / low);
+  const bottom = PLOT.top + tall;
+  const y = value => bottom - tall * Math.log(Math.max(value, low) / low) / Math.log(high / low);
   return { low, high, y, bottom };
 }
 
@@ -389,7 +395,7 @@ function showChart(parts, state, ui) {
   const { width } = ui;
   if (width === 0) return;
   const x = across(width, max);
-  const { low, high, y, bottom } = scale(state);
+  const { low, high, y, bottom } = scale(state, width);
   const right = width - PLOT.right;
   const pattern = `${parts.list.id}-hatch`;
   const marks = [];
@@ -407,7 +413,7 @@ function showChart(parts, state, ui) {
   for (const { from, to, label } of table.regions) {
     const [start, end] = [from === 1 ? x(1) : x(from - 0.5), to === max ? right : x(to + 0.5)];
     marks.push(svg("rect", {
-      class: "leverage-region", x: start, y: PLOT.top, width: Math.max(2, end - start), height: PLOT.height, fill: `url(#${pattern})`,
+      class: "leverage-region", x: start, y: PLOT.top, width: Math.max(2, end - start), height: bottom - PLOT.top, fill: `url(#${pattern})`,
     }));
     const left = start + end < PLOT.left + right;
     const at = left ? { x: start + 5 } : { x: end - 5, "text-anchor": "end" };
@@ -475,7 +481,7 @@ function showMarker(parts, state, ui) {
   marker.setAttribute("x1", at);
   marker.setAttribute("x2", at);
   dot.setAttribute("cx", at);
-  dot.setAttribute("cy", scale(state).y(row.cap));
+  dot.setAttribute("cy", scale(state, ui.width).y(row.cap));
   fill.setAttribute("x1", table.current > 0 ? x(table.current) : at);
   fill.setAttribute("x2", at);
   parts.slider.value = String(share(leverage, max));
@@ -496,7 +502,7 @@ function showChoice(parts, state, ui) {
   write(parts.detail, wrong ? "Nothing is chosen." : row?.detail ?? "");
   const nearest = wrong ? max : row?.nearest ?? 0;
   parts.nearest.hidden = nearest === 0 || (wrong !== "" && !wrong.includes("maximum"));
-  write(parts.nearest, `Use ${nearest}x`);
+  write(parts.nearest, `Use ${nearest}x${wrong ? "" : `, the ${nearest < leverage ? "highest" : "lowest"} that fits`}`);
   parts.nearest.disabled = busy;
 }
 

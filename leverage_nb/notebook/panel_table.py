@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from leverage_nb import cards
-from leverage_nb.changes.guard import Bound, Guard
+from leverage_nb.changes.guard import MAINNET_DEFAULT, Bound
+from leverage_nb.errors import GuardExceeded, InvalidInput, LeverageError
 from leverage_nb.formatting import amount, percent, price, short, signed, times
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable
-from leverage_nb.risk.new_position import NewPosition, Unit
+from leverage_nb.risk.new_position import MOST_PERCENT, NewPosition, Unit
 from leverage_nb.risk.outlook import Floats, Judgement, Outlook
+from leverage_nb.risk.user_input import parse_notional
 
-# A click on Apply is refused if one of these has changed since the table was shown.
-DECIDED_ON = ("venue", "account", "symbol", "current", "verdicts")
+# A click on Apply is refused if one of these, or the verdict of a row, has changed since the table was shown.
+DECIDED_ON = ("venue", "account", "symbol", "current")
 
 _CHANGING = {
     "Initial margin": "Margin that position and open orders tie up: notional divided by leverage.",
-    "Available": "Margin that is left for new positions after the change.",
+    "Available margin": "Margin that is left for new positions after the change.",
     "Can still open": "The smaller of tier headroom and available margin times leverage.",
     "Max position": "Max notional: the largest position that the tiers allow at this leverage.",
 }
@@ -76,20 +79,44 @@ class PlannedSize:
     unit: Unit = "margin asset"
 
 
-def make_table(data: PanelData, guard: Guard, version: int) -> dict[str, Any]:
+def parse_size(text: str, unit: object) -> PlannedSize:
+    """Parse a planned size as typed.
+
+    Args:
+        text: A number, with ``k``, ``m`` or ``%``; "" for no size.
+        unit: The selected unit; "%" in the text counts more.
+
+    Raises:
+        InvalidInput: The text is no size above 0, or more than 100 percent.
+    """
+    typed = text.strip()
+    if not typed:
+        return PlannedSize()
+    if typed.endswith("%"):
+        typed, unit = typed[:-1].strip(), "percent"
+    size = parse_notional(typed)
+    if unit == "base asset":
+        return PlannedSize(typed, size, "base asset")
+    if unit != "percent":
+        return PlannedSize(typed, size)
+    if size > MOST_PERCENT:
+        raise InvalidInput(f"{size:g}% is more than the available margin.", hint="Enter 1 to 100 percent.")
+    return PlannedSize(typed, size, "percent")
+
+
+def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], version: int) -> dict[str, Any]:
     """Return the table that the browser shows.
 
     Args:
         data: The data of the symbol.
-        guard: The guard, for the reason why a leverage is stopped.
+        stopped: Returns why the guard, or a read-only account, stops a leverage; None if they do not.
         version: Identifies the table; a click names the table that it was made on.
 
     Returns:
         Texts, numbers and lists of them, without NaN: see the types in ``panel.js``.
     """
     setting, outlook, tiers = data.setting, data.outlook, data.tiers
-    judged = [(outlook.judge(x), outlook.caution(x)) for x in outlook.leverage.tolist()]
-    verdicts = [_verdict(data, guard, x, *pair) for x, pair in enumerate(judged, start=1)]
+    verdicts = [_verdict(data, stopped(x), outlook.judge(x), outlook.caution(x)) for x in outlook.leverage.tolist()]
     changing = _changing_figures(data)
     caps = outlook.max_notional.tolist()
     rows = [
@@ -106,6 +133,7 @@ def make_table(data: PanelData, guard: Guard, version: int) -> dict[str, Any]:
         "asset": setting.margin_asset,
         "base": data.base,
         "marginType": setting.margin_type,
+        "notTrading": data.state.not_trading.get(setting.symbol, ""),
         "mark": price(data.mark_price) if data.mark_price else "–",
         "asOf": f"{setting.as_of:%H:%M:%S}" if setting.as_of else "",
         "guard": _guard(data.guard, cards.is_real_money(setting.venue)),
@@ -122,17 +150,11 @@ def make_table(data: PanelData, guard: Guard, version: int) -> dict[str, Any]:
         "regions": _regions(data, verdicts),
         "edges": sorted(set(tiers.initial_leverage.tolist())),
         "tiers": tier_rows(tiers),
-        # Compared between versions, and not sent.
-        "verdicts": [row["verdict"] for row in rows],
     }
 
 
 def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
-    """Return a new position of the planned size at every leverage, for the browser; {} without one.
-
-    Raises:
-        InvalidInput: More than 100 percent.
-    """
+    """Return a new position of the planned size at every leverage, for the browser; {} without one."""
     if not planned.text or not data.mark_price:
         return {}
     outlook = data.outlook
@@ -189,21 +211,27 @@ def tier_rows(tiers: Brackets) -> list[list[str]]:
     ]
 
 
-def _verdict(data: PanelData, guard: Guard, leverage: int, judged: Judgement, caution: str) -> dict[str, Any]:
+def _verdict(data: PanelData, stopped: LeverageError | None, judged: Judgement, caution: str) -> dict[str, Any]:
     """Return a leverage's verdict, its title and detail, and the nearest leverage that fits."""
-    exceeded = guard.exceeded(leverage) if judged.verdict != "unchanged" else None
-    if exceeded is not None and data.guard is not None:
-        fitting = [x for x in data.outlook.fitting().tolist() if x <= data.guard.leverage]
-        nearest = max(fitting, default=0)
-        return {"verdict": "stopped", "title": exceeded.message, "detail": exceeded.hint, "nearest": nearest}
+    if stopped is not None and judged.verdict != "unchanged":
+        within = data.guard.leverage if data.guard is not None and isinstance(stopped, GuardExceeded) else 0
+        nearest = max((x for x in data.outlook.fitting().tolist() if x <= within), default=0)
+        return {"verdict": "stopped", "title": stopped.message, "detail": stopped.hint, "nearest": nearest}
     titles = {"ok": "Expected to be accepted", "unchanged": "This is the current leverage"}
     details = {"ok": f"{judged.certainty} rule".capitalize(), "unchanged": ""}
     return {
         "verdict": "mind" if caution and judged.verdict == "ok" else judged.verdict,
-        "title": titles.get(judged.verdict) or _sentence(judged.text),
+        "title": titles.get(judged.verdict) or _title(judged),
         "detail": _sentence(caution) or details.get(judged.verdict, f"{judged.certainty} rule".capitalize()),
         "nearest": judged.nearest or 0,
     }
+
+
+def _title(judged: Judgement) -> str:
+    """Return the verdict without its advice, which is a button."""
+    cause = judged.reason.removesuffix(f"; {judged.advice}")
+    code = f" ({judged.code})".replace("-", "−") if judged.code else ""
+    return f"Would be refused{code}: {cause}" if judged.verdict == "refused" else f"Cannot be predicted{code}: {cause}"
 
 
 def _changing_figures(data: PanelData) -> dict[str, tuple[str, list[list[str]]]]:
@@ -219,7 +247,7 @@ def _changing_figures(data: PanelData) -> dict[str, tuple[str, list[list[str]]]]
     }
     margins = {
         "Initial margin": _with_differences(outlook, outlook.initial_margin, growing="bad"),
-        "Available": _with_differences(outlook, outlook.available_after, growing="good"),
+        "Available margin": _with_differences(outlook, outlook.available_after, growing="good"),
     }
     now = outlook.current
     known = now is not None and now <= len(outlook.leverage)
@@ -297,7 +325,7 @@ def _guard(guard: Bound | None, real_money: bool) -> dict[str, Any] | None:
     """Return the guard as shown in the header, and whether it is above mainnet's default."""
     if guard is None:
         return None
-    lifted = real_money and guard.leverage > Guard.MAINNET_DEFAULT
+    lifted = real_money and guard.leverage > MAINNET_DEFAULT
     return {"leverage": guard.leverage, "text": f"guard {guard.leverage}x, {guard.source}", "lifted": lifted}
 
 
@@ -306,7 +334,7 @@ def _regions(data: PanelData, verdicts: list[dict[str, Any]]) -> list[dict[str, 
     labels = []
     for leverage, verdict in enumerate(verdicts, start=1):
         judged = data.outlook.judge(leverage)
-        if verdict["verdict"] == "stopped" and data.guard is not None:
+        if verdict["verdict"] == "stopped" and data.guard is not None and leverage > data.guard.leverage:
             labels.append(f"guard {data.guard.leverage}x")
         elif judged.verdict == "refused":
             reason = {-2027: "exposure", -2028: "margin", -4161: "isolated"}.get(judged.code or 0, "account limit")

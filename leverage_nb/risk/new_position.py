@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 
-from leverage_nb.errors import InvalidInput
 from leverage_nb.formatting import amount, short
 from leverage_nb.risk.liquidation import liquidation_price
 from leverage_nb.risk.outlook import Floats, Outlook
@@ -21,7 +20,7 @@ class NewPosition:
 
     Args:
         outlook: The symbol's outlook.
-        size: The size in ``unit``; above 0. In percent: of the margin that is available after a change to the leverage.
+        size: The size in ``unit``; above 0, and at most 100 percent. In percent: of the margin that is available after a change to the leverage.
         unit: What the size is measured in.
         mark_price: The mark price; above 0.
         most: The highest leverage that the guard allows; None without a guard.
@@ -34,14 +33,9 @@ class NewPosition:
             shape (2, leverages); NaN without one, and where the tiers do not allow the position.
         distance: The adverse price moves to them, as fractions of the mark price; infinite without one, NaN where the
             tiers do not allow the position.
-
-    Raises:
-        InvalidInput: More than 100 percent.
     """
 
     def __init__(self, outlook: Outlook, size: float, unit: Unit, mark_price: float, most: int | None = None) -> None:
-        if unit == "percent" and size > MOST_PERCENT:
-            raise InvalidInput(f"{size:g}% is more than the available margin.", hint="Enter 1 to 100 percent.")
         self._outlook, self._most = outlook, most
         leverage = outlook.leverage
         if unit == "percent":
@@ -82,7 +76,7 @@ class NewPosition:
         if all(map(math.isnan, self.notional.tolist())) or all(map(math.isnan, outlook.available_after.tolist())):
             return "The available margin is unknown."
         if self.tier_bound is None:
-            beside = f" beside the exposure of {short(outlook.exposure)}" if outlook.exposure else ""
+            beside = f" beside the exposure of {short(outlook.exposure, 4)}" if outlook.exposure else ""
             return f"No leverage allows it{beside}: the tiers end at {short(outlook.brackets.last_cap)}."
         for affording in self._affording():
             if self._most is not None and affording > self._most:
@@ -91,7 +85,7 @@ class NewPosition:
         chosen = [x for x in outlook.leverage[self._allowed].tolist() if self._can_choose(x)]
         best = max(chosen, default=self.tier_bound)
         missing = float(self.margin[best - 1] - outlook.available_after[best - 1])
-        why = "the highest leverage that its tier allows" if best == self.tier_bound else "the highest possible leverage"
+        why = "the highest that its tier allows" if best == self.tier_bound else "the highest possible leverage"
         return f"No leverage affords it: {best}x, {why}, needs {amount(missing, outlook.margin_asset)} more margin."
 
     def _affording(self) -> list[int]:

@@ -78,6 +78,7 @@ class Judgement:
         code: The expected error code; None if there is none.
         certainty: How the rule is known: "documented" or "inferred".
         reason: Why, and which leverage would pass.
+        advice: The part of ``reason`` that names the leverage that would pass; "" without one.
         nearest: The nearest leverage that would pass instead of a refused one; None if there is none.
     """
 
@@ -85,6 +86,7 @@ class Judgement:
     code: int | None
     certainty: Certainty
     reason: str
+    advice: str = ""
     nearest: int | None = None
 
     @property
@@ -153,7 +155,7 @@ class Outlook:
             advice = f"only the current {self.current}x fits" if self.current else "no leverage fits"
         else:
             advice = f"{'highest' if too_high else 'lowest'} leverage that fits: {nearest}x"
-        return replace(judgement, reason=f"{judgement.reason}; {advice}", nearest=nearest)
+        return replace(judgement, reason=f"{judgement.reason}; {advice}", advice=advice, nearest=nearest)
 
     def limited_by(self, leverage: int) -> str:
         """Return what limits the notional that can still be opened: "tier" or "margin"; "" if that is unknown."""
