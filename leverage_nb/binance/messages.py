@@ -270,11 +270,14 @@ def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dic
 def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T]:
     """Decode a list. Skip the rows that do not decode, so that one bad row does not make the others unreadable.
 
+    Rows of one symbol or asset that contradict each other are skipped too; equal ones count once.
+
     Raises:
         UnexpectedAnswer: The answer is not a list.
     """
     try:
-        return Rows(msgspec.json.decode(body, type=list[kind], strict=False), {})  # type: ignore[valid-type]  # a type variable
+        rows = msgspec.json.decode(body, type=list[kind], strict=False)  # type: ignore[valid-type]  # a type variable
+        return _without_contradictions(rows, {}, frozenset())
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # decode row by row
     good: list[T] = []
@@ -292,7 +295,22 @@ def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T
             else:
                 reason = f"its name {name[:40]!a} is not made of up to 40 letters, digits and underscores"
             skipped[key] = reason
-    return Rows(good, skipped, frozenset(unnamed))
+    return _without_contradictions(good, skipped, frozenset(unnamed))
+
+
+def _without_contradictions(good: list[T], skipped: dict[str, str], unnamed: frozenset[str]) -> Rows[T]:
+    """Return rows without those that share their name and position side, or contradict one that was skipped."""
+    kept: dict[tuple[str, str], T] = {}
+    odd = set()
+    for row in good:
+        name = getattr(row, "symbol", "") or getattr(row, "asset", "")
+        if not name:
+            return Rows(good, skipped, unnamed)  # rows of this kind have no names
+        key = name, getattr(row, "position_side", "")  # the sides of a position are two rows
+        if (name in skipped and key[1] not in {"LONG", "SHORT"}) or kept.setdefault(key, row) != row:
+            odd.add(key)
+    named = {name: "it is listed twice, with different values" for name, _ in odd}
+    return Rows([row for key, row in kept.items() if key not in odd], named | skipped, unnamed)
 
 
 def as_plain_text(text: str, most: int = 500) -> str:

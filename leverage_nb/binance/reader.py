@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
@@ -39,12 +38,10 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
 def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None) -> BracketTable:
     """Build the table from decoded tiers; symbols whose tiers are flawed go to ``skipped``, with the reason."""
     skipped = dict(skipped or {})
-    count = Counter(row.symbol for row in rows)
     tiers = {}
     for row in rows:
         figures = sort_rows(map(attrgetter(*COLUMNS), row.brackets))
-        reason = "it is listed twice" if count[row.symbol] > 1 else find_flaw(figures)
-        if reason:
+        if reason := find_flaw(figures):
             skipped[row.symbol] = reason
         else:
             tiers[row.symbol] = Brackets.from_rows(row.symbol, figures, row.notional_coef)
@@ -192,11 +189,7 @@ def _join(**skipped: Mapping[str, str]) -> dict[str, str]:
 def _settings(
     client: RestClient, rows: messages.Rows[messages.SymbolConfig], margin_assets: Mapping[str, str], reply: Reply
 ) -> dict[str, LeverageSetting]:
-    return {
-        row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply)
-        for row in rows.good
-        if row.symbol not in rows.skipped  # it is listed twice
-    }
+    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows.good}
 
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:
