@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -71,8 +72,11 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
 def read_alias(client: RestClient) -> str:
     """Read Binance's own name of the account; "" if the account has no balance rows yet."""
     body = client.read(endpoints.BALANCE)
-    rows = messages.decode_rows(messages.AssetBalance, body, client.source(endpoints.BALANCE)).good
-    return messages.as_plain_text(rows[0].account_alias) if rows else ""
+    source = client.source(endpoints.BALANCE)
+    rows = messages.decode_rows(messages.AssetBalance, body, source)
+    if rows.skipped and not rows.good:
+        raise UnexpectedAnswer(f"{source} does not name the account: {next(iter(rows.skipped.values()))}.")
+    return messages.as_plain_text(rows.good[0].account_alias) if rows.good else ""
 
 
 def read_setting(
@@ -213,12 +217,12 @@ def _position(row: messages.PositionRisk) -> Position:
         amount=row.position_amt,
         entry_price=row.entry_price,
         mark_price=row.mark_price,
-        notional=row.notional,
+        notional=math.copysign(row.notional, row.position_amt),  # negative for a short
         unrealized_profit=row.profit,
-        liquidation_price=row.liquidation_price or None,
+        liquidation_price=row.liquidation_price if row.liquidation_price > 0 else None,
         isolated_wallet=row.isolated_wallet,
-        orders_bid=row.bid_notional,
-        orders_ask=row.ask_notional,
+        orders_bid=abs(row.bid_notional),
+        orders_ask=abs(row.ask_notional),
         margin_asset=row.margin_asset,
         position_margin=row.position_initial_margin,
         order_margin=row.open_order_initial_margin,
