@@ -226,8 +226,8 @@ RULES = (
          ("risk/outlook.py",), ("simulator/account.py",), "orders_beyond_the_balance"),
     Rule("asset-index", "assetIndex gives each margin asset's USD rates: its index less the bid buffer, and plus the ask "
          "buffer.",
-         "Multi-Assets Mode Asset Index, https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/"
-         "rest-api/Multi-Assets-Mode-Asset-Index", "documented",
+         "Multi-Assets Mode Asset Index, https://developers.binance.com/docs/derivatives/"
+         "usds-margined-futures/market-data/rest-api/Multi-Assets-Mode-Asset-Index", "documented",
          ("binance/reader.py", "risk/collateral.py"), ("simulator/answers.py",), "asset_index"),
     Rule("multi-assets", "In multi-assets mode equity and available margin follow from all assets at their bid and ask "
          "rates, and -2028 from the available margin.",

@@ -252,9 +252,8 @@ def asset_index(exchange: ExchangeUnderTest, found: Comparison) -> None:
     reply = exchange.call("GET", "/fapi/v1/assetIndex", security="none")
     figures = ("index", "bidBuffer", "askBuffer", "bidRate", "askRate")
     assets = {row["asset"] for row in exchange.rows("/fapi/v3/account")[0]["assets"]}
-    found.same(
-        reply.request, "margin assets", set(), {f"{a}USD" for a in assets} - {r["symbol"] for r in reply.content}
-    )
+    absent = sorted({f"{asset}USD" for asset in assets} - {row["symbol"] for row in reply.content})
+    found.same(reply.request, "assets without a rate", [], absent)
     for row in reply.content:
         found.shape(reply.request, {"symbol": "text", **dict.fromkeys(figures, "decimal")}, row)
         index = Decimal(row["index"])
