@@ -224,7 +224,7 @@ RULES = (
          ("risk/outlook.py",), ("simulator/account.py",), "a_cross_position_beyond_the_balance"),
     Rule("margin-of-orders", "The same applies to open orders without a position.", "no document", "inferred",
          ("risk/outlook.py",), ("simulator/account.py",), "orders_beyond_the_balance"),
-    Rule("asset-index", "assetIndex gives each margin asset's USD rates: its index less the bid buffer, and plus the ask "
+    Rule("asset-index", "assetIndex gives the USD rates of a margin asset: its index less the bid buffer, plus the ask "
          "buffer.",
          "Multi-Assets Mode Asset Index, https://developers.binance.com/docs/derivatives/"
          "usds-margined-futures/market-data/rest-api/Multi-Assets-Mode-Asset-Index", "documented",
