@@ -327,7 +327,8 @@ class Account:
         Args:
             wanted: Symbols and leverages (or ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
                 the path of a CSV file, targets from :func:`leverage_nb.changes.plan_input.read_lines`, or a function
-                that returns one of these from ``account.settings()``.
+                that returns one of these from ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage
+                that is not set, the symbol is left as it is.
 
         Returns:
             The plan: what would change, and what each row would do after the rows before it.
@@ -335,10 +336,16 @@ class Account:
         Raises:
             InvalidInput: Some rows are invalid; the error names all of them.
         """
-        if callable(wanted):
+        by_rule = callable(wanted)
+        if by_rule:
             wanted = wanted(self.settings())
         ready = isinstance(wanted, list) and all(isinstance(target, Target) for target in wanted)
-        return make_plan(self._service, wanted if ready else read_targets(wanted))
+        targets = wanted if ready else read_targets(wanted)
+        if by_rule:
+            import pandas as pd  # settings() has imported it
+
+            targets = [target for target in targets if target.leverage is not pd.NA]
+        return make_plan(self._service, targets)
 
     # -- past changes ---------------------------------------------------------------------------------------
 

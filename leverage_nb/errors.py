@@ -18,6 +18,7 @@
     ├── ForkedProcess                   an account of the parent process was used in a forked process
     ├── GuardExceeded                   the leverage is above max_leverage
     ├── ReadOnly                        the account was opened with read_only=True
+    ├── LoggedOut                       the account's key was removed with %leverage --logout
     ├── RefusalExpected                 the preview expects a refusal, and force was not given: .code
     ├── ChangePending                   an earlier change of the symbol may still be executed
     ├── ChangedElsewhere                the account is no longer as the preview showed it
@@ -279,6 +280,10 @@ class GuardExceeded(LeverageError):
 
 class ReadOnly(LeverageError):
     """The account was opened with ``connect(read_only=True)``. It sends no change."""
+
+
+class LoggedOut(LeverageError):
+    """The account's key was removed with ``%leverage --logout``. It sends no more requests."""
 
 
 class RefusalExpected(LeverageError):

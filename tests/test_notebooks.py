@@ -7,8 +7,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
-from tests.conftest import ROOT
+from leverage_nb.simulator import Simulator
+from tests.conftest import ROOT, connect_to
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -44,3 +47,20 @@ def test_notebooks_are_executed_small_and_discreet(path: Path) -> None:
     assert "widget-state" not in text, "a widget without its kernel is dead: the twin is what a saved notebook shows"
     assert not re.search(r"signature=|X-MBX-APIKEY", text)
     assert not re.search(r'api_(key|secret)=\\?["\'][A-Za-z0-9]{16,}', text)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_run_where_most_leverages_are_not_set(path: Path, shell: InteractiveShell) -> None:
+    """On an exchange that answers 0 for untouched symbols, as the testnet does, no cell raises or shows "0x"."""
+    shell.extension_manager.unload_extension("leverage_nb")  # the first cell loads it
+    with Simulator(profile="demo") as simulator, connect_to(simulator):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type != "code" or "raises-exception" in cell.metadata.get("tags", []):
+                continue
+            with capture_output() as captured:
+                result = shell.run_cell(cell.source, store_history=True)
+            assert result.success, (cell.source, result.error_in_exec, captured.stdout)
+            texts = [captured.stdout, captured.stderr]
+            texts += [output.data.get(kind, "") for output in captured.outputs for kind in ("text/plain", "text/html")]
+            for text in texts:
+                assert not re.search(r"(?<![\w.,])0x(?![0-9a-f])", text), cell.source

@@ -73,7 +73,7 @@ def test_the_quickstart_runs(open_notebook: Any) -> None:
 
     offers = page.locator(".jp-Completer-match")
     for typed, offered, completed in (
-        ("ET", ["ETHBTC", "ETHUSDT"], "%leverage ETHUSDT"),
+        ("XR", ["XRPUSDC", "XRPUSDT"], "%leverage XRPUSDT"),
         ("ETHUSDT 7", ["75"], "%leverage ETHUSDT 75"),
         ("--ven", ["--venue"], "%leverage --venue"),
     ):

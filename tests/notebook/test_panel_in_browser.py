@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import nbformat
@@ -63,6 +64,32 @@ def test_dragging_applying_and_saving_a_panel(open_notebook: Any) -> None:
     ]
     assert len(twins) == 1
     assert "BTCUSDT is at 75x" in twins[0]
+
+
+def test_a_leverage_that_is_not_set(open_notebook: Any) -> None:
+    """Where the exchange answers 0, as the testnet does, the panel says "not set", applies, and offers no undo."""
+    connect = (
+        'simulator = lev.Simulator(profile="demo")\n'
+        "keys = dict(api_key=simulator.api_key, api_secret=simulator.api_secret)\n"
+        "account = lev.connect(rest_url=simulator.rest_url, **keys)"
+    )
+    notebook = open_notebook([f"{LOAD}\n{connect}", SHOW.replace("BTCUSDT", "BNBUSDT")])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    zero = re.compile(r"(?<![\w.,])0x")
+    assert "now not set" in panel.root.inner_text()
+    assert not zero.search(panel.root.inner_text())
+    notebook.shoot("panel-not-set")
+    panel.type_leverage(7)
+    panel.wait_for_leverage(7)
+    assert "not set → 7x" in panel.root.inner_text()
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BNBUSDT 7x: applied" in panel.message.inner_text()
+    assert "cannot be restored" in panel.message.inner_text()
+    assert "Undo" not in panel.root.inner_text()
+    assert "now 7x" in panel.root.inner_text()
+    assert not zero.search(panel.root.inner_text())
 
 
 def test_a_reopened_notebook_shows_the_saved_output(open_notebook: Any) -> None:
