@@ -266,7 +266,8 @@ class Account:
         Returns:
             Index ``leverage`` from 1 to the symbol's maximum; ``max_notional``, ``room`` (the tier headroom),
             ``initial_margin``, ``available_after`` (the available margin; below 0 is missing margin; NaN if
-            unknown) (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``.
+            unknown), ``can_open`` (the smaller of tier headroom and available margin times leverage, at least 0)
+            (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``.
 
         Raises:
             UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.

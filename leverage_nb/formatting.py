@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+MINUS = "\u2212"
+
 
 def short(value: float, digits: int = 6) -> str:
     """Format a figure as traders write it, with at most ``digits`` significant digits.
@@ -47,10 +49,10 @@ def price(value: float) -> str:
 def signed(value: float, text: str) -> str:
     """Return the text of a difference with its sign; "" for 0.
 
-    >>> signed(-32404.69, amount(32404.69)), signed(5.0, "5"), signed(0.0, "0")
-    ('−32,404.69', '+5', '')
+    >>> signed(5.0, "5"), signed(0.0, "0")
+    ('+5', '')
     """
-    return f"{'−' if value < 0 else '+'}{text}" if value else ""
+    return f"{MINUS if value < 0 else '+'}{text}" if value else ""
 
 
 def percent(ratio: float) -> str:

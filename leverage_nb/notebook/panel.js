@@ -214,6 +214,7 @@ function build(el) {
     role: "combobox", "aria-controls": list.id, "aria-autocomplete": "list", "aria-label": "symbol",
   })) symbol.setAttribute(name, value);
   list.setAttribute("role", "listbox");
+  list.tabIndex = -1;  // a browser would give the focus to a list that scrolls
   const badge = element("span", "leverage-venue", head);
   const searchError = element("span", "leverage-complaint leverage-search-error", head);
   const facts = element("span", "leverage-facts", head);
@@ -610,7 +611,8 @@ function showActions(parts, state, ui) {
 function showMessage(parts, state, ui) {
   const note = ui.lost
     ? `${ui.lost} ${ui.gone ? "Run the cell again to use the panel." : "The panel works again when it is back."}`
-    : state.pending ? `Waiting for the kernel: ${ui.asked}.` : state.phase === "applying" ? "Sending…" : "";
+    : state.phase === "applying" ? "Sending…"
+    : state.pending && state.phase !== "checking" ? `Waiting for the kernel: ${ui.asked}.` : "";
   const showing = note || state.message;
   if (parts.message.dataset.showing !== showing) {
     if (note) write(parts.message, note);

@@ -180,10 +180,13 @@ class LeveragePanel(PanelTraits):
     @traitlets.validate("leverage")
     def _check_leverage(self, proposal: dict[str, Any]) -> int:
         leverage = int(proposal["value"])
-        if self._symbol and not 1 <= leverage <= self._data.tiers.symbol_max_leverage:
-            most = self._data.tiers.symbol_max_leverage
-            raise traitlets.TraitError(f"{leverage}x is not from 1x to {self._symbol}'s maximum of {most}x.")
+        if self._symbol and not 1 <= leverage <= self._most:
+            raise traitlets.TraitError(f"{leverage}x is not from 1x to {self._symbol}'s maximum of {self._most}x.")
         return leverage
+
+    @property
+    def _most(self) -> int:
+        return self._data.tiers.symbol_max_leverage
 
     def close(self, reason: str = "") -> None:
         """Close the panel, and stop following the account. Its last content stays below its cell.
@@ -233,6 +236,11 @@ class LeveragePanel(PanelTraits):
         }.get(str(content.get("kind")))
         if handle is None:
             return
+        with self._drawing:
+            # The click's leverage may arrive before that of the slider: the browser sends a trait again only once the
+            # kernel has handled its value before.
+            if content.get("symbol") == self._symbol and content.get("leverage") in range(1, self._most + 1):
+                self._move(int(content["leverage"]))
         try:
             self._showing_errors(handle)(content)
         finally:
@@ -339,12 +347,7 @@ class LeveragePanel(PanelTraits):
     def _offer_undo(self, change: LeverageChange, made: Preview) -> None:
         """Offer to undo a change that was just made, unless that would be refused or the change was an undo itself."""
         before = change.before
-        if (
-            change.status != "applied"
-            or made.undoes is not None
-            or before is None
-            or before > self._data.tiers.symbol_max_leverage
-        ):
+        if change.status != "applied" or made.undoes is not None or before is None or before > self._most:
             return
         back = self._previewed(self._data, before)
         if back.sends:
@@ -537,7 +540,7 @@ class LeveragePanel(PanelTraits):
 
     def _move(self, leverage: int) -> None:
         """Set the slider, to the symbol's maximum at most."""
-        leverage = min(leverage, self._data.tiers.symbol_max_leverage)
+        leverage = min(leverage, self._most)
         self._at_now = leverage == self._data.start
         self._moving = True
         try:

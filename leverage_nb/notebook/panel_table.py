@@ -10,7 +10,7 @@ from typing import Any
 from leverage_nb import cards
 from leverage_nb.changes.guard import MAINNET_DEFAULT, Bound
 from leverage_nb.errors import GuardExceeded, InvalidInput, LeverageError
-from leverage_nb.formatting import amount, percent, price, short, signed, times
+from leverage_nb.formatting import MINUS, amount, percent, price, short, signed, times
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.new_position import MOST_PERCENT, NewPosition, Unit
@@ -230,7 +230,7 @@ def _verdict(data: PanelData, stopped: LeverageError | None, judged: Judgement, 
 def _title(judged: Judgement) -> str:
     """Return the verdict without its advice, which is a button."""
     cause = judged.reason.removesuffix(f"; {judged.advice}")
-    code = f" ({judged.code})".replace("-", "−") if judged.code else ""
+    code = f" ({judged.code})".replace("-", MINUS) if judged.code else ""
     return f"Would be refused{code}: {cause}" if judged.verdict == "refused" else f"Cannot be predicted{code}: {cause}"
 
 
@@ -338,7 +338,7 @@ def _regions(data: PanelData, verdicts: list[dict[str, Any]]) -> list[dict[str, 
             labels.append(f"guard {data.guard.leverage}x")
         elif judged.verdict == "refused":
             reason = {-2027: "exposure", -2028: "margin", -4161: "isolated"}.get(judged.code or 0, "account limit")
-            labels.append(f"{judged.code} {reason}".replace("-", "−"))
+            labels.append(f"{judged.code} {reason}".replace("-", MINUS))
         else:
             labels.append("")
     regions: list[dict[str, Any]] = []
@@ -372,11 +372,11 @@ def _liquidation(liquidation: float, distance: float) -> str:
 
 
 def _or_dash(value: float) -> str:
-    return "–" if math.isnan(value) else amount(value).replace("-", "−")
+    return "–" if math.isnan(value) else amount(value).replace("-", MINUS)
 
 
 def _rough(value: float) -> str:
-    return "–" if math.isnan(value) else short(value, 4).replace("-", "−")
+    return "–" if math.isnan(value) else short(value, 4).replace("-", MINUS)
 
 
 def _sentence(text: str) -> str:

@@ -17,7 +17,7 @@ _BROWSERS_OWN = {"leverage"}
 
 
 class PanelTraits(anywidget.AnyWidget):
-    """One widget with its traits. The browser may write ``leverage`` only; anything else that it changes is restored."""
+    """One widget with its traits. The browser may write ``leverage``; anything else that it changes is restored."""
 
     # As text, because anywidget keeps every view of a path in memory.
     _esm = (_HERE / "panel.js").read_text(encoding="utf-8")

@@ -53,8 +53,9 @@ def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended wi
     rows = [("margin type", setting.margin_type), ("mark price", table["mark"])]
     if data.state.not_trading.get(setting.symbol):
         rows.append(("status", f"not trading ({table['notTrading']})"))
-    for side in table["position"]:
-        rows.append((side["side"], ", ".join(f"{name} {value}" for name, value, _ in side["fields"])))
+    rows += [
+        (side["side"], ", ".join(f"{name} {value}" for name, value, _ in side["fields"])) for side in table["position"]
+    ]
     rows += [] if table["position"] else [("position", "none")]
     rows += [("orders", table["orders"])] if table["orders"] else []
     rows += [(figure["name"].lower(), figure["now"]) for figure in table["figures"]]

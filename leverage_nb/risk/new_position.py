@@ -20,7 +20,8 @@ class NewPosition:
 
     Args:
         outlook: The symbol's outlook.
-        size: The size in ``unit``; above 0, and at most 100 percent. In percent: of the margin that is available after a change to the leverage.
+        size: The size in ``unit``; above 0, and at most 100 percent. Percent are of the margin that is available after
+            a change to the leverage.
         unit: What the size is measured in.
         mark_price: The mark price; above 0.
         most: The highest leverage that the guard allows; None without a guard.

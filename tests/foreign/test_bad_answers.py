@@ -335,9 +335,9 @@ def test_the_listen_key(exchange: ForeignExchange, connect: Callable[..., Accoun
     if endpoint == LISTEN:
         exchange.play(LISTEN, times=None, answer=replies[-1])
         with closing(lev.LeveragePanel(account, "BTCUSDT")) as panel:
-            until(lambda: panel.view.live == "stale")
-            assert "The listen key has expired or was deleted." in panel.view.live_reason
-            assert panel.view.live_reason.isprintable()
+            until(lambda: panel.live == "stale")
+            assert "The listen key has expired or was deleted." in panel.live_reason
+            assert panel.live_reason.isprintable()
 
 
 @pytest.mark.parametrize("executed", [True, False])

@@ -106,7 +106,7 @@ def test_an_odd_position_is_an_error_in_the_panel(exchange: ForeignExchange, acc
         lev.LeveragePanel(account, "BTCUSDT")
     play.answer = Reply.of([position("BTCUSDT")])
     panel = lev.LeveragePanel(account, "BTCUSDT")
-    assert "60,000" in panel.view.table["held"]
+    assert "60,000" in str(panel.table["position"])
     panel.close()
 
 

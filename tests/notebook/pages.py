@@ -236,7 +236,7 @@ class PanelPage:
         self.page = page if notebook is None else notebook.page
         self.root = self.page.locator(".leverage-panel")
         self.root.locator(".leverage-chart svg").wait_for()
-        self.handle = self.page.locator(".leverage-slider .noUi-handle")
+        self.slider = self.root.locator(".leverage-slider")
         self.field = self.root.locator(".leverage-field")
         self.apply = self.root.locator(".leverage-apply")
         self.message = self.root.locator(".leverage-messages")
@@ -246,11 +246,13 @@ class PanelPage:
         """Return the panel on a page that is not a notebook."""
         return cls(page=page)
 
-    def figure(self, place: int) -> str:
-        return self.root.locator(".leverage-figure-value").nth(place).inner_text()
+    def figure(self, name: str) -> str:
+        """Return a figure's text after the change."""
+        line = self.root.locator(".leverage-figure").filter(has_text=name)
+        return line.locator(".leverage-figure-value b").inner_text()
 
     def marker_x(self) -> float:
-        return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
+        return float(self.root.locator(".leverage-marker").get_attribute("x1"))
 
     def type_leverage(self, leverage: object) -> None:
         """Type into the number field, without Enter."""
@@ -268,10 +270,18 @@ class PanelPage:
             exc.add_note(f"The panel shows: {self.root.inner_text()}")
             raise
 
-    def pick(self, symbol: str) -> None:
-        box = self.page.locator(".leverage-picker input")
-        box.fill(symbol)
-        box.press("Enter")
+    def pick(self, text: str) -> None:
+        """Type into the symbol search, and take the first match."""
+        field = self.root.locator(".leverage-symbol")
+        field.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+
+    def wait_for_symbol(self, symbol: str) -> None:
+        self.page.wait_for_function(
+            "symbol => document.querySelector('.leverage-panel')?.ariaLabel.endsWith(` ${symbol}`)", arg=symbol
+        )
 
 
 def run_cell(notebook: Any, place: int) -> None:

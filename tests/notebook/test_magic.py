@@ -517,7 +517,7 @@ def test_logout_removes_the_key_and_closes_its_account(
     with pytest.raises(LoggedOut):
         plan.apply()
     click(panel, "apply", 36)
-    assert "--logout removed the key" in panel.view.message
+    assert "--logout removed the key" in panel.message
     assert len(simulator.exchange.received) == count
     assert other.set_leverage("BTCUSDT", 37).status == "applied"
     run(shell, "--logout testnet")

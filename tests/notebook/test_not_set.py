@@ -41,28 +41,28 @@ def panel(account: Account) -> Iterator[LeveragePanel]:
 def shown(panel: LeveragePanel) -> str:
     """Return every text of a panel and of its saved twin."""
     bundle = panel._repr_mimebundle_()
-    return f"{panel.view.table} {panel.view.message} {panel.view.undo} {bundle}"
+    return f"{panel.table} {panel.message} {panel.undo} {bundle}"
 
 
 def test_a_panel_changes_it_and_offers_no_undo(panel: LeveragePanel, account: Account) -> None:
     """The panel says that the leverage is not set, applies a change, and offers no undo, which cannot be made."""
-    assert panel.view.table["before"] == "not set"
-    assert "cannot be restored" in str(panel.view.table)
+    assert panel.table["before"] == "not set"
+    assert "cannot be restored" in str(panel.table)
     click(panel, "apply", 7)
-    assert (panel.state, panel.view.undo) == ("done", "")
-    assert "BNBUSDT 7x: applied" in panel.view.message
-    assert "cannot be restored" in panel.view.message
-    assert panel.view.table["current"] == 7
+    assert (panel.state, panel.undo) == ("done", "")
+    assert "BNBUSDT 7x: applied" in panel.message
+    assert "cannot be restored" in panel.message
+    assert panel.table["current"] == 7
     click(panel, "apply", 9)
-    assert "7x" in panel.view.undo  # this one can be undone
-    click(panel, "undo", 9, label=panel.view.undo)
+    assert "7x" in panel.undo  # this one can be undone
+    click(panel, "undo", 9, label=panel.undo)
     assert account.setting("BNBUSDT").leverage == 7
     assert not ZERO.search(shown(panel))
 
 
 def test_a_panel_sets_the_default(panel: LeveragePanel, simulator: Simulator) -> None:
     """Binance's default is a change like any other: it is sent, and not called unchanged."""
-    assert "unchanged" not in panel.view.table["verdict"]
+    assert "unchanged" not in {row["verdict"] for row in panel.table["rows"]}
     click(panel, "apply", 20)
     assert panel.state == "done"
     assert [(one.symbol, one.before, one.after) for one in simulator.exchange.executed] == [("BNBUSDT", 0, 20)]
@@ -71,14 +71,14 @@ def test_a_panel_sets_the_default(panel: LeveragePanel, simulator: Simulator) ->
 def test_a_panel_follows_the_first_change_elsewhere(panel: LeveragePanel, simulator: Simulator) -> None:
     """A first change by another program is shown; a click on the table before it sends nothing."""
     wait_until_connected(panel)
-    old = dict(panel.view.table)
+    old = dict(panel.table)
     simulator.exchange.change_elsewhere("BNBUSDT", 33)
-    until(lambda: panel.view.table["current"] == 33)
+    until(lambda: panel.table["current"] == 33)
     click(panel, "apply", 5, version=old["version"])
     assert panel.state == "failed"
-    assert "Nothing was sent" in panel.view.message
+    assert "Nothing was sent" in panel.message
     panel.select("ADAUSDT")
-    assert panel.view.table["before"] == "not set"
+    assert panel.table["before"] == "not set"
 
 
 def test_the_magic_line_by_line(shell: InteractiveShell, simulator: Simulator, account: Account) -> None:
