@@ -172,7 +172,9 @@ class NotebookPage:
                         await widget.context?.save();
                         widget.close();
                     }
-                    await jupyterapp.serviceManager.sessions.shutdownAll();
+                    // It fails if a kernel ends or restarts meanwhile.
+                    const end = () => jupyterapp.serviceManager.sessions.shutdownAll();
+                    await end().catch(() => new Promise(done => setTimeout(done, 1000)).then(end));
                 }"""
             )
             self.page.wait_for_function("() => document.querySelector('.jp-NotebookPanel') === null")

@@ -101,12 +101,12 @@ def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
     assert [words.split(":")[0].removesuffix(" [expanded]") for words in said] == [
         'combobox "symbol"',
         'slider "leverage of BTCUSDT, 1 to 150"',
-        "summary",
+        "text",  # Tiers
         'button "1x lower"',
         'textbox "leverage of BTCUSDT, 1 to 150"',
         'button "1x higher"',
         'textbox "size of a new position"',
-        'button "USDT"',
+        'button "USDT" [pressed]',
         'button "BTC"',
         'button "%"',
         'button "Reload"',  # Apply is not armed: nothing is chosen yet
