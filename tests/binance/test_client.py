@@ -368,7 +368,7 @@ def test_after_a_429_or_418_nothing_is_sent_until_the_time_named(simulator: Simu
 def test_the_simulator_never_answers_429_to_its_share() -> None:
     """A loop that would exceed the limit is stopped at its share, with the time of the next request."""
     with Simulator(weight_limit=120) as simulator:
-        client = client_of(simulator, timeout=0.2, limiter=Limiter(limit=120))
+        client = client_of(simulator, timeout=2.0, limiter=Limiter(limit=120))
         for _ in range(12):
             client.read(SYMBOL_CONFIG)
         with pytest.raises(RateLimited, match="its share of the rate limit, 60 of 120 a minute; the next") as caught:
