@@ -75,12 +75,14 @@
  * @property {boolean} copied
  * @property {string | null} size Text in the size field that is being edited.
  * @property {number} width Width of the chart.
+ * @property {number} tall Height of its plot: less in one column, so that chart and decision fit on a screen.
  * @property {number} saidAt The leverage at which the message was shown.
  */
 
 // How long a question must be on the screen before an answer counts.
 const READING_MS = 800;
 const MOST_MATCHES = 60;
+const TWO_COLUMNS = 880;  // px, as in panel.css
 const PLOT = { left: 46, right: 16, top: 26, track: 22, bottom: 54 };
 const UNITS = { "margin asset": "asset", "base asset": "base", percent: "percent" };
 
@@ -366,9 +368,8 @@ function showPosition(parts, state) {
 }
 
 /** The vertical scale of the chart. */
-function scale(state, width) {
+function scale(state, tall) {
   const { table, plan, max } = state;
-  const tall = width > 480 ? 300 : 210;
   const planned = plan?.notional[state.leverage - 1] ?? 0;
   const low = Math.min(table.rows[max - 1].cap, ...[table.exposure, planned].filter(value => value > 0)) / 3.5;
   const high = Math.max(table.rows[0].cap, table.exposure, planned) * 1.6;
@@ -396,7 +397,7 @@ function showChart(parts, state, ui) {
   const { width } = ui;
   if (width === 0) return;
   const x = across(width, max);
-  const { low, high, y, bottom } = scale(state, width);
+  const { low, high, y, bottom } = scale(state, ui.tall);
   const right = width - PLOT.right;
   const pattern = `${parts.list.id}-hatch`;
   const marks = [];
@@ -482,7 +483,7 @@ function showMarker(parts, state, ui) {
   marker.setAttribute("x1", at);
   marker.setAttribute("x2", at);
   dot.setAttribute("cx", at);
-  dot.setAttribute("cy", scale(state, ui.width).y(row.cap));
+  dot.setAttribute("cy", scale(state, ui.tall).y(row.cap));
   fill.setAttribute("x1", table.current > 0 ? x(table.current) : at);
   fill.setAttribute("x2", at);
   parts.slider.value = String(share(leverage, max));
@@ -658,7 +659,7 @@ function render({ model, el }) {
   /** @type {Ui} */
   const ui = {
     typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, clicks: model.get("answered"), asked: "",
-    since: performance.now(), copied: false, size: null, width: 0, saidAt: model.get("leverage"),
+    since: performance.now(), copied: false, size: null, width: 0, tall: 0, saidAt: model.get("leverage"),
   };
   const state = () => deriveState(model, ui);
 
@@ -902,7 +903,8 @@ function render({ model, el }) {
   });
   const observer = new ResizeObserver(() => {
     const width = Math.floor(parts.plot.clientWidth);
-    if (width !== ui.width && width > 0) update({ width }, () => showChart(parts, state(), ui));
+    const tall = parts.root.clientWidth >= TWO_COLUMNS ? 300 : 200;
+    if (width !== ui.width && width > 0) update({ width, tall }, () => showChart(parts, state(), ui));
   });
   observer.observe(parts.plot);
   showAll();

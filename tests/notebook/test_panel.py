@@ -708,6 +708,7 @@ def test_a_closed_panel_leaves_no_thread_and_no_object(account: Account, simulat
 
     parts = open_and_close()
     until(lambda: not threads_since(before) and not simulator.open_streams)
+    painter.wait()  # its thread may be older than this test
     gc.collect()
     assert [reference() for reference in parts] == [None] * 2
     account.set_leverage("BTCUSDT", 13)
