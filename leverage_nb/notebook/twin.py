@@ -66,7 +66,7 @@ def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended wi
     header = ["max leverage", "notional above", "up to", "maintenance rate", "maintenance amount"]
     tiers = tier_rows(data.tiers)
     caption = f"Tiers of {setting.symbol}, in {asset}"
-    picture = f'<div style="max-width:46em">{chart}</div>' if chart else ""
+    picture = f'<div class="leverage-twin-chart" style="max-width:46em">{chart}</div>'
     html = (
         f'<div class="leverage-twin {cards.NO_MATH}">{cards.message(saved, INSTALL)}{card.html()}{picture}'
         f"{cards.table(caption, header, tiers)}</div>"
