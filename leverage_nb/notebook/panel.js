@@ -258,8 +258,9 @@ function build(el) {
   const size = element("input", "leverage-size", sizing);
   Object.assign(size, { type: "text", autocomplete: "off", placeholder: "2m" });
   const units = element("span", "leverage-units", sizing);
-  const planned = element("div", "leverage-planned", right);
-  const lowest = element("button", "leverage-use leverage-lowest", right);
+  const plan = element("div", "leverage-plan", right);
+  const planned = element("div", "leverage-planned", plan);
+  const lowest = element("button", "leverage-use leverage-lowest", plan);
 
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
@@ -296,6 +297,16 @@ const LIVE = {
   live: ["● live", "Changes made elsewhere are shown immediately"],
   stale: ["○ stale", "Reload shows changes made elsewhere: "],
   lost: ["○ no kernel", ""],
+};
+
+const TERMS = {
+  notional: "Position size at mark price, in the margin asset",
+  entry: "Average entry price",
+  mark: "The exchange's mark price: profit, margin and liquidation use it",
+  PnL: "Unrealised profit at mark price",
+  liquidation: "The mark price at which the position is liquidated, and how far away it is",
+  "margin used": "Initial margin of the position: notional divided by leverage",
+  "isolated margin": "The position's own margin; it stays if the leverage is raised",
 };
 
 function showHead(parts, state, ui) {
@@ -358,6 +369,7 @@ function showPosition(parts, state) {
     element("b", `leverage-${tone}`, line, side);
     for (const [name, value, mood] of fields) {
       const field = element("span", "", line, `${name} `);
+      field.title = TERMS[name] ?? "";
       element("b", `leverage-${mood}`, field, value);
     }
     return line;
@@ -495,6 +507,7 @@ function showChoice(parts, state, ui) {
   if (ui.typed === null) parts.field.value = `${leverage}x`;
   parts.field.setAttribute("aria-invalid", String(wrong !== ""));
   parts.field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${max}`);
+  parts.now.title = "Max notional: the largest position that the tiers allow at the chosen leverage";
   write(parts.now, `now ${table.before}${row ? ` · max notional ${row.capText}` : ""}`);
   parts.less.disabled = leverage <= 1;
   parts.more.disabled = leverage >= max;
