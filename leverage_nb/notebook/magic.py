@@ -12,8 +12,9 @@ from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
 from leverage_nb.formatting import times
-from leverage_nb.notebook.command_line import Once, check_options, parse_line, split_symbols
+from leverage_nb.notebook.command_line import Once, check_options, is_quiet, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
+from leverage_nb.notebook.reporting import report
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +86,8 @@ class LeverageMagics(Magics):
             %leverage --login testnet [--profile NAME]   ask for a key, check it, store it in the keyring
             %leverage --logout testnet [--profile NAME]  remove that key from the keyring
 
-        Every call returns its object: ``change = %leverage BTCUSDT 10``. ``{symbol}``, ``{row['symbol']}`` and
+        Every call returns its object: ``change = %leverage BTCUSDT 10``. A change whose record is not the cell's own
+        output prints one line; ``;`` at the end keeps it quiet. ``{symbol}``, ``{row['symbol']}`` and
         ``$symbol`` are replaced by your variables. A value replaces one word and cannot become an option.
         """
         options = self._parse(line, local_ns or {})
@@ -105,7 +107,8 @@ class LeverageMagics(Magics):
             self._show_news(account)
             raise
         self._show_news(account)
-        return result
+        changes = options.undo or leverage is not None or cell is not None
+        return report(result, is_quiet=is_quiet(line), is_change=changes and not options.dry_run)
 
     def _run(
         self, account: Account, symbols: list[str], leverage: str | None, cell: str | None, options: argparse.Namespace

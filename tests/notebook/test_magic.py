@@ -76,7 +76,7 @@ def test_a_table_names_symbols_that_are_not_trading(
     ("line", "symbol", "after"),
     [
         ("BTCUSDT 10", "BTCUSDT", 10), ("btcusdt 11x", "BTCUSDT", 11), ("BTC/USDT 12 # lower", "BTCUSDT", 12),
-        ("BTC/USDT:USDT 13;", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
+        ("BTC/USDT:USDT 13", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
         ("42USDT 5", "42USDT", 5),
     ],
 )  # fmt: skip

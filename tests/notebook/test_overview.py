@@ -34,7 +34,7 @@ def test_the_last_changes_are_shown(account: Account) -> None:
     """A change that was made is in the overview, with its time."""
     change = account.set_leverage("BTCUSDT", 10)
     assert change.sent_at is not None
-    assert f"BTCUSDT 20x → 10x, {change.sent_at:%Y-%m-%d %H:%M:%S}" in str(Overview.of(account))
+    assert f"BTCUSDT 20x → 10x applied, {change.sent_at:%Y-%m-%d %H:%M:%S}" in str(Overview.of(account))
 
 
 def test_an_unusable_journal_is_named(simulator: Simulator, tmp_path: Path) -> None:
