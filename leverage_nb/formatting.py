@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+NOTHING = "–"  # how tables show a missing value
+
 
 def short(value: float) -> str:
     """Format a round figure as traders write it, with six significant digits.

@@ -183,6 +183,8 @@ class Plan(Shown):
             },
             index=pd.Index([row.symbol for row in self.rows], name="symbol", dtype="object"),
         )
+        if not self.rows:
+            frame.attrs["empty"] = "The plan has no rows."
         return mark(frame, self.venue, self.account)
 
     @property

@@ -15,10 +15,13 @@ from leverage_nb.formatting import times
 from leverage_nb.notebook.command_line import Once, check_options, is_quiet, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 from leverage_nb.notebook.reporting import report
+from leverage_nb.terminal import encodable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+
+    import pandas as pd
 
     from leverage_nb.account import Account
     from leverage_nb.binance.venues import Venue
@@ -92,7 +95,7 @@ class LeverageMagics(Magics):
         """
         options = self._parse(line, local_ns or {})
         if options.help:
-            display({"text/plain": self.leverage.__doc__}, raw=True)
+            _show_text(self.leverage.__doc__ or "")
             return None
         if options.login or options.logout:
             return self._keep_key(options)
@@ -121,10 +124,10 @@ class LeverageMagics(Magics):
             return self._change(account, symbols[0], leverage, options)
         if options.history:
             history = account.history()
-            return history[history["symbol"].isin(_found(account, symbols))] if symbols else history
+            return _only(history, history["symbol"], _found(account, symbols), "No changes of {} yet.")
         if options.changes:
             changes = account.tier_changes()
-            return changes[changes.index.isin(_found(account, symbols))] if symbols else changes
+            return _only(changes, changes.index, _found(account, symbols), "Binance has changed no tiers of {} so far.")
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if options.plot:
@@ -205,7 +208,7 @@ class LeverageMagics(Magics):
         check_key(venue.name, profile, credentials)
         credentials.keep(venue, profile)
         account = session.connect(venue.name, profile=profile, credentials=credentials)
-        display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
+        _show_text(f"{account.label} works on the {venue.name}, and is stored in the keyring.")
         if unencrypted:
             _say(f"Warning: {unencrypted}")
         service_of(account).warn_of_key()
@@ -292,7 +295,7 @@ class LeverageMagics(Magics):
             display(preview)
             step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x"
             if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
-                display({"text/plain": f"{preview.symbol} was not changed. Nothing was sent."}, raw=True)
+                _show_text(f"{preview.symbol} was not changed. Nothing was sent.")
                 return None
         return (preview.confirmed() if asks else preview).apply(force=options.force, progress=_say)
 
@@ -306,7 +309,7 @@ class LeverageMagics(Magics):
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):
-                display({"text/plain": "The plan was not applied. Nothing was sent."}, raw=True)
+                _show_text("The plan was not applied. Nothing was sent.")
                 return None
         from tqdm.auto import tqdm
 
@@ -333,6 +336,20 @@ def _found(account: Account, symbols: list[str]) -> list[str]:
     raise InvalidInput(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
+def _only(frame: pd.DataFrame, names: pd.Series | pd.Index, symbols: list[str], empty: str) -> pd.DataFrame:
+    """Return the rows of some symbols; all without any."""
+    if not symbols:
+        return frame
+    rows = frame[names.isin(symbols)]
+    if rows.empty:
+        rows.attrs["empty"] = empty.format(", ".join(symbols))
+    return rows
+
+
 def _say(text: str) -> None:
     """Show a line below the cell while it runs."""
-    display({"text/plain": f"{text[:1].upper()}{text[1:]}."}, raw=True)
+    _show_text(f"{text[:1].upper()}{text[1:]}.")
+
+
+def _show_text(text: str) -> None:
+    display({"text/plain": encodable(text)}, raw=True)

@@ -14,6 +14,7 @@ from IPython.display import display
 
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
+from leverage_nb.terminal import encodable
 
 Use = Literal["shown", "kept", "dropped"]
 
@@ -40,7 +41,7 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
     if use == "shown" or result is None:
         return result
     if isinstance(result, LeverageChange):
-        print(result.summary, flush=True)  # noqa: T201 - the lines of a loop are one output
+        print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
     elif (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
         hasattr(result, name)
         for name in ("_repr_html_", "_ipython_display_")  # not a plot
