@@ -74,7 +74,7 @@ class LeverageMagics(Magics):
         ::
 
             %leverage                             account, margin, positions
-            %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply
+            %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply; in a terminal, tables
             %leverage BTCUSDT ETHUSDT             a table of settings
             %leverage BTCUSDT 10                  change it
             %leverage BTCUSDT 10 --dry-run        preview it; nothing is sent
@@ -90,12 +90,12 @@ class LeverageMagics(Magics):
             %leverage --logout testnet [--profile NAME]  remove that key from the keyring
 
         Every call returns its object: ``change = %leverage BTCUSDT 10``. A change whose record is not the cell's own
-        output prints one line; ``;`` at the end keeps it quiet. ``{symbol}``, ``{row['symbol']}`` and
+        output prints one line; a semicolon at the end keeps it quiet. ``{symbol}``, ``{row['symbol']}`` and
         ``$symbol`` are replaced by your variables. A value replaces one word and cannot become an option.
         """
         options = self._parse(line, local_ns or {})
         if options.help:
-            _show_text(self.leverage.__doc__ or "")
+            _show_text((self.leverage.__doc__ or "").replace("::\n\n", "").replace("``", ""))
             return None
         if options.login or options.logout:
             return self._keep_key(options)
@@ -137,12 +137,14 @@ class LeverageMagics(Magics):
             for symbol, status in settings.attrs["not_trading"].items():
                 _say(f"{symbol} is not trading ({status})")
             return settings
+        from leverage_nb.notebook.overview import Overview, SymbolOverview
+
+        if symbols and _is_terminal(self.shell):
+            return SymbolOverview.of(account, symbols[0])
         if symbols:
             from leverage_nb.notebook.panel import LeveragePanel
 
             return LeveragePanel(account, symbols[0])
-        from leverage_nb.notebook.overview import Overview
-
         overview = Overview.of(account)
         self._use(account)  # only now: a venue that cannot be read is not used for the next call
         return overview
@@ -334,6 +336,11 @@ def _found(account: Account, symbols: list[str]) -> list[str]:
         if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
             raise
     raise InvalidInput(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
+
+
+def _is_terminal(shell: Any) -> bool:
+    """Whether the shell is IPython in a terminal, which shows no widgets."""
+    return any(kind.__name__ == "TerminalInteractiveShell" for kind in type(shell).__mro__)
 
 
 def _only(frame: pd.DataFrame, names: pd.Series | pd.Index, symbols: list[str], empty: str) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""The account at a glance: the result of ``%leverage`` without arguments."""
+"""The account at a glance: the result of ``%leverage`` without arguments; in a terminal, one symbol too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,7 +11,8 @@ from leverage_nb.cards import Card, Shown, Table
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import NOTHING, amount, moment, percent, price, times
-from leverage_nb.risk.account_state import CREDITS, AccountState, Position, find_misfits
+from leverage_nb.risk.account_state import CREDITS, AccountState, LeverageSetting, Position, find_misfits
+from leverage_nb.risk.brackets import Brackets
 
 LAST_CHANGES = 3
 MOST_SKIPPED = 5  # rows of the exchange that could not be read
@@ -81,9 +83,58 @@ class Overview(Shown):
             note += " No changes yet."
         if self.venue == "simulator":
             note += " The simulator sends nothing to Binance."
-        tables = (_balances(state), _positions(state), _orders(state), _last_changes(self.changes))
-        shown = tuple(table for table in tables if table.rows)
+        positions, orders = _positions(state, state.positions), _orders(state, state.positions)
+        shown = _with_rows(_balances(state), positions, orders, _last_changes(self.changes))
         return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES, tables=shown)
+
+
+@dataclass(frozen=True, repr=False)  # Shown has one
+class SymbolOverview(Shown):
+    """One symbol at a glance, where no panel can be shown: its setting, positions, open orders and tiers.
+
+    Attributes:
+        setting: The leverage setting.
+        state: The account.
+        tiers: The symbol's tiers.
+    """
+
+    setting: LeverageSetting
+    state: AccountState
+    tiers: Brackets
+
+    @classmethod
+    def of(cls, account: Account, symbol: str) -> SymbolOverview:
+        """Read a symbol's setting, positions and tiers.
+
+        Raises:
+            UnknownSymbol: The venue does not list the symbol.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
+        """
+        view = service_of(account).read_symbol(symbol)
+        return cls(view.state.settings[view.outlook.symbol], view.state, view.outlook.brackets)
+
+    def card(self) -> Card:
+        """Return the overview as a card."""
+        card, symbol = self.setting.card(), self.setting.symbol
+        own = [position for position in self.state.positions if position.symbol == symbol]
+        note = f"{card.note} The panel, with chart and slider, needs a notebook.".strip()
+        examples = (f"%leverage {symbol} 10 -n    preview a change", f"%leverage {symbol} 10       change it")
+        tables = (_positions(self.state, own), _orders(self.state, own), _tiers(self.tiers, self.setting))
+        return replace(card, note=note, examples=examples, tables=_with_rows(*tables))
+
+
+def _with_rows(*tables: Table) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.rows)
+
+
+def _tiers(tiers: Brackets, setting: LeverageSetting) -> Table:
+    columns = (tiers.initial_leverage, tiers.notional_floor, tiers.notional_cap, tiers.maint_margin_ratio)
+    rows = [
+        (times(int(leverage)), price(floor), price(cap), percent(rate))
+        for leverage, floor, cap, rate in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    header = ("max leverage", "notional above", "up to", "maintenance rate")
+    return Table(f"Tiers, in {setting.margin_asset or 'the margin asset'}", header, tuple(rows), frozenset())
 
 
 def _balances(state: AccountState) -> Table:
@@ -105,15 +156,15 @@ def _balances(state: AccountState) -> Table:
     return Table("Margin", header, tuple(rows))
 
 
-def _positions(state: AccountState) -> Table:
+def _positions(state: AccountState, positions: Iterable[Position]) -> Table:
     """Return the open positions, the largest symbol first."""
-    held = [position for position in state.positions if position.amount]
+    held = [position for position in positions if position.amount]
     held.sort(key=lambda position: (-state.position_notional(position.symbol), position.symbol))
     header = (
         "symbol", "side", "size", "notional", "PnL", "leverage", "effective", "liquidation",
         "distance", "margin", "entry", "mark",
     )  # fmt: skip
-    scope = "; effective leverage of a cross position: that of the whole cross account"
+    scope = "; effective leverage of cross: that of the whole cross account"
     cross = any(not state.is_isolated(position.symbol) for position in held)
     caption = f"{len(held)} position{'s' if len(held) != 1 else ''}{scope if cross else ''}"
     return Table(caption, header, tuple(_position(state, position) for position in held), frozenset({0, 1, 9}))
@@ -139,9 +190,9 @@ def _position(state: AccountState, position: Position) -> tuple[str, ...]:
     )
 
 
-def _orders(state: AccountState) -> Table:
+def _orders(state: AccountState, positions: Iterable[Position]) -> Table:
     rows = []
-    for position in state.positions:
+    for position in positions:
         if position.orders_bid or position.orders_ask:
             name = f"{position.symbol} {position.position_side.lower()}" if state.hedge_mode else position.symbol
             sizes = [

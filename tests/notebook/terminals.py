@@ -13,7 +13,6 @@ import sys
 import termios
 import time
 from pathlib import Path
-from types import TracebackType
 
 _PROMPT = re.compile(r"In \[(\d+)\]: $")
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -47,9 +46,7 @@ class IPythonTerminal:
     def __enter__(self) -> IPythonTerminal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         os.close(self._screen)
