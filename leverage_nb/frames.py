@@ -31,7 +31,9 @@ _AMOUNTS = {
 }  # fmt: skip
 _NUMBERS = {"code", "undoes"}
 
-_LEFT = "text-align:left"
+_LONG = 30  # characters; longer texts are wrapped
+_PROSE = "text-align:left;min-width:22em"
+_LEFT = "text-align:left;white-space:nowrap"
 _RIGHT = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
 
 
@@ -71,9 +73,11 @@ class LeverageFrame(pd.DataFrame):
         # Without MathJax, because they may have texts of the exchange.
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             html = shown.to_html(max_rows=None, max_cols=None)
-        text_index = self.index.nlevels > 1 or not pd.api.types.is_numeric_dtype(self.index)
+        styles = [_cell_style(shown.iloc[:, place].tolist(), left=left) for place, left in enumerate(lefts)]
+        has_text = self.index.nlevels > 1 or not pd.api.types.is_numeric_dtype(self.index)
+        html = _align_html(html, styles, _LEFT if has_text else _RIGHT)
         size = f"<p>{_size(self, shown).strip()[1:-1]}</p>" if len(shown) != len(self) else ""
-        return f'<div class="{NO_MATH}">{_align_html(html, lefts, text_index)}{size}</div>'
+        return f'<div class="{NO_MATH}" style="overflow-x:auto">{html}{size}</div>'
 
 
 def mark(frame: Frame, venue: str, account: str) -> Frame:
@@ -167,14 +171,20 @@ def _align_text(shown: pd.DataFrame, lefts: list[bool], most: int | None) -> Non
         shown.columns = pd.Index(labels, name=shown.columns.name)
 
 
-def _align_html(html: str, lefts: Sequence[bool], text_index: bool) -> str:
-    """Align the cells of pandas' HTML: text to the left, figures to the right."""
+def _align_html(html: str, styles: Sequence[str], index_style: str) -> str:
+    """Set the styles of the cells of pandas' HTML, by column."""
     head, body = html.split("</thead>", 1)
-    styles = cycle([_LEFT if left else _RIGHT for left in lefts] or [_LEFT])
-    body = re.sub("<td>", lambda _: f'<td style="{next(styles)}">', body)
-    body = body.replace("<th", f'<th style="{_LEFT}"') if text_index else body
+    by_column = cycle(styles)
+    body = re.sub("<td>", lambda _: f'<td style="{next(by_column)}">', body)
     names, others = head.split("</tr>", 1)
     start, *cells = names.split("<th>")
-    aligned = [False] * (len(cells) - len(lefts)) + list(lefts)
-    first = [f'<th style="{_LEFT if left else _RIGHT}">{cell}' for left, cell in zip(aligned, cells, strict=False)]
+    of_names = [*[index_style] * (len(cells) - len(styles)), *styles]
+    first = [f'<th style="{style}">{cell}' for style, cell in zip(of_names, cells, strict=False)]
+    others, body = (part.replace("<th", f'<th style="{index_style}"') for part in (others, body))
     return f"{start}{''.join(first)}</tr>{others}</thead>{body}"
+
+
+def _cell_style(texts: Sequence[str], *, left: bool) -> str:
+    if not left:
+        return _RIGHT
+    return _PROSE if max(map(len, texts), default=0) > _LONG else _LEFT
