@@ -167,6 +167,15 @@ def test_every_typing_error_is_a_short_error(
     assert current().settings()["leverage"].to_dict() == before
 
 
+def test_an_empty_table_names_its_symbols(shell: InteractiveShell) -> None:
+    """Without a change of the named symbols the table says so, whatever other symbols have."""
+    assert repr(run(shell, "--history")) == "[SIMULATOR] No changes yet."
+    run(shell, "BTCUSDT 10")
+    assert repr(run(shell, "XRPUSDT --history")) == "[SIMULATOR] No changes of XRPUSDT yet."
+    assert "no tiers of BTCUSDT, XRPUSDT" in repr(run(shell, "BTCUSDT XRPUSDT --changes"))
+    assert "BTCUSDT" in repr(run(shell, "BTCUSDT --history"))
+
+
 def test_help_prints_the_commands(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     """--help prints the commands, and %leverage? shows the same text."""
     assert run(shell, "--help") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leverage_nb.account import Account
-from leverage_nb.notebook.overview import Overview
+from leverage_nb.notebook.overview import Overview, SymbolOverview
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 
@@ -156,3 +156,18 @@ def test_credits_trading_mode_is_named(simulator: Simulator, account: Account) -
     preview = account.preview("BTCUSDT", 10)
     assert preview.verdict == "unpredictable"
     assert "Available margin is not known: the account is in Credits Trading Mode" in str(preview)
+
+
+def test_one_symbol_is_shown_without_a_panel(account: Account) -> None:
+    """Where no panel can be shown, the overview of a symbol has its setting, its own position and its tiers."""
+    overview = SymbolOverview.of(account, "btc/usdt")
+    for shown in (str(overview), overview._repr_html_()):
+        for part in ("BTCUSDT is at 20x", "100,000,000 USDT", "1 position", "67,819.10", "Tiers, in USDT", "0.65%"):
+            assert part in shown
+        assert "ETHUSDT" not in shown
+    # Published on 2026-09-29: 150x up to 300,000 at 0.4 %.
+    assert overview.card().tables[-1].rows[0] == ("150x", "0", "300,000", "0.4%")
+    # The effective leverage is that of the whole cross account, as in the overview of the account.
+    whole = Overview.of(account).card().tables[1].rows[0]
+    assert overview.card().tables[0].rows == (whole,)
+    assert SymbolOverview.of(account, "SOLUSDT").card().tables[0].caption == "Open orders"
