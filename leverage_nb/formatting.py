@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 MINUS = "\u2212"
+NOTHING = "–"  # how tables show a missing value
 
 
 def short(value: float, digits: int = 6) -> str:

@@ -127,6 +127,12 @@ def read_words(line: str, namespace: Mapping[str, Any]) -> list[str]:
     return [_fill(parts, values) for parts in words if parts != [""]]
 
 
+def is_quiet(line: str) -> bool:
+    """Return whether a valid line ends with a semicolon: its result is not to be shown."""
+    words = _split(line)
+    return bool(words) and isinstance(last := words[-1].parts[-1], str) and last.endswith(";")
+
+
 def words_so_far(text: str) -> tuple[list[str], str] | None:
     """Return the words before the cursor and the word at the cursor, as typed; for completion.
 

@@ -78,7 +78,7 @@ def test_a_table_names_symbols_that_are_not_trading(
     ("line", "symbol", "after"),
     [
         ("BTCUSDT 10", "BTCUSDT", 10), ("btcusdt 11x", "BTCUSDT", 11), ("BTC/USDT 12 # lower", "BTCUSDT", 12),
-        ("BTC/USDT:USDT 13;", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
+        ("BTC/USDT:USDT 13", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
         ("42USDT 5", "42USDT", 5),
     ],
 )  # fmt: skip
@@ -167,6 +167,15 @@ def test_every_typing_error_is_a_short_error(
     assert len(printed.splitlines()) <= 4, printed
     assert "Traceback" not in printed
     assert current().settings()["leverage"].to_dict() == before
+
+
+def test_an_empty_table_names_its_symbols(shell: InteractiveShell) -> None:
+    """Without a change of the named symbols the table says so, whatever other symbols have."""
+    assert repr(run(shell, "--history")) == "[SIMULATOR] No changes yet."
+    run(shell, "BTCUSDT 10")
+    assert repr(run(shell, "XRPUSDT --history")) == "[SIMULATOR] No changes of XRPUSDT yet."
+    assert "no tiers of BTCUSDT, XRPUSDT" in repr(run(shell, "BTCUSDT XRPUSDT --changes"))
+    assert "BTCUSDT" in repr(run(shell, "BTCUSDT --history"))
 
 
 def test_help_prints_the_commands(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
