@@ -341,7 +341,7 @@ class LeveragePanel(PanelTraits):
         finally:
             with suppress(LeverageError):  # show the current setting, whatever the outcome
                 self._read(self.symbol)
-        self._report(change, undone=preview.undoes is not None)
+        self._report(change)
         self._offer_undo(change, preview)
 
     def _offer_undo(self, change: LeverageChange, made: Preview) -> None:
@@ -353,12 +353,10 @@ class LeveragePanel(PanelTraits):
         if back.sends:
             self.undo = _undo_label(back)
 
-    def _report(self, change: LeverageChange, *, undone: bool = False) -> None:
+    def _report(self, change: LeverageChange) -> None:
         card = change.card()
         state = {"applied": "done", "unchanged": "done", "unknown": "unknown"}.get(change.status, "failed")
-        self._set_message(
-            state, cards.message(f"{card.title}, undone" if undone else card.title, card.note, card.tone, card.rows)
-        )
+        self._set_message(state, cards.message(card.title, card.note, card.tone, card.rows))
 
     def _show_progress(self, text: str) -> None:
         self._set_message("checking", cards.message(f"{text[:1].upper()}{text[1:]}.", tone="warn"))

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from IPython.display import display
 
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.plan import Plan
 from leverage_nb.terminal import encodable
 
 Use = Literal["shown", "kept", "dropped"]
@@ -42,7 +41,10 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
         return result
     if isinstance(result, LeverageChange):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
-    elif (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
+        return result
+    from leverage_nb.changes.plan import Plan  # it loads numpy, which %load_ext must not
+
+    if (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
         hasattr(result, name)
         for name in ("_repr_html_", "_ipython_display_")  # not a plot
     ):

@@ -50,7 +50,7 @@ def test_a_panel_changes_it_and_offers_no_undo(panel: LeveragePanel, account: Ac
     assert "cannot be restored" in str(panel.table)
     click(panel, "apply", 7)
     assert (panel.state, panel.undo) == ("done", "")
-    assert "BNBUSDT 7x: applied" in panel.message
+    assert "BNBUSDT 7x applied" in panel.message
     assert "cannot be restored" in panel.message
     assert panel.table["current"] == 7
     click(panel, "apply", 9)
