@@ -202,6 +202,7 @@ function grid(header, rows) {
 
 /** The elements of a panel, without content. @param {Element} el */
 function build(el) {
+  el.classList.add("leverage-host");
   const root = element("div", "leverage-panel mathjax_ignore tex2jax_ignore", el);
   root.setAttribute("role", "group");
   const head = element("div", "leverage-head", root);

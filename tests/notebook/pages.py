@@ -236,7 +236,7 @@ class PanelPage:
 
     def __init__(self, notebook: NotebookPage | None = None, *, page: Any = None) -> None:
         self.page = page if notebook is None else notebook.page
-        self.root = self.page.locator(".leverage-panel")
+        self.root = self.page.locator(".leverage-panel").first
         self.root.locator(".leverage-chart svg").wait_for()
         self.slider = self.root.locator(".leverage-slider")
         self.field = self.root.locator(".leverage-field")
