@@ -117,7 +117,9 @@ class ChangeService:
         )
         tiers = self.tiers.find(symbol)
         self.check_known(state, tiers.symbol)
-        if isinstance(price, LeverageError):
+        if isinstance(price, UnexpectedAnswer):
+            price = None  # no change needs it
+        elif isinstance(price, LeverageError):
             raise price
         return SymbolView(self.outlook(state, tiers), state, price)
 

@@ -26,6 +26,7 @@ from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
+    InvalidInput,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
@@ -386,6 +387,8 @@ class LeveragePanel(PanelTraits):
             return  # it was typed for another symbol
         with self._drawing:
             planned = parse_size(str(content.get("text", "")), content.get("unit"))
+            if planned.text and not self._data.mark_price:
+                raise InvalidInput(f"The mark price of {self.symbol} could not be read.", hint="Press Reload.")
             self.plan = make_plan(self._data, planned)
             self._planned = planned
         self._set_message("editing", "")

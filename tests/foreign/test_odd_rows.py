@@ -13,8 +13,9 @@ from leverage_nb import Account, UnexpectedAnswer
 from leverage_nb.errors import ChangeFailed, ChangeNotSent
 from leverage_nb.notebook.overview import Overview
 from tests.foreign.answers import position
-from tests.foreign.exchange import ACCOUNT, CHANGE, CONFIG, INFO, POSITIONS, TIERS, ForeignExchange
+from tests.foreign.exchange import ACCOUNT, CHANGE, CONFIG, INFO, MARK, POSITIONS, TIERS, ForeignExchange
 from tests.foreign.wire import Reply
+from tests.notebook.front_end import click
 
 
 @pytest.fixture
@@ -213,3 +214,15 @@ def test_a_refusal_is_shown_as_text(exchange: ForeignExchange, account: Account)
     note = account.history()["note"].iloc[-1]
     assert note.isprintable()
     assert "mathjax_ignore" in account.history()._repr_html_()
+
+
+def test_a_panel_opens_without_a_mark_price(account: Account, exchange: ForeignExchange) -> None:
+    """If the mark price cannot be read, the panel opens, and a change can be made; only a planned size needs it."""
+    exchange.play(MARK, times=None, answer=Reply.of({"symbol": "BTCUSDT", "markPrice": "x"}))
+    panel = lev.LeveragePanel(account, "BTCUSDT")
+    assert (panel.table["mark"], panel.state) == ("–", "editing")
+    click(panel, "size", 10, text="2m", unit="margin asset")
+    assert "The mark price of BTCUSDT could not be read" in panel.message
+    click(panel, "apply", 20)
+    assert panel.state == "reviewing"
+    panel.close()
