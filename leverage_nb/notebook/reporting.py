@@ -13,7 +13,6 @@ from typing import Any, Literal
 from IPython.display import display
 
 from leverage_nb.change import LeverageChange
-from leverage_nb.changes.plan import Plan
 from leverage_nb.terminal import encodable
 
 Use = Literal["shown", "kept", "dropped"]
@@ -40,6 +39,8 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
         return None if use == "shown" else result
     if use == "shown" or result is None:
         return result
+    from leverage_nb.changes.plan import Plan  # not at the top: it loads numpy, and %load_ext must not
+
     if isinstance(result, LeverageChange):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
     elif (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
