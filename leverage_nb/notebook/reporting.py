@@ -39,6 +39,8 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
         return None if use == "shown" else result
     if use == "shown" or result is None:
         return result
+    from leverage_nb.changes.plan import Plan  # not at the top: it loads numpy, and %load_ext must not
+
     if isinstance(result, LeverageChange):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
         return result
