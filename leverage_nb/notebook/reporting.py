@@ -44,7 +44,6 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
     if isinstance(result, LeverageChange):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
         return result
-    from leverage_nb.changes.plan import Plan  # it loads numpy, which %load_ext must not
 
     if (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
         hasattr(result, name)
