@@ -26,7 +26,7 @@ from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.tables import positions_table, settings_table
-from leverage_nb.risk.user_input import normalize, parse_notional
+from leverage_nb.risk.user_input import normalize, split_words
 from leverage_nb.tiers.cache import TierCache
 from leverage_nb.tiers.history import TierHistory
 
@@ -111,7 +111,7 @@ class Account:
         """Load the leverage brackets from the exchange.
 
         Args:
-            symbol: One symbol, several, or None for all.
+            symbol: One symbol; several, also as "BTCUSDT, ETHUSDT"; or None for all.
 
         Returns:
             Columns ``initial_leverage`` (int64), ``notional_floor``, ``notional_cap``, ``maint_margin_ratio``, ``cum``
@@ -124,18 +124,18 @@ class Account:
         Raises:
             UnknownSymbol: The venue does not list the symbol.
         """
-        if isinstance(symbol, str):
-            name = self.find_symbol(symbol)
+        names = self._find_all(symbol)
+        if isinstance(symbol, str) and len(names) == 1:
+            name = names[0]
             frame = reader.read_brackets(self._client, name).to_frame().droplevel("symbol")
             frame.attrs["symbol"] = name
-            names = [name]
         else:
             table = self._tiers.load()
             frame = table.to_frame()
             frame.attrs["changes"] = [change.text() for change in self._tiers.history.news]
-            names = list(table.symbols)
-            if symbol is not None:
-                names = list(dict.fromkeys(self.find_symbol(one) for one in symbol))
+            if symbol is None:
+                names = list(table.symbols)
+            else:
                 frame = frame.loc[names]
         assets = self._tiers.margin_assets()
         frame.attrs["margin_assets"] = {name: assets[name] for name in names if assets.get(name)}
@@ -195,6 +195,9 @@ class Account:
     def settings(self, symbols: str | Iterable[str] | None = None) -> pd.DataFrame:
         """Read the settings of several symbols; of all by default.
 
+        Args:
+            symbols: One symbol; several, also as "BTCUSDT, ETHUSDT"; or None for all.
+
         Returns:
             Index ``symbol``; ``leverage`` (Int64; NA if it is not set), ``symbol_max`` (int64), ``max_notional``,
             ``held`` (the exposure: positions and open orders), ``room`` (the tier headroom; negative if the exposure
@@ -208,15 +211,14 @@ class Account:
             UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting, or the reverse.
         """
         state = self._service.read_state()
-        listed = [symbols] if isinstance(symbols, str) else symbols
-        names = None if listed is None else list(dict.fromkeys(self.find_symbol(symbol) for symbol in listed))
+        names = self._find_all(symbols)
         table = self._tiers.table()
-        for name in names or ():
+        for name in names:
             if name not in state.settings:
                 self._service.check_known(state, name)
             if name not in table:
                 raise UnexpectedAnswer(f"The {self.venue_label} has no tiers of {name}.", hint="Try again later.")
-        shown = [name for name in state.settings if name in table] if names is None else names
+        shown = [name for name in state.settings if name in table] if symbols is None else names
         return self._marked(settings_table(state, table, shown))
 
     def positions(self) -> pd.DataFrame:
@@ -256,9 +258,8 @@ class Account:
             InvalidInput: Notional or mark price is not above 0.
         """
         tiers = self.tiers(symbol)
-        size = parse_notional(notional)
         price = self.mark_price(tiers.symbol) if mark_price is None else mark_price
-        return self._marked(make_ladder(tiers, size, price))
+        return self._marked(make_ladder(tiers, notional, price))
 
     def outlook(self, symbol: str) -> pd.DataFrame:
         """Return the position that you *have*, with its open orders, at every leverage, with the verdict.
@@ -274,18 +275,20 @@ class Account:
         """
         return self._marked(self._service.read_symbol(symbol).outlook.to_frame())
 
-    def preview(self, symbol: str, leverage: int | str) -> Preview:
+    def preview(self, symbol: str, leverage: int | str, *, notional: float | str = 0.0) -> Preview:
         """Preview a change: what it would do, and whether the exchange would refuse it.
 
         Args:
             symbol: In any spelling that :meth:`find_symbol` accepts.
             leverage: ``10``, ``"10"``, ``"10x"``, or ``"max"`` for the highest that fits.
+            notional: With "max": the position size that must be allowed, in the margin asset; also as ``"250k"`` or
+                ``"2m"``. 0: any.
 
         Raises:
-            UnknownSymbol, InvalidLeverage: As for :meth:`set_leverage`.
+            UnknownSymbol, InvalidLeverage, InvalidInput: As for :meth:`set_leverage`.
             ChangeNotSent: The account could not be read.
         """
-        return self._service.preview(symbol, leverage)
+        return self._service.preview(symbol, leverage, notional=notional)
 
     def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
         """Return the highest leverage that allows a position of this notional, your exposure, and your guard.
@@ -301,12 +304,15 @@ class Account:
 
     # -- changes ----------------------------------------------------------------------------------------------
 
-    def set_leverage(self, symbol: str, leverage: int | str, *, progress: Progress | None = None) -> LeverageChange:
+    def set_leverage(
+        self, symbol: str, leverage: int | str, *, notional: float | str = 0.0, progress: Progress | None = None
+    ) -> LeverageChange:
         """Change a symbol's initial leverage: read the setting, record the attempt, post it, check the answer.
 
         Args:
             symbol: In any spelling that :meth:`find_symbol` accepts.
-            leverage: ``10``, ``"10"`` or ``"10x"``.
+            leverage: ``10``, ``"10"``, ``"10x"``, or ``"max"`` for the highest that fits.
+            notional: With "max": the position size that must be allowed; as for :meth:`preview`.
             progress: Called with a sentence about what is being verified, and until when, if no definite answer came.
 
         Returns:
@@ -314,22 +320,24 @@ class Account:
 
         Raises:
             UnknownSymbol, InvalidLeverage: Nothing was sent.
+            InvalidInput: No leverage fits, or a notional is given without "max". Nothing was sent.
             ChangeNotSent: Nothing was sent: the guard, a read-only account, no connection, the rate limit, an unusable
                 journal, an earlier change that is not settled, or a setting that could not be read.
             LeverageRefused: Binance refused it; ``.code`` and ``.hint`` tell why and what to do.
             ChangeNotApplied, ChangeSuperseded: It was sent without a definite answer; ``.change`` has what was read.
             OutcomeUnknown: It was sent without a definite answer, and could not be verified.
         """
-        return self._service.set_leverage(symbol, leverage, progress)
+        return self._service.set_leverage(symbol, leverage, progress, notional=notional)
 
     def plan(self, wanted: Any) -> Plan:
         """Plan changes of several symbols. Nothing is sent before ``.apply()``.
 
         Args:
             wanted: Symbols and leverages (or ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
-                the path of a CSV file, targets from :func:`leverage_nb.changes.plan_input.read_lines`, or a function
-                that returns one of these from ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage
-                that is not set, the symbol is left as it is.
+                a text of several lines ``SYMBOL LEVERAGE`` as in ``%%leverage``, the path of a CSV file, targets from
+                :func:`leverage_nb.changes.plan_input.read_lines`, or a function that returns one of these from
+                ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage that is not set, the symbol is
+                left as it is.
 
         Returns:
             The plan: what would change, and what each row would do after the rows before it.
@@ -427,6 +435,11 @@ class Account:
             A handle; ``close()`` ends the calls, ``state`` tells whether events have arrived.
         """
         return self._watchers.watch(callback)
+
+    def _find_all(self, symbols: str | Iterable[str] | None) -> list[str]:
+        """Return Binance's spelling of symbols, each once; none for None."""
+        words = (split_words(symbols) or [symbols]) if isinstance(symbols, str) else symbols or ()
+        return list(dict.fromkeys(self.find_symbol(word) for word in words))
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         from leverage_nb.frames import mark  # imports pandas

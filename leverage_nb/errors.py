@@ -203,7 +203,9 @@ class InvalidLeverage(InvalidInput):
         else:
             of_symbol = f" for {symbol}" if symbol else ""
             limits = f"from 1 to {max_leverage}" if max_leverage else "of 1 or more"
-            text = f"{as_typed(leverage)} is not a leverage{of_symbol}: use a whole number {limits}, as 10 or 10x."
+            typed = as_typed(leverage)
+            reason = ": a leverage has no sign. Use" if typed[:1] in {"+", "-"} else ": use"
+            text = f"{typed} is not a leverage{of_symbol}{reason} a whole number {limits}, as 10 or 10x."
         super().__init__(text)
         self.leverage = leverage
         self.max_leverage = max_leverage

@@ -41,12 +41,14 @@ def read_targets(wanted: Any) -> list[Target]:
 
     Args:
         wanted: A mapping or Series from symbol to leverage; a DataFrame with a column ``leverage`` and the symbols in a
-            column ``symbol`` or the index; the path of a CSV file with the columns symbol and leverage, with or without
-            a header.
+            column ``symbol`` or the index; a text of several lines, see :func:`read_lines`; the path of a CSV file
+            with the columns symbol and leverage, with or without a header.
 
     Raises:
         InvalidInput: It is none of these.
     """
+    if isinstance(wanted, str) and "\n" in wanted:
+        return read_lines(wanted)
     if isinstance(wanted, (str, Path)):
         return _read_csv(Path(wanted))
     if hasattr(wanted, "columns") or hasattr(wanted, "items"):
@@ -62,7 +64,8 @@ def read_targets(wanted: Any) -> list[Target]:
     if hasattr(wanted, "items"):
         return [_target(as_typed(symbol, 40), symbol, leverage) for symbol, leverage in wanted.items()]
     raise InvalidInput(
-        f"A plan needs a mapping, a DataFrame, a Series, a CSV file or a function; got {type(wanted).__name__}.",
+        "A plan needs a mapping, a DataFrame, a Series, lines of text, a CSV file or a function; "
+        f"got {type(wanted).__name__}.",
         hint='For example account.plan({"BTCUSDT": 10, "ETHUSDT": "max"}).',
     )
 

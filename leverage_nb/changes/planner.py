@@ -17,6 +17,7 @@ from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import ChangeNotSent
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
+from leverage_nb.risk.user_input import is_max
 
 
 def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
@@ -130,7 +131,7 @@ def _rows(service: ChangeService, wanted: Mapping[str, int | None], state: Accou
 
 def _resolve(service: ChangeService, target: Target) -> tuple[str, int | None]:
     tiers = service.tiers.find(target.symbol)
-    if isinstance(target.leverage, str) and target.leverage.strip().lower() == "max":
+    if is_max(target.leverage):
         return tiers.symbol, None
     return tiers.symbol, service.leverage_of(tiers, target.leverage)
 

@@ -39,7 +39,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.outlook import Outlook
-from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional
+from leverage_nb.risk.user_input import is_max, normalize, parse_leverage, parse_notional
 from leverage_nb.tiers.cache import TierCache
 
 # Seconds that an interrupted change gets to record its end.
@@ -175,7 +175,7 @@ class ChangeService:
         Raises:
             InvalidInput: There is none.
         """
-        size = parse_notional(notional) if notional else 0.0
+        size = 0.0 if notional == 0 else parse_notional(notional)
         guard = self.guard.limit()
         if guard is None:
             return outlook.highest(size)
@@ -195,7 +195,9 @@ class ChangeService:
             notional: With "max": the position size that must still be allowed.
             reload_tiers: Whether to read the tiers in any case.
         """
-        to_highest = isinstance(leverage, str) and leverage.strip().lower() == "max"
+        to_highest = is_max(leverage)
+        if notional != 0 and not to_highest:
+            raise InvalidInput('A notional needs the leverage "max".', hint="To change to a number, leave it out.")
         failure: LeverageError
         try:
             view = self.read_symbol(symbol, reload_tiers=reload_tiers)
@@ -222,8 +224,12 @@ class ChangeService:
 
     # -- changing ---------------------------------------------------------------------------------------------
 
-    def set_leverage(self, symbol: str, leverage: Any, progress: Progress | None = None) -> LeverageChange:
+    def set_leverage(
+        self, symbol: str, leverage: Any, progress: Progress | None = None, *, notional: float | str = 0.0
+    ) -> LeverageChange:
         """Make a change from the current leverage: see ``Account.set_leverage``."""
+        if is_max(leverage) or notional != 0:
+            return self._apply(self.preview(symbol, leverage, notional=notional), False, progress)
         setting = None
         failure: LeverageError
         try:

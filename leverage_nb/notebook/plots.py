@@ -11,6 +11,7 @@ from leverage_nb.cards import label
 from leverage_nb.errors import InvalidInput
 from leverage_nb.formatting import short
 from leverage_nb.risk.brackets import Brackets
+from leverage_nb.risk.user_input import normalize, parse_leverage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +36,14 @@ _CHINESE_FONTS = (
 
 def plot_brackets(
     brackets: pd.DataFrame | Brackets,
-    leverage: int | Mapping[str, int] | None = None,
+    leverage: int | str | Mapping[str, int | str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Plot max notional against leverage: one descending staircase per symbol, on logarithmic axes.
 
     Args:
         brackets: The result of ``Account.brackets(...)`` for one or several symbols, or the :class:`Brackets` of one.
-        leverage: The current leverage to mark: a number, or a mapping from symbol to number.
+        leverage: The current leverage to mark, as ``10`` or ``"10x"``, or a mapping from symbol to leverage.
         ax: The axes to draw on; None creates a pyplot figure.
 
     Returns:
@@ -65,8 +66,9 @@ def plot_brackets(
             hint="Plot them one asset at a time.",
         )
     asset = next(iter(assets.values()), "")
+    marks = _read_marks(tables, leverage)
     ax = ax or _new_axes()
-    draw_brackets(ax, tables, leverage, asset)
+    draw_brackets(ax, tables, marks, asset)
     symbols = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
     title = _with_venue(f"{symbols}: max notional by leverage", venue)
     ax.set_title(title, loc="left", family=_fonts_for(tables), parse_math=False)
@@ -134,6 +136,17 @@ def draw_brackets(
         legend = ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
         for text in legend.get_texts():
             text.set_parse_math(False)
+
+
+def _read_marks(tables: Mapping[str, Brackets], leverage: Any) -> dict[str, int]:
+    """Return the leverage to mark of each symbol that has one."""
+    given = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
+    marks = {normalize(symbol): mark for symbol, mark in given.items() if mark is not None}
+    return {
+        symbol: parse_leverage(marks[name], symbol, tiers.symbol_max_leverage)
+        for symbol, tiers in tables.items()
+        if (name := normalize(symbol)) in marks
+    }
 
 
 def _new_axes() -> Axes:

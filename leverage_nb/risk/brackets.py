@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
+from leverage_nb.risk.user_input import as_floats, normalize, parse_leverage, parse_notional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,9 @@ Beyond: TypeAlias = Literal["raise", "nan"]
 class Brackets:
     """The tiers of one symbol, lowest notional first. Notional figures are in the symbol's margin asset.
 
-    Methods accept a scalar, a list, an ndarray or a Series. They return a Python scalar for a scalar, a Series with the
-    same index for a Series, and an array of the same shape otherwise. The sign of a notional is ignored.
+    Methods accept a scalar, a list, an ndarray or a Series, of numbers or of texts such as ``"2m"`` and ``"10x"``. They
+    return a Python scalar for a scalar, a Series with the same index for a Series, and an array of the same shape
+    otherwise. The sign of a notional is ignored.
 
     Attributes:
         symbol: Binance's symbol.
@@ -100,14 +102,15 @@ class Brackets:
 
         Raises:
             InvalidLeverage: A leverage is not such a number.
-            InvalidInput: ``leverage`` is not numeric.
+            InvalidInput: ``leverage`` is not an array of numbers.
         """
-        leverages = _as_floats(leverage, "leverage")
-        wrong = ~((leverages >= 1) & (leverages <= self.symbol_max_leverage) & (leverages == np.floor(leverages)))
+        highest = self.symbol_max_leverage
+        leverages = as_floats(leverage, "leverage", lambda one: parse_leverage(one, self.symbol, highest))
+        wrong = ~((leverages >= 1) & (leverages <= highest) & (leverages == np.floor(leverages)))
         if wrong.any():
             first = leverages[wrong].flat[0] if leverages.ndim else leverages[()]
             whole = np.isfinite(first) and first == np.floor(first)
-            raise InvalidLeverage(int(first) if whole else float(first), self.symbol, self.symbol_max_leverage)
+            raise InvalidLeverage(int(first) if whole else float(first), self.symbol, highest)
         # Leverage falls from tier to tier: count the tiers that offer at least this leverage.
         offering = np.searchsorted(-self.initial_leverage, -leverages, side="right")
         return _as_given(leverage, self.notional_cap[offering - 1])
@@ -127,7 +130,7 @@ class Brackets:
             InvalidInput: ``notional`` is not numeric, or ``beyond`` is neither "raise" nor "nan".
         """
         tier, outside = self._locate(notional, beyond)
-        size = np.abs(np.asarray(notional, dtype=np.float64))
+        size = np.abs(as_floats(notional, "notional", parse_notional))
         with np.errstate(invalid="ignore"):  # infinity times a rate: blanked on the next line
             margin = size * self.maint_margin_ratio[tier] - self.cum[tier]
         return _as_given(notional, _blank(margin, outside))
@@ -155,6 +158,9 @@ class Brackets:
         if absent:
             raise InvalidInput(f"The frame has no column {', '.join(absent)}.")
         name = symbol or str(frame.attrs.get("symbol", ""))
+        listed = frame.index.unique("symbol") if "symbol" in frame.index.names else [frame.attrs.get("symbol")]
+        if symbol is not None and symbol not in listed:
+            symbol = name = normalize(symbol)
         if "symbol" in frame.index.names:
             symbols = frame.index.unique("symbol")
             if symbol is None and len(symbols) != 1:
@@ -165,7 +171,7 @@ class Brackets:
             frame = frame.loc[[name]]
         elif symbol is not None and frame.attrs.get("symbol", symbol) != symbol:
             raise InvalidInput(f"The frame has rows of {frame.attrs['symbol']}, not of {symbol}.")
-        rows = sort_rows(zip(*(_as_floats(frame[column], column).tolist() for column in COLUMNS), strict=True))
+        rows = sort_rows(zip(*(as_floats(frame[column], column, float).tolist() for column in COLUMNS), strict=True))
         reason = find_flaw(rows)
         if reason:
             raise InvalidInput(f"These rows are not the tiers of a symbol: {reason}.")
@@ -180,7 +186,7 @@ class Brackets:
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if beyond not in {"raise", "nan"}:
             raise InvalidInput(f'beyond is "raise" or "nan"; got {beyond!r}.')
-        size = np.abs(_as_floats(notional, "notional"))
+        size = np.abs(as_floats(notional, "notional", parse_notional))
         outside = ~(size <= self.notional_cap[-1])  # true for NaN too
         if beyond == "raise" and outside.any():
             first = size[outside].flat[0] if size.ndim else size[()]
@@ -246,14 +252,6 @@ class BracketTable(Mapping[str, Brackets]):
 def sort_rows(rows: Iterable[Sequence[float]]) -> list[Sequence[float]]:
     """Sort rows by notional floor."""
     return sorted(rows, key=itemgetter(COLUMNS.index("notional_floor")))
-
-
-def _as_floats(values: Any, name: str) -> Floats:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InvalidInput(f"A {name} is a number, or an array of numbers.")
 
 
 def _blank(values: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

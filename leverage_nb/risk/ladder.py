@@ -9,20 +9,20 @@ import numpy as np
 from leverage_nb.errors import InvalidInput, as_typed
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.liquidation import liquidation_price
-from leverage_nb.risk.user_input import LARGEST, SMALLEST
+from leverage_nb.risk.user_input import LARGEST, SMALLEST, parse_notional
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def make_ladder(brackets: Brackets, notional: float, mark_price: float) -> pd.DataFrame:
+def make_ladder(brackets: Brackets, notional: float | str, mark_price: float) -> pd.DataFrame:
     """Return the margin and the liquidation prices of a new isolated position that is opened at mark price.
 
     Existing positions are not included (see ``Account.outlook``), and neither are fees.
 
     Args:
         brackets: The symbol's tiers.
-        notional: Size at mark price, in the margin asset; above 0.
+        notional: Size at mark price, in the margin asset; above 0; also as ``"2m"``.
         mark_price: The entry price; above 0.
 
     Returns:
@@ -35,9 +35,9 @@ def make_ladder(brackets: Brackets, notional: float, mark_price: float) -> pd.Da
     Raises:
         InvalidInput: ``notional`` or ``mark_price`` is not a number above 0.
     """
-    for name, value in (("notional", notional), ("mark price", mark_price)):
-        if isinstance(value, (str, bool)) or not SMALLEST <= value <= LARGEST:
-            raise InvalidInput(f"The {name} of a new position is a number above 0; got {as_typed(value)}.")
+    notional = parse_notional(notional)
+    if isinstance(mark_price, (str, bool)) or not SMALLEST <= mark_price <= LARGEST:
+        raise InvalidInput(f"The mark price of a new position is a number above 0; got {as_typed(mark_price)}.")
     import pandas as pd
 
     from leverage_nb.frames import LeverageFrame

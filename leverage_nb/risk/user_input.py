@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
 
@@ -37,6 +38,11 @@ def normalize(text: str) -> str:
     return symbol
 
 
+def split_words(text: str) -> list[str]:
+    """Split a text at white space and commas: ``BTCUSDT, SOLUSDT`` and ``BTCUSDT SOLUSDT`` are two words."""
+    return [word for word in re.split(r"[\s,]+", text) if word]
+
+
 def suggest(symbol: str, listed: Iterable[str]) -> tuple[str, ...]:
     """Return up to three listed symbols similar to ``symbol``, best first.
 
@@ -56,21 +62,32 @@ def _similarity(symbol: str, name: str) -> float:
     return 1.0 if sorted(symbol) == sorted(name) else SequenceMatcher(None, symbol, name).ratio()
 
 
-def parse_leverage(value: Any) -> int:
+def is_max(value: Any) -> bool:
+    """Return whether a leverage is the word ``max``: the highest that fits."""
+    return isinstance(value, str) and value.strip().lower() == "max"
+
+
+def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> int:
     """Parse ``10``, ``"10"``, ``"10x"``, a Decimal, or a whole float such as ``10.0`` from a DataFrame.
 
+    Args:
+        value: The input.
+        symbol: The symbol, for the message.
+        highest: The symbol's maximum; None if it is unknown.
+
     Raises:
-        InvalidLeverage: The value is anything else: 0, negative, fractional, ``True``, a word.
+        InvalidLeverage: The value is anything else: 0, negative, fractional, with a sign (``"+5"`` could mean a
+            difference), ``True``, a word, or above ``highest``.
     """
     number = 0
     if isinstance(value, str):
-        match = re.fullmatch(r"\+?([0-9]{1,9})[xX]?", value.strip()) if len(value) <= LONGEST_NUMBER else None
+        match = re.fullmatch(r"([0-9]{1,9})[xX]?", value.strip()) if len(value) <= LONGEST_NUMBER else None
         number = int(match[1]) if match else 0
     elif _is_number(value):
         with suppress(ArithmeticError):  # comparing a signalling NaN raises
             number = int(value) if 1 <= value <= HIGHEST_LEVERAGE and value == int(value) else 0
-    if not 1 <= number <= HIGHEST_LEVERAGE:
-        raise InvalidLeverage(value)
+    if not 1 <= number <= (highest or HIGHEST_LEVERAGE):
+        raise InvalidLeverage(number or value, symbol, highest)
     return number
 
 
@@ -92,6 +109,27 @@ def parse_notional(value: Any) -> float:
             f"{as_typed(value)} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000."
         )
     return number
+
+
+def as_floats(values: Any, kind: str, parse: Callable[[Any], float]) -> npt.NDArray[np.float64]:
+    """Convert a number, a text, or an array of them to float64; ``parse`` reads texts, and refuses other objects.
+
+    Raises:
+        InvalidInput: It is neither, or a text is invalid.
+    """
+    if np.ndim(values) == 0 and not isinstance(values, np.ndarray) and not _is_number(values):
+        return np.asarray(parse(values), np.float64)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "UO":
+            parsed = [parse(one) if isinstance(one, str) else one for one in array.ravel().tolist()]
+            array = np.array(parsed, np.float64).reshape(array.shape)
+        return array.astype(np.float64)
+    except InvalidInput:
+        raise
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidInput(f"A {kind} is a number, or an array of numbers.")
 
 
 def _is_number(value: Any) -> bool:

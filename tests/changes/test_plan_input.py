@@ -46,6 +46,11 @@ def test_csv_files_are_read(tmp_path: Path, text: str) -> None:
         assert pairs(read_targets(form)) == [("BTCUSDT", "10"), ("ETHUSDT", "max")]
 
 
+def test_a_text_of_several_lines_is_read() -> None:
+    """A text with a line break is lines of SYMBOL LEVERAGE, and not the path of a file."""
+    assert pairs(read_targets("BTCUSDT: 10x\nETHUSDT max")) == [("BTCUSDT", "10x"), ("ETHUSDT", "max")]
+
+
 def test_lines_are_read() -> None:
     """Lines of SYMBOL LEVERAGE are read, blank lines and comments are skipped, and targets have line numbers."""
     targets = read_lines("\nBTCUSDT 10   # the big one\n\n# nothing\n  ethusdt   max\n")

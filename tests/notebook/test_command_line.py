@@ -185,7 +185,9 @@ def test_no_value_changes_the_command(line: str, value: Any) -> None:
     [
         ([], [], None), (["BTCUSDT"], ["BTCUSDT"], None), (["BTCUSDT", "10x"], ["BTCUSDT"], "10x"),
         (["42USDT", "5"], ["42USDT"], "5"), (["a", "MAX"], ["a"], "MAX"), (["a", "b"], ["a", "b"], None),
-        (["a", "-5"], ["a"], "-5"), (["a", "1e9"], ["a"], "1e9"),
+        (["a", "-5"], ["a"], "-5"), (["a", "1e9"], ["a"], "1e9"), (["a", "+5"], ["a"], "+5"),
+        (["a,", "b"], ["a", "b"], None), (["a,b"], ["a", "b"], None), (["a", ",", "b"], ["a", "b"], None),
+        (["a,", "10"], ["a"], "10"), (["a", "1,000"], ["a"], "1,000"),
     ],
 )  # fmt: skip
 def test_the_leverage_is_the_number_at_the_end(words: list[str], symbols: list[str], leverage: str | None) -> None:

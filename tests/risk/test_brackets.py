@@ -191,3 +191,17 @@ def test_the_error_has_the_leverage_as_given() -> None:
     with pytest.raises(InvalidLeverage, match="1234567") as caught:
         brackets(BTCUSDT).max_notional(1_234_567)
     assert caught.value.leverage == 1_234_567
+
+
+def test_texts_are_read_as_typed() -> None:
+    """Texts are read like numbers, alone and in arrays, and the error for another text names it."""
+    tiers = brackets(BTCUSDT)
+    assert tiers.max_leverage("2m") == tiers.max_leverage(2_000_000)
+    assert tiers.max_leverage(["2m", "300k"]).tolist() == tiers.max_leverage([2_000_000, 300_000]).tolist()
+    assert tiers.max_notional("10x") == tiers.max_notional(10)
+    assert tiers.maintenance_margin("2m") == tiers.maintenance_margin(2e6)
+    with pytest.raises(InvalidInput, match="much is not a notional"):
+        tiers.max_leverage("much")
+    with pytest.raises(InvalidLeverage, match=r"\+5 is not a leverage for BTCUSDT: a leverage has no sign"):
+        tiers.max_notional("+5")
+    assert len(Brackets.from_frame(BracketTable({"BTCUSDT": tiers}).to_frame(), "btc/usdt")) == len(tiers)

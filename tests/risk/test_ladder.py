@@ -77,8 +77,14 @@ def test_sizes_must_be_above_zero(notional: float, mark: float) -> None:
         make_ladder(brackets(BTCUSDT), notional, mark)
 
 
-@pytest.mark.parametrize("wrong", [{"notional": "50k"}, {"mark_price": "86000"}, {"notional": True}])
-def test_a_ladder_takes_numbers(wrong: dict[str, Any]) -> None:
-    """A text or a truth value is refused with InvalidInput, not with a TypeError."""
-    with pytest.raises(InvalidInput, match="of a new position is a number above 0"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"notional": "much"}, "much is not a notional"), ({"notional": True}, "True is not a notional"),
+        ({"mark_price": "86000"}, "The mark price of a new position is a number above 0; got 86000"),
+    ],
+)  # fmt: skip
+def test_a_wrong_size_is_an_invalid_input(wrong: dict[str, Any], message: str) -> None:
+    """A word or a truth value is refused with InvalidInput, not with a TypeError."""
+    with pytest.raises(InvalidInput, match=message):
         make_ladder(brackets(BTCUSDT), **{"notional": 50_000, "mark_price": 86_000} | wrong)
