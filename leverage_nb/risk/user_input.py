@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 from difflib import SequenceMatcher
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
@@ -117,6 +119,8 @@ def as_floats(values: Any, kind: str, parse: Callable[[Any], float]) -> npt.NDAr
     Raises:
         InvalidInput: It is neither, or a text is invalid.
     """
+    import numpy as np  # not at the top: the magic parses lines, and %load_ext must not load numpy
+
     if np.ndim(values) == 0 and not isinstance(values, np.ndarray) and not _is_number(values):
         return np.asarray(parse(values), np.float64)
     try:
@@ -133,4 +137,4 @@ def as_floats(values: Any, kind: str, parse: Callable[[Any], float]) -> npt.NDAr
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool)
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)  # numpy registers its numbers as Real
