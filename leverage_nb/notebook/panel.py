@@ -356,8 +356,10 @@ class LeveragePanel(PanelTraits):
 
     def _report(self, change: LeverageChange) -> None:
         card = change.card()
+        shown = {name for name, _ in change.effects} - {"caution"}  # the panel itself shows them
+        rows = [row for row in card.rows if row[0] not in shown]
         state = {"applied": "done", "unchanged": "done", "unknown": "unknown"}.get(change.status, "failed")
-        self._set_message(state, cards.message(card.title, card.note, card.tone, card.rows))
+        self._set_message(state, cards.message(card.title, card.note, card.tone, rows))
 
     def _show_progress(self, text: str) -> None:
         self._set_message("checking", cards.message(f"{text[:1].upper()}{text[1:]}.", tone="warn"))
