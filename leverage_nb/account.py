@@ -267,7 +267,8 @@ class Account:
         Returns:
             Index ``leverage`` from 1 to the symbol's maximum; ``max_notional``, ``room`` (the tier headroom),
             ``initial_margin``, ``available_after`` (the available margin; below 0 is missing margin; NaN if
-            unknown) (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``.
+            unknown), ``can_open`` (the smaller of tier headroom and available margin times leverage, at least 0)
+            (float64, in the margin asset), ``verdict``, ``code`` (Int64), ``certainty``, ``reason``.
 
         Raises:
             UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
@@ -335,7 +336,8 @@ class Account:
             wanted: Symbols and leverages (or ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
                 a text of several lines ``SYMBOL LEVERAGE`` as in ``%%leverage``, the path of a CSV file, targets from
                 :func:`leverage_nb.changes.plan_input.read_lines`, or a function that returns one of these from
-                ``account.settings()``.
+                ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage that is not set, the symbol is
+                left as it is.
 
         Returns:
             The plan: what would change, and what each row would do after the rows before it.
@@ -343,10 +345,16 @@ class Account:
         Raises:
             InvalidInput: Some rows are invalid; the error names all of them.
         """
-        if callable(wanted):
+        by_rule = callable(wanted)
+        if by_rule:
             wanted = wanted(self.settings())
         ready = isinstance(wanted, list) and all(isinstance(target, Target) for target in wanted)
-        return make_plan(self._service, wanted if ready else read_targets(wanted))
+        targets = wanted if ready else read_targets(wanted)
+        if by_rule:
+            import pandas as pd  # settings() has imported it
+
+            targets = [target for target in targets if target.leverage is not pd.NA]
+        return make_plan(self._service, targets)
 
     # -- past changes ---------------------------------------------------------------------------------------
 

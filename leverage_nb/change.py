@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from leverage_nb.cards import Card, Shown, Tone
+from leverage_nb.cards import Card, Shown, Tone, label
 from leverage_nb.formatting import amount, moment, times
 
 Status = Literal["applied", "unchanged", "refused", "not_sent", "not_applied", "superseded", "unknown"]
@@ -55,6 +55,7 @@ class LeverageChange(Shown):
         effects: What the preview expected, as label and value; empty without a preview.
         as_of: When the read of the setting was sent that the status rests on; None without such a read.
         number: The number of the attempt in the journal; None without an attempt.
+        undoes: The number of the change in the journal that this one undoes; None for any other change.
     """
 
     venue: str
@@ -72,13 +73,14 @@ class LeverageChange(Shown):
     effects: tuple[tuple[str, str], ...] = ()
     as_of: datetime | None = None
     number: int | None = None
+    undoes: int | None = None
 
     @property
     def headline(self) -> str:
         """The outcome in one line."""
         step = f"{self.before}x → {self.requested}x" if self.before else f"{self.requested}x"
         return {
-            "applied": f"{self.symbol} {step}",
+            "applied": f"{self.symbol} {step} {'applied' if self.undoes is None else 'undone'}",
             "unchanged": f"{self.symbol} is at {self.requested}x already; nothing was sent",
             "refused": f"{self.symbol} {step} was refused",
             "not_sent": f"{self.symbol} {step} was not sent",
@@ -86,6 +88,11 @@ class LeverageChange(Shown):
             "superseded": f"{self.symbol} {step} was superseded: it is at {times(self.after)}",
             "unknown": f"{self.symbol} {step}: outcome unknown",
         }[self.status]
+
+    @property
+    def summary(self) -> str:
+        """The outcome and the venue in one line: ``BTCUSDT 20x → 25x applied, SIMULATOR``."""
+        return f"{self.headline}, {label(self.venue)}"
 
     @property
     def proof(self) -> str:
@@ -109,5 +116,4 @@ class LeverageChange(Shown):
         notes = [self.note]
         if self.venue == "simulator":
             notes.append("Sent to the simulator, not to Binance." if self.sent_at else "Nothing was sent to Binance.")
-        title = f"{self.headline}: applied" if self.status == "applied" else self.headline
-        return Card(self.venue, title, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])
+        return Card(self.venue, self.headline, tuple(rows), " ".join(filter(None, notes)), _TONES[self.status])

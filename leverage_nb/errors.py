@@ -18,6 +18,7 @@
     ├── ForkedProcess                   an account of the parent process was used in a forked process
     ├── GuardExceeded                   the leverage is above max_leverage
     ├── ReadOnly                        the account was opened with read_only=True
+    ├── LoggedOut                       the account's key was removed with %leverage --logout
     ├── RefusalExpected                 the preview expects a refusal, and force was not given: .code
     ├── ChangePending                   an earlier change of the symbol may still be executed
     ├── ChangedElsewhere                the account is no longer as the preview showed it
@@ -40,9 +41,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from leverage_nb import terminal
 
 if TYPE_CHECKING:
     from leverage_nb.change import LeverageChange
@@ -120,15 +124,23 @@ def _short_form(error: BaseException, message: str, *paragraphs: list[str]) -> C
     name = type(error).__name__
     first, *others = _wrap(message, f"{name}: ", hang=0)
     # Bold, not red: red is unreadable on the red background of JupyterLab's dark theme.
-    first = f"\x1b[1m{name}\x1b[0m{first.removeprefix(name)}"
-    return lambda: [first, *others, *(line for paragraph in paragraphs for line in paragraph)]
+    # A notebook shows codes too, and is not a terminal.
+    if not os.environ.get("NO_COLOR") and (terminal.has_colours() or "ipykernel" in type(sys.stdout).__module__):
+        first = f"{terminal.paint(name, terminal.BOLD)}{first.removeprefix(name)}"
+    lines = [first, *others, *(line for paragraph in paragraphs for line in paragraph)]
+    return lambda: [terminal.encodable(line) for line in lines]
 
 
 def _wrap(text: str, start: str = "", hang: int | None = None) -> list[str]:
-    """Lines of at most 96 columns: JupyterLab breaks longer ones in the middle of words."""
+    """Lines of at most 96 columns: JupyterLab, and narrower terminals, break longer ones in the middle of words."""
     indent = " " * (len(start) if hang is None else hang)
     lines = textwrap.wrap(
-        text, 96, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        text,
+        min(96, terminal.columns() or 96),
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return lines or ([start.rstrip()] if start else [])
 
@@ -281,6 +293,10 @@ class GuardExceeded(LeverageError):
 
 class ReadOnly(LeverageError):
     """The account was opened with ``connect(read_only=True)``. It sends no change."""
+
+
+class LoggedOut(LeverageError):
+    """The account's key was removed with ``%leverage --logout``. It sends no more requests."""
 
 
 class RefusalExpected(LeverageError):

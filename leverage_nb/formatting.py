@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 
+MINUS = "\u2212"
+NOTHING = "–"  # how tables show a missing value
 
-def short(value: float) -> str:
-    """Format a round figure as traders write it, with six significant digits.
+
+def short(value: float, digits: int = 6) -> str:
+    """Format a figure as traders write it, with at most ``digits`` significant digits.
 
     >>> [short(x) for x in (0, 5, 300_000, 1.8e9, 12_500_000, 0.045)]
     ['0', '5', '300k', '1.8B', '12.5M', '0.045']
+    >>> short(1_442_187.5, 4), short(999_999, 4)
+    ('1.442M', '1M')
     """
+    value = float(f"{value:.{digits}g}")
     for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.6g}{suffix}"
-    return f"{value:.6g}"
+            return f"{value / size:.{digits}g}{suffix}"
+    return f"{value:.{digits}g}"
 
 
 def amount(value: float, asset: str = "") -> str:
@@ -39,6 +45,15 @@ def price(value: float) -> str:
     ('45,180.72', '84,000', '0.02187')
     """
     return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def signed(value: float, text: str) -> str:
+    """Return the text of a difference with its sign; "" for 0.
+
+    >>> signed(5.0, "5"), signed(0.0, "0")
+    ('+5', '')
+    """
+    return f"{MINUS if value < 0 else '+'}{text}" if value else ""
 
 
 def percent(ratio: float) -> str:

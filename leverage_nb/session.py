@@ -56,6 +56,8 @@ class Session:
         self._limiters: dict[str, Limiter] = {}
         self._simulator: Simulator | None = None
         self._simulator_accounts = WeakSet[Account]()
+        self._everyone = WeakSet[Account]()
+        self._clients = WeakSet[RestClient]()  # a preview or plan may outlive its account
 
     def connect(
         self,
@@ -138,11 +140,6 @@ class Session:
         )
         with self._lock:
             self._accounts[account.venue, account.profile] = account
-        if account.venue != "simulator" and given.is_typed_in(_running_cell()):
-            warn_once(
-                f"A key was typed in a cell ({account.label}). It stays in the notebook and in IPython's history: "
-                f"remove it there. To store it in the keyring instead: %leverage --login {account.venue}"
-            )
         return account
 
     def open_account(
@@ -174,8 +171,16 @@ class Session:
             if chosen.is_local and not chosen.proved:
                 chosen = replace(chosen, proved=is_our_simulator(chosen.rest_url, found))
             client = RestClient(chosen, found, limiter=self.limiter(chosen.rest_url), profile=name, **options)
+            # Wherever the key comes from: os.environ[...] = "..." and %env are typed in a cell too.
+            if chosen.name != "simulator" and found.is_typed_in(_cells()):
+                warn_once(
+                    f"A key was typed in a cell ({client.account}). It stays in the notebook and in IPython's history: "
+                    f"remove it there. To store it in the keyring instead: %leverage --login {chosen.name}"
+                )
             guard = (max_leverage, lambda: self.max_leverage)
             account = Account(client, self._journal(chosen, journal), *guard, self._stop_unused_simulator)
+            self._clients.add(client)
+            self._everyone.add(account)
             if self._simulator is not None and chosen.rest_url == self._simulator.rest_url:
                 self._simulator_accounts.add(account)
             return account
@@ -211,7 +216,9 @@ class Session:
         return account
 
     def log_out(self, venue: Venue, profile: str | None) -> str:
-        """Remove a stored key from the keyring, and close the open account that uses it.
+        """Remove a stored key from the keyring, and close the accounts of this venue and profile that use it.
+
+        They send nothing from then on, nor do their panels, previews and plans.
 
         Returns:
             The key's fingerprint.
@@ -220,9 +227,13 @@ class Session:
             InvalidInput: No key is stored, or it could not be removed.
         """
         fingerprint = forget(venue, profile)
-        account = self._opened(venue.name, profile)
-        if account is not None and account.label.endswith(fingerprint):
-            account.close()
+        whose = venue.name, profile, f"key {fingerprint}"
+        for client in list(self._clients):
+            if (client.venue.name, client.profile, client.identity) == whose:
+                client.log_out()
+        for account in list(self._everyone):
+            if (account.venue, account.profile) == whose[:2] and account.label.endswith(whose[2]):
+                account.close()
         return fingerprint
 
     def simulator(self) -> Simulator:
@@ -286,12 +297,11 @@ class Session:
             return self._journals.setdefault(name, Journal(place))
 
 
-def _running_cell() -> str:
-    """Return the source of the cell that runs now, or ran last; "" outside IPython, which is not imported here."""
+def _cells() -> str:
+    """Return the cells of this session, from memory; "" outside IPython, which is not imported here."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", [])
-    return "".join(cells[-1:])
+    return "\n".join(getattr(getattr(shell, "history_manager", None), "input_hist_raw", []))
 
 
 session = Session()

@@ -66,3 +66,61 @@ def test_no_output_is_typeset_as_mathematics() -> None:
         first = re.match('<(div|span) class="([^"]*)"', html)
         assert first is not None
         assert {"mathjax_ignore", "tex2jax_ignore"} <= set(first[2].split())
+
+
+TABLE = cards.Table(
+    "Two positions", ("symbol", "side", "notional"), (("BTCUSDT", "long", "1,000"), ("哈基米USDT", "short", "7")),
+    frozenset({0, 1}),
+)  # fmt: skip
+
+
+def test_a_table_in_a_card_is_aligned() -> None:
+    """Texts begin and figures end in one column, also with wide characters; in HTML likewise."""
+    assert TABLE.text().splitlines() == [
+        "Two positions",
+        "symbol      side   notional",
+        "BTCUSDT     long      1,000",
+        "哈基米USDT  short         7",
+    ]
+    card = cards.Card("testnet", "A title", tables=(TABLE,), note="A note.")
+    for shown in (card.text(), card.html()):
+        for part in ("Two positions", "notional", "哈基米USDT", "1,000", "A note."):
+            assert part in shown
+    assert 'text-align:right;white-space:nowrap">1,000</td>' in card.html()
+    assert 'text-align:left">short</td>' in card.html()
+
+
+def test_a_table_wider_than_the_terminal_is_shown_in_parts() -> None:
+    """No line is wider than the terminal; each part repeats the first column."""
+    assert TABLE.text(20).splitlines() == [
+        "Two positions",
+        "symbol      side",
+        "BTCUSDT     long",
+        "哈基米USDT  short",
+        "",
+        "symbol      notional",
+        "BTCUSDT        1,000",
+        "哈基米USDT         7",
+    ]
+
+
+def test_rows_are_wrapped_in_a_terminal() -> None:
+    """In a terminal a long value continues below its beginning; elsewhere it is one line."""
+    card = cards.Card("testnet", "A title", (("reason", "one two three four five six seven"),), "A note.")
+    assert card.text(32).splitlines() == [
+        "[TESTNET] A title",
+        "  reason  one two three four",
+        "          five six seven",
+        "  A note.",
+    ]
+    assert "one two three four five six seven" in card.text()
+
+
+@pytest.mark.parametrize("venue", ["simulator", "testnet", "mainnet", "elsewhere"])
+def test_colours_add_nothing_but_codes(venue: str) -> None:
+    """With colours the text is the same, and mainnet's badge is red and reversed, as every unknown one."""
+    card = cards.Card(venue, "A title", (("a", "1"),), "A note.", "bad", tables=(TABLE,))
+    coloured = card.text(colours=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == card.text()
+    assert "\x1b" not in card.text()
+    assert coloured.startswith(f"\x1b[1;31;7m[{venue.upper()}]") == (venue not in {"simulator", "testnet"})

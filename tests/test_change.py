@@ -45,6 +45,16 @@ def test_no_other_status_reads_like_a_success(status: str) -> None:
     assert any(word in headline for word in ("refused", "not sent", "unknown", "nothing was sent"))
 
 
+def test_the_outcome_is_told_in_one_line() -> None:
+    """The summary names change, outcome and venue; the card of an undo says undone in its headline."""
+    assert CHANGE.summary == "BTCUSDT 20x → 10x applied, TESTNET"
+    undo = replace(CHANGE, before=10, after=20, requested=20, undoes=1)
+    assert undo.card().title == "BTCUSDT 10x → 20x undone"
+    assert undo.summary == "BTCUSDT 10x → 20x undone, TESTNET"
+    refused = replace(undo, status="refused")
+    assert refused.card().title == "BTCUSDT 10x → 20x was refused"
+
+
 def test_records_can_be_compared_and_pickled() -> None:
     """A record is equal to its pickled copy."""
     assert pickle.loads(pickle.dumps(CHANGE)) == CHANGE  # noqa: S301 - our own bytes

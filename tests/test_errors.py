@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
 
 import pytest
 
@@ -26,9 +27,26 @@ def test_the_docstring_draws_every_error() -> None:
 def test_a_notebook_shows_an_error_and_its_hint() -> None:
     """A notebook shows what happened and what to do next, without a traceback."""
     error = errors.UnknownSymbol("BTCUSTD", "testnet", ["BTCUSDT"])
-    lines = error._render_traceback_()
-    assert lines == ["\x1b[1mUnknownSymbol\x1b[0m: BTCUSTD is not a symbol on the testnet.", "Did you mean BTCUSDT?"]
+    assert error._render_traceback_() == [
+        "UnknownSymbol: BTCUSTD is not a symbol on the testnet.", "Did you mean BTCUSDT?",
+    ]  # fmt: skip
     assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(("place", "bold"), [("terminal", True), ("ipykernel.iostream", True), ("file", False)])
+def test_the_name_of_an_error_is_bold_where_that_can_be_shown(
+    monkeypatch: pytest.MonkeyPatch, place: str, bold: bool
+) -> None:
+    """The name is bold in a terminal and in a notebook, unless NO_COLOR is set; in a file it is plain."""
+    output = type("Output", (), {"isatty": lambda _: place == "terminal", "__module__": place, "encoding": "ascii"})()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    error = errors.InvalidInput("20x → 10x is no leverage.")
+    name = "\x1b[1mInvalidInput\x1b[0m" if bold else "InvalidInput"
+    assert error._render_traceback_() == [f"{name}: 20x -> 10x is no leverage."]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert error._render_traceback_() == ["InvalidInput: 20x -> 10x is no leverage."]
 
 
 def test_long_errors_are_broken_between_words() -> None:

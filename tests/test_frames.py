@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import math
+import re
+import time
+from collections.abc import Iterator
 
+import pandas as pd
+import pytest
+
+from leverage_nb.account import Account
 from leverage_nb.frames import LeverageFrame, mark
 
 
@@ -16,7 +23,7 @@ def test_floats_have_separators_and_no_exponent() -> None:
     """Floats are shown as prices are, in text and in HTML; the user's own pandas options stay as they are."""
     before = pd.get_option("display.float_format")
     for text in shown(LeverageFrame({"cap": [300_000.0, 1.8e9, 86_412.5], "rate": [0.004, 0.025, 0.5]})):
-        for figure in ("300,000", "1,800,000,000", "86,412.50", "0.025"):
+        for figure in ("300,000", "1,800,000,000", "86,412.50", "0.004", "0.025"):
             assert figure in text
         assert "e+" not in text
     assert pd.get_option("display.float_format") == before
@@ -56,3 +63,104 @@ def test_frames_are_not_typeset_as_mathematics() -> None:
     assert "mathjax_ignore" in html
     assert "tex2jax_ignore" in html
     assert pd.get_option("display.html.use_mathjax")
+
+
+@pytest.fixture
+def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the local time of Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_berlin")
+def test_values_are_shown_for_people() -> None:
+    """Rates are percentages, leverages have an x, amounts have separators, times are local, and nothing is a dash."""
+    frame = LeverageFrame(
+        {
+            "sent_at": pd.to_datetime(["2026-11-22T13:03:07Z", None], utc=True),
+            "leverage": pd.array([125, None], dtype="Int64"),
+            "effective_leverage": [4.578752, 20.0],
+            "notional_cap": [86_412.5, 300_000.0],
+            "maint_margin_ratio": [0.0065, 0.125],
+            "distance_long": [0.496, math.inf],
+            "code": pd.array([-2027, None], dtype="Int64"),
+            "count": [1234, 5],
+            "liquidation_price": [0.02187, math.nan],
+            "confirmed_by": ["answer", ""],
+        }
+    )
+    before = frame.copy(deep=True)
+    for text in shown(frame):
+        for part in (
+            "2026-11-22 14:03:07", "125x", "4.6x", "20x", "86,412.50", "300,000.00", "0.65%", "12.50%", "49.6%",
+            "-2027", "1,234", "0.02187", "answer",
+        ):  # fmt: skip
+            assert part in text
+        for part in ("inf", "nan", "NaN", "NA", "NaT", "None"):
+            assert part not in text.replace("mathjax_ignore", "")
+        assert text.count("–") == 6
+    pd.testing.assert_frame_equal(frame, before)  # dtypes too
+    assert frame["leverage"].dtype == "Int64"
+    assert frame["distance_long"].dtype == "float64"
+
+
+def test_texts_are_left_aligned_and_figures_right_aligned() -> None:
+    """In text and in HTML the column of a reason begins at the left, and figures end at the right."""
+    frame = LeverageFrame(
+        {"cap": [5.0, 1000.0], "reason": ["too high", "no"]}, index=pd.Index(["BTCUSDT", "哈基米USDT"], name="symbol")
+    )
+    lines = repr(frame).splitlines()
+    assert lines[2].index("too high") == lines[0].index("reason")
+    assert lines[2].index("5") == lines[0].index("cap") + 2
+    html = str(frame._repr_html_())  # type: ignore[operator]  # not in pandas' stubs
+    for cell in ("td", "too high"), ("th", "reason"), ("th", "symbol"), ("th", "BTCUSDT"):
+        assert re.search(r'<{} style="text-align:left[^"]*">{}</'.format(*cell), html), cell
+    assert 'tabular-nums">1,000</td>' in html
+
+
+def test_long_frames_show_their_ends_and_their_size() -> None:
+    """As in pandas, a frame of more than 60 rows shows ten of them, and its size."""
+    for text in shown(LeverageFrame({"cap": [1000.0 + number for number in range(900)]})):
+        assert "1,004" in text
+        assert "1,895" in text
+        assert "1,500" not in text
+        assert "900 rows × 1 columns" in text
+    with pd.option_context("display.max_rows", None):
+        assert "1,500" in repr(LeverageFrame({"cap": [1000.0 + number for number in range(900)]}))
+
+
+def test_texts_of_the_exchange_are_shown_as_text() -> None:
+    """HTML in a value or in a column's name is escaped."""
+    html = str(LeverageFrame({"<b>": ["<td>", "</thead>"]})._repr_html_())  # type: ignore[operator]  # as above
+    assert "&lt;td&gt;" in html
+    assert "<b>" not in html
+    assert html.count("</thead>") == 1
+
+
+def test_an_empty_table_is_a_sentence(account: Account) -> None:
+    """A table without rows says what there is not, with the venue; its columns and dtypes are there all the same."""
+    history = account.history()
+    assert repr(history) == "[SIMULATOR] No changes yet."
+    assert history["requested"].dtype == "int64"
+    for text in shown(history):
+        assert "SIMULATOR" in text
+        assert "No changes yet." in text
+    assert "Binance has changed no tiers" in repr(account.tier_changes())
+    positions = account.positions()
+    assert "No rows." in repr(positions[positions["side"] == "none"])
+    assert "No rows." in repr(LeverageFrame({"cap": []}))
+
+
+def test_frames_that_pandas_derives_can_be_shown() -> None:
+    """Statistics, transposed frames, frames with several levels of columns or none are shown too."""
+    frame = LeverageFrame({"leverage": [10, 20], "room": [1.5, math.nan], "note": ["a", None]})
+    for derived in (
+        frame.describe(), frame.T, frame.groupby("note").agg({"room": ["min", "max"]}), frame[[]],
+        frame.iloc[:, [0, 0]], pd.concat({"x": frame, "y": frame}, axis=1), frame.set_index(["leverage", "note"]),
+        frame.stack(),
+    ):  # fmt: skip
+        assert repr(derived)
+        assert derived.empty or isinstance(derived, pd.Series) or "<table" in shown(derived)[1]

@@ -118,3 +118,45 @@ def test_a_key_that_is_typed_in_a_cell_is_named_once(
     )
     shell.run_cell(unsafe, store_history=True).raise_error()
     assert simulator.api_key not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        'import os\nos.environ["{name}"] = "{value}"',
+        "import os\nos.environ.update({name}='{value}')",
+        "%env {name}={value}",
+        "%env {name} {value}",
+        "%set_env {name}={value}",
+    ],
+)
+def test_a_key_that_a_cell_puts_into_the_environment_is_named(
+    shell: InteractiveShell, simulator: Simulator, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that an earlier cell put into the environment is warned of, however that cell did it."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", "")
+    cell = cell.format(name="LEVERAGE_NB_TESTNET_API_SECRET", value=simulator.api_secret)
+    shell.run_cell(cell, store_history=True).raise_error()
+    shell.run_cell("1 + 1", store_history=True).raise_error()
+    with pytest.warns(KeyWarning, match="typed in a cell"):
+        connect("testnet", rest_url=simulator.rest_url)
+
+
+def test_a_key_that_a_cell_reads_from_the_environment_is_not_named(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells that read a key from the environment, or copy it there from a variable, cause no warning."""
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_KEY", simulator.api_key)
+    monkeypatch.setenv("LEVERAGE_NB_TESTNET_API_SECRET", "")
+    shell.user_ns["secret"] = simulator.api_secret
+    for cell in (
+        'import os\nkey = os.environ["LEVERAGE_NB_TESTNET_API_KEY"]',
+        'os.environ["LEVERAGE_NB_TESTNET_API_SECRET"] = secret',
+        "%env LEVERAGE_NB_TESTNET_API_SECRET",
+        "%set_env LEVERAGE_NB_TESTNET_API_SECRET=$secret",
+    ):
+        shell.run_cell(cell, store_history=True).raise_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        connect("testnet", rest_url=simulator.rest_url)

@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the tests' own pages drive
 from tests.notebook.pages import Lab, NotebookPage, PanelPage, launch
 
 TARGET = Path(__file__).parent / "panel.gif"
-SIZE = {"width": 860, "height": 960}
-CLIP = {"x": 36, "y": 92, "width": 784, "height": 840}  # the notebook, without what JupyterLab has around it
+SIZE = {"width": 1160, "height": 900}
+CLIP = {"x": 36, "y": 92, "width": 1084, "height": 780}  # the notebook, without what JupyterLab has around it
+SHOWN = (880, 633)  # the size in the README
 FRAME_MS = 80
 
 # Chromium draws no pointer into its pictures.
@@ -46,7 +47,7 @@ class Film:
     def shoot(self, hold: int = FRAME_MS) -> None:
         """Add what is to be seen now."""
         picture = Image.open(io.BytesIO(self.page.screenshot(clip=CLIP, animations="disabled", caret="hide")))
-        self.frames.append(picture.convert("RGB"))
+        self.frames.append(picture.convert("RGB").resize(SHOWN, Image.Resampling.LANCZOS))
         self.times.append(hold)
 
     def move(self, x: float, y: float, steps: int = 6) -> None:
@@ -65,9 +66,9 @@ class Film:
 
     def save(self, target: Path) -> None:
         """One palette for all frames: colours do not flicker, and what stands still costs nothing."""
-        palette = Image.new("RGB", (CLIP["width"], CLIP["height"] * 3))
+        palette = Image.new("RGB", (SHOWN[0], SHOWN[1] * 3))
         for place, frame in enumerate((self.frames[0], self.frames[len(self.frames) // 2], self.frames[-1])):
-            palette.paste(frame, (0, place * CLIP["height"]))
+            palette.paste(frame, (0, place * SHOWN[1]))
         colours = palette.quantize(128, method=Image.Quantize.MAXCOVERAGE)
         frames = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in self.frames]
         frames[0].save(target, save_all=True, append_images=frames[1:], duration=self.times, loop=0, optimize=True)
@@ -77,29 +78,28 @@ def play(film: Film, panel: PanelPage) -> None:
     """What is shown: drag, read, apply, be told what would be refused, undo."""
     page = film.page
     film.shoot(1500)
-    box = panel.handle.bounding_box()
-    film.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    chart, slider = panel.root.locator(".leverage-chart").bounding_box(), panel.slider.bounding_box()
+    middle = slider["y"] + slider["height"] / 2
+    film.move(chart["x"] + panel.marker_x(), middle)
     page.mouse.down()
-    film.move(film.at[0] + 170, film.at[1], steps=24)
+    film.move(film.at[0] - 120, middle, steps=16)
+    film.shoot(900)
+    film.move(slider["x"] + 60, middle, steps=10)
     page.mouse.up()
-    film.shoot(1200)
-    panel.type_leverage(75)
-    panel.wait_for_leverage(75)
-    film.shoot(1000)
-    film.click(panel.apply)
-    panel.wait_for_state("done")
-    film.shoot(2200)
-    panel.type_leverage(150)
-    panel.wait_for_leverage(150)
-    film.shoot(2500)
-    panel.type_leverage(10)
-    panel.wait_for_leverage(10)
+    film.shoot(2200)  # it would be refused
+    film.click(panel.root.locator(".leverage-nearest"))
     film.shoot(1200)
     film.click(panel.apply)
     panel.wait_for_state("done")
-    film.shoot(1800)
-    film.click(panel.root.locator(".leverage-undo"))
-    panel.wait_for_leverage(75)
+    film.shoot(2000)
+    film.click(panel.root.locator(".leverage-size"))
+    page.keyboard.type("2m")
+    panel.root.locator(".leverage-planned").filter(has_text="margin 400,000").wait_for()
+    film.shoot(2000)
+    film.click(panel.root.locator(".leverage-lowest"))
+    film.shoot(2000)
+    film.click(panel.root.locator(".leverage-second"))
+    panel.wait_for_leverage(20)
     panel.wait_for_state("done")
     film.shoot(2500)
 

@@ -23,6 +23,7 @@ from leverage_nb.errors import (
     ForkedProcess,
     InvalidInput,
     LeverageError,
+    LoggedOut,
     NoAnswer,
     NotConnected,
     RateLimited,
@@ -125,6 +126,7 @@ class RestClient:
         self._clock = clock or _system_clock
         self._clock_offset_ms = 0
         self._process = os.getpid()
+        self._logged_out = False
         self._credentials = credentials
         self._transport = Transport(venue.rest_url, venue.speaker, timeout)
         self.limiter.join(self, self._weight_share)
@@ -198,7 +200,7 @@ class RestClient:
                 ``stamp``.
 
         Raises:
-            ReadOnly: The client is read-only; nothing was sent.
+            ReadOnly, LoggedOut: The client sends no changes, or nothing at all; nothing was sent.
             RateLimited: The rate limit stopped the request; nothing was sent.
             NotConnected: Nothing was sent; ``SentTooLate`` if the request expired before it could leave.
             NoAnswer: The request was sent, and no complete answer came.
@@ -208,15 +210,29 @@ class RestClient:
             raise refusal
         return interrupts.run(lambda: self._exchange(endpoint, parameters, stamp=stamp, expires=expires))
 
-    def refusal(self) -> ReadOnly | None:
+    def refusal(self) -> LeverageError | None:
         """Return the reason why :meth:`post` sends nothing; None if it sends."""
+        if self._logged_out:
+            return self._key_removed()
         if not self.read_only:
             return None
-        profile = f", profile={self.profile!r}" if self.profile else ""
         return ReadOnly(
             "This account was opened with read_only=True.",
-            hint=f"To change leverage, open it without: lev.connect({self.venue.name!r}{profile})",
+            hint=f"To change leverage, open it without: {self._connect_call()}",
         )
+
+    def log_out(self) -> None:
+        """Send nothing from now on: the user has removed the key."""
+        self._logged_out = True
+
+    def _key_removed(self) -> LoggedOut:
+        return LoggedOut(
+            f"%leverage --logout removed the key of this account ({self.account}). It sends nothing any more.",
+            hint=f"To use the {self.venue.name} again, connect with a key: {self._connect_call()}",
+        )
+
+    def _connect_call(self) -> str:
+        return f"lev.connect({self.venue.name!r}{f', profile={self.profile!r}' if self.profile else ''})"
 
     def open_listen_key(self) -> str:
         """Return the account's listen key: a new one, or the active one with its validity extended by an hour.
@@ -330,9 +346,12 @@ class RestClient:
 
         Raises:
             ForkedProcess: The client belongs to the parent process.
+            LoggedOut: The key was removed.
         """
         if self._process != os.getpid():
             raise ForkedProcess
+        if self._logged_out:
+            raise self._key_removed()
 
         def left() -> float:
             return self.timeout if deadline is None else _left(deadline)

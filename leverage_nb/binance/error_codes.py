@@ -87,7 +87,7 @@ CODES: dict[int, Refusal] = {
     -1111: Refusal("A number has too many decimal places.", _REPORT),
     -1121: Refusal("The exchange does not list this symbol.", "Check the spelling, and whether it is listed yet."),
     -1122: Refusal("The symbol is not trading yet, or no longer.", "Try again when it trades."),
-    -1125: Refusal("The listen key has expired.", "The next connection creates a new one."),
+    -1125: Refusal("The listen key has expired or was deleted.", "The next connection creates a new one."),
     -1126: Refusal("The asset is not supported.", _REPORT),
     -1127: Refusal("The period is too long.", _REPORT),
     -1128: Refusal("This combination of parameters is not valid.", _REPORT),

@@ -5,18 +5,18 @@ Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/us
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
-from leverage_nb.binance.messages import EventTime, Leverage
+from leverage_nb.binance.messages import EventTime, Label, Leverage, Name, decode_rows
+from leverage_nb.errors import UnexpectedAnswer
 
 # Characters or bytes; Binance's messages have a few kilobytes.
 _LARGEST = 1_000_000
-_Name = Annotated[str, Meta(max_length=64)]
 
 StreamState = Literal["connecting", "connected", "live", "stale"]
 
@@ -137,8 +137,11 @@ class OtherEvent:
 Event = LeverageEvent | ModeEvent | AccountEvent | MarginCallEvent | StreamEvent | KeyExpiredEvent | OtherEvent
 
 
+_NO_ROWS = msgspec.Raw(b"[]")
+
+
 class _Leverage(msgspec.Struct):
-    s: _Name
+    s: Name
     l: Leverage  # noqa: E741 - Binance's name
 
 
@@ -147,27 +150,27 @@ class _Mode(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    s: _Name
+    s: Name
 
 
 class _Asset(msgspec.Struct):
-    a: _Name
+    a: Name
 
 
 class _Account(msgspec.Struct):
-    m: _Name = ""
-    B: list[_Asset] = []
-    P: list[_Row] = []
+    m: Label = ""
+    B: msgspec.Raw = _NO_ROWS
+    P: msgspec.Raw = _NO_ROWS
 
 
 class _Message(msgspec.Struct):
-    e: _Name = ""
+    e: Label = ""
     E: EventTime = 0
     T: EventTime = 0
     ac: _Leverage | None = None
     ai: _Mode | None = None
     a: _Account | None = None
-    p: list[_Row] = []
+    p: msgspec.Raw = _NO_ROWS
 
 
 class _Wrapped(msgspec.Struct):
@@ -175,7 +178,10 @@ class _Wrapped(msgspec.Struct):
 
 
 def read_event(message: str | bytes) -> Event | None:
-    """Return the event in a message; None for an unknown or malformed event, and for a message above 1 MB."""
+    """Return the event in a message; None for an unknown or malformed event, and for a message above 1 MB.
+
+    Rows of positions and balances without a valid name are left out.
+    """
     if len(message) > _LARGEST:
         return None
     content: Any = message
@@ -186,15 +192,25 @@ def read_event(message: str | bytes) -> Event | None:
         at = datetime.fromtimestamp((read.T or read.E) / 1000).astimezone()
     except (msgspec.DecodeError, ValueError, OverflowError, OSError, RecursionError):
         return None
+    with suppress(UnexpectedAnswer):  # the rows are no list
+        return _typed(read, at)
+    return None
+
+
+def _typed(read: _Message, at: datetime) -> Event | None:
     if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ac is not None:
         return LeverageEvent(read.ac.s, read.ac.l, at)
     if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ai is not None:
         return ModeEvent(read.ai.j, at)
     if read.e == "ACCOUNT_UPDATE" and read.a is not None:
-        symbols, assets = tuple(row.s for row in read.a.P), tuple(row.a for row in read.a.B)
-        return AccountEvent(read.a.m, symbols, assets, at)
+        assets = tuple(row.a for row in decode_rows(_Asset, read.a.B, "").good)
+        return AccountEvent(read.a.m, _symbols(read.a.P), assets, at)
     if read.e == "MARGIN_CALL":
-        return MarginCallEvent(tuple(row.s for row in read.p), at)
+        return MarginCallEvent(_symbols(read.p), at)
     if read.e == "listenKeyExpired":
         return KeyExpiredEvent(at)
     return OtherEvent(at) if read.e in _OTHERS else None
+
+
+def _symbols(rows: msgspec.Raw) -> tuple[str, ...]:
+    return tuple(row.s for row in decode_rows(_Row, rows, "").good)

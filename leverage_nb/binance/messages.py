@@ -31,7 +31,7 @@ Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Rate = Annotated[float, Meta(gt=0, le=1e12)]
-_Cap = Annotated[float, Meta(ge=0, le=1e30)]
+Amount = Annotated[float, Meta(ge=0, le=1e30)]  # a price, a margin or a cap is never negative
 # Milliseconds since the epoch, up to the year 5138: a datetime can represent it.
 EventTime = Annotated[int, Meta(ge=0, le=100_000_000_000_000)]
 # The client checks whether the exchange's time is plausible; here it must only be a number to compute with.
@@ -58,7 +58,8 @@ class ServerTime(_Message, frozen=True):
 class ListenKey(_Message, frozen=True):
     """The answer to POST and PUT ``/fapi/v1/listenKey``. Whoever has the key receives all events: not in the repr."""
 
-    listen_key: str
+    # It becomes a part of an address: 64 letters and digits as far as is known.
+    listen_key: Annotated[str, Meta(pattern=r"^[\w-]+\Z", max_length=500)]
 
     def __repr__(self) -> str:
         return "ListenKey(...)"
@@ -86,7 +87,7 @@ class SymbolBrackets(msgspec.Struct, frozen=True, rename="camel"):
 
     symbol: Name
     brackets: list[Bracket]
-    notional_coef: Figure | None = None
+    notional_coef: Amount | None = None
 
 
 class ListedSymbol(_Message, frozen=True):
@@ -135,7 +136,7 @@ class PremiumIndex(_Message, frozen=True):
     """The fields used of ``premiumIndex``."""
 
     symbol: str
-    mark_price: Figure
+    mark_price: Amount
 
 
 class AssetIndex(_Message, frozen=True):
@@ -155,7 +156,7 @@ class _WithCap(_Message, frozen=True, kw_only=True):
     def max_notional(self) -> float | None:
         """The max notional; None if it is missing or no usable number. The tiers have it too."""
         with suppress(msgspec.DecodeError, ValueError, RecursionError):
-            return msgspec.json.decode(self.max_notional_value, type=_Cap, strict=False)
+            return msgspec.json.decode(self.max_notional_value, type=Amount, strict=False)
         return None
 
 
@@ -180,8 +181,8 @@ class PositionRisk(_Message, frozen=True):
     symbol: Name
     position_side: Label
     position_amt: Figure
-    entry_price: Figure
-    mark_price: Figure
+    entry_price: Amount
+    mark_price: Amount
     profit: Figure = msgspec.field(name="unRealizedProfit")
     liquidation_price: Figure
     notional: Figure
@@ -189,9 +190,9 @@ class PositionRisk(_Message, frozen=True):
     margin_asset: Label
     bid_notional: Figure = 0.0
     ask_notional: Figure = 0.0
-    position_initial_margin: Figure = 0.0
-    open_order_initial_margin: Figure = 0.0
-    maint_margin: Figure = 0.0
+    position_initial_margin: Amount = 0.0
+    open_order_initial_margin: Amount = 0.0
+    maint_margin: Amount = 0.0
 
 
 class AccountAsset(_Message, frozen=True):
@@ -202,8 +203,8 @@ class AccountAsset(_Message, frozen=True):
     unrealized_profit: Figure
     cross_wallet_balance: Figure
     cross_un_pnl: Figure
-    initial_margin: Figure
-    maint_margin: Figure
+    initial_margin: Amount
+    maint_margin: Amount
     available_balance: Figure
 
 
@@ -276,20 +277,23 @@ def decode_brackets(body: bytes, source: str) -> tuple[list[SymbolBrackets], dic
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # it is a list, as usual
     good, skipped, _ = decode_rows(SymbolBrackets, body, source)
-    if skipped and not good:
-        name, reason = next(iter(skipped.items()))
-        raise UnexpectedAnswer(f"{source} has no usable tiers: {name}: {reason}.")
+    if not good:
+        name, reason = next(iter(skipped.items()), ("its list", "it is empty"))
+        raise UnexpectedAnswer(f"{source} has no usable tiers: {name}: {reason}.", hint="Try again later.")
     return good, skipped
 
 
 def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T]:
     """Decode a list. Skip the rows that do not decode, so that one bad row does not make the others unreadable.
 
+    Rows of one symbol or asset that contradict each other are skipped too; equal ones count once.
+
     Raises:
         UnexpectedAnswer: The answer is not a list.
     """
     try:
-        return Rows(msgspec.json.decode(body, type=list[kind], strict=False), {})  # type: ignore[valid-type]  # a type variable
+        rows = msgspec.json.decode(body, type=list[kind], strict=False)  # type: ignore[valid-type]  # a type variable
+        return _without_contradictions(rows, {}, frozenset())
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # decode row by row
     good: list[T] = []
@@ -307,7 +311,22 @@ def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T
             else:
                 reason = f"its name {name[:40]!a} is not made of up to 40 letters, digits and underscores"
             skipped[key] = reason
-    return Rows(good, skipped, frozenset(unnamed))
+    return _without_contradictions(good, skipped, frozenset(unnamed))
+
+
+def _without_contradictions(good: list[T], skipped: dict[str, str], unnamed: frozenset[str]) -> Rows[T]:
+    """Return rows without those that share their name and position side, or contradict one that was skipped."""
+    kept: dict[tuple[str, str], T] = {}
+    odd = set()
+    for row in good:
+        name = getattr(row, "symbol", "") or getattr(row, "asset", "")
+        if not name:
+            return Rows(good, skipped, unnamed)  # rows of this kind have no names
+        key = name, getattr(row, "position_side", "")  # the sides of a position are two rows
+        if (name in skipped and key[1] not in {"LONG", "SHORT"}) or kept.setdefault(key, row) != row:
+            odd.add(key)
+    named = {name: "it is listed twice, with different values" for name, _ in odd}
+    return Rows([row for key, row in kept.items() if key not in odd], named | skipped, unnamed)
 
 
 def as_plain_text(text: str, most: int = 500) -> str:

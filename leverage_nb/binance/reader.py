@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -40,12 +40,10 @@ def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable
 def make_bracket_table(rows: list[messages.SymbolBrackets], skipped: Mapping[str, str] | None = None) -> BracketTable:
     """Build the table from decoded tiers; symbols whose tiers are flawed go to ``skipped``, with the reason."""
     skipped = dict(skipped or {})
-    count = Counter(row.symbol for row in rows)
     tiers = {}
     for row in rows:
         figures = sort_rows(map(attrgetter(*COLUMNS), row.brackets))
-        reason = "it is listed twice" if count[row.symbol] > 1 else find_flaw(figures)
-        if reason:
+        if reason := find_flaw(figures):
             skipped[row.symbol] = reason
         else:
             tiers[row.symbol] = Brackets.from_rows(row.symbol, figures, row.notional_coef)
@@ -87,8 +85,11 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
 def read_alias(client: RestClient) -> str:
     """Read Binance's own name of the account; "" if the account has no balance rows yet."""
     body = client.read(endpoints.BALANCE)
-    rows = messages.decode_rows(messages.AssetBalance, body, client.source(endpoints.BALANCE)).good
-    return messages.as_plain_text(rows[0].account_alias) if rows else ""
+    source = client.source(endpoints.BALANCE)
+    rows = messages.decode_rows(messages.AssetBalance, body, source)
+    if rows.skipped and not rows.good:
+        raise UnexpectedAnswer(f"{source} does not name the account: {next(iter(rows.skipped.values()))}.")
+    return messages.as_plain_text(rows.good[0].account_alias) if rows.good else ""
 
 
 def read_setting(
@@ -223,11 +224,7 @@ def _join(**skipped: Mapping[str, str]) -> dict[str, str]:
 def _settings(
     client: RestClient, rows: messages.Rows[messages.SymbolConfig], margin_assets: Mapping[str, str], reply: Reply
 ) -> dict[str, LeverageSetting]:
-    return {
-        row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply)
-        for row in rows.good
-        if row.symbol not in rows.skipped  # it is listed twice
-    }
+    return {row.symbol: _setting(client, row, margin_assets.get(row.symbol, ""), reply) for row in rows.good}
 
 
 def _setting(client: RestClient, row: messages.SymbolConfig, margin_asset: str, reply: Reply) -> LeverageSetting:
@@ -251,12 +248,12 @@ def _position(row: messages.PositionRisk) -> Position:
         amount=row.position_amt,
         entry_price=row.entry_price,
         mark_price=row.mark_price,
-        notional=row.notional,
+        notional=math.copysign(row.notional, row.position_amt),  # negative for a short
         unrealized_profit=row.profit,
-        liquidation_price=row.liquidation_price or None,
+        liquidation_price=row.liquidation_price if row.liquidation_price > 0 else None,
         isolated_wallet=row.isolated_wallet,
-        orders_bid=row.bid_notional,
-        orders_ask=row.ask_notional,
+        orders_bid=abs(row.bid_notional),
+        orders_ask=abs(row.ask_notional),
         margin_asset=row.margin_asset,
         position_margin=row.position_initial_margin,
         order_margin=row.open_order_initial_margin,

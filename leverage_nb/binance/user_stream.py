@@ -37,6 +37,7 @@ from leverage_nb.binance.events import (
     StreamState,
     read_event,
 )
+from leverage_nb.binance.messages import as_plain_text
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.binance.venues import is_loopback
 from leverage_nb.change import LeverageChange
@@ -338,6 +339,7 @@ class Stream:
 
     def _set_state(self, state: StreamState, reason: str = "") -> None:
         if state != self.state or reason:
+            reason = as_plain_text(reason)  # it may quote the exchange
             self.state, self.reason = state, reason
             now = self._pace.now()
             # Not immediately after the first event: a read may be out of date by a second.

@@ -45,7 +45,10 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
         "note": pd.array([change.note for change in changes], dtype="object"),
     }
     index = pd.Index([attempt.number for attempt in rows], name="number", dtype="int64")
-    return LeverageFrame(columns, index=index)
+    frame = LeverageFrame(columns, index=index)
+    if not rows:
+        frame.attrs["empty"] = "No changes yet."
+    return frame
 
 
 def _moments(moments: list[datetime | None]) -> pd.DatetimeIndex:

@@ -183,6 +183,8 @@ class Plan(Shown):
             },
             index=pd.Index([row.symbol for row in self.rows], name="symbol", dtype="object"),
         )
+        if not self.rows:
+            frame.attrs["empty"] = "The plan has no rows."
         return mark(frame, self.venue, self.account)
 
     @property
@@ -190,9 +192,9 @@ class Plan(Shown):
         """The number of rows per verdict or status, in one line."""
         counts: dict[str, int] = {}
         for row in self.rows:
-            name = row.status if row.status != "planned" else _EXPECTED[row.verdict]
+            name = _EXPECTED[row.verdict] if row.status == "planned" else _outcome(row)
             counts[name] = counts.get(name, 0) + 1
-        what = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()) or "nothing to do"
+        what = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing to do"
         return f"Plan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
 
     def card(self) -> Card:
@@ -222,13 +224,17 @@ class Plan(Shown):
         return "good" if statuses <= set(DONE) else "bad"
 
 
+def _outcome(row: PlanRow) -> str:
+    return "undone" if row.status == "applied" and row.undoes is not None else row.status.replace("_", " ")
+
+
 def _row_text(row: PlanRow) -> str:
     step = f"{times(row.before)} → {row.after}x"
     caution = f"; {row.caution}" if row.caution else ""
     if row.status != "planned":
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
         detail = f": {row.note}" if row.status not in DONE and row.note else proof
-        return f"{step}  {row.status.replace('_', ' ')}{detail}{caution if row.status == 'applied' else ''}"
+        return f"{step}  {_outcome(row)}{detail}{caution if row.status == 'applied' else ''}"
     if row.verdict in {"refused", "unpredictable"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{caution}"
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{caution}"

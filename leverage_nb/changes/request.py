@@ -47,6 +47,7 @@ class ChangeRequest:
             status=status,
             margin_asset=self.margin_asset,
             effects=self.effects,
+            undoes=self.undoes,
             **fields,
         )
 

@@ -117,7 +117,9 @@ class ChangeService:
         )
         tiers = self.tiers.find(symbol)
         self.check_known(state, tiers.symbol)
-        if isinstance(price, LeverageError):
+        if isinstance(price, UnexpectedAnswer):
+            price = None  # no change needs it
+        elif isinstance(price, LeverageError):
             raise price
         return SymbolView(self.outlook(state, tiers), state, price)
 
@@ -217,7 +219,7 @@ class ChangeService:
         highest = len(view.outlook.leverage)
         if not 1 <= leverage <= highest:
             raise InvalidLeverage(leverage, view.outlook.symbol, highest)
-        forbidden = self._forbidden(leverage)
+        forbidden = self.forbidden(leverage)
         return make_preview(view.outlook, view.state, leverage, self._apply, str(forbidden or ""))
 
     # -- changing ---------------------------------------------------------------------------------------------
@@ -294,7 +296,7 @@ class ChangeService:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With ``.change``.
             ChangeInterrupted: Ctrl-C. Its record shows what is in the journal; nothing more is sent.
         """
-        if (forbidden := self._forbidden(request.leverage)) is not None:
+        if (forbidden := self.forbidden(request.leverage)) is not None:
             raise not_sent(request.outcome(self.client, "not_sent"), forbidden)
         sender = Sender(self.client, self.journal, request, progress)
         task = interrupts.Task(lambda: self._run(sender, request))
@@ -306,7 +308,7 @@ class ChangeService:
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)
 
-    def _forbidden(self, leverage: int) -> LeverageError | None:
+    def forbidden(self, leverage: int) -> LeverageError | None:
         """Return why this account sends no such change: it is read-only, or the guard; None if it may."""
         return self.client.refusal() or self.guard.exceeded(leverage)
 

@@ -142,6 +142,7 @@ class Attempt:
             margin_asset=self.margin_asset,
             as_of=last.as_of if last else None,
             number=self.number or None,
+            undoes=self.undoes,
         )
 
     def with_finding(self, finding: Finding) -> Attempt:

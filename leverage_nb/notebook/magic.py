@@ -12,12 +12,16 @@ from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
 from leverage_nb.formatting import times
-from leverage_nb.notebook.command_line import Once, check_options, parse_line, split_symbols
+from leverage_nb.notebook.command_line import Once, check_options, is_quiet, parse_line, split_symbols
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
+from leverage_nb.notebook.reporting import report
+from leverage_nb.terminal import encodable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+
+    import pandas as pd
 
     from leverage_nb.account import Account
     from leverage_nb.binance.venues import Venue
@@ -70,7 +74,7 @@ class LeverageMagics(Magics):
         ::
 
             %leverage                             account, margin, positions
-            %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply
+            %leverage BTCUSDT                     the panel: tiers, chart, slider, Apply; in a terminal, tables
             %leverage BTCUSDT ETHUSDT             a table of settings
             %leverage BTCUSDT 10                  change it
             %leverage BTCUSDT 10 --dry-run        preview it; nothing is sent
@@ -85,12 +89,13 @@ class LeverageMagics(Magics):
             %leverage --login testnet [--profile NAME]   ask for a key, check it, store it in the keyring
             %leverage --logout testnet [--profile NAME]  remove that key from the keyring
 
-        Every call returns its object: ``change = %leverage BTCUSDT 10``. ``{symbol}``, ``{row['symbol']}`` and
+        Every call returns its object: ``change = %leverage BTCUSDT 10``. A change whose record is not the cell's own
+        output prints one line; a semicolon at the end keeps it quiet. ``{symbol}``, ``{row['symbol']}`` and
         ``$symbol`` are replaced by your variables. A value replaces one word and cannot become an option.
         """
         options = self._parse(line, local_ns or {})
         if options.help:
-            display({"text/plain": self.leverage.__doc__}, raw=True)
+            _show_text((self.leverage.__doc__ or "").replace("::\n\n", "").replace("``", ""))
             return None
         if options.login or options.logout:
             return self._keep_key(options)
@@ -105,7 +110,8 @@ class LeverageMagics(Magics):
             self._show_news(account)
             raise
         self._show_news(account)
-        return result
+        changes = options.undo or leverage is not None or cell is not None
+        return report(result, is_quiet=is_quiet(line), is_change=changes and not options.dry_run)
 
     def _run(
         self, account: Account, symbols: list[str], leverage: str | None, cell: str | None, options: argparse.Namespace
@@ -118,10 +124,10 @@ class LeverageMagics(Magics):
             return self._change(account, symbols[0], leverage, options)
         if options.history:
             history = account.history()
-            return history[history["symbol"].isin(_found(account, symbols))] if symbols else history
+            return _only(history, history["symbol"], _found(account, symbols), "No changes of {} yet.")
         if options.changes:
             changes = account.tier_changes()
-            return changes[changes.index.isin(_found(account, symbols))] if symbols else changes
+            return _only(changes, changes.index, _found(account, symbols), "Binance has changed no tiers of {} so far.")
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if options.plot:
@@ -131,12 +137,14 @@ class LeverageMagics(Magics):
             for symbol, status in settings.attrs["not_trading"].items():
                 _say(f"{symbol} is not trading ({status})")
             return settings
+        from leverage_nb.notebook.overview import Overview, SymbolOverview
+
+        if symbols and _is_terminal(self.shell):
+            return SymbolOverview.of(account, symbols[0])
         if symbols:
             from leverage_nb.notebook.panel import LeveragePanel
 
             return LeveragePanel(account, symbols[0])
-        from leverage_nb.notebook.overview import Overview
-
         overview = Overview.of(account)
         self._use(account)  # only now: a venue that cannot be read is not used for the next call
         return overview
@@ -202,7 +210,7 @@ class LeverageMagics(Magics):
         check_key(venue.name, profile, credentials)
         credentials.keep(venue, profile)
         account = session.connect(venue.name, profile=profile, credentials=credentials)
-        display({"text/plain": f"{account.label} works on the {venue.name}, and is stored in the keyring."}, raw=True)
+        _show_text(f"{account.label} works on the {venue.name}, and is stored in the keyring.")
         if unencrypted:
             _say(f"Warning: {unencrypted}")
         service_of(account).warn_of_key()
@@ -289,7 +297,7 @@ class LeverageMagics(Magics):
             display(preview)
             step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x"
             if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
-                display({"text/plain": f"{preview.symbol} was not changed. Nothing was sent."}, raw=True)
+                _show_text(f"{preview.symbol} was not changed. Nothing was sent.")
                 return None
         return (preview.confirmed() if asks else preview).apply(force=options.force, progress=_say)
 
@@ -303,7 +311,7 @@ class LeverageMagics(Magics):
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):
-                display({"text/plain": "The plan was not applied. Nothing was sent."}, raw=True)
+                _show_text("The plan was not applied. Nothing was sent.")
                 return None
         from tqdm.auto import tqdm
 
@@ -330,6 +338,25 @@ def _found(account: Account, symbols: list[str]) -> list[str]:
     raise InvalidInput(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
 
 
+def _is_terminal(shell: Any) -> bool:
+    """Whether the shell is IPython in a terminal, which shows no widgets."""
+    return any(kind.__name__ == "TerminalInteractiveShell" for kind in type(shell).__mro__)
+
+
+def _only(frame: pd.DataFrame, names: pd.Series | pd.Index, symbols: list[str], empty: str) -> pd.DataFrame:
+    """Return the rows of some symbols; all without any."""
+    if not symbols:
+        return frame
+    rows = frame[names.isin(symbols)]
+    if rows.empty:
+        rows.attrs["empty"] = empty.format(", ".join(symbols))
+    return rows
+
+
 def _say(text: str) -> None:
     """Show a line below the cell while it runs."""
-    display({"text/plain": f"{text[:1].upper()}{text[1:]}."}, raw=True)
+    _show_text(f"{text[:1].upper()}{text[1:]}.")
+
+
+def _show_text(text: str) -> None:
+    display({"text/plain": encodable(text)}, raw=True)

@@ -1,16 +1,18 @@
-"""The account at a glance: the result of ``%leverage`` without arguments."""
+"""The account at a glance: the result of ``%leverage`` without arguments; in a terminal, one symbol too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.cards import Card, Shown
+from leverage_nb.cards import Card, Shown, Table
 from leverage_nb.change import LeverageChange
 from leverage_nb.errors import JournalUnusable
-from leverage_nb.formatting import amount, moment, percent, price, times
-from leverage_nb.risk.account_state import CREDITS, AccountState, Balance, Position, find_misfits
+from leverage_nb.formatting import NOTHING, amount, moment, percent, price, times
+from leverage_nb.risk.account_state import CREDITS, AccountState, LeverageSetting, Position, find_misfits
+from leverage_nb.risk.brackets import Brackets
 
 LAST_CHANGES = 3
 MOST_SKIPPED = 5  # rows of the exchange that could not be read
@@ -65,61 +67,151 @@ class Overview(Shown):
         if state.credits_mode:
             assets = f"Credits Trading Mode ({CREDITS}): margin is not predicted"
         rows = [("account", f"{self.account}, {mode}, {assets}")]
-        rows += [
-            (f"{b.asset} margin", _balance_text(state, b)) for b in state.balances.values() if b.wallet or b.available
-        ]
         if (ratio := state.account_margin_ratio()) is not None:
             rows.append(("margin ratio", f"{percent(round(ratio, 4))} of the account, in USD"))
-        rows += [(position.symbol, _position_text(state, position)) for position in state.positions if position.amount]
-        rows += [(p.symbol, _orders_text(p)) for p in state.positions if p.orders_bid or p.orders_ask]
         used = dict.fromkeys(position.symbol for position in state.positions)
         rows += [(name, f"not trading ({state.not_trading[name]})") for name in used if name in state.not_trading]
         rows += self.misfits
         rows += [("not readable", f"{name}: {reason}") for name, reason in list(state.skipped.items())[:MOST_SKIPPED]]
         if len(state.skipped) > MOST_SKIPPED:
             rows.append(("not readable", f"{len(state.skipped) - MOST_SKIPPED:,} more"))
-        rows += [("not settled" if c.status == "unknown" else "changed", _change_text(c)) for c in self.changes]
         rows += [("journal", self.journal_error)] if self.journal_error else []
         note = f"As of {moment(self.as_of)}."
         if not any(position.amount for position in state.positions) and not state.unread_positions:
             note += " No open positions."
+        if not (self.changes or self.journal_error):
+            note += " No changes yet."
         if self.venue == "simulator":
             note += " The simulator sends nothing to Binance."
-        return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES)
+        positions, orders = _positions(state, state.positions), _orders(state, state.positions)
+        shown = _with_rows(_balances(state), positions, orders, _last_changes(self.changes))
+        return Card(self.venue, "Leverage", tuple(rows), note, examples=EXAMPLES, tables=shown)
 
 
-def _change_text(change: LeverageChange) -> str:
-    return f"{change.headline}, {moment(change.sent_at)}" if change.sent_at else change.headline
+@dataclass(frozen=True, repr=False)  # Shown has one
+class SymbolOverview(Shown):
+    """One symbol at a glance, where no panel can be shown: its setting, positions, open orders and tiers.
+
+    Attributes:
+        setting: The leverage setting.
+        state: The account.
+        tiers: The symbol's tiers.
+    """
+
+    setting: LeverageSetting
+    state: AccountState
+    tiers: Brackets
+
+    @classmethod
+    def of(cls, account: Account, symbol: str) -> SymbolOverview:
+        """Read a symbol's setting, positions and tiers.
+
+        Raises:
+            UnknownSymbol: The venue does not list the symbol.
+            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
+        """
+        view = service_of(account).read_symbol(symbol)
+        return cls(view.state.settings[view.outlook.symbol], view.state, view.outlook.brackets)
+
+    def card(self) -> Card:
+        """Return the overview as a card."""
+        card, symbol = self.setting.card(), self.setting.symbol
+        own = [position for position in self.state.positions if position.symbol == symbol]
+        note = f"{card.note} The panel, with chart and slider, needs a notebook.".strip()
+        examples = (f"%leverage {symbol} 10 -n    preview a change", f"%leverage {symbol} 10       change it")
+        tables = (_positions(self.state, own), _orders(self.state, own), _tiers(self.tiers, self.setting))
+        return replace(card, note=note, examples=examples, tables=_with_rows(*tables))
 
 
-def _balance_text(state: AccountState, balance: Balance) -> str:
-    parts = [f"{amount(balance.wallet)} in the wallet"]
-    ratio = state.cross_margin_ratio(balance.asset)
-    if balance.profit:
-        parts.append(f"{amount(balance.profit)} unrealised profit")
-    parts += [f"{amount(balance.initial_margin)} in use", f"{amount(balance.available)} available"]
-    if ratio:
-        parts.append(f"cross margin ratio {percent(round(ratio, 4))}")
-    return ", ".join(parts)
+def _with_rows(*tables: Table) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.rows)
 
 
-def _orders_text(position: Position) -> str:
-    sides = [("buy", position.orders_bid), ("sell", position.orders_ask)]
-    return "open orders: " + ", ".join(f"{side} {amount(size, position.margin_asset)}" for side, size in sides if size)
-
-
-def _position_text(state: AccountState, position: Position) -> str:
-    setting = state.settings[position.symbol]
-    parts = [
-        f"{position.side} {amount(abs(position.amount))} from {price(position.entry_price)}",
-        f"{amount(abs(position.notional), position.margin_asset)} at mark {price(position.mark_price)}",
-        f"{setting.margin_type} at {times(setting.leverage)}",
+def _tiers(tiers: Brackets, setting: LeverageSetting) -> Table:
+    columns = (tiers.initial_leverage, tiers.notional_floor, tiers.notional_cap, tiers.maint_margin_ratio)
+    rows = [
+        (times(int(leverage)), price(floor), price(cap), percent(rate))
+        for leverage, floor, cap, rate in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    effective = state.effective_leverage(position)
-    if effective is not None:
-        scope = "" if state.is_isolated(position.symbol) else " for the whole cross account"
-        parts.append(f"{effective:.1f}x effective{scope}")
-    if position.liquidation_price is not None and position.mark_price > 0:
-        distance = abs(position.liquidation_price / position.mark_price - 1)
-        parts.append(f"liquidation {price(position.liquidation_price)} ({percent(round(distance, 3))} away)")
-    return ", ".join(parts)
+    header = ("max leverage", "notional above", "up to", "maintenance rate")
+    return Table(f"Tiers, in {setting.margin_asset or 'the margin asset'}", header, tuple(rows), frozenset())
+
+
+def _balances(state: AccountState) -> Table:
+    rows = []
+    for balance in state.balances.values():
+        if balance.wallet or balance.available:
+            ratio = state.cross_margin_ratio(balance.asset)
+            rows.append(
+                (
+                    balance.asset,
+                    _figure(balance.wallet),
+                    _signed(balance.profit),
+                    _figure(balance.initial_margin),
+                    _figure(balance.available),
+                    f"{ratio:.2%}" if ratio else NOTHING,
+                )
+            )
+    header = ("asset", "wallet", "unrealised PnL", "in use", "available", "cross margin ratio")
+    return Table("Margin", header, tuple(rows))
+
+
+def _positions(state: AccountState, positions: Iterable[Position]) -> Table:
+    """Return the open positions, the largest symbol first."""
+    held = [position for position in positions if position.amount]
+    held.sort(key=lambda position: (-state.position_notional(position.symbol), position.symbol))
+    header = (
+        "symbol", "side", "size", "notional", "PnL", "leverage", "effective", "liquidation",
+        "distance", "margin", "entry", "mark",
+    )  # fmt: skip
+    scope = "; effective leverage of cross: that of the whole cross account"
+    cross = any(not state.is_isolated(position.symbol) for position in held)
+    caption = f"{len(held)} position{'s' if len(held) != 1 else ''}{scope if cross else ''}"
+    return Table(caption, header, tuple(_position(state, position) for position in held), frozenset({0, 1, 9}))
+
+
+def _position(state: AccountState, position: Position) -> tuple[str, ...]:
+    setting, effective = state.settings[position.symbol], state.effective_leverage(position)
+    liquidation, mark = position.liquidation_price, position.mark_price
+    away = None if liquidation is None or mark <= 0 else abs(liquidation / mark - 1)
+    return (
+        position.symbol,
+        position.side,
+        amount(abs(position.amount)),
+        f"{_figure(abs(position.notional))} {position.margin_asset}",
+        _signed(position.unrealized_profit),
+        times(setting.leverage),
+        NOTHING if effective is None else f"{effective:.1f}x",
+        NOTHING if liquidation is None else price(liquidation),
+        NOTHING if away is None else f"{away:.1%}",
+        setting.margin_type,
+        price(position.entry_price),
+        price(mark),
+    )
+
+
+def _orders(state: AccountState, positions: Iterable[Position]) -> Table:
+    rows = []
+    for position in positions:
+        if position.orders_bid or position.orders_ask:
+            name = f"{position.symbol} {position.position_side.lower()}" if state.hedge_mode else position.symbol
+            sizes = [
+                f"{_figure(size)} {position.margin_asset}" if size else NOTHING
+                for size in (position.orders_bid, position.orders_ask)
+            ]
+            rows.append((name, *sizes))
+    return Table("Open orders", ("symbol", "buy", "sell"), tuple(rows))
+
+
+def _last_changes(changes: tuple[LeverageChange, ...]) -> Table:
+    rows = [(moment(change.sent_at) if change.sent_at else NOTHING, change.headline) for change in changes]
+    return Table("Last changes", ("sent", "change"), tuple(rows), frozenset({0, 1}))
+
+
+def _figure(value: float) -> str:
+    """Format an amount of a column: two decimals, so that the digits are in line; more only below 1."""
+    return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.6g}"
+
+
+def _signed(value: float) -> str:
+    return f"+{_figure(value)}" if value > 0 else _figure(value)

@@ -1,336 +1,931 @@
-// Chart, figures and buttons of the leverage panel. All texts come from the table that the kernel sent, so the view
-// follows the slider while the kernel is busy.
+// The browser side of the leverage panel. The kernel sends a table with one row per leverage, with texts ready to show;
+// the browser only selects a row, so everything follows the slider while the kernel is busy.
+//
+// One function derives what is shown from the model and from what this view alone knows, and one function per part
+// shows it.
 
-const SVG = "http://www.w3.org/2000/svg";
+/**
+ * One leverage of the table.
+ * @typedef {object} Row
+ * @property {number} cap Max notional.
+ * @property {string} capText The same as text.
+ * @property {"unchanged" | "ok" | "mind" | "unpredictable" | "refused" | "stopped"} verdict
+ * @property {string} title The verdict in words.
+ * @property {string} detail Its certainty, or what to do next.
+ * @property {number} nearest The nearest leverage that fits; 0 for none.
+ * @property {[string, string, string][]} figures For each figure of the table: its value, a note, the note's tone.
+ */
+
+/**
+ * Everything shown of one symbol.
+ * @typedef {object} Table
+ * @property {number} version
+ * @property {string} symbol
+ * @property {string} venue
+ * @property {string} badge HTML.
+ * @property {boolean} realMoney
+ * @property {string} account
+ * @property {string} asset
+ * @property {string} base
+ * @property {string} marginType
+ * @property {string} notTrading The symbol's status if it is not traded; "" if it is.
+ * @property {string} mark
+ * @property {string} asOf
+ * @property {{leverage: number, text: string, lifted: boolean} | null} guard
+ * @property {number} current 0 if the leverage is not set.
+ * @property {string} before
+ * @property {number} start The leverage to return to.
+ * @property {{side: string, tone: string, fields: [string, string, string][]}[]} position
+ * @property {string} orders
+ * @property {number} exposure
+ * @property {string} exposureText
+ * @property {{name: string, help: string, now: string}[]} figures
+ * @property {{name: string, help: string, value: string}[]} fixed
+ * @property {Row[]} rows From 1x.
+ * @property {{from: number, to: number, label: string}[]} regions
+ * @property {number[]} edges The leverage of each tier, ascending.
+ * @property {string[][]} tiers
+ */
+
+/**
+ * A new position of a planned size, at every leverage.
+ * @typedef {object} Plan
+ * @property {string} symbol
+ * @property {string} text
+ * @property {string} unit
+ * @property {string} size
+ * @property {number[]} notional
+ * @property {[string, string, string, string][]} rows Margin, why it is not affordable, liquidation long and short.
+ * @property {number} lowest The lowest leverage that affords it; 0 for none.
+ * @property {string} advice
+ */
+
+/**
+ * What this view alone knows.
+ * @typedef {object} Ui
+ * @property {string | null} typed Text in the leverage field that is being edited.
+ * @property {string | null} search Text in the symbol field that is being edited.
+ * @property {number} active The highlighted match.
+ * @property {string} searchError
+ * @property {string} lost Why the kernel cannot be reached; "" if it can.
+ * @property {boolean} gone Whether it cannot come back.
+ * @property {number} clicks The number of the last click.
+ * @property {string} asked What the last click asks for.
+ * @property {number} since When the question of a confirmation was shown.
+ * @property {boolean} copied
+ * @property {string | null} size Text in the size field that is being edited.
+ * @property {number} width Width of the chart.
+ * @property {number} tall Height of its plot: less in one column, so that chart and decision fit on a screen.
+ * @property {number} saidAt The leverage at which the message was shown.
+ */
+
 // How long a question must be on the screen before an answer counts.
 const READING_MS = 800;
+const MOST_MATCHES = 60;
+const TWO_COLUMNS = 880;  // px, as in panel.css
+const PLOT = { left: 46, right: 16, top: 26, track: 22, bottom: 54 };
+const UNITS = { "margin asset": "asset", "base asset": "base", percent: "percent" };
 
-function element(tag, className, parent, text = "") {
+// -- pure functions -----------------------------------------------------------------------------------------------
+
+/** @param {number} leverage @param {number} max @returns {number} its place on the axis, from 0 to 1 */
+export function share(leverage, max) {
+  return max > 1 ? Math.log(leverage) / Math.log(max) : 0;
+}
+
+/** @param {number} place @param {number} max @returns {number} the leverage at a place on the axis */
+export function leverageAt(place, max) {
+  return Math.min(max, Math.max(1, Math.round(max ** place)));
+}
+
+/** @param {string} text @param {Table} table @returns {string} why the text is no leverage; "" if it is one */
+export function complaint(text, table) {
+  const max = table.rows.length;
+  const number = /^\s*([0-9]{1,6})x?\s*$/i.exec(text)?.[1];
+  if (number === undefined) return `Enter a whole number from 1 to ${max}.`;
+  if (Number(number) > max) return `${Number(number)}x is above ${table.symbol}'s maximum of ${max}x.`;
+  return Number(number) < 1 ? "The lowest leverage is 1x." : "";
+}
+
+/** @param {string} query @param {string} symbol @returns {number} how well it matches, 0 is best; Infinity if not at all */
+export function rank(query, symbol) {
+  const exact = [query, `${query}USDT`].indexOf(symbol);
+  if (exact >= 0) return exact;
+  if (symbol.startsWith(query)) return 2;
+  if (symbol.includes(query)) return 3;
+  let at = 0;
+  for (const letter of symbol) if (letter === query[at]) at += 1;
+  return at === query.length ? 4 : Infinity;
+}
+
+/** @param {string} text @param {string[][]} symbols @returns {string[][]} the matching symbols, best first */
+export function search(text, symbols) {
+  const query = text.toUpperCase().replace(/[\s/:_-]/g, "");
+  if (query === "") return symbols;
+  // Traders write kPEPE for 1000PEPE.
+  const queries = query.startsWith("K") ? [query, `1000${query.slice(1)}`] : [query];
+  return symbols
+    .map((row, place) => ({ row, place, rank: Math.min(...queries.map(each => rank(each, row[0].replace("_", "")))) }))
+    .filter(match => match.rank < Infinity)
+    .sort((a, b) => a.rank - b.rank || (b.row[2] !== "") - (a.row[2] !== "") || a.place - b.place)
+    .map(match => match.row);
+}
+
+/**
+ * Everything that is shown, from the model and this view.
+ * @param {any} model @param {Ui} ui
+ */
+export function deriveState(model, ui) {
+  /** @type {Table} */
+  const table = model.get("table");
+  const leverage = model.get("leverage");
+  const phase = model.get("state");
+  const typed = ui.typed ?? String(leverage);
+  const wrong = ui.typed === null ? "" : complaint(ui.typed, table);
+  const row = wrong === "" ? table.rows[leverage - 1] : undefined;
+  const reviewing = row !== undefined && phase === "reviewing" && model.get("reviewed") === leverage;
+  const pending = ui.clicks > model.get("answered");
+  const busy = pending || ui.lost !== "" || phase === "applying" || phase === "checking";
+  const changes = row !== undefined && ["ok", "mind", "unpredictable"].includes(row.verdict);
+  /** @type {Plan} */
+  const plan = model.get("plan");
+  return {
+    table, leverage, row, typed, wrong, phase, reviewing, pending, busy, changes,
+    max: table.rows.length,
+    step: row && row.verdict !== "unchanged" ? `${table.before} → ${leverage}x` : "",
+    readable: performance.now() - ui.since > READING_MS,
+    undo: model.get("undo"),
+    live: ui.lost ? "lost" : model.get("live"),
+    liveReason: ui.lost || model.get("live_reason"),
+    plan: plan.symbol === table.symbol ? plan : null,
+    message: model.get("message"),
+    matches: ui.search === null ? null : search(ui.search, model.get("symbols")),
+  };
+}
+
+// -- building blocks ----------------------------------------------------------------------------------------------
+
+/** @param {string} tag @param {string} name @param {Element | null} parent @param {string} text */
+function element(tag, name, parent, text = "") {
   const node = document.createElement(tag);
-  node.className = className;
+  node.className = name;
   node.textContent = text;
-  parent.append(node);
+  parent?.append(node);
   return node;
 }
 
-function makeMarker(svg) {
-  const marker = document.createElementNS(SVG, "g");
-  marker.classList.add("leverage-marker");
-  const line = document.createElementNS(SVG, "line");
-  const dot = document.createElementNS(SVG, "circle");
-  dot.setAttribute("r", "5");
-  marker.append(line, dot);
-  svg.append(marker);
-  return { line, dot };
+/** @param {Element} node @param {string} text */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
-function render({ model, el }) {
+/** @param {string} tag @param {Record<string, string | number>} attributes @param {string} text */
+function svg(tag, attributes, text = "") {
+  const written = Object.entries(attributes).map(([name, value]) => ` ${name}="${escape(String(value))}"`).join("");
+  return `<${tag}${written}>${escape(text)}</${tag}>`;
+}
+
+/** @param {string} text */
+function escape(text) {
+  return text.replace(/[&<>"]/g, letter => `&#${letter.charCodeAt(0)};`);
+}
+
+/** @param {string[]} header @param {string[][]} rows */
+function grid(header, rows) {
+  const table = element("table", "leverage-grid", null);
+  for (const [place, cells] of [header, ...rows].entries()) {
+    const line = element("tr", "", table);
+    for (const cell of cells) element(place === 0 ? "th" : "td", "", line, cell);
+  }
+  return table;
+}
+
+/** The elements of a panel, without content. @param {Element} el */
+function build(el) {
+  el.classList.add("leverage-host");
   const root = element("div", "leverage-panel mathjax_ignore tex2jax_ignore", el);
-  const heading = element("div", "leverage-heading", root);
-  const chart = element("div", "leverage-chart", root);
-  const choice = element("div", "leverage-choice", root, "leverage ");
+  root.setAttribute("role", "group");
+  const head = element("div", "leverage-head", root);
+  const finder = element("div", "leverage-finder", head);
+  const symbol = element("input", "leverage-symbol", finder);
+  Object.assign(symbol, { type: "text", spellcheck: false, autocomplete: "off" });
+  const list = element("div", "leverage-matches", finder);
+  // Not crypto.randomUUID: a JupyterLab that is reached by plain HTTP does not have it.
+  const id = Math.random().toString(36).slice(2);
+  list.id = `leverage-matches-${id}`;
+  for (const [name, value] of Object.entries({
+    role: "combobox", "aria-controls": list.id, "aria-autocomplete": "list", "aria-label": "symbol",
+  })) symbol.setAttribute(name, value);
+  list.setAttribute("role", "listbox");
+  list.tabIndex = -1;  // a browser would give the focus to a list that scrolls
+  const badge = element("span", "leverage-venue", head);
+  const searchError = element("span", "leverage-complaint leverage-search-error", head);
+  const facts = element("span", "leverage-facts", head);
+  const marginType = element("span", "leverage-chip", facts);
+  const status = element("span", "leverage-complaint leverage-status", facts);
+  const mark = element("span", "leverage-mark", facts);
+  const live = element("span", "leverage-live", facts);
+  const guard = element("span", "leverage-guard", head);
+  const account = element("span", "leverage-account", head);
+
+  const position = element("div", "leverage-position", root);
+
+  const body = element("div", "leverage-body", root);
+  const left = element("div", "leverage-left", body);
+  const plot = element("div", "leverage-plot", left);
+  const chart = element("div", "leverage-chart", plot);
+  const slider = element("input", "leverage-slider", plot);
+  Object.assign(slider, { type: "range", min: 0, max: 1, step: "any" });
+  const tip = element("div", "leverage-tip", plot);
+  const tiers = element("details", "leverage-details", left);
+  element("summary", "", tiers);
+  const liquidation = element("details", "leverage-details", left);
+  element("summary", "", liquidation);
+
+  const right = element("div", "leverage-right", body);
+  const choice = element("div", "leverage-choice", right);
+  const less = element("button", "leverage-step", choice, "−");
   const field = element("input", "leverage-field", choice);
-  Object.assign(field, { type: "number", min: 1, step: 1, inputMode: "numeric" });
-  element("span", "leverage-unit", choice, "x");
-  const lower = element("button", "leverage-edge", choice, "◂ tier");
-  const higher = element("button", "leverage-edge", choice, "tier ▸");
-  lower.title = "Next lower tier (PageDown)";
-  higher.title = "Next higher tier (PageUp)";
-  const complaint = element("span", "leverage-complaint", choice);
-  const verdict = element("div", "leverage-verdict", root);
-  const held = element("div", "leverage-held", root);
-  const heldFigures = element("div", "leverage-figures", root);
-  const sizing = element("label", "leverage-sizing", root, "a new isolated position of ");
+  Object.assign(field, { type: "text", inputMode: "numeric", autocomplete: "off" });
+  const more = element("button", "leverage-step", choice, "+");
+  const now = element("span", "leverage-now", choice);
+  const verdict = element("div", "leverage-verdict", right);
+  verdict.id = `leverage-verdict-${id}`;
+  const title = element("div", "leverage-verdict-title", verdict);
+  const detail = element("div", "leverage-verdict-detail", verdict);
+  const nearest = element("button", "leverage-use leverage-nearest", verdict);
+  const figures = element("div", "leverage-figures", right);
+  const sizing = element("div", "leverage-sizing", right);
   const size = element("input", "leverage-size", sizing);
-  size.setAttribute("aria-label", "planned size");
-  const sizeAsset = element("span", "leverage-unit", sizing);
-  const ladderFigures = element("div", "leverage-figures", root);
+  Object.assign(size, { type: "text", autocomplete: "off", placeholder: "2m" });
+  const units = element("span", "leverage-units", sizing);
+  const plan = element("div", "leverage-plan", right);
+  const planned = element("div", "leverage-planned", plan);
+  const lowest = element("button", "leverage-use leverage-lowest", plan);
+
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
-  const cancel = element("button", "leverage-cancel", actions, "Cancel");
-  const check = element("button", "leverage-check", actions, "Check again");
-  check.title = "Verify the outcome of the change";
-  const undo = element("button", "leverage-undo", actions);
-  undo.title = "Undo the change";
-  const reload = element("button", "leverage-reload", actions, "Reload");
-  reload.title = "Read tiers and setting again";
-  const waiting = element("span", "leverage-waiting", actions);
+  const second = element("button", "leverage-second", actions);
+  const reload = element("button", "leverage-reload", actions, "↻");
+  const copy = element("button", "leverage-copy", actions, "Copy as code");
+  const asOf = element("span", "leverage-as-of", actions);
   const message = element("div", "leverage-messages", root);
   message.setAttribute("role", "status");
   message.setAttribute("aria-live", "polite");
-  verdict.id = `leverage-verdict-${crypto.randomUUID()}`;
-  complaint.setAttribute("role", "alert");
-  root.setAttribute("role", "group");
+
+  Object.assign(less, { title: "1x lower (arrow keys); PageDown goes to the next lower tier", type: "button" });
+  Object.assign(more, { title: "1x higher (arrow keys); PageUp goes to the next higher tier", type: "button" });
+  Object.assign(reload, { title: "Read tiers, setting and account again" });
+  reload.setAttribute("aria-label", "Reload");
+  less.setAttribute("aria-label", "1x lower");
+  more.setAttribute("aria-label", "1x higher");
+  size.setAttribute("aria-label", "size of a new position");
   field.setAttribute("aria-describedby", verdict.id);
+  // JupyterLab would take the arrow keys for its cells.
+  for (const node of [symbol, slider, field, size]) node.dataset.lmSuppressShortcuts = "true";
+  return {
+    root, symbol, list, badge, searchError, marginType, status, mark, live, guard, account, position, plot, chart, slider, tip,
+    tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, planned,
+    lowest, apply, second, reload, copy, asOf, message,
+  };
+}
 
-  let marker = null;
-  let values = [];
-  let clicks = model.get("answered");
-  let asked = "";
-  let lost = false;
-  let resizing = 0;
-  let sized = "";
-  let saidAt = model.get("leverage");
-  let reviewingSince = performance.now();
-  // Neither this element nor the slider may be part of the page yet.
-  const naming = setInterval(nameSlider, 100);
+// -- one function per part ----------------------------------------------------------------------------------------
 
-  function shown() {
-    const table = model.get("table");
-    const leverage = model.get("leverage");
-    const row = leverage - 1;
-    const known = table.pixels !== undefined && row >= 0 && row < table.most;
-    return { table, leverage, row, known };
+const LIVE = {
+  connecting: ["○ connecting", "The exchange's events are not connected yet"],
+  connected: ["○ connected, no event yet", "Changes made elsewhere are shown within about a minute"],
+  live: ["● live", "Changes made elsewhere are shown immediately"],
+  stale: ["○ stale", "Reload shows changes made elsewhere: "],
+  lost: ["○ no kernel", ""],
+};
+
+const TERMS = {
+  notional: "Position size at mark price, in the margin asset",
+  entry: "Average entry price",
+  mark: "The exchange's mark price: profit, margin and liquidation use it",
+  PnL: "Unrealised profit at mark price",
+  liquidation: "The mark price at which the position is liquidated, and how far away it is",
+  "margin used": "Initial margin of the position: notional divided by leverage",
+  "isolated margin": "The position's own margin; it stays if the leverage is raised",
+};
+
+function showHead(parts, state, ui) {
+  const { table } = state;
+  parts.badge.innerHTML = table.badge;
+  write(parts.marginType, table.marginType);
+  parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own";
+  parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
+  parts.mark.title = `The exchange's mark price as of ${table.asOf}; margin and liquidation use it`;
+  write(parts.status, table.notTrading && `not trading (${table.notTrading})`);
+  write(parts.account, table.account);
+  parts.account.title = "The account, as a fingerprint of its key";
+  write(parts.guard, table.guard?.text ?? "");
+  parts.guard.hidden = table.guard === null;
+  parts.guard.title = "Your own upper bound on leverage; nothing above it is sent";
+  parts.guard.classList.toggle("leverage-lifted", table.guard?.lifted ?? false);
+  parts.root.classList.toggle("leverage-real-money", table.realMoney);
+  parts.root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
+  showLive(parts, state);
+  showSearch(parts, state, ui);
+}
+
+function showLive(parts, state) {
+  const [text, title] = LIVE[state.live] ?? ["", ""];
+  parts.live.dataset.live = state.live;
+  write(parts.live, text);
+  parts.live.title = title + state.liveReason;
+}
+
+function showSearch(parts, state, ui) {
+  const { matches, table } = state;
+  const open = matches !== null;
+  if (!open) parts.symbol.value = table.symbol;
+  parts.symbol.setAttribute("aria-expanded", String(open));
+  parts.list.hidden = !open;
+  write(parts.searchError, ui.searchError);
+  if (!open) return;
+  const rows = matches.slice(0, MOST_MATCHES).map(([symbol, leverage, position, max], place) => {
+    const row = element("div", "leverage-match", null);
+    row.id = `${parts.list.id}-${place}`;
+    row.dataset.symbol = symbol;
+    row.setAttribute("role", "option");
+    row.setAttribute("aria-selected", String(place === ui.active));
+    for (const text of [symbol, position, leverage, `max ${max}`]) element("span", "", row, text);
+    return row;
+  });
+  if (matches.length > MOST_MATCHES) {
+    rows.push(element("div", "leverage-no-match", null, `${matches.length - MOST_MATCHES} more: type to narrow`));
+  }
+  if (rows.length === 0) rows.push(element("div", "leverage-no-match", null, `No symbol matches “${ui.search}”.`));
+  parts.list.replaceChildren(...rows);
+  parts.symbol.setAttribute("aria-activedescendant", rows[ui.active]?.id ?? "");
+  rows[ui.active]?.scrollIntoView?.({ block: "nearest" });
+}
+
+function showPosition(parts, state) {
+  const { table } = state;
+  const rows = table.position.map(({ side, tone, fields }) => {
+    const line = element("div", "leverage-side", null);
+    element("b", `leverage-${tone}`, line, side);
+    for (const [name, value, mood] of fields) {
+      const field = element("span", "", line, `${name} `);
+      field.title = TERMS[name] ?? "";
+      element("b", `leverage-${mood}`, field, value);
+    }
+    return line;
+  });
+  if (rows.length === 0) rows.push(element("div", "leverage-side", null, "No position"));
+  if (table.orders) element("span", "", rows[rows.length - 1], table.orders);
+  parts.position.replaceChildren(...rows);
+}
+
+/** The vertical scale of the chart. */
+function scale(state, tall) {
+  const { table, plan, max } = state;
+  const planned = plan?.notional[state.leverage - 1] ?? 0;
+  const low = Math.min(table.rows[max - 1].cap, ...[table.exposure, planned].filter(value => value > 0)) / 3.5;
+  const high = Math.max(table.rows[0].cap, table.exposure, planned) * 1.6;
+  const bottom = PLOT.top + tall;
+  const y = value => bottom - tall * Math.log(Math.max(value, low) / low) / Math.log(high / low);
+  return { low, high, y, bottom };
+}
+
+/** @param {number} width @param {number} max */
+function across(width, max) {
+  const inner = width - PLOT.left - PLOT.right;
+  return leverage => PLOT.left + inner * share(Math.min(Math.max(leverage, 1), max), max);
+}
+
+const SUFFIXES = ["", "k", "M", "B", "T"];
+
+/** @param {number} value a power of ten */
+function decade(value) {
+  const place = Math.max(0, Math.min(SUFFIXES.length - 1, Math.floor(Math.log10(value) / 3 + 1e-9)));
+  return `${Number((value / 1000 ** place).toPrecision(3))}${SUFFIXES[place]}`;
+}
+
+function showChart(parts, state, ui) {
+  const { table, max, plan } = state;
+  const { width } = ui;
+  if (width === 0) return;
+  const x = across(width, max);
+  const { low, high, y, bottom } = scale(state, ui.tall);
+  const right = width - PLOT.right;
+  const pattern = `${parts.list.id}-hatch`;
+  const marks = [];
+  for (let ten = 10 ** Math.ceil(Math.log10(low)); ten <= high; ten *= 10) {
+    marks.push(svg("line", { class: "leverage-line", x1: PLOT.left, x2: right, y1: y(ten), y2: y(ten) }));
+    marks.push(svg("text", { class: "leverage-tick", x: PLOT.left - 7, y: y(ten) + 4, "text-anchor": "end" }, decade(ten)));
+  }
+  const stairs = [`M${x(1)} ${y(table.rows[0].cap)}`];
+  for (const edge of table.edges) {
+    stairs.push(`L${x(edge)} ${y(table.rows[edge - 1].cap)}`);
+    if (edge < max) stairs.push(`L${x(edge)} ${y(table.rows[edge].cap)}`);
+  }
+  const line = stairs.join("");
+  marks.push(svg("path", { class: "leverage-area", d: `${line}L${x(max)} ${bottom}L${x(1)} ${bottom}Z` }));
+  for (const { from, to, label } of table.regions) {
+    const [start, end] = [from === 1 ? x(1) : x(from - 0.5), to === max ? right : x(to + 0.5)];
+    marks.push(svg("rect", {
+      class: "leverage-region", x: start, y: PLOT.top, width: Math.max(2, end - start), height: bottom - PLOT.top, fill: `url(#${pattern})`,
+    }));
+    const left = start + end < PLOT.left + right;
+    const at = left ? { x: start + 5 } : { x: end - 5, "text-anchor": "end" };
+    marks.push(svg("text", { class: "leverage-region-label", y: bottom - 6, ...at }, label));
+  }
+  for (const [value, text, name] of [
+    [table.exposure, table.exposureText, "leverage-exposure"],
+    [plan?.notional[state.leverage - 1] ?? 0, plan && `planned ${plan.size}`, "leverage-plan-line"],
+  ]) {
+    if (!(value > 0)) continue;
+    marks.push(svg("line", { class: name, x1: PLOT.left, x2: right, y1: y(value), y2: y(value) }));
+    marks.push(svg("text", { class: `${name}-label`, x: PLOT.left + 5, y: y(value) - 5 }, text));
+  }
+  if (table.current > 0) {
+    const at = x(table.current);
+    marks.push(svg("line", { class: "leverage-now-line", x1: at, x2: at, y1: PLOT.top - 6, y2: bottom }));
+    const anchor = at > width - 60 ? "end" : at < 80 ? "start" : "middle";
+    marks.push(svg("text", { class: "leverage-tick", x: at, y: PLOT.top - 11, "text-anchor": anchor }, `now ${table.before}`));
+  }
+  marks.push(svg("path", { class: "leverage-stairs", d: line }));
+  const kept = [];
+  for (const edge of [...table.edges].reverse()) {
+    const spot = [x(edge), y(table.rows[edge - 1].cap)];
+    marks.push(svg("circle", { class: "leverage-edge", cx: spot[0], cy: spot[1], r: 2.5 }));
+    const free = kept.every(([a, b]) => Math.abs(a - spot[0]) > 40 || Math.abs(b - spot[1]) > 13);
+    if (!free) continue;
+    kept.push(spot);
+    const end = spot[0] > width - 50 ? { x: spot[0], "text-anchor": "end" } : { x: spot[0] + 4 };
+    marks.push(svg("text", { class: "leverage-cap", y: spot[1] - 6, ...end }, table.rows[edge - 1].capText));
+  }
+  const track = bottom + PLOT.track;
+  marks.push(svg("line", { class: "leverage-track", x1: PLOT.left, x2: right, y1: track, y2: track }));
+  marks.push(svg("line", { class: "leverage-fill", y1: track, y2: track, x1: 0, x2: 0 }));
+  let free = -Infinity;
+  for (const edge of [...new Set([1, ...table.edges, max])].sort((a, b) => a - b)) {
+    marks.push(svg("line", { class: "leverage-notch", x1: x(edge), x2: x(edge), y1: track - 4, y2: track + 4 }));
+    if (x(edge) - free < 30 || (edge !== max && x(max) - x(edge) < 34)) continue;
+    free = x(edge);
+    marks.push(svg("text", { class: "leverage-tick", x: x(edge), y: track + 22, "text-anchor": "middle" }, `${edge}x`));
+  }
+  marks.push(svg("line", { class: "leverage-marker", y1: PLOT.top, y2: track }));
+  marks.push(svg("circle", { class: "leverage-dot", r: 4.5 }));
+  const height = bottom + PLOT.bottom;
+  parts.chart.innerHTML = `<svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img"
+    aria-label="${escape(table.symbol)}: max notional by leverage"><defs><pattern id="${pattern}" width="7" height="7"
+    patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line class="leverage-hatch" x1="0" y1="0" x2="0" y2="7"
+    /></pattern></defs>${marks.join("")}</svg>`;
+  Object.assign(parts.slider.style, {
+    left: `${PLOT.left - 11}px`, width: `${width - PLOT.left - PLOT.right + 22}px`, top: `${track - 11}px`,
+  });
+  parts.slider.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${max}`);
+  showMarker(parts, state, ui);
+}
+
+function showMarker(parts, state, ui) {
+  const { table, row, leverage, max } = state;
+  const image = parts.chart.firstElementChild;
+  parts.plot.classList.toggle("leverage-nothing-chosen", row === undefined);
+  if (image === null || row === undefined) return;
+  const x = across(ui.width, max);
+  const at = x(leverage);
+  const marker = image.querySelector(".leverage-marker");
+  const dot = image.querySelector(".leverage-dot");
+  const fill = image.querySelector(".leverage-fill");
+  marker.setAttribute("x1", at);
+  marker.setAttribute("x2", at);
+  dot.setAttribute("cx", at);
+  dot.setAttribute("cy", scale(state, ui.tall).y(row.cap));
+  fill.setAttribute("x1", table.current > 0 ? x(table.current) : at);
+  fill.setAttribute("x2", at);
+  parts.slider.value = String(share(leverage, max));
+  parts.slider.setAttribute("aria-valuetext", `${leverage}x, ${row.title}`);
+}
+
+function showChoice(parts, state, ui) {
+  const { table, row, wrong, leverage, max, busy } = state;
+  if (ui.typed === null) parts.field.value = `${leverage}x`;
+  parts.field.setAttribute("aria-invalid", String(wrong !== ""));
+  parts.field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${max}`);
+  parts.now.title = "Max notional: the largest position that the tiers allow at the chosen leverage";
+  write(parts.now, `now ${table.before}${row ? ` · max notional ${row.capText}` : ""}`);
+  parts.less.disabled = leverage <= 1;
+  parts.more.disabled = leverage >= max;
+  parts.root.dataset.leverage = row ? leverage : "";
+  parts.verdict.dataset.verdict = wrong ? "wrong" : row?.verdict ?? "";
+  write(parts.title, wrong || row?.title || "");
+  write(parts.detail, wrong ? "Nothing is chosen." : row?.detail ?? "");
+  const nearest = wrong ? max : row?.nearest ?? 0;
+  parts.nearest.hidden = nearest === 0 || (wrong !== "" && !wrong.includes("maximum"));
+  write(parts.nearest, `Use ${nearest}x${wrong ? "" : `, the ${nearest < leverage ? "highest" : "lowest"} that fits`}`);
+  parts.nearest.disabled = busy;
+}
+
+function showFigures(parts, state) {
+  const { table, row } = state;
+  parts.figures.replaceChildren(element("div", "leverage-figures-head", null, `now → after, in ${table.asset || "the margin asset"}`));
+  const line = ({ name, help }, dim) => {
+    const node = element("div", `leverage-figure${dim ? " leverage-dim" : ""}`, parts.figures);
+    element("span", "leverage-figure-name", node, name).title = help;
+    return node;
+  };
+  for (const figure of table.figures) {
+    const node = line(figure, false);
+    const value = element("span", "leverage-figure-value", node);
+    value.append(`${figure.now} → `, element("b", "", null));
+    element("span", "leverage-figure-note", node);
+  }
+  for (const fixed of table.fixed) {
+    const node = line(fixed, true);
+    element("span", "leverage-figure-value", node, fixed.value);
+    element("span", "leverage-figure-note", node, "unchanged");
+  }
+  showRow(parts, row);
+}
+
+function showRow(parts, row) {
+  const lines = parts.figures.querySelectorAll(".leverage-figure:not(.leverage-dim)");
+  lines.forEach((line, place) => {
+    const [value, note, tone] = row?.figures[place] ?? ["–", "", ""];
+    write(line.querySelector("b"), value);
+    write(line.lastElementChild, note);
+    line.lastElementChild.dataset.tone = tone;
+  });
+}
+
+function showSizing(parts, state, ui) {
+  const { table, plan, leverage, row } = state;
+  if (ui.size === null) parts.size.value = plan?.text ?? "";
+  const unit = plan?.unit ?? "margin asset";
+  const names = { asset: table.asset || "margin asset", base: table.base, percent: "%" };
+  parts.units.replaceChildren(...Object.entries(UNITS).map(([value, key]) => {
+    const button = element("button", "leverage-unit", null, names[key]);
+    button.type = "button";
+    button.dataset.unit = value;
+    button.setAttribute("aria-pressed", String(value === unit));
+    return button;
+  }));
+  const at = row && plan ? plan.rows[leverage - 1] : undefined;
+  const [margin, why, long, short] = at ?? ["", "", "", ""];
+  parts.planned.dataset.tone = why ? "bad" : "";
+  if (!plan) {
+    write(parts.planned, "Enter the size of a new position to see its margin and liquidation.");
+  } else if (at) {
+    const prices = long || short ? `. Isolated, liquidation long ${long}, short ${short}` : "";
+    write(parts.planned, `At ${leverage}x: margin ${margin}${why ? `, ${why}` : ""}${prices}.`);
+  } else {
+    write(parts.planned, "");
+  }
+  if (plan) element("div", "leverage-advice", parts.planned, plan.advice);
+  parts.lowest.hidden = !plan || plan.lowest === 0 || plan.lowest === leverage;
+  if (plan) write(parts.lowest, `Use ${plan.lowest}x, the lowest that affords ${plan.size}`);
+  parts.lowest.disabled = state.busy;
+}
+
+function showDetails(parts, state) {
+  const { table, plan } = state;
+  write(parts.tiers.firstElementChild, `Tiers (${table.tiers.length})`);
+  write(parts.liquidation.firstElementChild, "Liquidation by leverage");
+  parts.liquidation.hidden = !plan;
+  for (const [node, make] of [
+    [parts.tiers, () => grid(["max leverage", "notional above", "up to", "maintenance", "amount"], table.tiers)],
+    [parts.liquidation, () => grid(
+      ["leverage", "margin", "liquidation long", "liquidation short"],
+      [...new Set([1, ...table.edges, state.leverage])].sort((a, b) => a - b)
+        .map(edge => [`${edge}x`, plan.rows[edge - 1][0], plan.rows[edge - 1][2] || "–", plan.rows[edge - 1][3] || "–"]),
+    )],
+  ]) {
+    while (node.childElementCount > 1) node.lastElementChild.remove();
+    if (node.open && !node.hidden) node.append(make());
+  }
+}
+
+function showActions(parts, state, ui) {
+  const { table, row, phase, busy, reviewing, changes, step, leverage } = state;
+  const unknown = phase === "unknown";
+  const verb = unknown ? "Check again" : reviewing ? `Confirm ${step}` : `Apply ${step}`.trim();
+  write(parts.apply, verb);
+  parts.apply.title = unknown ? "Verify the outcome of the change" : "";
+  parts.apply.disabled = busy || !(unknown || changes);
+  parts.apply.classList.toggle("leverage-confirm", reviewing);
+  parts.apply.setAttribute("aria-disabled", String(reviewing && !state.readable));
+  // The second button is Undo, or Cancel while a question waits; its place stays when there is neither.
+  write(parts.second, reviewing ? "Cancel" : state.undo || "Undo");
+  parts.second.classList.toggle("leverage-absent", !reviewing && state.undo === "");
+  parts.second.disabled = busy || (!reviewing && state.undo === "");
+  parts.second.title = reviewing ? "" : "Take the change back";
+  parts.reload.disabled = busy;
+  parts.copy.disabled = row === undefined;
+  write(parts.copy, ui.copied ? "Copied" : "Copy as code");
+  parts.copy.title = row ? `%leverage ${table.symbol} ${leverage}` : "";
+  write(parts.asOf, table.asOf ? `as of ${table.asOf}` : "");
+  parts.root.dataset.state = ui.lost ? "lost" : phase;
+}
+
+function showMessage(parts, state, ui) {
+  const note = ui.lost
+    ? `${ui.lost} ${ui.gone ? "Run the cell again to use the panel." : "The panel works again when it is back."}`
+    : state.phase === "applying" ? "Sending…"
+    : state.pending && state.phase !== "checking" ? `Waiting for the kernel: ${ui.asked}.` : "";
+  const showing = note || state.message;
+  if (parts.message.dataset.showing !== showing) {
+    if (note) write(parts.message, note);
+    else parts.message.innerHTML = state.message;
+    parts.message.dataset.showing = showing;
+  }
+  parts.message.classList.toggle("leverage-earlier", note === "" && state.leverage !== ui.saidAt);
+}
+
+// -- the kernel ---------------------------------------------------------------------------------------------------
+
+/**
+ * Call `report(why, gone)` when the kernel cannot be reached, and `report("", false)` when it can again.
+ * JupyterLab's widget manager knows its kernel; other front ends report a closed comm, or a failing send.
+ */
+function watchKernel(model, report) {
+  const context = model.widget_manager?.context?.sessionContext;
+  const kernel = model.widget_manager?.kernel;
+  const ended = { restarting: "The kernel was restarted.", autorestarting: "The kernel has died.", dead: "The kernel has died.", terminating: "The kernel was shut down." };
+  const onStatus = (_, status) => { if (ended[status]) report(ended[status], true); };
+  const onConnection = (_, status) => {
+    if (status === "connected") report("", false);
+    else report("The connection to the kernel is lost.", false);
+  };
+  const onKernel = () => report("The kernel was shut down.", true);
+  const onComm = () => report("The panel has lost its kernel.", true);
+  const source = context ?? kernel;
+  const pairs = [
+    [source?.statusChanged, onStatus], [source?.connectionStatusChanged, onConnection], [context?.kernelChanged, onKernel],
+  ].filter(([signal]) => signal !== undefined);
+  for (const [signal, slot] of pairs) signal.connect(slot);
+  model.on("comm_live_update", onComm);
+  return () => {
+    for (const [signal, slot] of pairs) signal.disconnect(slot);
+    model.off("comm_live_update", onComm);
+  };
+}
+
+// -- the view -----------------------------------------------------------------------------------------------------
+
+function render({ model, el }) {
+  const parts = build(el);
+  /** @type {Ui} */
+  const ui = {
+    typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, clicks: model.get("answered"), asked: "",
+    since: performance.now(), copied: false, size: null, width: 0, tall: 0, saidAt: model.get("leverage"),
+  };
+  const state = () => deriveState(model, ui);
+
+  function follow() {
+    const now = state();
+    showMarker(parts, now, ui);
+    showChoice(parts, now, ui);
+    showRow(parts, now.row);
+    showSizing(parts, now, ui);
+    showActions(parts, now, ui);
+    showMessage(parts, now, ui);
+    if (parts.liquidation.open) showDetails(parts, now);
   }
 
-  function choose(leverage) {
-    if (leverage === model.get("leverage")) follow();
-    model.set("leverage", leverage);
-    model.save_changes();
-  }
-
-  function drawTable() {
-    const { table } = shown();
-    if (table.svg === undefined) return;
-    heading.innerHTML = table.badge;
-    element("b", "leverage-symbol", heading, table.symbol);
-    element("span", "leverage-current", heading, table.now);
-    element("span", "leverage-live", heading);
-    element("span", "leverage-account", heading, table.account);
-    showLive();
-    chart.innerHTML = table.svg;
-    const svg = chart.querySelector("svg");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `${table.symbol}: max notional by leverage`);
-    marker = makeMarker(svg);
-    svg.addEventListener("pointerdown", drag);
-    held.textContent = table.held;
-    if (document.activeElement !== size) size.value = sized = table.what_if;
-    sizeAsset.textContent = table.asset;
-    values = [heldFigures, ladderFigures].flatMap((box, place) => {
-      box.replaceChildren();
-      return table.groups[place].figures.map(({ name, values: texts }) => {
-        const cell = element("div", "leverage-figure", box);
-        element("span", "leverage-figure-name", cell, name);
-        return { node: element("span", "leverage-figure-value", cell), texts };
-      });
-    });
-    field.max = table.most;
-    root.setAttribute("aria-label", `${table.venue} ${table.symbol}`);
-    root.classList.toggle("leverage-real-money", table.real_money);
-    field.setAttribute("aria-label", `leverage of ${table.symbol}, 1 to ${table.most}`);
-    nameSlider();
-    field.value = "";
+  function showAll() {
+    const now = state();
+    if (now.table.rows === undefined) return;
+    showHead(parts, now, ui);
+    showPosition(parts, now);
+    showChart(parts, now, ui);
+    showFigures(parts, now);
+    showDetails(parts, now);
     follow();
   }
 
-  // ipywidgets gives the slider's handle no name for screen readers.
-  function nameSlider() {
-    const handle = el.closest(".widget-vbox")?.querySelector(".leverage-slider .noUi-handle");
-    handle?.setAttribute("aria-label", field.getAttribute("aria-label") ?? "");
-    handle?.setAttribute("aria-describedby", verdict.id);
-    if (handle) clearInterval(naming);
+  function update(changes, show = follow) {
+    Object.assign(ui, changes);
+    show();
   }
 
-  // The chart is logarithmic, the slider is linear: low leverages are easier to select in the chart.
-  function drag(down) {
-    const svg = down.currentTarget;
-    const toNearest = event => {
-      const box = svg.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
-      const { table } = shown();
-      let nearest = 0;
-      table.pixels.forEach(([at], place) => {
-        if (Math.abs(at - x) < Math.abs(table.pixels[nearest][0] - x)) nearest = place;
-      });
-      choose(Math.min(nearest + 1, table.most));
-    };
-    down.preventDefault();
-    svg.setPointerCapture(down.pointerId);
-    svg.onpointermove = toNearest;
-    svg.onpointerup = svg.onpointercancel = () => { svg.onpointermove = null; };
-    toNearest(down);
-  }
-
-  function follow() {
-    const { table, leverage, row, known } = shown();
-    if (marker !== null) {
-      for (const node of [marker.line, marker.dot]) node.style.display = known ? "" : "none";
-      if (known) {
-        const [x, y] = table.pixels[row];
-        marker.line.setAttribute("x1", x);
-        marker.line.setAttribute("x2", x);
-        marker.line.setAttribute("y1", y);
-        marker.line.setAttribute("y2", table.ground);
-        marker.dot.setAttribute("cx", x);
-        marker.dot.setAttribute("cy", y);
-      }
-    }
-    for (const { node, texts } of values) node.textContent = known ? texts[row] : "–";
-    verdict.textContent = known ? table.words[row] : "";
-    verdict.dataset.verdict = known ? table.verdict[row] : "";
-    if (field.value !== String(leverage)) field.value = leverage;
-    complain(known || table.range === undefined ? "" : table.range);
-    message.classList.toggle("leverage-earlier", leverage !== saidAt);
-    root.dataset.leverage = known ? leverage : "";
-    buttons();
-  }
-
-  function complain(text) {
-    complaint.textContent = text;
-    field.setAttribute("aria-invalid", text !== "");
-  }
-
-  function typed() {
-    const { table } = shown();
-    const leverage = Number(field.value);
-    if (/^[0-9]+$/.test(field.value) && leverage >= 1 && leverage <= table.most) {
-      choose(leverage);
+  function choose(leverage) {
+    const chosen = Math.min(Math.max(leverage, 1), state().max);
+    ui.typed = null;
+    if (chosen === model.get("leverage")) {
+      follow();
     } else {
-      complain(Number(field.value) > table.most ? `${field.value}x is above ${table.upper}` : `Enter ${table.range}`);
-      // The figures belong to another leverage than the one in the field.
-      for (const { node } of values) node.textContent = "–";
-      verdict.textContent = "";
-      buttons();
+      model.set("leverage", chosen);
+      model.save_changes();
     }
   }
 
-  function step(direction) {
-    const { table, leverage } = shown();
-    const within = table.edges.filter(edge => edge <= table.most);
-    const beyond = within.filter(edge => (direction > 0 ? edge > leverage : edge < leverage));
-    if (beyond.length > 0) choose(direction > 0 ? beyond[0] : beyond[beyond.length - 1]);
-  }
-
-  function buttons() {
-    const { table, leverage, known } = shown();
-    const state = model.get("state");
-    const reviewing = state === "reviewing" && model.get("reviewed") === leverage;
-    const pending = clicks > model.get("answered");
-    const busy = lost || pending || state === "applying" || state === "checking";
-    // Apply sends the number in the field, or nothing.
-    const agreed = known && field.value === String(leverage) && complaint.textContent === ""
-      && table.verdict[leverage - 1] !== "refused";
-    apply.disabled = busy || state === "unknown" || !agreed || (leverage === table.current && !reviewing);
-    apply.textContent = !agreed || leverage === table.current
-      ? "Apply"
-      : `${reviewing ? "Confirm" : "Apply"}: ${table.symbol} ${table.before} → ${leverage}x`;
-    apply.classList.toggle("leverage-confirm", reviewing);
-    apply.setAttribute("aria-disabled", reviewing && !readable());
-    cancel.hidden = !reviewing;
-    cancel.disabled = busy;
-    check.hidden = state !== "unknown";
-    check.disabled = busy;
-    undo.hidden = model.get("undo") === "" || reviewing;
-    undo.textContent = model.get("undo");
-    undo.disabled = busy;
-    reload.disabled = busy;
-    waiting.textContent = lost
-      ? "This panel has lost its kernel. Run the cell again."
-      : pending ? `waiting for the kernel: ${asked}` : state === "applying" ? "sending…" : "";
-    root.dataset.state = lost ? "lost" : state;
-  }
-
-  // A second click at the place of Apply or Undo is not an answer to a question that was not read yet.
-  function readable() {
-    return performance.now() - reviewingSince > READING_MS;
-  }
-
-  function beginReading() {
-    reviewingSince = performance.now();
-    setTimeout(buttons, READING_MS + 20);
-    buttons();
-  }
-
-  function click(kind, words, more = {}) {
-    const { table, leverage } = shown();
-    clicks += 1;
-    asked = words;
+  function click(kind, asked, more = {}) {
+    const { table, leverage } = state();
+    update({ clicks: ui.clicks + 1, asked });
     try {
-      model.send({ kind, click: clicks, symbol: table.symbol, leverage, version: table.version, ...more });
+      model.send({ kind, click: ui.clicks, symbol: table.symbol, leverage, version: table.version, ...more });
     } catch {
-      lost = true;
+      update({ lost: "The panel has lost its kernel.", gone: true }, showAll);
     }
-    buttons();
   }
 
-  function resize() {
-    clearTimeout(resizing);
-    if (size.value !== sized) click("notional", "what-if size", { text: size.value });
-    sized = size.value;
+  // -- the leverage
+
+  function move(event) {
+    const { table, leverage, max } = state();
+    const higher = table.edges.find(edge => edge > leverage) ?? max;
+    const lower = table.edges.findLast(edge => edge < leverage) ?? 1;
+    const to = {
+      ArrowUp: leverage + 1, ArrowRight: leverage + 1, ArrowDown: leverage - 1, ArrowLeft: leverage - 1,
+      PageUp: higher, PageDown: lower, Home: 1, End: max, Escape: table.start,
+    }[event.key];
+    const inField = event.currentTarget === parts.field;
+    if (event.key === "Enter") {
+      event.preventDefault();
+      // A question is answered with its own button only.
+      const { reviewing, phase } = state();
+      if (!parts.apply.disabled && !reviewing && phase !== "unknown") parts.apply.click();
+    } else if (to !== undefined && !(inField && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key))) {
+      event.preventDefault();
+      choose(to);
+      if (inField) parts.field.select();
+    }
   }
 
-  function say() {
-    message.innerHTML = model.get("message");
-    saidAt = model.get("leverage");
-    message.classList.remove("leverage-earlier");
-  }
+  const pointed = event => {
+    const box = parts.chart.getBoundingClientRect();
+    const inner = ui.width - PLOT.left - PLOT.right;
+    return leverageAt(Math.min(1, Math.max(0, (event.clientX - box.left - PLOT.left) / inner)), state().max);
+  };
 
-  function showLive() {
-    const mark = heading.querySelector(".leverage-live");
-    if (mark === null) return;
-    const live = model.get("live");
-    mark.dataset.live = live;
-    const about = {
-      connecting: ["○ connecting", "The exchange's events are not connected yet"],
-      connected: ["○ connected, no event yet", "Changes made elsewhere are shown within about a minute"],
-      live: ["● live", "Changes made elsewhere are shown immediately"],
-      stale: ["○ stale", `Reload shows changes made elsewhere: ${model.get("live_reason")}`],
-    };
-    [mark.textContent, mark.title] = about[live] ?? ["", ""];
-  }
+  parts.slider.addEventListener("input", () => choose(leverageAt(Number(parts.slider.value), state().max)));
+  parts.slider.addEventListener("keydown", move);
+  parts.field.addEventListener("keydown", move);
+  parts.field.addEventListener("focus", () => parts.field.select());
+  parts.field.addEventListener("input", () => {
+    ui.typed = parts.field.value;
+    const { wrong, table } = state();
+    if (wrong || table.rows === undefined) {
+      follow();
+    } else {
+      const leverage = Number.parseInt(parts.field.value, 10);
+      if (leverage === model.get("leverage")) follow();
+      model.set("leverage", leverage);
+      model.save_changes();
+    }
+  });
+  parts.field.addEventListener("blur", () => { if (state().wrong === "") update({ typed: null }); });
+  parts.less.addEventListener("click", () => choose(state().leverage - 1));
+  parts.more.addEventListener("click", () => choose(state().leverage + 1));
+  parts.nearest.addEventListener("click", () => {
+    const { row, max } = state();
+    choose(row?.nearest || max);
+  });
+  parts.chart.addEventListener("pointerdown", event => {
+    event.preventDefault();
+    parts.chart.setPointerCapture(event.pointerId);
+    parts.slider.focus({ preventScroll: true });
+    choose(pointed(event));
+  });
+  parts.chart.addEventListener("pointermove", event => {
+    if (event.buttons & 1) choose(pointed(event));
+    const { table } = state();
+    const leverage = pointed(event);
+    const row = table.rows[leverage - 1];
+    write(parts.tip, `${leverage}x: max notional ${row.capText}. ${row.title}`);
+    const at = across(ui.width, table.rows.length)(leverage);
+    parts.tip.hidden = false;
+    parts.tip.style.left = `${Math.min(at + 12, ui.width - 180)}px`;
+  });
+  parts.chart.addEventListener("pointerleave", () => { parts.tip.hidden = true; });
+  parts.tip.hidden = true;
 
-  function checkKernel() {
-    lost = model.comm_live === false;
-    buttons();
-  }
+  // -- the symbol
 
-  field.addEventListener("input", typed);
-  field.addEventListener("focus", () => field.select());
-  field.addEventListener("keydown", event => {
-    const direction = { PageUp: 1, PageDown: -1 }[event.key];
+  const showFound = () => showSearch(parts, state(), ui);
+  const find = text => update({ search: text, active: 0, searchError: "" }, showFound);
+  function pick(symbol) {
+    const { table } = state();
+    update({ search: null, searchError: "" }, showFound);
+    parts.symbol.blur();
+    if (symbol !== table.symbol) click("select", `show ${symbol}`, { to: symbol });
+  }
+  parts.symbol.addEventListener("focus", () => {
+    parts.symbol.select();
+    find("");
+  });
+  parts.symbol.addEventListener("input", () => find(parts.symbol.value));
+  parts.symbol.addEventListener("blur", () => update({ search: null }, showFound));
+  parts.symbol.addEventListener("keydown", event => {
+    const matches = state().matches ?? [];
+    const direction = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (direction !== undefined) {
       event.preventDefault();
-      step(direction);
+      const last = Math.min(matches.length, MOST_MATCHES) - 1;
+      update({ active: Math.max(0, Math.min(last, ui.active + direction)) }, showFound);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      if (matches.length > 0) pick(matches[ui.active][0]);
+      else update({ searchError: `No symbol matches “${ui.search}”.` }, showFound);
+    } else if (event.key === "Escape") {
+      update({ search: null, searchError: "" }, showFound);
+      parts.symbol.blur();
     }
   });
-  lower.addEventListener("click", () => step(-1));
-  higher.addEventListener("click", () => step(1));
-  // Shortly after the last key, because a notebook handles Enter itself.
-  size.addEventListener("input", () => {
-    clearTimeout(resizing);
-    resizing = setTimeout(resize, 400);
+  // Before the field loses its focus, which closes the list.
+  parts.list.addEventListener("pointerdown", event => {
+    event.preventDefault();
+    const symbol = event.target.closest("[data-symbol]")?.dataset.symbol;
+    if (symbol) pick(symbol);
   });
-  size.addEventListener("change", resize);
-  apply.addEventListener("click", () => {
-    const { table, leverage } = shown();
-    const reviewing = model.get("state") === "reviewing" && model.get("reviewed") === leverage;
-    if (reviewing && !readable()) {
-      beginReading();  // repeated clicks restart the time
-      return;
+
+  // -- the planned size
+
+  function resize(unit) {
+    const text = parts.size.value.trim();
+    const { plan } = state();
+    const chosen = unit ?? plan?.unit ?? "margin asset";
+    if (text === (plan?.text ?? "") && chosen === (plan?.unit ?? "margin asset")) return;
+    click("size", "the planned size", { text, unit: chosen });
+  }
+  const resizeSoon = { timer: 0 };
+  parts.size.addEventListener("input", () => {
+    ui.size = parts.size.value;
+    clearTimeout(resizeSoon.timer);
+    // Shortly after the last key, because a notebook handles Enter itself.
+    resizeSoon.timer = setTimeout(() => resize(), 400);
+  });
+  parts.size.addEventListener("change", () => {
+    clearTimeout(resizeSoon.timer);
+    resize();
+  });
+  parts.size.addEventListener("blur", () => { ui.size = null; });
+  parts.units.addEventListener("click", event => {
+    const unit = event.target.closest("[data-unit]")?.dataset.unit;
+    if (unit) resize(unit);
+  });
+  parts.lowest.addEventListener("click", () => choose(state().plan.lowest));
+
+  // -- the actions
+
+  function beginReading() {
+    update({ since: performance.now() });
+    setTimeout(follow, READING_MS + 20);
+  }
+  parts.apply.addEventListener("click", () => {
+    const { table, leverage, reviewing, readable, phase } = state();
+    if (reviewing && !readable) beginReading();  // repeated clicks restart the time
+    else if (phase === "unknown") click("check", "check the outcome");
+    else click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
+  });
+  parts.second.addEventListener("click", () => {
+    const { reviewing, undo } = state();
+    if (reviewing) click("cancel", "cancel");
+    else click("undo", undo, { label: undo });
+  });
+  parts.reload.addEventListener("click", () => click("reload", "reload"));
+  parts.copy.addEventListener("click", async () => {
+    const { table, leverage } = state();
+    try {
+      await navigator.clipboard.writeText(`%leverage ${table.symbol} ${leverage}`);
+      update({ copied: true });
+      setTimeout(() => update({ copied: false }), 1500);
+    } catch {
+      parts.copy.textContent = `%leverage ${table.symbol} ${leverage}`;  // no access to the clipboard: to be copied by hand
     }
-    click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
   });
-  cancel.addEventListener("click", () => click("cancel", "cancel"));
-  check.addEventListener("click", () => click("check", "check again"));
-  undo.addEventListener("click", () => click("undo", undo.textContent, { label: undo.textContent }));
-  reload.addEventListener("click", () => click("reload", "reload"));
+  for (const details of [parts.tiers, parts.liquidation]) {
+    details.addEventListener("toggle", () => showDetails(parts, state()));
+  }
 
   const listeners = {
-    "change:table": drawTable,
-    "change:leverage": follow,
+    "change:table": () => {
+      ui.typed = null;
+      showAll();
+    },
+    "change:leverage": () => {
+      // The kernel may have set another leverage than the one in the field.
+      if (ui.typed !== null && Number.parseInt(ui.typed, 10) !== model.get("leverage")) ui.typed = null;
+      follow();
+    },
+    "change:plan": showAll,
+    "change:symbols": showFound,
     "change:state change:reviewed": beginReading,
-    "change:answered change:undo": buttons,
-    "change:message": say,
-    "change:live change:live_reason": showLive,
-    "comm_live_update": checkKernel,
+    "change:answered change:undo": follow,
+    "change:message": () => update({ saidAt: model.get("leverage") }),
+    "change:live change:live_reason": () => showLive(parts, state()),
   };
   for (const [events, listener] of Object.entries(listeners)) model.on(events, listener);
-  drawTable();
-  follow();
-  say();
+  const unwatch = watchKernel(model, (lost, gone) => {
+    if (!ui.gone) update({ lost, gone }, showAll);
+  });
+  const observer = new ResizeObserver(() => {
+    const width = Math.floor(parts.plot.clientWidth);
+    const tall = parts.root.clientWidth >= TWO_COLUMNS ? 300 : 200;
+    if (width !== ui.width && width > 0) update({ width, tall }, () => showChart(parts, state(), ui));
+  });
+  observer.observe(parts.plot);
+  showAll();
   return () => {
-    clearInterval(naming);
+    observer.disconnect();
+    clearTimeout(resizeSoon.timer);
+    unwatch();
     for (const [events, listener] of Object.entries(listeners)) model.off(events, listener);
   };
 }

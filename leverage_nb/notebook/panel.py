@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import ipywidgets
 import traitlets
 from IPython import get_ipython
 from IPython.display import display
@@ -27,6 +26,7 @@ from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
+    InvalidInput,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
@@ -34,25 +34,28 @@ from leverage_nb.errors import (
     OutcomeUnknown,
 )
 from leverage_nb.formatting import times
+from leverage_nb.notebook.open_panels import Outputs, open_panels
 from leverage_nb.notebook.painter import painter
-from leverage_nb.notebook.panel_view import DECIDED_ON, LadderView, PanelData, draw_chart, make_table, make_twin
-from leverage_nb.risk.ladder import make_ladder
-from leverage_nb.risk.user_input import parse_notional
+from leverage_nb.notebook.panel_table import (
+    DECIDED_ON,
+    PanelData,
+    PlannedSize,
+    make_plan,
+    make_symbols,
+    make_table,
+    parse_size,
+)
+from leverage_nb.notebook.panel_traits import PanelTraits
+from leverage_nb.notebook.twin import draw_chart, make_twin
 from leverage_nb.session import session
 
-STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
-
-# The most open panels of one account, and the most outputs in which one panel is updated.
-MOST_OPEN = 8
-
 _BUSY = {"applying", "checking"}
-_TOO_MANY = f"This panel was closed because {MOST_OPEN} newer panels of the account are open"
 _CHECK = "Check again reads the setting. Until the outcome is known, no other change of this symbol is sent."
 
 
 def _undo_label(back: Preview) -> str:
     """Return the button's text. A click sends it back, so that only the change on the screen is undone."""
-    return f"Undo: {back.symbol} {times(back.before)} → {back.after}x"
+    return f"Undo {times(back.before)} → {back.after}x"
 
 
 def _panel_changed(symbol: object) -> NotConfirmed:
@@ -104,32 +107,10 @@ class _Callbacks:
         self._on_event(event)
 
 
-_open: list[LeveragePanel] = []  # the oldest first
+class LeveragePanel(PanelTraits):
+    """Choose a symbol, see what each leverage would do, move the slider, apply.
 
-
-def _this_cell() -> tuple[str, str]:
-    """Return the ids of the running cell and of this run; a random id if the front end sends none."""
-    try:
-        parent = get_ipython().get_parent()
-        return str(parent["metadata"]["cellId"]), str(parent["header"]["msg_id"])
-    except (AttributeError, KeyError, TypeError):  # no kernel, or a front end that does not send it
-        return uuid.uuid4().hex, ""
-
-
-def _make_room(newest: LeveragePanel) -> None:
-    """Close the panels that a new one replaces: of its cell's earlier runs, and the oldest beyond the limit."""
-    cell, run = _this_cell()
-    for panel in [panel for panel in _open if panel is not newest]:
-        panel._leave(cell, run)
-    whose = newest.account.venue, newest.account.label
-    for panel in [panel for panel in _open if (panel.account.venue, panel.account.label) == whose][:-MOST_OPEN]:
-        panel.close(_TOO_MANY)
-
-
-class LeveragePanel(ipywidgets.VBox):
-    """Choose a symbol, see its tiers, move the slider, apply.
-
-    The slider moves the chart in the browser, also while a cell runs. Apply sends the symbol and leverage on the
+    One widget. It follows the slider in the browser, also while a cell runs. Apply sends the symbol and leverage on the
     screen, with the version of the table that shows them. If leverages or verdicts have changed meanwhile, nothing is
     sent.
 
@@ -142,11 +123,6 @@ class LeveragePanel(ipywidgets.VBox):
 
     Attributes:
         account: As given.
-        symbol: The symbol that is shown.
-        state: One of ``STATES``.
-        picker: The field for another symbol (ipywidgets Combobox).
-        slider: The leverage (ipywidgets IntSlider), from 1 to the highest that can be chosen.
-        view: Chart, figures and buttons in the browser.
         reading_time: Seconds for which a question must be on the screen before an answer counts.
 
     Raises:
@@ -154,59 +130,64 @@ class LeveragePanel(ipywidgets.VBox):
         LeverageError: Tiers or setting could not be read.
     """
 
-    state = traitlets.Enum(STATES, default_value="editing")
-    """"editing", "reviewing" (waiting for a confirmation), "applying", "checking" (verifying a change that got no
-    definite answer), "unknown" (it could not be verified), "done", "failed"."""
-
     reading_time = 0.5
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
         self.account = account or session.current()
         self._service = service_of(self.account)
-        self.view = LadderView()
-        self.picker = ipywidgets.Combobox(description="symbol", continuous_update=False, ensure_option=False)
-        self.slider = ipywidgets.IntSlider(
-            description="leverage",
-            min=1,
-            max=1,
-            readout=False,
-            layout=ipywidgets.Layout(width="100%", max_width="46em"),
-        )
-        self.picker.add_class("leverage-picker")
-        self.slider.add_class("leverage-slider")
-        self._page = f"panel-{uuid.uuid4().hex}"
+        self._prefix = f"twin-{uuid.uuid4().hex}"
         self._version = 0
         # The first is held while drawing, never while waiting for the network. A change takes only the second.
         self._drawing = threading.RLock()
         self._noting = threading.Lock()
         self._latest: dict[str, _Latest] = {}
+        self._decided: object = None
         self._reads = self._drawn = self._switched = 0  # numbers of reads, in the order of their start
         self._symbol = ""
-        self._notional = 0.0
+        self._planned = PlannedSize()
         self._message_at = 0
         self._at_now = True
+        self._moving = False  # the panel itself sets the leverage
         self._reviewed: Preview | None = None
         self._asked_at = 0.0
-        self._twins: list[tuple[str, str, Any]] = []  # for each output: its cell, the run, the handle
-        self._show(symbol)
-        self.picker.options = self.account.symbols()
-        self._link = ipywidgets.jslink((self.slider, "value"), (self.view, "leverage"))
-        self.picker.observe(self._showing_errors(self._on_pick), "value")
-        self.slider.observe(self._showing_errors(self._on_move), "value")
-        self.view.on_msg(self._receive)
-        super().__init__([ipywidgets.HBox([self.picker]), self.slider, self.view])
+        self._chart = ""
+        self.outputs = Outputs()
+        super().__init__()
+        try:
+            self._show(symbol)
+        except BaseException:
+            super().close()
+            raise
+        self.on_msg(self._receive)
+        self.observe(self._showing_errors(self._on_move), "leverage")
         self._callbacks: _Callbacks | None = _Callbacks(self._on_change, self._on_event)
         self._service.add_listener(self._callbacks.change)
         self._watch: Watch | None = self.account.watch(self._callbacks.event)
-        _open.append(self)
-        _make_room(self)
+        open_panels.open(self)
         if (events := getattr(get_ipython(), "events", None)) is not None:
             events.register("post_run_cell", painter.wait)  # repeated calls register it once
 
     @property
-    def symbol(self) -> str:
-        """The symbol that is shown."""
+    def whose(self) -> tuple[str, str]:
+        """The panel's venue and account."""
+        return self.account.venue, self.account.label
+
+    @traitlets.validate("symbol")
+    def _show_symbol(self, proposal: dict[str, Any]) -> str:
+        if proposal["value"] != self._symbol:
+            self._show(proposal["value"])
         return self._symbol
+
+    @traitlets.validate("leverage")
+    def _check_leverage(self, proposal: dict[str, Any]) -> int:
+        leverage = int(proposal["value"])
+        if self._symbol and not 1 <= leverage <= self._most:
+            raise traitlets.TraitError(f"{leverage}x is not from 1x to {self._symbol}'s maximum of {self._most}x.")
+        return leverage
+
+    @property
+    def _most(self) -> int:
+        return self._data.tiers.symbol_max_leverage
 
     def close(self, reason: str = "") -> None:
         """Close the panel, and stop following the account. Its last content stays below its cell.
@@ -214,33 +195,20 @@ class LeveragePanel(ipywidgets.VBox):
         Args:
             reason: The reason to show instead, with the advice to run the cell again.
         """
-        if self not in _open:  # ipywidgets also closes widgets whose constructor failed
+        if self not in open_panels:  # ipywidgets also closes widgets whose constructor failed
             super().close()
             return
-        _open.remove(self)
+        open_panels.remove(self)
         if self._watch is not None:
             self._watch.close()
         self._callbacks = self._watch = None
         with self._drawing:
             if reason:
-                self.view.message = cards.message(f"{reason}.", "Run its cell again to use it.", "warn")
-                self._twin = make_twin(self._data, draw_chart(self._data), reason)
-                self._update_twins()
-            self._twins = []
-        # ipywidgets references every open widget, and through its handlers the panel.
-        for widget in (self._link, *self.children[0].children, *self.children):
-            for part in (widget, getattr(widget, "style", None), getattr(widget, "layout", None)):
-                if part is not None:
-                    part.close()
-        self.layout.close()
+                self.message = cards.message(f"{reason}.", "Run its cell again to use it.", "warn")
+                self.outputs.update(self._twin(reason))
+            self.outputs.clear()
+        self.layout.close()  # ipywidgets references every open widget, and through its handlers the panel
         super().close()
-
-    def _leave(self, cell: str, run: str) -> None:
-        """Leave a cell that runs again; close the panel if it is displayed nowhere else."""
-        elsewhere = [twin for twin in self._twins if twin[0] != cell or twin[1] == run]
-        if self._twins and not elsewhere:
-            self.close()
-        self._twins = elsewhere
 
     def select(self, symbol: str) -> None:
         """Show another symbol.
@@ -252,11 +220,11 @@ class LeveragePanel(ipywidgets.VBox):
 
     def reload(self) -> None:
         """Read tiers and setting of the symbol again. The slider keeps its position if possible."""
-        self._show(self.symbol, self.slider.value, reload_tiers=True)
+        self._show(self.symbol, self.leverage, reload_tiers=True)
 
     # -- messages of the browser --------------------------------------------------------------------------------
 
-    def _receive(self, _view: Any, content: dict[str, Any], _buffers: Any) -> None:
+    def _receive(self, _panel: Any, content: dict[str, Any], _buffers: Any) -> None:
         handle = {
             "apply": self._apply,
             "confirm": self._confirm,
@@ -264,14 +232,20 @@ class LeveragePanel(ipywidgets.VBox):
             "check": lambda _: self._check(),
             "undo": self._undo,
             "reload": lambda _: self.reload(),
-            "notional": self._resize,
+            "size": self._resize,
+            "select": lambda content: self._show(str(content.get("to"))),
         }.get(str(content.get("kind")))
         if handle is None:
             return
+        with self._drawing:
+            # The click's leverage may arrive before that of the slider: the browser sends a trait again only once the
+            # kernel has handled its value before.
+            if content.get("symbol") == self._symbol and content.get("leverage") in range(1, self._most + 1):
+                self._move(int(content["leverage"]))
         try:
             self._showing_errors(handle)(content)
         finally:
-            self.view.answered = max(self.view.answered, int(content.get("click", 0)))
+            self.answered = max(self.answered, int(content.get("click", 0)))
 
     def _apply(self, content: dict[str, Any]) -> None:
         data, leverage = self._as_rendered(content)
@@ -297,7 +271,7 @@ class LeveragePanel(ipywidgets.VBox):
     def _ask(self, preview: Preview) -> None:
         """Ask for a confirmation of a change."""
         self._reviewed = preview
-        self.view.reviewed = preview.after
+        self.reviewed = preview.after
         step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x?"
         question = f"{self.account.venue_label.upper()}, {self.account.label}: {step} {preview.headline}."
         notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
@@ -325,7 +299,7 @@ class LeveragePanel(ipywidgets.VBox):
         preview = self.account.preview_undo()
         on_screen = symbol, content.get("label")
         if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
-            self.view.undo = ""
+            self.undo = ""
             raise NotConfirmed(
                 "Another change was made since. Nothing was sent.", hint="To see it: %leverage --undo -n"
             )
@@ -334,13 +308,13 @@ class LeveragePanel(ipywidgets.VBox):
                 f"{preview.headline}. Nothing was sent.", hint="To send it all the same: %leverage --undo --force"
             )
         if not self.account.asks_first or preview.guard:
-            self._set_slider(preview.after, self._data.most)
+            self._move(preview.after)
             self._change(preview)
             return
         if self._read(symbol, preview.after) is None:  # the question is about the current state
             raise _panel_changed(symbol)
-        if self.slider.value != preview.after:
-            raise NotConfirmed(f"{preview.after}x cannot be chosen now. Nothing was sent.", hint=self._data.because)
+        if self.leverage != preview.after:
+            raise NotConfirmed(f"{preview.after}x cannot be chosen now. Nothing was sent.", hint="Press Reload.")
         self._ask(preview)
 
     def _previewed(self, data: PanelData, leverage: int) -> Preview:
@@ -358,12 +332,12 @@ class LeveragePanel(ipywidgets.VBox):
             return self._data, int(content["leverage"])
 
     def _change(self, preview: Preview) -> None:
-        offered, self.view.undo = self.view.undo, ""
+        offered, self.undo = self.undo, ""
         self._set_message("applying", "")
         try:
             change = preview.apply(progress=self._show_progress)
         except (ChangeNotSent, LeverageRefused):
-            self.view.undo = offered  # the change before can still be undone
+            self.undo = offered  # the change before can still be undone
             raise
         finally:
             with suppress(LeverageError):  # show the current setting, whatever the outcome
@@ -374,11 +348,11 @@ class LeveragePanel(ipywidgets.VBox):
     def _offer_undo(self, change: LeverageChange, made: Preview) -> None:
         """Offer to undo a change that was just made, unless that would be refused or the change was an undo itself."""
         before = change.before
-        if change.status != "applied" or made.undoes is not None or before is None or before > self._data.most:
+        if change.status != "applied" or made.undoes is not None or before is None or before > self._most:
             return
         back = self._previewed(self._data, before)
-        if back.verdict in {"ok", "unpredictable"}:
-            self.view.undo = _undo_label(back)
+        if back.sends:
+            self.undo = _undo_label(back)
 
     def _report(self, change: LeverageChange) -> None:
         card = change.card()
@@ -408,29 +382,25 @@ class LeveragePanel(ipywidgets.VBox):
         return bool(still) and still[-1].status == "unknown"
 
     def _resize(self, content: dict[str, Any]) -> None:
-        """Show the ladder of another planned size."""
+        """Show a new position of another planned size."""
         if content.get("symbol") != self.symbol:
             return  # it was typed for another symbol
         with self._drawing:
-            self._notional = parse_notional(str(content.get("text", "")))
-            ladder = make_ladder(self._data.tiers, self._notional, self._mark)
-            self._draw(replace(self._data, ladder=ladder, notional=self._notional))
+            planned = parse_size(str(content.get("text", "")), content.get("unit"))
+            if planned.text and not self._data.mark_price:
+                raise InvalidInput(f"The mark price of {self.symbol} could not be read.", hint="Press Reload.")
+            self.plan = make_plan(self._data, planned)
+            self._planned = planned
         self._set_message("editing", "")
 
-    # -- widgets and events -----------------------------------------------------------------------------------
-
-    def _on_pick(self, event: dict[str, Any]) -> None:
-        text = str(event["new"]).strip()
-        if not text:
-            return
-        # The box is emptied, so that its list offers every symbol again.
-        self.picker.value = ""
-        self._show(text, self.slider.value if self.account.find_symbol(text) == self.symbol else None)
+    # -- changes and events -----------------------------------------------------------------------------------
 
     def _on_move(self, _event: dict[str, Any]) -> None:
-        self._at_now = self.slider.value == (self._data.setting.leverage or 1)
+        if self._moving:
+            return
+        self._at_now = self.leverage == self._data.start
         # Late messages of a busy kernel repeat the value. Only another value clears the message or the question.
-        if self.state not in {"applying", "checking", "unknown"} and self.slider.value != self._message_at:
+        if self.state not in {"applying", "checking", "unknown"} and self.leverage != self._message_at:
             self._set_message("editing", "")
 
     def _on_change(self, change: LeverageChange) -> None:
@@ -440,7 +410,7 @@ class LeveragePanel(ipywidgets.VBox):
         use the rate limit nor slow the loop down.
         """
         if change.status == "applied":
-            self.view.undo = ""  # it would undo another change
+            self.undo = ""  # it would undo another change
             moment = change.as_of or change.sent_at
             if change.after is not None and moment is not None:
                 self._remember(change.symbol, _Latest(change.after, change.max_notional, moment))
@@ -450,8 +420,8 @@ class LeveragePanel(ipywidgets.VBox):
     def _on_event(self, event: Event) -> None:
         """Follow an event of the exchange, in the stream's thread, also while a cell runs."""
         if isinstance(event, StreamEvent):
-            self.view.live = event.state
-            self.view.live_reason = event.reason
+            self.live = event.state
+            self.live_reason = event.reason
         elif isinstance(event, LeverageEvent):
             self._remember(event.symbol, _Latest(event.leverage, None, event.at))
         elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE":
@@ -477,12 +447,12 @@ class LeveragePanel(ipywidgets.VBox):
             if latest is None or not latest.is_newer(self._data) or self.state in _BUSY or self._callbacks is None:
                 return
             if latest.leverage != self._data.setting.leverage:
-                self.view.undo = ""  # it was changed elsewhere
+                self.undo = ""  # it was changed elsewhere
             self._draw(self._data)
             if self._at_now and self.state in {"editing", "done", "failed"}:
                 # The user has not moved the slider: it follows the current leverage.
                 self._message_at = latest.leverage
-                self._set_slider(latest.leverage, self._data.most)
+                self._move(latest.leverage)
 
     def _with_latest(self, data: PanelData, latest: _Latest) -> PanelData:
         """Return the data with a newer leverage; sends no request."""
@@ -526,15 +496,12 @@ class LeveragePanel(ipywidgets.VBox):
     def _show(self, symbol: str, leverage: int | None = None, *, reload_tiers: bool = False) -> None:
         """Read a symbol in any spelling and show it, the slider at ``leverage`` or at the setting."""
         data = self._read(symbol, leverage or 0, reload_tiers=reload_tiers, switch=symbol != self._symbol)
-        if data is None:
+        if data is None or self._show_open_change():
             return
-        symbol = data.setting.symbol
-        self.picker.placeholder = f"{symbol}: type another"
-        if not self._show_open_change():
-            news = self._service.tier_news(symbol)
-            self._set_message(
-                "editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else ""
-            )
+        news = self._service.tier_news(data.setting.symbol)
+        self._set_message(
+            "editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else ""
+        )
 
     def _read(
         self, symbol: str, leverage: int | None = None, *, reload_tiers: bool = False, switch: bool = False
@@ -556,88 +523,89 @@ class LeveragePanel(ipywidgets.VBox):
             number = self._reads
         # No lock here: other threads may draw while this waits for the network.
         view = self._service.read_symbol(symbol, reload_tiers=reload_tiers, mark_price=True)
-        outlook, state, mark = view.outlook, view.state, view.mark_price or 0.0
-        symbol = outlook.symbol
-        most, because = self._service.bound(outlook.brackets)
+        symbol = view.outlook.symbol
         with self._drawing:
             shown = symbol == self._symbol
             if number < (self._drawn if shown else self._switched) or not (shown or switch):
                 return self._data if shown else None
             if not shown:
-                self._notional = 0.0
-                self.view.undo = ""  # it belongs to the symbol before
+                self._planned = PlannedSize()
+                self.undo = ""  # it belongs to the symbol before
                 self._switched = number
-            self._drawn, self._mark = number, mark
-            tiers = outlook.brackets
-            # The default size is a tenth of the first tier, which every leverage allows.
-            self._notional = self._notional or float(tiers.notional_cap[0]) / 10
-            ladder, setting = make_ladder(tiers, self._notional, mark), state.settings[symbol]
-            self._draw(PanelData(setting, tiers, outlook, state, ladder, self._notional, most, because))
-            self._set_slider(self.slider.value if leverage is None else leverage or setting.leverage or 1, most)
+            self._drawn = number
+            setting, guard = view.state.settings[symbol], self._service.guard.limit()
+            self._draw(PanelData(setting, view.outlook, view.state, view.mark_price or 0.0, guard))
+            self.symbols = make_symbols(view.state, self._service.tiers.table())
+            self._move(self.leverage if leverage is None else leverage or self._data.start)
             return self._data
 
-    def _set_slider(self, leverage: int, most: int) -> None:
-        """Set the slider to a leverage within its bound, after the table was sent.
-
-        Bound and value are sent together, because the browser would clamp a value above the bound.
-        """
-        value = min(leverage, most)
-        self._at_now = value == (self._data.setting.leverage or 1)
-        with self.slider.hold_sync():
-            # The bound comes first if it grows, the value first if it shrinks.
-            self.slider.max = max(self.slider.max, most)
-            self.slider.value = value
-            self.slider.max = most
-        self.view.leverage = value
+    def _move(self, leverage: int) -> None:
+        """Set the slider, to the symbol's maximum at most."""
+        leverage = min(leverage, self._most)
+        self._at_now = leverage == self._data.start
+        self._moving = True
+        try:
+            self.leverage = leverage
+        finally:
+            self._moving = False
 
     def _draw(self, data: PanelData) -> None:
         with self._drawing:  # events arrive in another thread
             latest = self._latest.get(data.setting.symbol)
             if latest is not None and latest.is_newer(data):
                 data = self._with_latest(data, latest)
-            chart = draw_chart(data)
             self._data, self._symbol = data, data.setting.symbol
-            table = make_table(data, chart, self._version, self._page)
+            table = make_table(data, self._service.forbidden, self._version)
+            decided = [table[name] for name in DECIDED_ON], [row["verdict"] for row in table["rows"]]
             # A click counts if only prices have changed since, or the stream repeats a change that is shown already.
-            if any(table[name] != self.view.table.get(name) for name in DECIDED_ON):
+            if decided != self._decided:
                 self._version += 1
                 table["version"] = self._version
-            self.view.table = table
-            self._twin = make_twin(data, chart)
-            self._update_twins()
+            self._decided = decided
+            plan = make_plan(data, self._planned)
+            with self.hold_sync():  # the browser must not combine the symbol's table with another one's leverage
+                self._moving = True
+                self.leverage = min(self.leverage, len(table["rows"]))
+                self._moving = False
+                self.table = table
+                self.plan = plan
+                self.symbol = self._symbol
+            painter.draw(self._draw_twin)
+
+    def _draw_twin(self) -> None:
+        """Draw the twin's chart, which takes matplotlib some time; runs in the painter's thread."""
+        data = self._data
+        chart = draw_chart(data, self._prefix)
+        with self._drawing:
+            if data is self._data and self._callbacks is not None:
+                self._chart = chart
+                self.outputs.update(self._twin())
+
+    def _twin(self, ended: str = "") -> dict[str, str]:
+        html, text = make_twin(self._data, self._chart, *([ended] if ended else []))
+        return {"text/html": html, "text/plain": text}
 
     def _set_message(self, state: str, message: str) -> None:
         with self._drawing:
-            self._message_at = self.slider.value
-            self.view.message = message
-            self.state = self.view.state = state
+            self._message_at = self.leverage
+            self.message = message
+            self.state = state
             if state != "reviewing":
-                self.view.reviewed, self._reviewed = 0, None
-
-    def _update_twins(self) -> None:
-        for _, _, handle in self._twins:
-            if handle is not None:  # None outside of a notebook
-                handle.update(self._twin_bundle(), raw=True)
-
-    def _twin_bundle(self) -> dict[str, str]:
-        html, text = self._twin
-        return {"text/html": html, "text/plain": text}
+                self.reviewed, self._reviewed = 0, None
 
     def _ipython_display_(self) -> None:
         """Show the panel, and below it the static twin that a reopened notebook shows."""
-        if self not in _open:
+        if self not in open_panels:
             text, hint = "This panel is closed.", "To open another: lev.LeveragePanel()"
             display({"text/html": cards.message(text, hint, "warn"), "text/plain": f"{text} {hint}"}, raw=True)
             return
-        if self._twins:  # displayed before: its content may be old
+        if self.outputs:  # displayed before: its content may be old
             self._showing_errors(lambda _: self.reload())({})
-        cell, run = _this_cell()
-        self._twins = [twin for twin in self._twins if twin[0] != cell or twin[1] == run]  # its earlier output is gone
-        display({**self._repr_mimebundle_(), "text/plain": f"Leverage panel of {self.symbol}"}, raw=True)
-        handle = display(self._twin_bundle(), raw=True, display_id=True)
-        self._twins = [*self._twins, (cell, run, handle)][-MOST_OPEN:]
-        _open.remove(self)
-        _open.append(self)
-        _make_room(self)
-        if (events := getattr(get_ipython(), "events", None)) is not None:
-            events.register("post_run_cell", painter.wait)  # repeated calls register it once
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        display(
+            {"application/vnd.jupyter.widget-view+json": view, "text/plain": f"Leverage panel of {self.symbol}"},
+            raw=True,
+        )
+        self.outputs.add(lambda: display(self._twin(), raw=True, display_id=True))
+        open_panels.open(self)
+        painter.draw(self._draw_twin)

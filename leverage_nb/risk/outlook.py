@@ -78,12 +78,16 @@ class Judgement:
         code: The expected error code; None if there is none.
         certainty: How the rule is known: "documented" or "inferred".
         reason: Why, and which leverage would pass.
+        advice: The part of ``reason`` that names the leverage that would pass; "" without one.
+        nearest: The nearest leverage that would pass instead of a refused one; None if there is none.
     """
 
     verdict: Verdict
     code: int | None
     certainty: Certainty
     reason: str
+    advice: str = ""
+    nearest: int | None = None
 
     @property
     def text(self) -> str:
@@ -112,6 +116,8 @@ class Outlook:
         room: Tier headroom: ``max_notional`` minus ``exposure``; negative if the exposure does not fit; float64.
         initial_margin: Initial margin of positions and open orders at mark price; float64.
         available_after: Available margin after the change; may be negative; NaN if unknown; float64.
+        can_open: Notional that can still be opened: the smaller of tier headroom and available margin times leverage,
+            at least 0; NaN if the available margin is unknown; float64.
     """
 
     def __init__(self, state: AccountState, brackets: Brackets, limit: AccountLimit | None = None) -> None:
@@ -133,21 +139,30 @@ class Outlook:
         self._using_available = self.exposure - self._position_notional if self._isolated else self.exposure
         self._available_without = state.available_without(symbol)
         self.available_after: Floats = self._available_without - self._using_available / self.leverage
+        self.can_open: Floats = np.maximum(0.0, np.minimum(self.room, self.available_after * self.leverage))
 
     def judge(self, leverage: int) -> Judgement:
         """Return the expected answer of the exchange to this leverage, with the nearest leverage that fits."""
         judgement = self._judge(leverage)
-        if judgement.verdict != "refused" or judgement.code not in {-2027, -2028}:
+        if judgement.verdict != "refused" or judgement.code == ISOLATED_OPEN:
             return judgement
-        too_high = judgement.code == -2027
+        too_high = judgement.code != -2028
         others = [x for x in self.fitting().tolist() if x != self.current and (x < leverage) == too_high]
-        if not others:
+        nearest = (max(others) if too_high else min(others)) if others else None
+        if judgement.code not in {-2027, -2028}:
+            return replace(judgement, nearest=nearest)
+        if nearest is None:
             advice = f"only the current {self.current}x fits" if self.current else "no leverage fits"
-        elif too_high:
-            advice = f"highest leverage that fits: {max(others)}x"
         else:
-            advice = f"lowest leverage that fits: {min(others)}x"
-        return replace(judgement, reason=f"{judgement.reason}; {advice}")
+            advice = f"{'highest' if too_high else 'lowest'} leverage that fits: {nearest}x"
+        return replace(judgement, reason=f"{judgement.reason}; {advice}", advice=advice, nearest=nearest)
+
+    def limited_by(self, leverage: int) -> str:
+        """Return what limits the notional that can still be opened: "tier" or "margin"; "" if that is unknown."""
+        by_margin = float(self.available_after[leverage - 1]) * leverage
+        if math.isnan(by_margin):
+            return ""
+        return "tier" if float(self.room[leverage - 1]) <= by_margin else "margin"
 
     def fitting(self) -> npt.NDArray[np.int64]:
         """Return the leverages that are expected to pass, including the current one; int64."""
@@ -204,6 +219,7 @@ class Outlook:
                 "room": self.room,
                 "initial_margin": self.initial_margin,
                 "available_after": self.available_after,
+                "can_open": self.can_open,
                 "verdict": [judgement.verdict for judgement in judgements],
                 "code": pd.array([judgement.code for judgement in judgements], dtype="Int64"),
                 "certainty": [judgement.certainty for judgement in judgements],

@@ -48,11 +48,15 @@ def positions_table(state: AccountState) -> pd.DataFrame:
                 "margin_type": setting.margin_type,
             }
             rows.append([added[name] if name in added else getattr(position, name) for name in POSITIONS])
-    return _make_frame(rows, POSITIONS, state, whole={"leverage": "Int64"})
+    return _make_frame(rows, POSITIONS, state, whole={"leverage": "Int64"}, empty="No open positions.")
 
 
 def _make_frame(
-    rows: Sequence[Iterable[object]], columns: list[str], state: AccountState, whole: Mapping[str, str]
+    rows: Sequence[Iterable[object]],
+    columns: list[str],
+    state: AccountState,
+    whole: Mapping[str, str],
+    empty: str = "No symbols.",
 ) -> pd.DataFrame:
     from leverage_nb.frames import LeverageFrame
 
@@ -60,4 +64,6 @@ def _make_frame(
     dtypes = {name: "float64" for name in columns if name not in _TEXTS} | dict(whole)
     frame = LeverageFrame(rows, columns=columns).astype(dtypes).set_index("symbol")
     frame.attrs["skipped"] = dict(state.skipped)
+    if not rows:
+        frame.attrs["empty"] = empty
     return frame

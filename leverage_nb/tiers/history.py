@@ -145,6 +145,8 @@ class TierHistory:
         )
         for name in ("seen_at", "since"):
             frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_convert(datetime.now().astimezone().tzinfo)
+        if not rows:
+            frame.attrs["empty"] = "Binance has changed no tiers since they were first read here."
         return frame.set_index("symbol")
 
     def _store(self, table: BracketTable) -> Iterator[TierChange]:

@@ -13,8 +13,8 @@ __all__ = ["chromium", "lab", "lab_page", "open_notebook"]
 
 # From the slider's event to the marker's new place in the document, and then to the next frame on the screen.
 MEASURE = """async () => {
-  const handle = document.querySelector('.leverage-slider .noUi-handle');
-  const circle = document.querySelector('.leverage-marker circle');
+  const handle = document.querySelector('.leverage-panel .leverage-slider');
+  const circle = document.querySelector('.leverage-dot');
   const place = () => circle.getAttribute('cx');
   const settled = [];
   let frames = 0;
@@ -40,7 +40,7 @@ def test_marker_follows_the_slider(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD + WAITS.replace("2.5", "12"), SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
-    panel.handle.focus()
+    panel.slider.focus()
     for status in ("idle", "busy"):
         if status == "busy":
             keep_busy(notebook, 2)

@@ -264,10 +264,10 @@ def test_panel_is_built(account: Account, benchmark: Any) -> None:
 def test_from_an_event_to_the_panel(simulator: Simulator, account: Account) -> None:
     """Another client's change is in the panel within 200 ms."""
     panel = LeveragePanel(account)
-    while panel.view.live not in {"connected", "live"}:
+    while panel.live not in {"connected", "live"}:
         time.sleep(0.01)
     arrived = threading.Event()
-    panel.view.observe(lambda _: arrived.set(), "table")
+    panel.observe(lambda _: arrived.set(), "table")
 
     def change(leverage: int) -> None:
         arrived.clear()

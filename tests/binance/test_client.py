@@ -29,6 +29,7 @@ from leverage_nb.errors import (
     ForkedProcess,
     InvalidInput,
     LeverageError,
+    LoggedOut,
     NoAnswer,
     NotConnected,
     RateLimited,
@@ -367,7 +368,7 @@ def test_after_a_429_or_418_nothing_is_sent_until_the_time_named(simulator: Simu
 def test_the_simulator_never_answers_429_to_its_share() -> None:
     """A loop that would exceed the limit is stopped at its share, with the time of the next request."""
     with Simulator(weight_limit=120) as simulator:
-        client = client_of(simulator, timeout=0.2, limiter=Limiter(limit=120))
+        client = client_of(simulator, timeout=2.0, limiter=Limiter(limit=120))
         for _ in range(12):
             client.read(SYMBOL_CONFIG)
         with pytest.raises(RateLimited, match="its share of the rate limit, 60 of 120 a minute; the next") as caught:
@@ -407,3 +408,19 @@ def test_an_extension_may_name_no_key(client: RestClient) -> None:
     with responses.RequestsMock() as wire:
         wire.add("PUT", f"{BASE}/fapi/v1/listenKey", json={})
         assert client.extend_listen_key() == ""
+
+
+@responses.activate
+def test_a_client_whose_key_was_removed_sends_nothing() -> None:
+    """After a logout neither reads nor changes leave, and the error says how to connect again."""
+    client = RestClient(VENUES["testnet"], Credentials("k" * 64, SECRET), profile="sub1")
+    client.log_out()
+    for send in (
+        lambda: client.read(SYMBOL_CONFIG),
+        lambda: client.post(LEVERAGE, [("symbol", "BTCUSDT"), ("leverage", 10)]),
+        client.open_listen_key,
+    ):
+        with pytest.raises(LoggedOut, match="--logout removed the key of this account") as caught:
+            send()
+        assert "lev.connect('testnet', profile='sub1')" in caught.value.hint
+    assert len(responses.calls) == 0

@@ -47,7 +47,12 @@ from leverage_nb.binance.events import (
         ('{"e":"ACCOUNT_CONFIG_UPDATE","T":-1,"ac":{"s":"B","l":5}}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","T":100000000000000,"ac":{"s":"B","l":5}}', LeverageEvent),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":100001}}', type(None)),
-        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"' + "B" * 65 + '","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"' + "B" * 41 + '","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"<b>","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"","l":5}}', type(None)),
+        ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":true}}', type(None)),
+        ('{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"ORDER","P":{"s":"B"}}}', type(None)),
+        ('{"e":"MARGIN_CALL","T":1,"p":"B"}', type(None)),
         ('{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"' + "x" * 65 + '"}}', type(None)),
         ('{"e":"ACCOUNT_CONFIG_UPDATE","T":1,"ac":{"s":"B","l":5}}' + " " * 1_000_000, type(None)),
     ],
@@ -62,3 +67,15 @@ def test_the_fields_of_an_event() -> None:
     event = read_event('{"e":"ACCOUNT_CONFIG_UPDATE","E":1611646737479,"T":1611646737476,"ac":{"s":"BTCUSDT","l":25}}')
     assert event == LeverageEvent("BTCUSDT", 25, datetime.fromtimestamp(1611646737.476, UTC))
     assert event.source == "stream"
+
+
+def test_a_row_with_an_odd_name_is_left_out_of_an_event() -> None:
+    """Positions and balances whose names are no words are left out; the event and its other rows count."""
+    rows = '[{"s":"BTCUSDT"},{"s":"BTC\\nUSDT"},null,{"s":"$x$"},{"s":5},{"s":"ETHUSDT"}]'
+    assets = '[{"a":"<b>"},{"a":"USDT"}]'
+    update = read_event(f'{{"e":"ACCOUNT_UPDATE","T":1,"a":{{"m":"ORDER","B":{assets},"P":{rows}}}}}')
+    call = read_event(f'{{"e":"MARGIN_CALL","T":1,"p":{rows}}}')
+    assert isinstance(update, AccountEvent)
+    assert isinstance(call, MarginCallEvent)
+    assert update.symbols == call.symbols == ("BTCUSDT", "ETHUSDT")
+    assert update.assets == ("USDT",)

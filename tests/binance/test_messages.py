@@ -185,12 +185,43 @@ def test_errors_do_not_repeat_what_was_sent() -> None:
     assert "abc" not in str(caught.value)
 
 
-def test_a_symbol_listed_twice_is_skipped() -> None:
-    """A symbol with two lists of tiers is skipped, because either may be wrong."""
+def test_a_symbol_with_contradictory_tiers_is_skipped() -> None:
+    """A symbol with two lists of tiers is skipped if they differ, because either may be wrong."""
     row = {"symbol": "X", "brackets": [TIER]}
-    read = table([row, {"symbol": "Y", "brackets": [TIER]}, row])
+    other = {"symbol": "X", "brackets": [TIER | {"initialLeverage": 7}]}
+    read = table([row, {"symbol": "Y", "brackets": [TIER]}, other])
     assert list(read) == ["Y"]
-    assert "twice" in read.skipped["X"]
+    assert "listed twice" in read.skipped["X"]
+    assert list(table([row, row])) == ["X"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "good", "skipped"),
+    [
+        ([("A", 5), ("B", 5), ("A", 5)], ["A", "B"], []),
+        ([("A", 5), ("B", 5), ("A", 6)], ["B"], ["A"]),
+        ([("A", 5), ("A", 6), ("A", 5), ("B", 5)], ["B"], ["A"]),
+        ([("A", 5), ("B", 5), ("A", "x")], ["B"], ["A"]),
+        ([("A", "x"), ("A", 5), ("B", 5)], ["B"], ["A"]),
+    ],
+)
+def test_contradictory_settings_are_skipped_and_named(rows: list[Any], good: list[str], skipped: list[str]) -> None:
+    """Settings of one symbol that differ are skipped and named, whatever their order; equal ones count once."""
+    content = [{"symbol": symbol, "leverage": leverage, "marginType": "CROSSED"} for symbol, leverage in rows]
+    read = messages.decode_rows(messages.SymbolConfig, body(content), "the answer")
+    assert [row.symbol for row in read.good] == good
+    assert list(read.skipped) == skipped
+
+
+def test_the_sides_of_a_hedged_position_are_no_contradiction() -> None:
+    """LONG and SHORT of one symbol are two positions; two different LONG rows are skipped, and SHORT is kept."""
+    names = ("entryPrice", "markPrice", "liquidationPrice", "positionAmt", "unRealizedProfit", "notional")
+    row = dict.fromkeys((*names, "isolatedWallet"), "1") | {"symbol": "X", "marginAsset": "USDT"}
+    long, short, other = row | {"positionSide": "LONG"}, row | {"positionSide": "SHORT"}, {"positionAmt": "2"}
+    assert len(messages.decode_rows(messages.PositionRisk, body([long, short, long]), "").good) == 2
+    read = messages.decode_rows(messages.PositionRisk, body([long, short, long | other]), "the answer")
+    assert [one.position_side for one in read.good] == ["SHORT"]
+    assert "listed twice" in read.skipped["X"]
 
 
 def test_a_row_that_is_not_utf8_is_skipped() -> None:

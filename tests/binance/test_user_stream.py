@@ -323,7 +323,10 @@ def test_a_listen_key_that_another_program_deleted(account: Account, simulator: 
 
 @pytest.mark.parametrize(
     ("methods", "reason"),
-    [(["DELETE"], "listen key has expired"), (["DELETE", "POST"], "another program replaced the listen key")],
+    [
+        (["DELETE"], "The listen key has expired or was deleted."),
+        (["DELETE", "POST"], "another program replaced the listen key"),
+    ],
 )
 def test_the_next_extension_finds_a_listen_key_that_ended_silently(methods: list[str], reason: str) -> None:
     """If nothing arrives of the end of a listen key, extending it shows that it is gone or was replaced."""

@@ -127,7 +127,7 @@ def test_ctrl_c_waits_a_moment_for_the_answer(quick: Account, simulator: Simulat
     interrupt_on(simulator, "POST", "/fapi/v1/leverage")
     error = interrupted(quick)
     assert (error.change.status, error.change.after) == ("applied", 10)
-    assert error.message == "Interrupted. BTCUSDT 20x → 10x."
+    assert error.message == "Interrupted. BTCUSDT 20x → 10x applied."
     assert pickle.loads(pickle.dumps(error)).change == error.change  # noqa: S301 - our own bytes
 
 

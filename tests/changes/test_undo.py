@@ -107,6 +107,7 @@ def test_an_undo_is_recorded_as_an_undo(account: Account) -> None:
     change = preview.apply()
     assert (change.status, change.after) == ("applied", 20)
     assert account.history().iloc[-1]["undoes"] == 1
+    assert change.card().title == "BTCUSDT 10x → 20x undone"
 
 
 def test_an_open_change_is_not_passed_over(simulator: Simulator) -> None:
@@ -193,3 +194,11 @@ def test_the_rest_of_a_partly_undone_plan_is_skipped(account: Account) -> None:
     account.plan({"ADAUSDT": 10, "ETHUSDT": 20}).apply()
     assert {row.symbol: row.status for row in undo_plan(account).rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
     assert undo(account).symbol == "SOLUSDT"
+
+
+def test_the_undo_of_a_plan_says_undone(account: Account) -> None:
+    """The card of a plan that undoes another says undone, in its headline and in each row."""
+    account.plan({"BTCUSDT": 10, "XRPUSDT": 20}).apply()
+    card = account.undo().card()
+    assert card.title == "Plan of 2 rows: 2 undone"
+    assert dict(card.rows) == {"BTCUSDT": "10x → 20x  undone", "XRPUSDT": "20x → 50x  undone"}

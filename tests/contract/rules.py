@@ -224,6 +224,11 @@ RULES = (
          ("risk/outlook.py",), ("simulator/account.py",), "a_cross_position_beyond_the_balance"),
     Rule("margin-of-orders", "The same applies to open orders without a position.", "no document", "inferred",
          ("risk/outlook.py",), ("simulator/account.py",), "orders_beyond_the_balance"),
+    Rule("asset-index", "assetIndex gives the USD rates of a margin asset: its index less the bid buffer, plus the ask "
+         "buffer.",
+         "Multi-Assets Mode Asset Index, https://developers.binance.com/docs/derivatives/"
+         "usds-margined-futures/market-data/rest-api/Multi-Assets-Mode-Asset-Index", "documented",
+         ("binance/reader.py", "risk/collateral.py"), ("simulator/answers.py",), "asset_index"),
     Rule("multi-assets", "In multi-assets mode equity and available margin follow from all assets at their bid and ask "
          "rates, and -2028 from the available margin.",
          "https://www.binance.com/en/support/faq/how-to-calculate-margin-in-multi-assets-mode-"

@@ -246,6 +246,22 @@ def available_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
         raise NotChecked("a balance")
 
 
+@scenario
+def asset_index(exchange: ExchangeUnderTest, found: Comparison) -> None:
+    """AssetIndex has every margin asset against USD; its rates are the index less and plus the buffers."""
+    reply = exchange.call("GET", "/fapi/v1/assetIndex", security="none")
+    figures = ("index", "bidBuffer", "askBuffer", "bidRate", "askRate")
+    assets = {row["asset"] for row in exchange.rows("/fapi/v3/account")[0]["assets"]}
+    absent = sorted({f"{asset}USD" for asset in assets} - {row["symbol"] for row in reply.content})
+    found.same(reply.request, "assets without a rate", [], absent)
+    for row in reply.content:
+        found.shape(reply.request, {"symbol": "text", **dict.fromkeys(figures, "decimal")}, row)
+        index = Decimal(row["index"])
+        for side, sign in (("bid", -1), ("ask", 1)):
+            expected = index * (1 + sign * Decimal(row[f"{side}Buffer"]))
+            found.close(row["symbol"], f"{side}Rate", expected, row[f"{side}Rate"], "0.0001")
+
+
 # The key is not closed: an account has only one, and other programs of the user may use it.
 @scenario
 def listen_key(exchange: ExchangeUnderTest, found: Comparison) -> None:

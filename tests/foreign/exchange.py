@@ -26,6 +26,8 @@ from tests.foreign.wire import LATE_CLOCK, Arrived, Reply, read_request, send_re
 
 CHANGE, CONFIG, TIERS = "POST /fapi/v1/leverage", "GET /fapi/v1/symbolConfig", "GET /fapi/v1/leverageBracket"
 TIME, BALANCE, LISTEN = "GET /fapi/v1/time", "GET /fapi/v3/balance", "POST /fapi/v1/listenKey"
+POSITIONS, ACCOUNT, INFO = "GET /fapi/v3/positionRisk", "GET /fapi/v3/account", "GET /fapi/v1/exchangeInfo"
+MODES, MARK, EXTEND = "GET /fapi/v1/accountConfig", "GET /fapi/v1/premiumIndex", "PUT /fapi/v1/listenKey"
 
 # Highest leverage, cap and maintenance rate of each tier.
 BTC_TIERS = ((150, 300_000, 0.004), (100, 3_000_000, 0.005), (50, 30_000_000, 0.01), (20, 10**9, 0.05))
@@ -341,14 +343,14 @@ _HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
     TIME: lambda exchange, _: Reply.of({"serverTime": exchange.now_ms()}),
     BALANCE: lambda exchange, _: Reply.of(exchange.balance),
     LISTEN: lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
-    "PUT /fapi/v1/listenKey": lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
+    EXTEND: lambda exchange, _: Reply.of({"listenKey": exchange.listen_key}),
     "DELETE /fapi/v1/listenKey": lambda exchange, _: Reply.of({}),
-    "GET /fapi/v1/exchangeInfo": ForeignExchange.info,
-    "GET /fapi/v1/accountConfig": lambda exchange, _: Reply.of(_CONFIG),
     "GET /fapi/v2/positionRisk": ForeignExchange.leverages_as_text,
-    "GET /fapi/v3/positionRisk": lambda exchange, _: Reply.of(exchange.positions),
-    "GET /fapi/v3/account": ForeignExchange.account,
-    "GET /fapi/v1/premiumIndex": ForeignExchange.mark_price,
+    INFO: ForeignExchange.info,
+    MODES: lambda exchange, _: Reply.of(_CONFIG),
+    POSITIONS: lambda exchange, _: Reply.of(exchange.positions),
+    ACCOUNT: ForeignExchange.account,
+    MARK: ForeignExchange.mark_price,
 }
 
 

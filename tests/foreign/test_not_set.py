@@ -99,9 +99,8 @@ def test_a_plan_sets_and_undoes_what_it_can(exchange: ForeignExchange, account: 
 
 
 def test_the_panel_opens_and_applies(exchange: ForeignExchange, account: Account) -> None:
-    """The panel shows "not set", starts at 1x and names no leverage that the button would change from."""
+    """The panel shows "not set", starts at Binance's default, and names no leverage to change from."""
     panel = lev.LeveragePanel(account, "SOLUSDT")
-    table = panel.view.table
-    assert table["now"].startswith("now not set, ")
-    assert (table["current"], table["before"], panel.slider.value) == (0, "not set", 1)
+    table = panel.table
+    assert (table["current"], table["before"], panel.leverage) == (0, "not set", 20)
     panel.close()

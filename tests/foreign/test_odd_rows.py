@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import pytest
 
 import leverage_nb as lev
-from leverage_nb import Account, LeverageError, UnexpectedAnswer
+from leverage_nb import Account, UnexpectedAnswer
 from leverage_nb.errors import ChangeFailed, ChangeNotSent
 from leverage_nb.notebook.overview import Overview
-from tests.foreign.exchange import CHANGE, CONFIG, TIERS, ForeignExchange
+from tests.foreign.answers import position
+from tests.foreign.exchange import ACCOUNT, CHANGE, CONFIG, INFO, MARK, POSITIONS, TIERS, ForeignExchange
 from tests.foreign.wire import Reply
-
-POSITIONS, ACCOUNT, INFO = "GET /fapi/v3/positionRisk", "GET /fapi/v3/account", "GET /fapi/v1/exchangeInfo"
-MODES = "GET /fapi/v1/accountConfig"
+from tests.notebook.front_end import click
 
 
 @pytest.fixture
 def account(connect: Callable[..., Account]) -> Account:
     """An account that reads quickly again."""
     return connect(timeout=2.0, recv_window=300, grace=0.05)
-
-
-def position(symbol: Any, **fields: Any) -> dict[str, Any]:
-    """Return a row of positionRisk: a long of 1 at 60,000."""
-    row = {
-        "symbol": symbol, "positionSide": "BOTH", "positionAmt": "1", "entryPrice": "60000", "markPrice": "60000",
-        "unRealizedProfit": "0", "liquidationPrice": "0", "isolatedMargin": "0", "notional": "60000",
-        "marginAsset": "USDT", "isolatedWallet": "0", "initialMargin": "6000", "maintMargin": "240",
-        "positionInitialMargin": "6000", "openOrderInitialMargin": "0", "bidNotional": "0", "askNotional": "0",
-    }  # fmt: skip
-    return row | fields
 
 
 def change_rows(exchange: ForeignExchange, endpoint: str, symbol: str, **fields: Any) -> None:
@@ -121,7 +107,7 @@ def test_an_odd_position_is_an_error_in_the_panel(exchange: ForeignExchange, acc
         lev.LeveragePanel(account, "BTCUSDT")
     play.answer = Reply.of([position("BTCUSDT")])
     panel = lev.LeveragePanel(account, "BTCUSDT")
-    assert "60,000" in panel.view.table["held"]
+    assert "60,000" in str(panel.table["position"])
     panel.close()
 
 
@@ -230,28 +216,13 @@ def test_a_refusal_is_shown_as_text(exchange: ForeignExchange, account: Account)
     assert "mathjax_ignore" in account.history()._repr_html_()
 
 
-# Bodies that no endpoint documents.
-BODIES = [
-    b"", b"<html>busy</html>", b"[]", b"{}", b"null", b"5", b'"x"', b"[[]]", b"[null]", b"NaN", b"1e999",
-    b"[" + b"9" * 10_000_000 + b"]",
-    json.dumps([{"symbol": "BTCUSDT"} | dict.fromkeys(("leverage", "brackets", "notional"), "1e999")]).encode(),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("endpoint", [CONFIG, TIERS, POSITIONS, ACCOUNT, INFO, MODES])
-@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_no_answer_raises_a_bare_exception(
-    exchange: ForeignExchange, account: Account, endpoint: str, body: bytes
-) -> None:
-    """Whatever an endpoint answers, each call returns or raises an error of the package."""
-    exchange.play(endpoint, times=None, answer=Reply(200, (body,)))
-    calls: list[Callable[[], Any]] = [
-        lambda: account.settings().to_html(),
-        lambda: account.positions().to_html(),
-        lambda: str(account.preview("BTCUSDT", 20)),
-        lambda: str(Overview.of(account)),
-        lambda: account.brackets().to_html(),
-    ]
-    for call in calls:
-        with suppress(LeverageError):
-            call()
+def test_a_panel_opens_without_a_mark_price(account: Account, exchange: ForeignExchange) -> None:
+    """If the mark price cannot be read, the panel opens, and a change can be made; only a planned size needs it."""
+    exchange.play(MARK, times=None, answer=Reply.of({"symbol": "BTCUSDT", "markPrice": "x"}))
+    panel = lev.LeveragePanel(account, "BTCUSDT")
+    assert (panel.table["mark"], panel.state) == ("–", "editing")
+    click(panel, "size", 10, text="2m", unit="margin asset")
+    assert "The mark price of BTCUSDT could not be read" in panel.message
+    click(panel, "apply", 20)
+    assert panel.state == "reviewing"
+    panel.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from leverage_nb.notebook import open_panels
 from leverage_nb.notebook import panel as panel_module
 from leverage_nb.notebook.panel import LeveragePanel
 from tests.waiting import until
@@ -14,24 +15,35 @@ from tests.waiting import until
 def send_message(panel: LeveragePanel, content: dict[str, Any]) -> None:
     """Send a message from the browser's part of a panel to the kernel, over the widget's comm."""
     data = {"method": "custom", "content": content}
-    panel.view.comm.handle_msg({"content": {"data": data}, "buffers": []})
+    panel.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
     """Click on the table that is shown now, unless ``other`` contains another symbol or version."""
-    table = panel.view.table
-    content = {"kind": kind, "click": panel.view.answered + 1, "symbol": table["symbol"], "version": table["version"]}
+    table = panel.table
+    content = {"kind": kind, "click": panel.answered + 1, "symbol": table["symbol"], "version": table["version"]}
     send_message(panel, content | {"leverage": leverage} | other)
 
 
 def figures_of(panel: LeveragePanel) -> dict[str, list[str]]:
     """Return the texts of each figure, one per leverage, by name."""
-    return {figure["name"]: figure["values"] for group in panel.view.table["groups"] for figure in group["figures"]}
+    names = [figure["name"] for figure in panel.table["figures"]]
+    return {name: [row["figures"][place][0] for row in panel.table["rows"]] for place, name in enumerate(names)}
+
+
+def verdicts_of(panel: LeveragePanel) -> list[str]:
+    """Return the verdict of each leverage."""
+    return [row["verdict"] for row in panel.table["rows"]]
+
+
+def select(panel: LeveragePanel, symbol: str) -> None:
+    """Take a symbol from the search."""
+    click(panel, "select", panel.leverage, to=symbol)
 
 
 def wait_until_connected(panel: LeveragePanel) -> None:
     """Wait until the panel's stream is connected, and has read the settings."""
-    until(lambda: panel.view.live in {"connected", "live"})
+    until(lambda: panel.live in {"connected", "live"})
 
 
 class Notebook:
@@ -45,6 +57,7 @@ class Notebook:
         self.parent: dict[str, Any] = {}
         self.outputs: list[Notebook.Output] = []
         self._runs = 0
+        monkeypatch.setattr(open_panels, "get_ipython", lambda: self)
         monkeypatch.setattr(panel_module, "get_ipython", lambda: self)
         monkeypatch.setattr(panel_module, "display", self._display)
 
@@ -80,4 +93,4 @@ class Notebook:
 
 def is_open(panel: LeveragePanel) -> bool:
     """Whether the browser can show the panel."""
-    return panel.comm is not None and panel.view.comm is not None
+    return panel.comm is not None

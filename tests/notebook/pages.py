@@ -172,7 +172,9 @@ class NotebookPage:
                         await widget.context?.save();
                         widget.close();
                     }
-                    await jupyterapp.serviceManager.sessions.shutdownAll();
+                    // It fails if a kernel ends or restarts meanwhile.
+                    const end = () => jupyterapp.serviceManager.sessions.shutdownAll();
+                    await end().catch(() => new Promise(done => setTimeout(done, 1000)).then(end));
                 }"""
             )
             self.page.wait_for_function("() => document.querySelector('.jp-NotebookPanel') === null")
@@ -234,9 +236,9 @@ class PanelPage:
 
     def __init__(self, notebook: NotebookPage | None = None, *, page: Any = None) -> None:
         self.page = page if notebook is None else notebook.page
-        self.root = self.page.locator(".leverage-panel")
+        self.root = self.page.locator(".leverage-panel").first
         self.root.locator(".leverage-chart svg").wait_for()
-        self.handle = self.page.locator(".leverage-slider .noUi-handle")
+        self.slider = self.root.locator(".leverage-slider")
         self.field = self.root.locator(".leverage-field")
         self.apply = self.root.locator(".leverage-apply")
         self.message = self.root.locator(".leverage-messages")
@@ -246,11 +248,13 @@ class PanelPage:
         """Return the panel on a page that is not a notebook."""
         return cls(page=page)
 
-    def figure(self, place: int) -> str:
-        return self.root.locator(".leverage-figure-value").nth(place).inner_text()
+    def figure(self, name: str) -> str:
+        """Return a figure's text after the change."""
+        line = self.root.locator(".leverage-figure").filter(has_text=name)
+        return line.locator(".leverage-figure-value b").inner_text()
 
     def marker_x(self) -> float:
-        return float(self.root.locator(".leverage-marker circle").get_attribute("cx"))
+        return float(self.root.locator(".leverage-marker").get_attribute("x1"))
 
     def type_leverage(self, leverage: object) -> None:
         """Type into the number field, without Enter."""
@@ -268,10 +272,18 @@ class PanelPage:
             exc.add_note(f"The panel shows: {self.root.inner_text()}")
             raise
 
-    def pick(self, symbol: str) -> None:
-        box = self.page.locator(".leverage-picker input")
-        box.fill(symbol)
-        box.press("Enter")
+    def pick(self, text: str) -> None:
+        """Type into the symbol search, and take the first match."""
+        field = self.root.locator(".leverage-symbol")
+        field.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+
+    def wait_for_symbol(self, symbol: str) -> None:
+        self.page.wait_for_function(
+            "symbol => document.querySelector('.leverage-panel')?.ariaLabel.endsWith(` ${symbol}`)", arg=symbol
+        )
 
 
 def run_cell(notebook: Any, place: int) -> None:

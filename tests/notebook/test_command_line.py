@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leverage_nb.errors import InvalidInput
-from leverage_nb.notebook.command_line import MAX_LINE, parse_line, read_words, split_symbols, words_so_far
+from leverage_nb.notebook.command_line import MAX_LINE, is_quiet, parse_line, read_words, split_symbols, words_so_far
 from leverage_nb.notebook.magic import LeverageMagics
 
 NAMES: dict[str, Any] = {
@@ -223,3 +223,15 @@ def test_words_in_the_wrong_order_get_advice(words: list[str], message: str) -> 
 def test_the_words_before_the_cursor(text: str, words: tuple[list[str], str] | None) -> None:
     """Completion gets the words as typed, and nothing in open fields, comments and quotation marks."""
     assert words_so_far(text) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "quiet"),
+    [
+        ("BTCUSDT 10;", True), ("BTCUSDT 10 ;", True), ("BTCUSDT 10;  # lower", True), ("{s};", True), (";", True),
+        ("BTCUSDT 10", False), ("BTCUSDT 10 # lower;", False), ("{';'}", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_semicolon_at_the_end_means_quiet(line: str, quiet: bool) -> None:
+    """A line is quiet if its last typed character before a comment is a semicolon."""
+    assert is_quiet(line) == quiet

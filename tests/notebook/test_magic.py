@@ -27,6 +27,7 @@ from leverage_nb.errors import (
     InvalidLeverage,
     LeverageError,
     LeverageRefused,
+    LoggedOut,
     NothingToUndo,
     RequestRefused,
     UnknownSymbol,
@@ -34,11 +35,12 @@ from leverage_nb.errors import (
 from leverage_nb.notebook.completion import FLAGS
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
-from leverage_nb.session import current, session
+from leverage_nb.session import connect, current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
 from tests.keyrings import PlaintextKeyring, Ring, using
 from tests.notebook.commands import run, run_cell
+from tests.notebook.front_end import click
 
 
 def test_the_bare_command_shows_the_overview(shell: InteractiveShell) -> None:
@@ -76,7 +78,7 @@ def test_a_table_names_symbols_that_are_not_trading(
     ("line", "symbol", "after"),
     [
         ("BTCUSDT 10", "BTCUSDT", 10), ("btcusdt 11x", "BTCUSDT", 11), ("BTC/USDT 12 # lower", "BTCUSDT", 12),
-        ("BTC/USDT:USDT 13;", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
+        ("BTC/USDT:USDT 13", "BTCUSDT", 13), ("哈基米USDT 2", "哈基米USDT", 2), ("BTCUSDT 14 -y", "BTCUSDT", 14),
         ("42USDT 5", "42USDT", 5),
     ],
 )  # fmt: skip
@@ -165,6 +167,15 @@ def test_every_typing_error_is_a_short_error(
     assert len(printed.splitlines()) <= 4, printed
     assert "Traceback" not in printed
     assert current().settings()["leverage"].to_dict() == before
+
+
+def test_an_empty_table_names_its_symbols(shell: InteractiveShell) -> None:
+    """Without a change of the named symbols the table says so, whatever other symbols have."""
+    assert repr(run(shell, "--history")) == "[SIMULATOR] No changes yet."
+    run(shell, "BTCUSDT 10")
+    assert repr(run(shell, "XRPUSDT --history")) == "[SIMULATOR] No changes of XRPUSDT yet."
+    assert "no tiers of BTCUSDT, XRPUSDT" in repr(run(shell, "BTCUSDT XRPUSDT --changes"))
+    assert "BTCUSDT" in repr(run(shell, "BTCUSDT --history"))
 
 
 def test_help_prints_the_commands(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,14 +502,33 @@ def test_logout_removes_the_key_and_closes_its_account(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """--logout removes the stored key of its venue and profile, closes the account that used it, and no other."""
+    """--logout removes the stored key of its venue and profile; what used it sends nothing more, and no other stops."""
     monkeypatch.setitem(VENUES, "testnet", VENUES["testnet"].at(simulator.rest_url))
     Credentials(simulator.api_key, simulator.api_secret).keep(VENUES["testnet"], "sub1")
     Credentials("o" * 64, simulator.api_secret).keep(VENUES["testnet"], None)
-    sub, other = current("testnet", "sub1"), connect_to(simulator, "testnet")
+    earlier = connect_to(simulator, "testnet", profile="sub1")
+    panel, preview = LeveragePanel(earlier, "BTCUSDT"), earlier.preview("BTCUSDT", 33)
+    plan = earlier.plan({"BTCUSDT": 34})
+    sub, other = connect("testnet", profile="sub1"), connect_to(simulator, "testnet")
     run(shell, "--logout testnet --profile sub1")
     assert ring.entries.keys() == {("leverage_nb testnet", "(no profile)")}
     assert sub.closed
+    assert earlier.closed
+    count = len(simulator.exchange.received)
+    for account in (sub, earlier):
+        with pytest.raises(ChangeNotSent, match=r"--logout removed the key") as refused:
+            account.set_leverage("BTCUSDT", 35)
+        assert "lev.connect('testnet', profile='sub1')" in refused.value.hint
+        with pytest.raises(LoggedOut):
+            account.state()
+    with pytest.raises(ChangeNotSent):
+        preview.apply()
+    with pytest.raises(LoggedOut):
+        plan.apply()
+    click(panel, "apply", 36)
+    assert "--logout removed the key" in panel.message
+    assert len(simulator.exchange.received) == count
+    assert other.set_leverage("BTCUSDT", 37).status == "applied"
     run(shell, "--logout testnet")
     assert not other.closed  # it was opened with another key
     assert ring.entries == {}

@@ -19,7 +19,17 @@ from leverage_nb.simulator.account import Refused
 from tests.conftest import connect_to
 from tests.simulator.strategies import MARKET, SYMBOLS, accounts
 
-COLUMNS = ["max_notional", "room", "initial_margin", "available_after", "verdict", "code", "certainty", "reason"]
+COLUMNS = [
+    "max_notional",
+    "room",
+    "initial_margin",
+    "available_after",
+    "can_open",
+    "verdict",
+    "code",
+    "certainty",
+    "reason",
+]
 
 
 def targets_of(books: Books, name: str, extra: list[int]) -> list[int]:

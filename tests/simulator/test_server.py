@@ -15,6 +15,7 @@ from websockets.sync.client import connect as connect_websocket
 
 from leverage_nb.simulator import Simulator
 from tests.simulator.calling import Call, change, signed_call, wait_for
+from tests.waiting import until
 
 
 def test_equal_starts_give_equal_answers() -> None:
@@ -122,6 +123,7 @@ def test_a_silent_form_or_a_wrong_key_connects_and_delivers_nothing() -> None:
             *silent, speaking = [
                 stack.enter_context(connect_websocket(f"{simulator.stream_url}/private/{path}")) for path in paths
             ]
+            until(lambda: simulator.open_streams == len(paths))  # the handshake ends before the server subscribes
             simulator.exchange.change_elsewhere("BTCUSDT", 30)
             assert json.loads(speaking.recv(timeout=5))["ac"] == {"s": "BTCUSDT", "l": 30}
             for stream in silent:

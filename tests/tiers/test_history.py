@@ -122,7 +122,7 @@ def test_magic_and_panel_report_a_change_once(
     lower_cap(simulator)
     account.brackets()
     panel = LeveragePanel(account, "BTCUSDT")
-    assert "Tiers have changed. BTCUSDT: 25x now up to 60M, was 70M; your exposure still fits" in panel.view.message
+    assert "Tiers have changed. BTCUSDT: 25x now up to 60M, was 70M; your exposure still fits" in panel.message
     lower_cap(simulator, cap=50_000_000)
     account.brackets()
     shell = InteractiveShell.instance()

@@ -1,0 +1,72 @@
+"""The traits that the panel's kernel side and its browser side share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+_HERE = Path(__file__).parent
+
+STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
+
+# The traits that the browser may change.
+_BROWSERS_OWN = {"leverage"}
+
+
+class PanelTraits(anywidget.AnyWidget):
+    """One widget with its traits. The browser may write ``leverage``; anything else that it changes is restored."""
+
+    # As text, because anywidget keeps every view of a path in memory.
+    _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
+    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+
+    symbol = traitlets.Unicode("").tag(sync=True)
+    """The symbol that is shown. Assign another, in any spelling, to show it."""
+
+    leverage = traitlets.Int(1).tag(sync=True)
+    """The leverage of the slider, from 1 to the symbol's maximum. Link an ``ipywidgets.IntSlider`` to it, or assign."""
+
+    state = traitlets.Enum(STATES, default_value="editing").tag(sync=True)
+    """"editing", "reviewing" (waiting for a confirmation), "applying", "checking" (verifying a change that got no
+    definite answer), "unknown" (it could not be verified), "done", "failed"."""
+
+    table = traitlets.Dict().tag(sync=True)
+    """Everything shown of the symbol: see :func:`leverage_nb.notebook.panel_table.make_table`."""
+
+    plan = traitlets.Dict().tag(sync=True)
+    """A new position at every leverage: see :func:`leverage_nb.notebook.panel_table.make_plan`."""
+
+    symbols = traitlets.List().tag(sync=True)
+    """The symbols of the search: see :func:`leverage_nb.notebook.panel_table.make_symbols`."""
+
+    live = traitlets.Unicode("").tag(sync=True)
+    """The state of the stream: "connecting", "connected", "live" or "stale"."""
+
+    live_reason = traitlets.Unicode("").tag(sync=True)
+    """Why the panel is stale."""
+
+    message = traitlets.Unicode("").tag(sync=True)
+    """The message area, as HTML."""
+
+    reviewed = traitlets.Int(0).tag(sync=True)
+    """The leverage that waits for a confirmation; 0 for none."""
+
+    undo = traitlets.Unicode("").tag(sync=True)
+    """The text of the Undo button; "" to hide it."""
+
+    answered = traitlets.Int(0).tag(sync=True)
+    """The number of the last click that the kernel has handled."""
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Accept a leverage of the symbol from the browser, and restore anything else that it has changed."""
+        rows = self.table.get("rows", ())
+        allowed = {
+            name: value
+            for name, value in sync_data.items()
+            if name in _BROWSERS_OWN and isinstance(value, int) and 1 <= value <= len(rows)
+        }
+        super().set_state(allowed)
+        self.send_state([name for name in sync_data if name in self.keys and name not in allowed])
