@@ -84,12 +84,17 @@ def read_lines(text: str) -> list[Target]:
         if len(line) > LONGEST_LINE:
             targets.append(Target(place, "", None, f"it is longer than {LONGEST_LINE} characters"))
             continue
-        words = [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
+        words = split_line(line)
         if len(words) == 2:
             targets.append(_target(place, words[0], words[1]))
         elif words:
             targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
     return targets
+
+
+def split_line(line: str) -> list[str]:
+    """Split a line of :func:`read_lines` into its words, without the comment."""
+    return [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
 
 
 def _lines_of(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ from leverage_nb.tiers.cache import TierCache
 
 # Seconds that an interrupted change gets to record its end.
 _TO_RECORD = 1.0
+# Seconds after which Tab no longer shows what was read.
+_KNOWN_FOR = 300.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class ChangeService:
         self.account_limits = AccountLimits()
         self._profile_checked = client.profile is None
         self._key_checked = False
+        self._known: tuple[AccountState, float] | None = None  # the last state, and when it was read (monotonic)
         self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
 
     # -- reading ----------------------------------------------------------------------------------------------
@@ -100,7 +104,19 @@ class ChangeService:
         if not all_agree(self.client, self.journal, state.settings, listed):
             interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self.client.grace)))
             state = reader.read_state(self.client, self.tiers.listing)
+        self._known = state, time.monotonic()
         return state
+
+    def known_outlook(self, tiers: Brackets) -> Outlook | None:
+        """Return a symbol's outlook as last read, with the changes since; None without a read of the last five minutes.
+
+        Sends no request. It is for hints such as Tab's, never for a decision.
+        """
+        if self._known is None or time.monotonic() - self._known[1] > _KNOWN_FOR:
+            return None
+        state = self._known[0]
+        is_known = tiers.symbol in state.settings and not state.why_unknown(tiers.symbol)
+        return self.outlook(state, tiers) if is_known else None
 
     def read_symbol(self, symbol: str, *, reload_tiers: bool = False, mark_price: bool = False) -> SymbolView:
         """Read the account, a symbol's tiers and, if asked for, its mark price, all at the same time.
@@ -433,6 +449,10 @@ class ChangeService:
 
     def notify(self, change: LeverageChange) -> None:
         """Call the listeners with a change whose outcome is known."""
+        if self._known is not None and change.after is not None and change.symbol in self._known[0].settings:
+            state, read_at = self._known
+            setting = replace(state.settings[change.symbol], leverage=change.after)
+            self._known = replace(state, settings={**state.settings, change.symbol: setting}), read_at
         self._listeners = [reference for reference in self._listeners if reference() is not None]
         for reference in self._listeners:
             listener = reference()

@@ -1,12 +1,13 @@
-"""Tab completion after ``%leverage``: symbols, then the leverages of the symbol's tiers and ``max``, then options.
+"""Tab completion after ``%leverage`` and in ``%%leverage``: symbols, then leverages with their verdict, then options.
 
-Completion uses only tiers that were read before; it never sends a request.
+Completion uses only what was read before; it never sends a request and never raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import (
@@ -20,77 +21,154 @@ from leverage_nb.notebook.command_line import words_so_far
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
+    from leverage_nb.changes.service import ChangeService
+    from leverage_nb.risk.brackets import Brackets
 
-FLAGS = (
-    "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--logout", "--notional",
-    "--plot", "--profile", "--undo", "--venue", "--yes",
+# What may follow, by what the line does.
+_FOR_CHANGES = ("--dry-run", "--force", "--profile", "--venue", "--yes")
+_FOR_SYMBOLS = ("--brackets", "--changes", "--history", "--plot", "--profile", "--venue")
+_ALONE = (
+    "--brackets", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue",
 )  # fmt: skip
-# "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B".
-_LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%leverage\s(?P<words>.*)$")
+_ACTIONS = {"--brackets", "--changes", "--help", "--history", "--plot"}
+# "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
+_LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
+_CELL = re.compile(r"\s*%%leverage(?P<words>\s[^\n]*|)\n")
 _LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
+
+# An offer: what is inserted, and its annotation.
+Offers = Iterable[tuple[str, str]]
 
 
 @context_matcher(identifier="leverage_nb")
 def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
-    """Return the completions at the cursor; none on a line without ``%leverage``."""
-    found = _LINE.match(context.text_until_cursor.rpartition("\n")[2])
-    typed = words_so_far(found["words"]) if found is not None else None
-    if typed is None:
-        return SimpleMatcherResult(completions=[], suppress=False)
-    words, fragment = typed
-    texts, idle = _complete(words, fragment), _not_trading()
-    # Symbols that are not trading come last, and say so.
-    completions = [SimpleCompletion(text=text, type="leverage") for text in texts if text not in idle]
-    completions += [SimpleCompletion(text=text, type=f"not trading ({idle[text]})") for text in texts if text in idle]
-    return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=fragment, ordered=True)
+    """Return the completions at the cursor; none outside ``%leverage`` and ``%%leverage``."""
+    with suppress(Exception):  # a traceback in answer to Tab would hide the line that is being typed
+        found = _offers(context)
+        if found is not None:
+            fragment, offers = found
+            completions = [
+                SimpleCompletion(text=text, type=meaning)
+                for text, meaning in dict(offers).items()
+                if text.lower().startswith(fragment.lower())
+            ]
+            return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=fragment, ordered=True)
+    return SimpleMatcherResult(completions=[], suppress=False)
 
 
-def _complete(words: list[str], fragment: str) -> list[str]:
+def _offers(context: CompletionContext) -> tuple[str, Offers] | None:
+    """Return the fragment at the cursor and what it may become; None if the cursor is elsewhere."""
+    before = context.text_until_cursor.rpartition("\n")[2]
+    if (line := _LINE.match(before)) is not None:
+        typed = words_so_far(line["words"])
+        if typed is None:
+            return None
+        words, fragment = typed
+        *_, fragment = fragment.split(",") if not fragment.startswith("-") else [fragment]
+        return fragment, _in_line(words, fragment, is_cell=before.lstrip().startswith("%%"))
+    header = _CELL.match(context.full_text)
+    if header is None or "#" in before:
+        return None
+    from leverage_nb.changes.plan_input import split_line
+
+    words = split_line(before)
+    fragment = words.pop() if words and before.endswith(words[-1]) else ""
+    return fragment, _in_cell(words, header["words"].split())
+
+
+def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
     from leverage_nb.binance.venues import VENUES
     from leverage_nb.session import session
 
-    flags = [flag for flag in FLAGS if flag not in words]
-    if words and words[-1] in {"--venue", "--login", "--logout"}:
-        return _starting(fragment, VENUES)
-    if words and words[-1] in {"--notional", "--profile"}:
+    last = words[-1] if words else ""
+    if last in {"--venue", "--login", "--logout"}:
+        return [(venue, "venue") for venue in VENUES]
+    if last in {"--notional", "--profile"}:
         return []
-    if fragment.startswith("-"):
-        return _starting(fragment, flags)
-    account = session.connected()
     given = [word for word in words if not word.startswith("-") and word not in VENUES]
+    has_leverage = any(_LEVERAGE.fullmatch(word) for word in given)
+    account = session.connected()
+    if fragment.startswith("-") or is_cell or has_leverage or (given and account is None):
+        return _options(words, given, has_change=is_cell or has_leverage or "--undo" in words)
     if account is None:
-        return [] if not given else _starting(fragment, flags)
-    symbols, leverages = _known(account, given)
-    if not given:
-        return _starting(fragment, symbols)
-    if any(_LEVERAGE.fullmatch(word) for word in given):
-        return _starting(fragment, flags)
-    found = _starting(fragment, [*map(str, leverages), "max"])
-    if fragment:
-        found += _starting(fragment, (name for name in symbols if name not in given))
-    return found
+        return []
+    symbols = _symbols(account, [name for word in given for name in word.split(",")])
+    if not given or last.endswith(","):
+        return symbols
+    return [*_leverages(account, given, words), *(symbols if fragment else ())]
 
 
-def _not_trading() -> Mapping[str, str]:
-    """Return the status of each symbol that was not trading when it was read."""
-    from leverage_nb.account import service_of
+def _in_cell(words: list[str], header: list[str]) -> Offers:
     from leverage_nb.session import session
 
     account = session.connected()
-    return service_of(account).tiers.not_trading if account is not None else {}
+    if account is None or len(words) > 1:
+        return []
+    return _leverages(account, words, header) if words else _symbols(account, [])
 
 
-def _known(account: Account, given: list[str]) -> tuple[list[str], list[int]]:
-    """Return the symbols that were read before, and the leverages of the tiers of the one that is given."""
+def _options(words: list[str], given: list[str], *, has_change: bool) -> Offers:
+    """Return the options that may follow, with their meaning."""
+    from leverage_nb.notebook.magic import LeverageMagics
+
+    meanings = {
+        name: action.help or "" for action in LeverageMagics.leverage.parser._actions for name in action.option_strings
+    }
+    names = _FOR_CHANGES if has_change else _FOR_SYMBOLS if given else _ALONE
+    if given and given[-1].lower() == "max":
+        names = ("--dry-run", "--force", "--notional", *names[2:])
+    used = {*words} | (_ACTIONS if _ACTIONS & {*words} else set())
+    return [(name, meanings[name]) for name in names if name not in used]
+
+
+def _symbols(account: Account, given: list[str]) -> Offers:
+    """Return the symbols that were read before. Those that are not trading come last, and say so."""
     from leverage_nb.account import service_of
     from leverage_nb.risk.user_input import normalize
 
-    table = service_of(account).tiers.known
-    if table is None:
-        return [], []
-    tiers = table.get(normalize(given[0])) if len(given) == 1 else None
-    return list(table), tiers.initial_leverage.tolist() if tiers is not None else []
+    cache = service_of(account).tiers
+    names = set(map(normalize, given))
+    found = [name for name in cache.known or () if name not in names]
+    return [
+        *((name, "symbol") for name in found if name not in cache.not_trading),
+        *((name, f"not trading ({cache.not_trading[name]})") for name in found if name in cache.not_trading),
+    ]
 
 
-def _starting(fragment: str, texts: Iterable[str]) -> list[str]:
-    return [text for text in texts if text.lower().startswith(fragment.lower())]
+def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
+    """Return the leverages of the symbol that is given: the current one first, those that would be refused last."""
+    from leverage_nb.account import service_of
+    from leverage_nb.risk.user_input import normalize
+
+    if len(given) != 1:
+        return []
+    service, highest = service_of(account), ("max", "the highest that fits")
+    table = service.tiers.known
+    tiers = table.get(normalize(given[0])) if table is not None else None
+    if tiers is None:
+        return [highest]
+    edges = sorted(tiers.initial_leverage.tolist())
+    if {"--venue", "--profile"} & {word.partition("=")[0] for word in words}:  # another account: nothing is known of it
+        return [*((str(edge), "leverage") for edge in edges), highest]
+    return _judged(service, tiers, edges, highest)
+
+
+def _judged(service: ChangeService, tiers: Brackets, edges: list[int], highest: tuple[str, str]) -> Offers:
+    from leverage_nb.formatting import short
+
+    outlook, guard = service.known_outlook(tiers), service.guard.limit()
+    now = outlook.current if outlook is not None else None
+    asset = outlook.margin_asset if outlook is not None else ""
+    first, passing, failing = [], [], []
+    for edge in sorted({*edges, *([now] if now is not None and now <= tiers.symbol_max_leverage else [])}):
+        judgement = outlook.judge(edge) if outlook is not None else None
+        size = f"up to {short(tiers.max_notional(edge))} {asset}".rstrip()
+        if edge == now:
+            first.append((str(edge), f"now, {size}"))
+        elif guard is not None and edge > guard.leverage:
+            failing.append((str(edge), f"above your guard of {guard.leverage}x"))
+        elif judgement is not None and judgement.verdict == "refused":
+            failing.append((str(edge), f"would be refused ({judgement.code})"))
+        else:
+            passing.append((str(edge), size))
+    return [*first, *passing, highest, *failing]

@@ -45,12 +45,24 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
         ("r = %leverage SO", ["SOLUSDT"]),
         ("x = 1\nr = %leverage SO", ["SOLUSDT"]),
         ("%leverage 哈", ["哈基米USDT"]),
-        ("%leverage BTCUSDT ", ["150", "100", "75", "50", "25", "20", "10", "5", "4", "3", "2", "1", "max"]),
-        ("%leverage btc/usdt 1", ["150", "100", "10", "1"]),
+        ("%leverage BTCUSDT ", ["1", "2", "3", "4", "5", "10", "20", "25", "50", "75", "100", "150", "max"]),
+        ("%leverage btc/usdt 1", ["1", "10", "100", "150"]),
+        ("%leverage BTCUSDT,SO", ["SOLUSDT"]),
+        ("%leverage BTCUSDT, ", ["ETHUSDT"]),
         ("%leverage BTCUSDT m", ["max"]),
         ("%leverage BTCUSDT E", ["ETHUSDT", "ENAUSDT", "ETHUSDC", "ETHBTC", "ETHUSDT_261225", "EPTUSDT"]),
         ("%leverage BTCUSDT 10 --d", ["--dry-run"]),
-        ("%leverage BTCUSDT 10 --dry-run --", ["--brackets", "--changes", "--force"]),
+        ("%leverage BTCUSDT 10 --dry-run --", ["--force", "--profile", "--venue", "--yes"]),
+        ("%leverage BTCUSDT max --", ["--dry-run", "--force", "--notional", "--profile"]),
+        ("%leverage BTCUSDT --", ["--brackets", "--changes", "--history", "--plot"]),
+        ("%leverage BTCUSDT --plot --", ["--profile", "--venue"]),
+        ("%leverage --u", ["--undo"]),
+        ("%leverage --undo --", ["--dry-run", "--force"]),
+        ("%%leverage --", ["--dry-run", "--force", "--profile", "--venue", "--yes"]),
+        ("%%leverage\nBTCU", ["BTCUSDT"]),
+        ("%%leverage -n\n# a comment\nBTCUSDT 10\neth/usdt: 1", ["1", "10", "100", "150"]),
+        ("%%leverage\nBTCUSDT m", ["max"]),
+        ("%%leverage\n\nBTCUSDT=1", ["1", "10", "100", "150"]),
         ("%leverage --venue t", ["testnet"]),
         ("%leverage --login ", ["simulator", "testnet", "mainnet"]),
         ("%leverage --logout ", ["simulator", "testnet", "mainnet"]),
@@ -69,8 +81,70 @@ def test_symbols_that_are_not_trading_come_last_and_say_so(shell: InteractiveShe
     assert [(one.text, one.type) for one in found[-2:]] == [
         ("UXLINKUSDT", "not trading (SETTLING)"), ("币安人生USDT", "not trading (PENDING_TRADING)"),
     ]  # fmt: skip
-    assert {one.type for one in found[:-2]} == {"leverage"}
+    assert {one.type for one in found[:-2]} == {"symbol"}
     assert len(found) == 46
+
+
+def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
+    """Return the completions at the end of ``text`` with their annotations."""
+    with provisionalcompleter():
+        return [(one.text, one.type) for one in shell.Completer.completions(text, len(text))]
+
+
+def test_the_current_leverage_comes_first_and_refusals_last(shell: InteractiveShell) -> None:
+    """Once the account was read, the current leverage is first, and a leverage that would be refused is last."""
+    account = current()
+    account.set_leverage("ETHUSDT", 22)
+    preview = account.preview("ETHUSDT", 22)
+    found = annotated(shell, "%leverage ETHUSDT ")
+    assert found[0] == ("22", f"now, up to {preview.setting.max_notional / 1e6:g}M USDT")
+    places = {text: place for place, (text, _) in enumerate(found)}
+    meanings = dict(found)
+    assert meanings["max"] == "the highest that fits"
+    for text, meaning in found[1:]:
+        if text != "max":
+            refused = account.preview("ETHUSDT", text).verdict == "refused"
+            assert meaning.startswith("would be refused (-") == refused, text
+            assert (places[text] > places["max"]) == refused, text
+    assert annotated(shell, "%%leverage\nETHUSDT ") == found
+    account.set_leverage("ETHUSDT", 25)
+    assert annotated(shell, "%leverage ETHUSDT ")[0][0] == "25"
+    assert annotated(shell, "%%leverage --venue testnet\nETHUSDT ")[0] == ("1", "leverage")
+
+
+def test_the_guard_is_named(shell: InteractiveShell) -> None:
+    """A leverage above the guard comes last, and names the guard."""
+    session.max_leverage = 20
+    assert annotated(shell, "%leverage BTCUSDT ")[-5:] == [
+        (text, "above your guard of 20x") for text in ("25", "50", "75", "100", "150")
+    ]
+
+
+def test_options_say_what_they_do(shell: InteractiveShell) -> None:
+    """Every option is annotated with its help."""
+    assert dict(annotated(shell, "%leverage BTCUSDT 10 --"))["--dry-run"] == "Show the preview; send nothing."
+    assert all(meaning for _, meaning in annotated(shell, "%leverage --"))
+
+
+def test_nothing_is_offered_in_a_comment_or_after_a_whole_line(shell: InteractiveShell) -> None:
+    """In a cell nothing of ours is offered after symbol and leverage, or in a comment."""
+    for text in ("%%leverage\nBTCUSDT 10 ", "%%leverage\n# BTC", "%%time\nBTCU"):
+        assert not {"BTCUSDT", "10"} & set(offered(shell, text))
+
+
+@pytest.mark.parametrize("text", ["%leverage ", "%leverage BTCUSDT ", "%%leverage\nBTCUSDT 1", "%leverage --"])
+def test_tab_never_raises(
+    shell: InteractiveShell, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever fails, Tab offers nothing and shows no traceback."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a failure")
+
+    monkeypatch.setattr(type(session), "connected", fail)
+    offered(shell, text)
+    shown = capsys.readouterr()
+    assert "a failure" not in shown.out + shown.err
 
 
 def test_no_symbol_is_offered_as_a_profile(shell: InteractiveShell) -> None:
