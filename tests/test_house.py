@@ -78,7 +78,7 @@ def test_loading_the_extension_loads_nothing_heavy() -> None:
 
 def test_risk_loads_numpy_and_not_pandas() -> None:
     """The calculations can be used without the import time of pandas."""
-    assert loaded_after("import leverage_nb.risk") == {"numpy"}
+    assert loaded_after("import leverage_nb.risk.outlook") == {"numpy"}
 
 
 def test_the_panel_does_not_load_pyplot() -> None:

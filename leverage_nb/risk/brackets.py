@@ -11,7 +11,7 @@ https://www.binance.com/en/support/faq/360033162192.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
-from leverage_nb.risk.user_input import is_number, normalize, parse_leverage, parse_notional
+from leverage_nb.risk.user_input import as_floats, normalize, parse_leverage, parse_notional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ class Brackets:
             InvalidInput: ``leverage`` is not an array of numbers.
         """
         highest = self.symbol_max_leverage
-        leverages = _as_floats(leverage, "leverage", lambda one: parse_leverage(one, self.symbol, highest))
+        leverages = as_floats(leverage, "leverage", lambda one: parse_leverage(one, self.symbol, highest))
         wrong = ~((leverages >= 1) & (leverages <= highest) & (leverages == np.floor(leverages)))
         if wrong.any():
             first = leverages[wrong].flat[0] if leverages.ndim else leverages[()]
@@ -130,7 +130,7 @@ class Brackets:
             InvalidInput: ``notional`` is not numeric, or ``beyond`` is neither "raise" nor "nan".
         """
         tier, outside = self._locate(notional, beyond)
-        size = np.abs(_as_floats(notional, "notional", parse_notional))
+        size = np.abs(as_floats(notional, "notional", parse_notional))
         with np.errstate(invalid="ignore"):  # infinity times a rate: blanked on the next line
             margin = size * self.maint_margin_ratio[tier] - self.cum[tier]
         return _as_given(notional, _blank(margin, outside))
@@ -171,7 +171,7 @@ class Brackets:
             frame = frame.loc[[name]]
         elif symbol is not None and frame.attrs.get("symbol", symbol) != symbol:
             raise InvalidInput(f"The frame has rows of {frame.attrs['symbol']}, not of {symbol}.")
-        rows = sort_rows(zip(*(_as_floats(frame[column], column, float).tolist() for column in COLUMNS), strict=True))
+        rows = sort_rows(zip(*(as_floats(frame[column], column, float).tolist() for column in COLUMNS), strict=True))
         reason = find_flaw(rows)
         if reason:
             raise InvalidInput(f"These rows are not the tiers of a symbol: {reason}.")
@@ -186,7 +186,7 @@ class Brackets:
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if beyond not in {"raise", "nan"}:
             raise InvalidInput(f'beyond is "raise" or "nan"; got {beyond!r}.')
-        size = np.abs(_as_floats(notional, "notional", parse_notional))
+        size = np.abs(as_floats(notional, "notional", parse_notional))
         outside = ~(size <= self.notional_cap[-1])  # true for NaN too
         if beyond == "raise" and outside.any():
             first = size[outside].flat[0] if size.ndim else size[()]
@@ -252,23 +252,6 @@ class BracketTable(Mapping[str, Brackets]):
 def sort_rows(rows: Iterable[Sequence[float]]) -> list[Sequence[float]]:
     """Sort rows by notional floor."""
     return sorted(rows, key=itemgetter(COLUMNS.index("notional_floor")))
-
-
-def _as_floats(values: Any, kind: str, parse: Callable[[Any], float]) -> Floats:
-    """Convert a number, a text, or an array of them to float64; ``parse`` reads texts, and refuses other objects."""
-    if np.ndim(values) == 0 and not isinstance(values, np.ndarray) and not is_number(values):
-        return np.asarray(parse(values), np.float64)
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "UO":
-            parsed = [parse(one) if isinstance(one, str) else one for one in array.ravel().tolist()]
-            array = np.array(parsed, np.float64).reshape(array.shape)
-        return array.astype(np.float64)
-    except InvalidInput:
-        raise
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InvalidInput(f"A {kind} is a number, or an array of numbers.")
 
 
 def _blank(values: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 from difflib import SequenceMatcher
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
@@ -81,7 +85,7 @@ def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> 
     if isinstance(value, str):
         match = re.fullmatch(r"([0-9]{1,9})[xX]?", value.strip()) if len(value) <= LONGEST_NUMBER else None
         number = int(match[1]) if match else 0
-    elif is_number(value):
+    elif _is_number(value):
         with suppress(ArithmeticError):  # comparing a signalling NaN raises
             number = int(value) if 1 <= value <= HIGHEST_LEVERAGE and value == int(value) else 0
     if not 1 <= number <= (highest or HIGHEST_LEVERAGE):
@@ -99,7 +103,7 @@ def parse_notional(value: Any) -> float:
     if isinstance(value, str):
         match = _NOTIONAL.fullmatch(value.strip()) if len(value) <= LONGEST_NUMBER else None
         number = float(re.sub("[_,]", "", match[1])) * _SUFFIXES[match[2].lower()] if match else 0.0
-    elif is_number(value):
+    elif _is_number(value):
         with suppress(ValueError, OverflowError):  # a signalling NaN, or beyond float64
             number = float(value)
     if not SMALLEST <= number <= LARGEST:
@@ -109,6 +113,28 @@ def parse_notional(value: Any) -> float:
     return number
 
 
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number of Python or numpy; truth values are none."""
-    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
+def as_floats(values: Any, kind: str, parse: Callable[[Any], float]) -> npt.NDArray[np.float64]:
+    """Convert a number, a text, or an array of them to float64; ``parse`` reads texts, and refuses other objects.
+
+    Raises:
+        InvalidInput: It is neither, or a text is invalid.
+    """
+    import numpy as np  # not at the top: the magic parses lines, and %load_ext must not load numpy
+
+    if np.ndim(values) == 0 and not isinstance(values, np.ndarray) and not _is_number(values):
+        return np.asarray(parse(values), np.float64)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "UO":
+            parsed = [parse(one) if isinstance(one, str) else one for one in array.ravel().tolist()]
+            array = np.array(parsed, np.float64).reshape(array.shape)
+        return array.astype(np.float64)
+    except InvalidInput:
+        raise
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidInput(f"A {kind} is a number, or an array of numbers.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)  # numpy registers its numbers as Real
