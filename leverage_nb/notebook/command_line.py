@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from IPython.core.error import UsageError
 
 from leverage_nb.errors import InvalidInput
+from leverage_nb.risk.user_input import is_max
 
 # Longer than any line and word that a person types. They bound the work and the messages.
 MAX_LINE = 4_000
@@ -156,18 +157,18 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
         InvalidInput: The words are not symbols followed by at most one leverage.
     """
     words = [part for word in words for part in ([word] if _NUMBER.fullmatch(word) else word.split(",")) if part]
-    numbers = [word for word in words if _NUMBER.fullmatch(word) or _is_max(word)]
+    numbers = [word for word in words if _NUMBER.fullmatch(word) or is_max(word)]
     symbols = [word for word in words if word not in numbers]
     if not numbers:
         return symbols, None
     if not symbols and len(numbers) == 1:
         raise InvalidInput(f"The symbol for {numbers[0]} is missing.", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
-    if len(symbols) == 1 and len(numbers) == 2 and _is_max(numbers[0]):
+    if len(symbols) == 1 and len(numbers) == 2 and is_max(numbers[0]):
         raise _size_after_max(symbols[0], numbers[1])
     if len(numbers) > 1:
         raise InvalidInput(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_SEVERAL)
     if words[-1] != numbers[0]:
-        if _is_max(numbers[0]) and words[:-1] == [symbols[0], numbers[0]]:
+        if is_max(numbers[0]) and words[:-1] == [symbols[0], numbers[0]]:
             raise _size_after_max(symbols[0], words[-1])
         raise InvalidInput("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
     if len(symbols) > 1:
@@ -211,17 +212,11 @@ def check_options(options: argparse.Namespace, leverage: str | None, *, is_cell:
     for name in ("dry_run", "force", "yes"):
         if getattr(options, name) and not changes:
             raise InvalidInput(f"--{name.replace('_', '-')} needs a symbol and a leverage.")
-    if options.notional and (leverage is None or not _is_max(leverage)):
+    if options.notional and (leverage is None or not is_max(leverage)):
         symbol = options.words[0] if options.words else "BTCUSDT"
         raise InvalidInput(
             "--notional needs the word max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
         )
-
-
-def _is_max(word: str) -> bool:
-    from leverage_nb.risk.user_input import is_max  # imports numpy: %load_ext must not load it
-
-    return is_max(word)
 
 
 def _size_after_max(symbol: str, size: str) -> InvalidInput:
@@ -396,7 +391,7 @@ def _check_value(typed: str, text: str) -> None:
         ("*" in text, "contains *", _ONE_EACH),
         (text.startswith("-"), 'starts with "-"', "Type options into the line; a value cannot be one."),
         (text.startswith("#"), 'starts with "#"', _CHECK_DATA),
-        (_is_max(text), "is the word max", "Type max into the line: %leverage {symbol} max"),
+        (is_max(text), "is the word max", "Type max into the line: %leverage {symbol} max"),
     )
     for fault, reason, hint in faults:
         if fault:

@@ -24,12 +24,27 @@ if TYPE_CHECKING:
     from leverage_nb.changes.service import ChangeService
     from leverage_nb.risk.brackets import Brackets
 
+# Each option in a few words, because JupyterLab wraps or cuts long ones.
+_MEANINGS = {
+    "--brackets": "tiers as a table",
+    "--changes": "what Binance has changed",
+    "--dry-run": "preview, send nothing",
+    "--force": "send despite the preview",
+    "--help": "all options",
+    "--history": "all changes so far",
+    "--login": "store a key",
+    "--logout": "remove a key",
+    "--notional": "size that must fit",
+    "--plot": "max notional by leverage",
+    "--profile": "another account",
+    "--undo": "undo the last change",
+    "--venue": "another venue",
+    "--yes": "send without a question",
+}
 # What may follow, by what the line does.
 _FOR_CHANGES = ("--dry-run", "--force", "--profile", "--venue", "--yes")
 _FOR_SYMBOLS = ("--brackets", "--changes", "--history", "--plot", "--profile", "--venue")
-_ALONE = (
-    "--brackets", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue",
-)  # fmt: skip
+_ALONE = ("--brackets", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue")
 _ACTIONS = {"--brackets", "--changes", "--help", "--history", "--plot"}
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
@@ -48,7 +63,7 @@ def match_leverage(context: CompletionContext) -> SimpleMatcherResult:
         if found is not None:
             fragment, offers = found
             completions = [
-                SimpleCompletion(text=text, type=meaning)
+                SimpleCompletion(text=text, type=meaning.replace(" ", "\u00a0"))  # JupyterLab breaks lines at spaces
                 for text, meaning in dict(offers).items()
                 if text.lower().startswith(fragment.lower())
             ]
@@ -109,16 +124,11 @@ def _in_cell(words: list[str], header: list[str]) -> Offers:
 
 def _options(words: list[str], given: list[str], *, has_change: bool) -> Offers:
     """Return the options that may follow, with their meaning."""
-    from leverage_nb.notebook.magic import LeverageMagics
-
-    meanings = {
-        name: action.help or "" for action in LeverageMagics.leverage.parser._actions for name in action.option_strings
-    }
     names = _FOR_CHANGES if has_change else _FOR_SYMBOLS if given else _ALONE
     if given and given[-1].lower() == "max":
         names = ("--dry-run", "--force", "--notional", *names[2:])
     used = {*words} | (_ACTIONS if _ACTIONS & {*words} else set())
-    return [(name, meanings[name]) for name in names if name not in used]
+    return [(name, _MEANINGS[name]) for name in names if name not in used]
 
 
 def _symbols(account: Account, given: list[str]) -> Offers:
@@ -154,7 +164,7 @@ def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
 
 
 def _judged(service: ChangeService, tiers: Brackets, edges: list[int], highest: tuple[str, str]) -> Offers:
-    from leverage_nb.formatting import short
+    from leverage_nb.formatting import amount
 
     outlook, guard = service.known_outlook(tiers), service.guard.limit()
     now = outlook.current if outlook is not None else None
@@ -162,7 +172,7 @@ def _judged(service: ChangeService, tiers: Brackets, edges: list[int], highest: 
     first, passing, failing = [], [], []
     for edge in sorted({*edges, *([now] if now is not None and now <= tiers.symbol_max_leverage else [])}):
         judgement = outlook.judge(edge) if outlook is not None else None
-        size = f"up to {short(tiers.max_notional(edge))} {asset}".rstrip()
+        size = f"up to {amount(tiers.max_notional(edge), asset)}"  # in full: JupyterLab writes 2M as 2m
         if edge == now:
             first.append((str(edge), f"now, {size}"))
         elif guard is not None and edge > guard.leverage:

@@ -21,9 +21,14 @@ class Follower:
     def __init__(self, account: Account) -> None:
         self._came = threading.Condition()
         self.leverages: list[int] = []
+        connected = threading.Event()
+        self._connected = connected.set
         account.watch(self._note)
+        assert connected.wait(10)  # an event before that reaches nobody
 
     def _note(self, event: Any) -> None:
+        if getattr(event, "state", "") in {"connected", "live"}:
+            self._connected()
         if getattr(event, "symbol", "") == "BTCUSDT":
             with self._came:
                 self.leverages.append(event.leverage)

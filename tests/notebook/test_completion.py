@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from leverage_nb.notebook.magic import LeverageMagics
 from leverage_nb.session import current, session
 
 
@@ -33,6 +35,14 @@ def offered(shell: InteractiveShell, text: str) -> list[str]:
     """Return the completions at the end of ``text``."""
     with provisionalcompleter():
         return [completion.text for completion in shell.Completer.completions(text, len(text))]
+
+
+def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
+    """Return the completions at the end of ``text`` with their annotations."""
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(text, len(text)))
+    assert not any(" " in one.type for one in found)  # JupyterLab would wrap them
+    return [(one.text, one.type.replace("\u00a0", " ")) for one in found]
 
 
 @pytest.mark.parametrize(
@@ -76,19 +86,12 @@ def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -
 
 def test_symbols_that_are_not_trading_come_last_and_say_so(shell: InteractiveShell) -> None:
     """Symbols that are settling, or not trading yet, are offered after all others, with their status as the type."""
-    with provisionalcompleter():
-        found = list(shell.Completer.completions("%leverage ", 10))
-    assert [(one.text, one.type) for one in found[-2:]] == [
+    found = annotated(shell, "%leverage ")
+    assert found[-2:] == [
         ("UXLINKUSDT", "not trading (SETTLING)"), ("币安人生USDT", "not trading (PENDING_TRADING)"),
     ]  # fmt: skip
-    assert {one.type for one in found[:-2]} == {"symbol"}
+    assert {meaning for _, meaning in found[:-2]} == {"symbol"}
     assert len(found) == 46
-
-
-def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
-    """Return the completions at the end of ``text`` with their annotations."""
-    with provisionalcompleter():
-        return [(one.text, one.type) for one in shell.Completer.completions(text, len(text))]
 
 
 def test_the_current_leverage_comes_first_and_refusals_last(shell: InteractiveShell) -> None:
@@ -97,7 +100,7 @@ def test_the_current_leverage_comes_first_and_refusals_last(shell: InteractiveSh
     account.set_leverage("ETHUSDT", 22)
     preview = account.preview("ETHUSDT", 22)
     found = annotated(shell, "%leverage ETHUSDT ")
-    assert found[0] == ("22", f"now, up to {preview.setting.max_notional / 1e6:g}M USDT")
+    assert found[0] == ("22", f"now, up to {preview.setting.max_notional:,.0f} USDT")
     places = {text: place for place, (text, _) in enumerate(found)}
     meanings = dict(found)
     assert meanings["max"] == "the highest that fits"
@@ -121,9 +124,14 @@ def test_the_guard_is_named(shell: InteractiveShell) -> None:
 
 
 def test_options_say_what_they_do(shell: InteractiveShell) -> None:
-    """Every option is annotated with its help."""
-    assert dict(annotated(shell, "%leverage BTCUSDT 10 --"))["--dry-run"] == "Show the preview; send nothing."
-    assert all(meaning for _, meaning in annotated(shell, "%leverage --"))
+    """Every option of the help is offered where it may stand, with its meaning."""
+    found: dict[str, str] = {}
+    for text in ("%leverage --", "%leverage BTCUSDT --", "%leverage BTCUSDT 10 --", "%leverage BTCUSDT max --"):
+        found |= dict(annotated(shell, text))
+    listed = re.findall(r"^ +(?:-[a-z], )?(--[a-z-]+)", LeverageMagics.leverage.parser.format_help(), re.MULTILINE)
+    assert sorted(found) == sorted(set(listed))
+    assert found["--dry-run"] == "preview, send nothing"
+    assert all(0 < len(meaning) < 30 for meaning in found.values())
 
 
 def test_nothing_is_offered_in_a_comment_or_after_a_whole_line(shell: InteractiveShell) -> None:
