@@ -77,7 +77,7 @@ def test_hedge_mode_shows_both_sides(simulator: Simulator, account: Account) -> 
     assert [side["side"] for side in sides] == ["LONG 5 BTC", "SHORT 1 BTC"]
 
 
-def test_the_planned_size_of_the_issue(panel: LeveragePanel) -> None:
+def test_the_lowest_leverage_that_affords_a_size(panel: LeveragePanel) -> None:
     """2M USDT beside 5 BTC: 26x is the lowest leverage that affords it, and the tiers allow it up to 75x."""
     click(panel, "size", 8, text="2m", unit="margin asset")
     plan = panel.plan
