@@ -58,7 +58,7 @@ class ServerTime(_Message, frozen=True):
 class ListenKey(_Message, frozen=True):
     """The answer to POST and PUT ``/fapi/v1/listenKey``. Whoever has the key receives all events: not in the repr."""
 
-    # It becomes a part of an address: 64 letters and digits as far as is known.
+    # It becomes part of the stream's address. Keys seen so far have 64 letters and digits.
     listen_key: Annotated[str, Meta(pattern=r"^[\w-]+\Z", max_length=500)]
 
     def __repr__(self) -> str:

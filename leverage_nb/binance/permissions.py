@@ -19,7 +19,7 @@ _WHERE = "in Binance's API Management"
 
 
 def find_risks(client: RestClient, patience: float = 2.0) -> list[str]:
-    """Return what makes a key more dangerous than necessary, in words. No failure is reported.
+    """Return the permissions that a key should not have, as text. No failure is reported.
 
     Args:
         client: The client of the account. Only keys of Binance's own mainnet are asked about.

@@ -158,7 +158,7 @@ def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
     if tiers is None:
         return [highest]
     edges = sorted(tiers.initial_leverage.tolist())
-    if {"--venue", "--profile"} & {word.partition("=")[0] for word in words}:  # another account: nothing is known of it
+    if {"--venue", "--profile"} & {word.partition("=")[0] for word in words}:  # another account, which is not cached
         return [*((str(edge), "leverage") for edge in edges), highest]
     return _judged(service, tiers, edges, highest)
 
