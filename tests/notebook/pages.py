@@ -272,6 +272,28 @@ class PanelPage:
             exc.add_note(f"The panel shows: {self.root.inner_text()}")
             raise
 
+    def record_states(self) -> None:
+        """Record every state from now on, also one that lasts for a moment only."""
+        self.page.evaluate(
+            """() => {
+                const root = document.querySelector('.leverage-panel');
+                window.recordedStates = [];
+                new MutationObserver(() => window.recordedStates.push(root.dataset.state))
+                    .observe(root, {attributeFilter: ['data-state']});
+            }"""
+        )
+
+    def wait_for_recorded(self, *states: str) -> None:
+        """Wait until these states were recorded, in this order, and the last one is shown."""
+        self.page.wait_for_function(
+            """states => {
+                let place = 0;
+                for (const seen of window.recordedStates) if (seen === states[place]) place += 1;
+                return place === states.length && window.recordedStates.at(-1) === states.at(-1);
+            }""",
+            arg=list(states),
+        )
+
     def pick(self, text: str) -> None:
         """Type into the symbol search, and take the first match."""
         field = self.root.locator(".leverage-symbol")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -23,7 +24,9 @@ LINE = "BTCUSDT 20x → 10x applied, SIMULATOR"
 def printed(shell: InteractiveShell, capsys: pytest.CaptureFixture[str], cell: str) -> str:
     """Return what a cell shows, on the way and as its output."""
     capsys.readouterr()
-    shell.run_cell(cell, store_history=True).raise_error()
+    # In a thread of its own: a browser test in the same process leaves an event loop running in the main thread.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(shell.run_cell, cell, store_history=True).result().raise_error()
     return capsys.readouterr().out
 
 
