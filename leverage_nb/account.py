@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event
 from leverage_nb.binance.watch import Watch, Watchers
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change, IsolatedMarginChange, LeverageChange, MarginTypeChange
 from leverage_nb.changes.guard import Guard
 from leverage_nb.changes.history import history_table
+from leverage_nb.changes.margin_previews import (
+    IsolatedMarginPreview,
+    MarginTypePreview,
+    preview_isolated_margin,
+    preview_margin_type,
+)
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
 from leverage_nb.changes.planner import make_plan
@@ -26,7 +33,7 @@ from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.ladder import make_ladder
 from leverage_nb.risk.tables import positions_table, settings_table
-from leverage_nb.risk.user_input import normalize, split_words
+from leverage_nb.risk.user_input import normalize, parse_margin_change, split_words
 from leverage_nb.tiers.cache import TierCache
 from leverage_nb.tiers.history import TierHistory
 
@@ -327,7 +334,90 @@ class Account:
             ChangeNotApplied, ChangeSuperseded: It was sent without a definite answer; ``.change`` has what was read.
             OutcomeUnknown: It was sent without a definite answer, and could not be verified.
         """
-        return self._service.set_leverage(symbol, leverage, progress, notional=notional)
+        return cast(LeverageChange, self._service.set_leverage(symbol, leverage, progress, notional=notional))
+
+    def preview_margin_type(self, symbol: str, margin_type: str) -> MarginTypePreview:
+        """Preview a change of a symbol's margin type; nothing is sent before ``.apply()``.
+
+        Args:
+            symbol: In any spelling that :meth:`find_symbol` accepts.
+            margin_type: "cross" (also "crossed") or "isolated".
+
+        Raises:
+            UnknownSymbol, InvalidInput: The symbol or the margin type is none.
+            LeverageError: The account could not be read.
+        """
+        return preview_margin_type(self._service, symbol, margin_type)
+
+    def set_margin_type(self, symbol: str, margin_type: str, *, progress: Progress | None = None) -> MarginTypeChange:
+        """Change a symbol's margin type: ``POST /fapi/v1/marginType``.
+
+        The exchange's answer names no symbol, so "applied" includes a read that shows the new margin type. A change to
+        cross exposes the whole cross balance: :meth:`preview_margin_type` names it.
+
+        Args:
+            symbol: In any spelling that :meth:`find_symbol` accepts.
+            margin_type: "cross" (also "crossed") or "isolated".
+            progress: As for :meth:`set_leverage`.
+
+        Returns:
+            The change; its ``status`` is "applied", or "unchanged" if the symbol had this margin type already.
+
+        Raises:
+            UnknownSymbol, InvalidInput: Nothing was sent.
+            LeverageRefused: Binance refused it: open orders (-4047), a position (-4048), multi-assets mode (-4168).
+            ChangeNotSent, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for :meth:`set_leverage`.
+        """
+        return cast(MarginTypeChange, self._service.set_margin_type(symbol, margin_type, progress))
+
+    def preview_isolated_margin(
+        self, symbol: str, amount: float | str | Decimal, *, position_side: str | None = None
+    ) -> IsolatedMarginPreview:
+        """Preview a change of a position's isolated margin, with the new liquidation price.
+
+        Args:
+            symbol: In any spelling that :meth:`find_symbol` accepts.
+            amount: In the margin asset, also as ``"2.5k"``; negative to take margin out. Eight decimal places at most.
+            position_side: "long" or "short"; needed in hedge mode if both sides are open.
+
+        Raises:
+            UnknownSymbol, InvalidInput: The symbol, the amount or the side is none.
+            LeverageError: The account could not be read.
+        """
+        return preview_isolated_margin(self._service, symbol, parse_margin_change(amount), position_side)
+
+    def change_isolated_margin(
+        self,
+        symbol: str,
+        amount: float | str | Decimal,
+        *,
+        position_side: str | None = None,
+        confirm: float | str | Decimal | None = None,
+        progress: Progress | None = None,
+    ) -> IsolatedMarginChange:
+        """Add margin to an isolated position, or take it out: ``POST /fapi/v1/positionMargin``.
+
+        The request is sent once: to send it twice would add the amount twice. Without an answer the exchange's history
+        is searched; if it does not show exactly one entry that fits, the outcome is unknown for good.
+
+        Args:
+            symbol: In any spelling that :meth:`find_symbol` accepts.
+            amount: As for :meth:`preview_isolated_margin`.
+            position_side: As for :meth:`preview_isolated_margin`.
+            confirm: The amount once more, without a sign. It is needed for more than 25 % of the available margin, or
+                of the position's margin if some is taken out.
+            progress: As for :meth:`set_leverage`.
+
+        Raises:
+            UnknownSymbol, InvalidInput: Nothing was sent.
+            ChangeNotSent: As for :meth:`set_leverage`; also if a refusal is expected, or ``confirm`` is needed.
+            LeverageRefused: Binance refused it.
+            OutcomeUnknown: There was no answer, and the history does not settle it. Nothing is sent again.
+        """
+        preview = self.preview_isolated_margin(symbol, amount, position_side=position_side)
+        if confirm is not None:
+            preview = preview.named(confirm)
+        return cast(IsolatedMarginChange, preview.apply(progress=progress))
 
     def plan(self, wanted: Any) -> Plan:
         """Plan changes of several symbols. Nothing is sent before ``.apply()``.
@@ -370,7 +460,7 @@ class Account:
         self._service.settle_open(wait=False)
         return self._marked(history_table(self._service.attempts()))
 
-    def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[LeverageChange]:
+    def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[Change]:
         """Find the outcome of changes without a definite answer, of this session or an earlier one.
 
         Args:
@@ -402,7 +492,7 @@ class Account:
         """
         return preview_undo(self._service, force=force)
 
-    def undo(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange | Plan:
+    def undo(self, *, force: bool = False, progress: Progress | None = None) -> Change | Plan:
         """Undo the last change that was applied and not undone. A second call undoes the one before.
 
         A plan is undone as a whole, apart from rows that were changed since; the returned Plan names them.

@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING
 from leverage_nb import terminal
 
 if TYPE_CHECKING:
-    from leverage_nb.change import LeverageChange
+    from leverage_nb.change import Change
 
 
 class LeverageError(Exception):
@@ -327,9 +327,7 @@ class ChangeFailed(LeverageError):
         reason: The error that ended it; None without one.
     """
 
-    def __init__(
-        self, message: str, *, change: LeverageChange, reason: LeverageError | None = None, **details: object
-    ) -> None:
+    def __init__(self, message: str, *, change: Change, reason: LeverageError | None = None, **details: object) -> None:
         super().__init__(message, **details)  # type: ignore[arg-type]  # passed on as they came
         self.change = change
         self.reason = reason
@@ -371,7 +369,7 @@ class ChangeInterrupted(KeyboardInterrupt):
         change: The record of the change.
     """
 
-    def __init__(self, message: str, hint: str, change: LeverageChange) -> None:
+    def __init__(self, message: str, hint: str, change: Change) -> None:
         super().__init__(message)
         self.message, self.hint, self.change = message, hint, change
 

@@ -87,6 +87,20 @@ def mark(frame: Frame, venue: str, account: str) -> Frame:
     return frame
 
 
+def value_columns(changes: Sequence[Any], **dtypes: Any) -> dict[str, Any]:
+    """Return attributes of changes or of plan rows as columns, by name.
+
+    Args:
+        changes: Values with a ``kind``.
+        dtypes: The dtype of each attribute if all changes are of leverage; otherwise the columns are of objects.
+    """
+    only_leverages = all(change.kind == "leverage" for change in changes)
+    return {
+        name: pd.array([getattr(change, name) for change in changes], dtype=dtype if only_leverages else "object")
+        for name, dtype in dtypes.items()
+    }
+
+
 def _why_empty(frame: pd.DataFrame) -> str:
     return str(frame.attrs.get("empty", "No rows."))
 

@@ -42,7 +42,7 @@ def test_only_the_simulator_says_that_nothing_reached_binance() -> None:
 def test_no_other_status_reads_like_a_success(status: str) -> None:
     """The headline of any status but "applied" names it."""
     headline = replace(CHANGE, status=status).headline  # type: ignore[arg-type]  # the parametrized literal
-    assert any(word in headline for word in ("refused", "not sent", "unknown", "nothing was sent"))
+    assert any(word in headline for word in ("refused", "not sent", "unknown", "nothing was changed"))
 
 
 def test_the_outcome_is_told_in_one_line() -> None:

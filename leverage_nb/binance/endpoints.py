@@ -38,6 +38,13 @@ def _endpoint(method: str, path: str, security: Security, weight: int, page: str
 
 
 LEVERAGE = _endpoint("POST", "/fapi/v1/leverage", "signed", 1, "trade/rest-api/Change-Initial-Leverage")
+MARGIN_TYPE = _endpoint("POST", "/fapi/v1/marginType", "signed", 1, "trade/rest-api/Change-Margin-Type")
+POSITION_MARGIN = _endpoint(
+    "POST", "/fapi/v1/positionMargin", "signed", 1, "trade/rest-api/Modify-Isolated-Position-Margin"
+)
+POSITION_MARGIN_HISTORY = _endpoint(
+    "GET", "/fapi/v1/positionMargin/history", "signed", 1, "trade/rest-api/Get-Position-Margin-Change-History"
+)
 
 SYMBOL_CONFIG = _endpoint("GET", "/fapi/v1/symbolConfig", "signed", 5, "account/rest-api/Symbol-Config")
 ACCOUNT_CONFIG = _endpoint("GET", "/fapi/v1/accountConfig", "signed", 5, "account/rest-api/Account-Config")

@@ -111,9 +111,9 @@ CODES: dict[int, Refusal] = {
     ),
     -4027: Refusal("The account type does not allow this.", _SUPPORT),
     -4028: Refusal("The symbol does not allow this leverage.", "See the symbol's tiers for its maximum."),
-    # -4046 to -4068 are documented for changes of margin type, isolated margin and position mode; that they answer a
-    # change of leverage is not known. Public reports have -4067 also for a request that changes nothing
-    # (https://github.com/ccxt/ccxt/issues/28703; certainty: medium to high): hence "unknown".
+    # -4046 to -4068 are documented for changes of margin type, isolated margin and position mode. Public reports have
+    # -4067 also for a request that changes nothing (https://github.com/ccxt/ccxt/issues/28703; certainty: medium to
+    # high): hence "unknown".
     -4046: Refusal("The margin type is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
     -4047: Refusal("The margin type cannot be changed while there are open orders.", _CLOSE_FIRST),
     -4048: Refusal("The margin type cannot be changed while a position is open.", _CLOSE_FIRST),
@@ -184,6 +184,9 @@ CODES: dict[int, Refusal] = {
     ),
     -5040: Refusal("The order's end date is not valid.", _REPORT),
 }
+
+# The answers to a change of margin type that is not needed; -4067 by public reports. Only a read shows which it was.
+NOTHING_TO_CHANGE = {-4046, -4067}
 
 # The meaning of a status without a code. A status does not say whether the request was executed.
 STATUSES: dict[int, Refusal] = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from decimal import Decimal
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -227,6 +228,31 @@ class ChangedLeverage(_WithCap, frozen=True):
     leverage: Leverage
 
 
+class Success(_Message, frozen=True):
+    """The answer to ``POST /fapi/v1/marginType``: ``code`` is 200, and nothing names the symbol."""
+
+    code: int
+
+
+class ChangedMargin(_Message, frozen=True):
+    """The answer to ``POST /fapi/v1/positionMargin``: ``code`` is 200, ``type`` is 1 (added) or 2 (taken out)."""
+
+    code: int
+    amount: Decimal
+    type: int
+
+
+class MarginEntry(_Message, frozen=True):
+    """One row of ``positionMargin/history``. Rows of automatic additions have another ``deltaType``."""
+
+    symbol: Name
+    type: int
+    amount: Decimal
+    time: EventTime
+    delta_type: Label = "USER_ADJUST"
+    position_side: Label = "BOTH"
+
+
 class Rows(NamedTuple, Generic[T]):
     """A decoded list.
 
@@ -312,6 +338,15 @@ def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T
                 reason = f"its name {name[:40]!a} is not made of up to 40 letters, digits and underscores"
             skipped[key] = reason
     return _without_contradictions(good, skipped, frozenset(unnamed))
+
+
+def decode_entries(kind: type[T], body: bytes, source: str) -> list[T]:
+    """Decode a list whose rows are events, so that several rows may be alike.
+
+    Raises:
+        UnexpectedAnswer: The answer is not a list, or a row does not decode.
+    """
+    return decode(list[kind], body, source)  # type: ignore[valid-type]  # a type variable
 
 
 def _without_contradictions(good: list[T], skipped: dict[str, str], unnamed: frozenset[str]) -> Rows[T]:

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from leverage_nb import interrupts
 from leverage_nb.binance import endpoints, messages
-from leverage_nb.binance.client import Reply, RestClient
+from leverage_nb.binance.client import Parameters, Reply, RestClient
 from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.errors import RateLimited, RequestRefused, UnexpectedAnswer
 from leverage_nb.risk.account_state import AccountState, Balance, LeverageSetting, Position
 from leverage_nb.risk.bracket_checks import COLUMNS, find_flaw
 from leverage_nb.risk.brackets import Brackets, BracketTable, sort_rows
 from leverage_nb.risk.collateral import AssetRate
+from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of
 
 
 def read_brackets(client: RestClient, symbol: str | None = None) -> BracketTable:
@@ -124,6 +125,40 @@ def read_settings(
     """Read the leverage settings of all symbols with one request. Skip rows that do not decode."""
     rows, reply = _read_configs(client, within=within)
     return _settings(client, rows, margin_assets, reply)
+
+
+def read_isolated_margin(
+    client: RestClient, symbol: str, position_side: str, *, within: float | None = None
+) -> IsolatedMargin:
+    """Read the isolated margin of one side of a symbol.
+
+    Raises:
+        UnexpectedAnswer: The answer has no usable row of the position.
+    """
+    setting, reply = read_together(
+        lambda: read_setting(client, symbol, within=within),
+        lambda: client.read_reply(endpoints.POSITION_RISK, [("symbol", symbol)], within=within),
+    )
+    source = client.source(endpoints.POSITION_RISK)
+    rows = messages.decode_rows(messages.PositionRisk, reply.body, source)
+    if rows.skipped:
+        raise UnexpectedAnswer(f"{source} has no usable row of {symbol}: {next(iter(rows.skipped.values()))}.")
+    held = next((_position(r) for r in rows.good if (r.symbol, r.position_side) == (symbol, position_side)), None)
+    return isolated_margin_of(setting, held)
+
+
+def read_margin_entries(
+    client: RestClient, symbol: str, start_ms: int, end_ms: int, *, within: float | None = None
+) -> list[messages.MarginEntry]:
+    """Read a symbol's history of isolated margin between two times of the exchange's clock.
+
+    Raises:
+        UnexpectedAnswer: The answer is not a list, or a row does not decode.
+    """
+    parameters: Parameters = [("symbol", symbol), ("startTime", start_ms), ("endTime", end_ms)]
+    reply = client.read_reply(endpoints.POSITION_MARGIN_HISTORY, parameters, within=within)
+    rows = messages.decode_entries(messages.MarginEntry, reply.body, client.source(endpoints.POSITION_MARGIN_HISTORY))
+    return [row for row in rows if row.symbol == symbol and start_ms <= row.time <= end_ms]
 
 
 def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountState:

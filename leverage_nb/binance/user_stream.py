@@ -40,7 +40,7 @@ from leverage_nb.binance.events import (
 from leverage_nb.binance.messages import as_plain_text
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.binance.venues import is_loopback
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.errors import LeverageError, RateLimited
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Stream:
         self._stop = threading.Event()
         self._known: dict[str, tuple[int, datetime]] = {}  # leverage and time of the latest event or read
         self._last: dict[str, datetime] = {}  # time of the latest event
-        self._made_here: deque[LeverageChange] = deque(maxlen=1000)  # filled by other threads
+        self._made_here: deque[Change] = deque(maxlen=1000)  # filled by other threads
         self._probes: dict[str, tuple[datetime, float]] = {}  # when each was sent, and its event's deadline
         self._arrived: dict[str, datetime] = {}  # when the latest event of a symbol arrived
         self._doubted = False  # after a failed probe the stream is live only once an event of a leverage arrives
@@ -142,9 +142,10 @@ class Stream:
         """Stop within a moment. Any thread may call it, repeatedly, also while the interpreter exits."""
         self._stop.set()
 
-    def note_change(self, change: LeverageChange) -> None:
+    def note_change(self, change: Change) -> None:
         """Expect the event of a change that was made here. Any thread may call it."""
-        if change.status == "applied" and change.sent_at and change.before not in {None, change.after}:
+        made = change.kind == "leverage" and change.status == "applied" and change.sent_at
+        if made and change.before not in {None, change.after}:
             self._made_here.append(change)
 
     def _run(self) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakMethod
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event, StreamEvent, StreamState
 from leverage_nb.binance.user_stream import Pace, Stream
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 
 
 class Watch:
@@ -93,7 +93,7 @@ class Watchers:
                 callback(known)
         return watch
 
-    def note_change(self, change: LeverageChange) -> None:
+    def note_change(self, change: Change) -> None:
         """Expect the event of a change that was made here: without it, the stream is stale."""
         if (stream := self._stream) is not None:
             stream.note_change(change)

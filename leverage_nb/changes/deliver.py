@@ -1,6 +1,7 @@
 """Deliver one recorded attempt: post it, and classify the answer.
 
-* ``applied``: HTTP 200 whose body names the requested symbol and leverage, without a negative code.
+* ``applied``: HTTP 200 that names what was requested, without a negative code: see ``changes.kinds``.
+* Accepted: HTTP 200 with a code of success that names nothing, as for a margin type. A read must confirm it.
 * ``refused``: an answer that ``binance.error_codes`` lists as certainly not executed.
 * Nothing left this machine: the reason is returned.
 * Any other answer, and no answer, leaves the attempt open: ``changes.settle`` verifies it.
@@ -9,13 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from leverage_nb.binance import error_codes, messages
-from leverage_nb.binance.client import Parameters, RestClient
-from leverage_nb.binance.endpoints import LEVERAGE
+from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.http import Answer
+from leverage_nb.change import Value
+from leverage_nb.changes.kinds import KINDS
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.errors import LeverageError, NoAnswer, UnexpectedAnswer
 from leverage_nb.journal.attempts import Attempt, Finding
@@ -36,7 +38,7 @@ class Delivered:
     may_repeat: bool = False
 
 
-def draft_attempt(client: RestClient, request: ChangeRequest, before: int | None) -> Attempt:
+def draft_attempt(client: RestClient, request: ChangeRequest, before: Value | None) -> Attempt:
     """Return the attempt of a request, ready for the journal."""
     return Attempt(
         venue=client.venue.label,
@@ -45,10 +47,12 @@ def draft_attempt(client: RestClient, request: ChangeRequest, before: int | None
         symbol=request.symbol,
         margin_asset=request.margin_asset,
         before=before,
-        requested=request.leverage,
+        requested=request.requested,
         recv_window_ms=client.recv_window,
         undoes=request.undoes,
         plan=request.plan,
+        kind=request.kind,
+        position_side=request.position_side,
     )
 
 
@@ -64,8 +68,8 @@ def post_change(
     expires: float,
 ) -> Answer:
     """Post a change: see :meth:`RestClient.post`."""
-    parameters: Parameters = [("symbol", request.symbol), ("leverage", request.leverage)]
-    return client.post(LEVERAGE, parameters, stamp, lambda: expires)
+    kind = KINDS[request.kind]
+    return client.post(kind.endpoint, kind.parameters(request), stamp, lambda: expires)
 
 
 def deliver(
@@ -109,18 +113,21 @@ def _failed_in_our_code(exc: Exception) -> Delivered:
 
 
 def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Delivered:
-    changed = _confirmed(answer) if answer.status == 200 else None
-    if changed is not None and (changed.symbol, changed.leverage) == (request.symbol, request.leverage):
-        cap = changed.max_notional
-        finding = Finding(_now(), "answer", "applied", closes=True, leverage=changed.leverage, max_notional=cap)
-        return Delivered(replace(finding, http_status=200), None)
-    failure = client.explain(answer, LEVERAGE)
+    kind = KINDS[request.kind]
+    step = f"{request.symbol} {request.outcome(client, 'unknown').step}"
+    if (finding := kind.confirm(request, answer)) is not None:
+        unconfirmed = UnexpectedAnswer(f"{client.venue.speaker} answered success, and no read confirmed it.")
+        return Delivered(finding, None if finding.closes else unconfirmed)
+    failure = client.explain(answer, kind.endpoint)
     definite = error_codes.is_definite(answer)
     if answer.status == 200 and failure.code is None:
-        content = messages.describe(answer.body) if changed is None else "it names another symbol or leverage"
+        try:
+            messages.decode(dict, answer.body, "")
+            content = "it names something else"
+        except UnexpectedAnswer:
+            content = messages.describe(answer.body)
         failure = UnexpectedAnswer(
-            f"{client.venue.speaker} answered, but did not confirm {request.symbol} at {request.leverage}x: {content}.",
-            http_status=200,
+            f"{client.venue.speaker} answered, but did not confirm {step}: {content}.", http_status=200
         )
     finding = Finding(
         _now(),
@@ -131,18 +138,7 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
         http_status=answer.status,
         note=failure.message,
     )
-    return Delivered(finding, failure, error_codes.may_be_repeated(answer))
-
-
-def _confirmed(answer: Answer) -> messages.ChangedLeverage | None:
-    """What a 200 confirms; None for another body, or one with a negative code."""
-    error = error_codes.read_error(answer)
-    if error is not None and error.code < 0:
-        return None
-    try:
-        return messages.decode(messages.ChangedLeverage, answer.body, "")
-    except UnexpectedAnswer:
-        return None
+    return Delivered(finding, failure, kind.may_repeat and error_codes.may_be_repeated(answer))
 
 
 def _now() -> datetime:

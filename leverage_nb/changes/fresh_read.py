@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.reader import read_setting
-from leverage_nb.changes.request import ChangeRequest
-from leverage_nb.changes.settle import Progress, seconds_left, settle, settled_by
+from leverage_nb.changes.kinds import KINDS
+from leverage_nb.changes.request import ChangeRequest, Reading
+from leverage_nb.changes.settle import Progress, record, seconds_left, settle, settled_by
+from leverage_nb.changes.settle_margin import give_up_margin
 from leverage_nb.errors import ChangePending, JournalUnusable, NoAnswer
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Latest
@@ -29,42 +30,42 @@ SECOND_READ_AFTER = 1.0
 _MOST_READS = 8
 
 
-def is_fresh(setting: LeverageSetting) -> bool:
-    """Whether a setting was read so recently that a change may be sent on it."""
+def is_fresh(setting: Reading) -> bool:
+    """Whether a value was read so recently that a change may be sent on it."""
     return time.monotonic() - setting.read_at <= FRESH_FOR
 
 
 def read_before_change(
     client: RestClient, journal: Journal, request: ChangeRequest, progress: Progress | None = None
-) -> tuple[LeverageSetting, Applied | None]:
-    """Read the setting to send from, and the exchange's latest answer that a change of the symbol was applied.
+) -> tuple[Reading, Applied | None]:
+    """Read the value to send from, and the latest change of it that was applied.
 
     The journal is read after the setting, because another process may have changed the symbol in between.
 
     Raises:
         ChangePending: An earlier attempt stays open for longer than a request may take.
         NoAnswer: An earlier attempt could not be verified, or other programs change the symbol all the time.
-        LeverageError: The setting could not be read.
+        LeverageError: The value could not be read.
     """
     setting, repeated = request.setting, False
     for _ in range(_MOST_READS):
         if setting is None or not is_fresh(setting):
-            setting = read_setting(client, request.symbol, request.margin_asset)
+            setting = KINDS[request.kind].read(client, request)
         latest = journal.latest(client.identity, [request.symbol])[request.symbol]
         if latest.open is not None:
             _wait_for(client, journal, latest.open, progress)
-        elif agrees(setting, latest.applied) or (repeated and not _is_outdated(setting, latest.applied)):
-            return setting, latest.applied
-        elif not _is_outdated(setting, latest.applied):
+        elif agrees(setting, applied := latest.of(request.kind)) or (repeated and not _is_outdated(setting, applied)):
+            return setting, applied
+        elif not _is_outdated(setting, applied):
             repeated = True
             interrupts.pause(max(SECOND_READ_AFTER, client.grace))
         setting = None
     raise NoAnswer(f"Other programs change {request.symbol} all the time.", hint="Try again later.")
 
 
-def agrees(setting: LeverageSetting, applied: Applied | None) -> bool:
-    """Whether a read was sent after the exchange's latest answer, and shows its leverage or is much later."""
-    if applied is None or setting.as_of is None or setting.leverage == applied.leverage:
+def agrees(setting: Reading, applied: Applied | None) -> bool:
+    """Whether a read was sent after the latest applied change, and shows its value or is much later."""
+    if applied is None or setting.as_of is None or setting.value(applied.kind) == applied.value:
         return not _is_outdated(setting, applied)
     return setting.as_of > applied.at + _MAY_BE_STALE_FOR
 
@@ -72,12 +73,12 @@ def agrees(setting: LeverageSetting, applied: Applied | None) -> bool:
 def all_agree(
     client: RestClient, journal: Journal, settings: Mapping[str, LeverageSetting], symbols: Sequence[str]
 ) -> bool:
-    """Whether settings contain all of some symbols, and each agrees with the exchange's latest answer."""
+    """Whether settings contain all of some symbols, and each agrees with the latest applied changes."""
     latest: Mapping[str, Latest] = {}
     with suppress(JournalUnusable):  # an unusable journal stops a change, not a read
         latest = journal.latest(client.identity, symbols)
     return all(
-        symbol in settings and agrees(settings[symbol], latest[symbol].applied if symbol in latest else None)
+        symbol in settings and all(agrees(settings[symbol], one) for one in latest.get(symbol, Latest()).applied)
         for symbol in symbols
     )
 
@@ -88,7 +89,7 @@ def pending(client: RestClient, earlier: Attempt) -> ChangePending:
     return ChangePending(f"{_may_still_be_executed(earlier)} until {until}.", hint="Try again after that.")
 
 
-def _is_outdated(setting: LeverageSetting, applied: Applied | None) -> bool:
+def _is_outdated(setting: Reading, applied: Applied | None) -> bool:
     if applied is None or setting.as_of is None:
         return False
     # An answer that is dated in the future says nothing: the clock was set back since.
@@ -107,6 +108,9 @@ def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: 
         if not earlier.is_open:
             return
         if seconds_left(client, earlier) <= 0:
+            if earlier.kind == "isolated margin":  # its outcome stays unknown, and blocks nothing
+                record(journal, [(earlier, give_up_margin(earlier))])
+                return
             raise NoAnswer(
                 f"{_may_still_be_executed(earlier)}, and it could not be verified.", hint="Try again in a moment."
             )
@@ -115,7 +119,4 @@ def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: 
 
 def _may_still_be_executed(earlier: Attempt) -> str:
     by_another = "" if earlier.is_ours else " by another program"
-    return (
-        f"A change of {earlier.symbol} to {earlier.requested}x{by_another}, sent at {moment(earlier.begun_at)}, "
-        "may still be executed"
-    )
+    return f"The change {earlier.step}{by_another}, sent at {moment(earlier.begun_at)}, may still be executed"

@@ -17,14 +17,15 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
 
     Returns:
         Index ``number`` (int64, the attempt's number in the journal); ``sent_at`` (datetime64, local time; NaT if
-        nothing was sent), ``symbol``, ``before`` (Int64; NA if it was not set), ``requested`` (int64), ``after``
-        (Int64; NA if nothing was confirmed), ``status``, ``confirmed_by``, ``as_of`` (when the read was sent that the
-        status rests on; NaT without one), ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code``
-        (Int64), ``undoes`` (Int64), ``note``.
+        nothing was sent), ``symbol``, ``kind`` ("leverage", "margin type" or "isolated margin"), ``before`` (Int64; NA
+        if it was not set), ``requested`` (int64), ``after`` (Int64; NA if nothing was confirmed), ``status``,
+        ``confirmed_by``, ``as_of`` (when the read was sent that the status rests on; NaT without one),
+        ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code`` (Int64), ``undoes`` (Int64),
+        ``note``. With changes of other kinds than leverage, ``before``, ``requested`` and ``after`` are of objects.
     """
     import pandas as pd
 
-    from leverage_nb.frames import LeverageFrame
+    from leverage_nb.frames import LeverageFrame, value_columns
 
     rows = list(attempts)
     changes = [attempt.change for attempt in rows]
@@ -32,9 +33,8 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
     columns = {
         "sent_at": _moments([change.sent_at for change in changes]),
         "symbol": pd.array([change.symbol for change in changes], dtype="object"),
-        "before": pd.array([attempt.before for attempt in rows], dtype="Int64"),
-        "requested": pd.array([change.requested for change in changes], dtype="int64"),
-        "after": pd.array([change.after for change in changes], dtype="Int64"),
+        "kind": pd.array([change.kind for change in changes], dtype="object"),
+        **value_columns(changes, before="Int64", requested="int64", after="Int64"),
         "status": pd.array([change.status for change in changes], dtype="object"),
         "confirmed_by": pd.array([change.confirmed_by or "" for change in changes], dtype="object"),
         "as_of": _moments([change.as_of for change in changes]),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from leverage_nb.cards import Card, Shown, Tone
-from leverage_nb.change import LeverageChange, Status
+from leverage_nb.change import Change, Status
 from leverage_nb.errors import ChangeFailed, InvalidInput, LeverageError
 from leverage_nb.formatting import amount, moment, times
 from leverage_nb.risk.outlook import Certainty, Judgement, Verdict
@@ -71,7 +71,7 @@ class PlanRow:
     available: float
     margin_asset: str
     status: RowStatus = "planned"
-    change: LeverageChange | None = None
+    change: Change | None = None
     undoes: int | None = None
     stuck: bool = False
     caution: str = ""
@@ -240,9 +240,9 @@ def _row_text(row: PlanRow) -> str:
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{caution}"
 
 
-def ended_row(row: PlanRow, outcome: LeverageChange | LeverageError) -> PlanRow:
+def ended_row(row: PlanRow, outcome: Change | LeverageError) -> PlanRow:
     """Return a row with its outcome."""
-    if isinstance(outcome, LeverageChange):
+    if isinstance(outcome, Change):
         return replace(row, status=outcome.status, change=outcome)
     change = outcome.change if isinstance(outcome, ChangeFailed) else None
     status: RowStatus = change.status if change is not None else "not_sent"

@@ -19,11 +19,12 @@ from leverage_nb import interrupts
 from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_settings
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
 from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending
+from leverage_nb.changes.kinds import changed_elsewhere, difference
 from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
-from leverage_nb.changes.report import changed_elsewhere, not_sent, return_if_applied
+from leverage_nb.changes.report import not_sent, return_if_applied
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import OVERLOAD_PAUSES
 from leverage_nb.changes.service import ChangeService
@@ -73,7 +74,7 @@ class _Sending:
     row: PlanRow
     starts: int = 0
     attempt: Attempt | None = None
-    refused: LeverageChange | LeverageError | None = None
+    refused: Change | LeverageError | None = None
 
 
 Outcome = Delivered | LeverageError
@@ -212,7 +213,9 @@ class PlanRun:
             change = self._request(row).unchanged(self._client, setting)
             self.report(ended_row(row, change))
         else:
-            self._report_not_sent(sending, changed_elsewhere(row.symbol, row.before, setting.leverage))
+            self._report_not_sent(
+                sending, changed_elsewhere(difference("leverage", row.symbol, row.before, setting.leverage))
+            )
         return False
 
     # -- sending ------------------------------------------------------------------------------------------------
@@ -315,7 +318,7 @@ class PlanRun:
             return True
         return isinstance(outcome, SentTooLate)
 
-    def _outcome_of(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> LeverageChange | LeverageError:
+    def _outcome_of(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> Change | LeverageError:
         """Return the outcome of a row, as a change or an error."""
         change = self._service.record(attempt)
         if isinstance(outcome, LeverageError):

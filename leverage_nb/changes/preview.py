@@ -6,47 +6,37 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, Self, cast
 
 from leverage_nb.cards import Card, Shown, Tone
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change, LeverageChange
+from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress
 from leverage_nb.formatting import amount, moment, price, short, times
-from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
+from leverage_nb.risk.account_state import AccountState, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "unpredictable": "warn"}
 
 
-@dataclass(frozen=True, repr=False)  # Shown has one
-class Preview(Shown):
-    """What a change of initial leverage is expected to do. A prediction: the exchange decides.
-
-    Amounts are in ``margin_asset``; pairs are before and after.
+@dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
+class ChangePreview(Shown):
+    """What a change is expected to do. A prediction: the exchange decides.
 
     Attributes:
         venue: The venue's name.
         account: The account, by the key's fingerprint.
         symbol: Binance's symbol.
-        before: The current leverage; None if it is not set.
-        after: The requested leverage.
         verdict: "ok", "unchanged", "refused" or "unpredictable".
         code: The expected error code of a refusal.
         certainty: "documented", "inferred" or "unpredictable".
         reason: The reason for the verdict, and what would pass.
-        max_notional: The largest position that the tiers allow.
-        room: The tier headroom: max notional minus exposure.
-        initial_margin: The initial margin of position and open orders.
-        available: The available margin; NaN if it is unknown.
         warnings: What to know before the change.
-        held: The symbol's positions.
-        effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
-        margin_type: "cross" or "isolated".
         margin_asset: USDT, USDC, BTC and so on.
-        setting: The setting that was read, with the time of its read. The change is sent from this leverage only.
-        wallet: The cross wallet balance; 0 if unknown.
+        setting: What was read, with the time of the read. The change is sent from this state only.
         modes: Whether hedge mode and multi-assets mode are on.
         undoes: The number of the change in the journal that this one undoes; None for any other change.
-        caution: A caution that is independent of the verdict: the change could not be undone.
+        caution: A caution that is independent of the verdict, as that the change could not be undone.
         passed_over: Later changes that cannot be undone, with the reason, if this one undoes an earlier change.
         guard: Why the guard, or a read-only account, does not allow it; "" if they do.
     """
@@ -54,61 +44,49 @@ class Preview(Shown):
     venue: str
     account: str
     symbol: str
-    before: int | None
-    after: int
     verdict: Verdict
     code: int | None
     certainty: Certainty
     reason: str
-    max_notional: tuple[float, float]
-    room: tuple[float, float]
-    initial_margin: tuple[float, float]
-    available: tuple[float, float]
-    warnings: tuple[str, ...]
-    held: tuple[Position, ...]
-    effective_leverage: tuple[float | None, ...]
-    margin_type: str
+    warnings: tuple[str, ...] = ()
     margin_asset: str
-    setting: LeverageSetting = field(repr=False)
-    wallet: float
+    setting: Reading = field(repr=False)
     modes: tuple[bool, bool]
-    _send: Callable[[Preview, bool, Progress | None], LeverageChange] = field(repr=False, compare=False)
+    _send: Callable[[Any, bool, Progress | None], Any] = field(repr=False, compare=False)
+    _again: Callable[[], Any] = field(repr=False, compare=False)
     undoes: int | None = None
     caution: str = ""
     passed_over: str = ""
     guard: str = ""
 
-    def confirmed(self) -> Preview:
-        """Return it as confirmed by a person. That takes time, so the setting is read again before sending."""
+    def confirmed(self) -> Self:
+        """Return it as confirmed by a person. That takes time, so the account is read again before sending."""
         return replace(self, setting=replace(self.setting, read_at=-math.inf))
+
+    def apply(self, *, force: bool = False, progress: Progress | None = None) -> Change:
+        """Make the change. A preview older than one second is made again first; if it differs, nothing is sent.
+
+        Args:
+            force: Send it although a refusal is expected. A guard applies all the same.
+            progress: As for ``Account.set_leverage``.
+
+        Raises:
+            ChangeNotSent: A guard, a read-only account, a changed account, an expected refusal, or as for
+                ``Account.set_leverage``.
+            LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for ``Account.set_leverage``.
+        """
+        change: Change = self._send(self, force, progress)
+        return change
+
+    def again(self) -> Self:
+        """Return a preview of the same change, on new reads."""
+        fresh: Self = self._again()
+        return replace(fresh, undoes=self.undoes, passed_over=self.passed_over)
 
     @property
     def as_of(self) -> datetime:
         """When the account was read, in local time."""
         return self.setting.as_of or datetime.now().astimezone()
-
-    def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
-        """Make the change.
-
-        A preview older than one second is made again first. Nothing is sent if leverage, margin type, tiers, positions,
-        open orders, modes, wallet or verdict have changed since; prices may. A change is sent only from ``before``.
-
-        Args:
-            force: Send it although a refusal is expected. The guard applies all the same.
-            progress: As for ``Account.set_leverage``.
-
-        Raises:
-            ChangeNotSent: The guard, a read-only account, a changed account, an expected refusal, or as for
-                ``Account.set_leverage``.
-            LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: As for ``Account.set_leverage``.
-        """
-        return self._send(self, force, progress)
-
-    def still_holds(self, fresh: Preview) -> bool:
-        """Whether a later preview of the same change shows the same, apart from prices."""
-        # Funding and fees of other positions change the wallet a little.
-        same_wallet = math.isclose(self.wallet, fresh.wallet, rel_tol=1e-3, abs_tol=1e-9)
-        return self.facts == fresh.facts and same_wallet
 
     @property
     def sends(self) -> bool:
@@ -116,37 +94,40 @@ class Preview(Shown):
         return not self.guard and self.verdict in {"ok", "unpredictable"}
 
     @property
-    def facts(self) -> tuple[object, ...]:
-        """What must be the same when the change is sent."""
-        holding = tuple(
-            (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
-        )
-        return self.before, self.margin_type, self.verdict, self.code, self.max_notional, self.modes, holding
+    def expectation(self) -> str:
+        """The verdict in words."""
+        return Judgement(self.verdict, self.code, self.certainty, self.reason).text
+
+    @property
+    def step(self) -> str:
+        """The change in short, as ``BTCUSDT 20x → 10x``."""
+        raise NotImplementedError
 
     @property
     def headline(self) -> str:
         """The change and its verdict, in one line."""
-        step = f"{self.symbol} {times(self.before)} → {self.after}x"
-        if self.verdict == "unchanged":
-            return f"{self.symbol} is at {self.after}x already"
-        if self.verdict != "ok":
-            return f"{step} {Judgement(self.verdict, self.code, self.certainty, self.reason).text}"
-        if self.available[1] == self.available[1]:
-            return f"{step} leaves {amount(self.available[1], self.margin_asset)} available"
-        return step
+        raise NotImplementedError
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must be the same when the change is sent."""
+        raise NotImplementedError
+
+    def still_holds(self, fresh: Self) -> bool:
+        """Whether a later preview of the same change shows the same, apart from prices."""
+        return self.facts == fresh.facts
+
+    def request(self) -> ChangeRequest:
+        """Return the change that is sent."""
+        raise NotImplementedError
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return what would change, as label and text."""
+        raise NotImplementedError
 
     def rows(self) -> tuple[tuple[str, str], ...]:
-        """Return the effects as label and text."""
-        pairs = {
-            "max notional": self.max_notional,
-            "tier headroom": self.room,
-            "initial margin": self.initial_margin,
-            "available": self.available,
-        }
-        rows = [(name, self._step(*pair)) for name, pair in pairs.items() if pair[1] == pair[1]]
-        for position, effective in zip(self.held, self.effective_leverage, strict=True):
-            if position.amount:
-                rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
+        """Return the effects, cautions and certainty as label and text."""
+        rows = self.effects()
         if self.caution:
             rows.append(("caution", self.caution))
         if self.passed_over:
@@ -167,10 +148,102 @@ class Preview(Shown):
         tone = "warn" if self.caution and self.verdict == "ok" else _TONES[self.verdict]
         return Card(self.venue, self.headline, self.rows(), note, tone)
 
-    def _step(self, before: float, after: float) -> str:
-        if math.isnan(before) or amount(before) == amount(after):
-            return amount(after, self.margin_asset)
-        return f"{amount(before)} → {amount(after, self.margin_asset)}"
+
+@dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
+class Preview(ChangePreview):
+    """What a change of initial leverage is expected to do. A prediction: the exchange decides.
+
+    Amounts are in ``margin_asset``; pairs are before and after. For the other attributes see :class:`ChangePreview`.
+
+    Attributes:
+        before: The current leverage; None if it is not set.
+        after: The requested leverage.
+        max_notional: The largest position that the tiers allow.
+        room: The tier headroom: max notional minus exposure.
+        initial_margin: The initial margin of position and open orders.
+        available: The available margin; NaN if it is unknown.
+        held: The symbol's positions.
+        effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
+        margin_type: "cross" or "isolated".
+        wallet: The cross wallet balance; 0 if unknown.
+    """
+
+    before: int | None
+    after: int
+    max_notional: tuple[float, float]
+    room: tuple[float, float]
+    initial_margin: tuple[float, float]
+    available: tuple[float, float]
+    held: tuple[Position, ...]
+    effective_leverage: tuple[float | None, ...]
+    margin_type: str
+    wallet: float
+
+    def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
+        """Make the change.
+
+        A preview older than one second is made again first. Nothing is sent if leverage, margin type, tiers, positions,
+        open orders, modes, wallet or verdict have changed since; prices may. A change is sent only from ``before``.
+        For arguments and errors see :meth:`ChangePreview.apply`.
+        """
+        return cast(LeverageChange, super().apply(force=force, progress=progress))
+
+    def still_holds(self, fresh: Self) -> bool:
+        """Whether a later preview of the same change shows the same, apart from prices."""
+        # Funding and fees of other positions change the wallet a little.
+        same_wallet = math.isclose(self.wallet, fresh.wallet, rel_tol=1e-3, abs_tol=1e-9)
+        return super().still_holds(fresh) and same_wallet
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must be the same when the change is sent."""
+        holding = tuple(
+            (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
+        )
+        return self.before, self.margin_type, self.verdict, self.code, self.max_notional, self.modes, holding
+
+    @property
+    def step(self) -> str:
+        """The change in short, as ``BTCUSDT 20x → 10x``."""
+        return f"{self.symbol} {times(self.before)} → {self.after}x"
+
+    @property
+    def headline(self) -> str:
+        """The change and its verdict, in one line."""
+        if self.verdict == "unchanged":
+            return f"{self.symbol} is at {self.after}x already"
+        if self.verdict != "ok":
+            return f"{self.step} {self.expectation}"
+        if self.available[1] == self.available[1]:
+            return f"{self.step} leaves {amount(self.available[1], self.margin_asset)} available"
+        return self.step
+
+    def request(self) -> ChangeRequest:
+        """Return the change that is sent."""
+        return ChangeRequest(
+            symbol=self.symbol,
+            requested=self.after,
+            margin_asset=self.margin_asset,
+            before=self.before,
+            is_confirmed=True,
+            setting=self.setting,
+            effects=self.rows(),
+            undoes=self.undoes,
+        )
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return what would change, as label and text."""
+        pairs = {
+            "max notional": self.max_notional,
+            "tier headroom": self.room,
+            "initial margin": self.initial_margin,
+            "available": self.available,
+        }
+        rows = [(name, step(pair, self.margin_asset)) for name, pair in pairs.items() if pair[1] == pair[1]]
+        for position, effective in zip(self.held, self.effective_leverage, strict=True):
+            if position.amount:
+                rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
+        return rows
 
     def _held_text(self, position: Position, effective: float | None) -> str:
         parts = [f"{self.margin_type}, initial leverage {times(self.before)} → {self.after}x"]
@@ -182,11 +255,20 @@ class Preview(Shown):
         return ", ".join(parts)
 
 
+def step(pair: tuple[float, float], asset: str) -> str:
+    """Return an amount before and after as text; one amount if both look alike, or if the first is unknown."""
+    before, after = pair
+    if math.isnan(before) or amount(before) == amount(after):
+        return amount(after, asset)
+    return f"{amount(before)} → {amount(after, asset)}"
+
+
 def make_preview(
     outlook: Outlook,
     state: AccountState,
     leverage: int,
-    send: Callable[[Preview, bool, Progress | None], LeverageChange],
+    send: Callable[[Preview, bool, Progress | None], Change],
+    again: Callable[[], Preview],
     guard: str = "",
 ) -> Preview:
     """Build a preview from one row of the outlook and the row of the current leverage."""
@@ -225,6 +307,7 @@ def make_preview(
         wallet=balance.cross_wallet if balance is not None else 0.0,
         modes=(state.hedge_mode, state.multi_assets),
         _send=send,
+        _again=again,
         caution=outlook.caution(leverage),
         guard=guard,
     )

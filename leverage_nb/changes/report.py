@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change, is_at, shown
 from leverage_nb.errors import (
-    ChangedElsewhere,
     ChangeFailed,
     ChangeNotApplied,
     ChangeNotSent,
@@ -15,33 +14,32 @@ from leverage_nb.errors import (
     LeverageRefused,
     OutcomeUnknown,
 )
-from leverage_nb.formatting import moment, times
+from leverage_nb.formatting import moment
 
 
-def return_if_applied(change: LeverageChange, failure: LeverageError | None) -> LeverageChange:
+def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
     """Return a change that was applied; raise the error of its outcome otherwise.
 
     Raises:
         ChangeFailed: The subclass that belongs to the change's status.
     """
-    if change.status == "applied" or failure is None:
+    if change.status in {"applied", "unchanged"} or failure is None:
         return change
     if change.status == "refused":
         raise failed(LeverageRefused, change, f"{change.headline}.", failure)
     if change.status == "unknown":
-        text = f"{may_be_changed(change)} There was no definite answer, and the setting could not be verified."
+        reason = "no read can show it" if change.is_final else "the setting could not be verified"
+        text = f"{may_be_changed(change)} There was no definite answer, and {reason}."
         raise failed(OutcomeUnknown, change, text, failure, how_to_verify(change))
-    now = f" It is at {times(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
-    text = f"{change.symbol} was not changed to {change.requested}x.{now}"
+    now = f" It {change.is_at(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
+    text = f"{change.symbol} was not changed to {shown(change.kind, change.requested)}.{now}"
     if change.status == "not_applied":
         raise failed(ChangeNotApplied, change, text, failure, "You may try again.")
     text = f"{text} It was changed elsewhere."
     raise failed(ChangeSuperseded, change, text, failure, "Check the setting before you try again.")
 
 
-def failed(
-    kind: type[ChangeFailed], change: LeverageChange, text: str, failure: LeverageError, hint: str = ""
-) -> ChangeFailed:
+def failed(kind: type[ChangeFailed], change: Change, text: str, failure: LeverageError, hint: str = "") -> ChangeFailed:
     """Return the error that reports a change: its own sentence, then the reason."""
     if isinstance(failure, ChangeNotSent):
         return failure
@@ -58,26 +56,24 @@ def failed(
     )
 
 
-def not_sent(change: LeverageChange, failure: LeverageError) -> ChangeFailed:
+def not_sent(change: Change, failure: LeverageError) -> ChangeFailed:
     """Return the error that reports a change that was not sent."""
     return failed(ChangeNotSent, change, f"{change.symbol} was not changed. Nothing was sent.", failure)
 
 
-def changed_elsewhere(symbol: str, before: int | None, now: int | None) -> ChangedElsewhere:
-    """Return the reason for not sending a change whose leverage before is no longer the current one."""
-    return ChangedElsewhere(
-        f"The change was confirmed from {times(before)}, and {symbol} is at {times(now)} now.",
-        hint="Check the new preview, then confirm again.",
-    )
-
-
-def may_be_changed(change: LeverageChange) -> str:
+def may_be_changed(change: Change) -> str:
     """Say that the outcome of a change is unknown."""
-    return f"{change.symbol} may or may not be at {change.requested}x now."
+    if change.kind == "isolated margin":
+        return f"{change.symbol} {change.step} may or may not have been executed."
+    return f"{change.symbol} may or may not be {is_at(change.kind, change.requested).removeprefix('is ')} now."
 
 
-def how_to_verify(change: LeverageChange) -> str:
+def how_to_verify(change: Change) -> str:
     """Say what to do about a change with an unknown outcome."""
+    if change.is_final:
+        return (
+            "Compare the position's margin at Binance with what you expect before you repeat it. It is not sent again."
+        )
     return (
         "The attempt is in the journal. To verify it: %leverage --history, or account.history(). "
         f"Until it is settled, no other change of {change.symbol} is sent."

@@ -1,7 +1,7 @@
 """Send one change: read the setting, record the attempt, post it once, find its outcome.
 
-An attempt is never sent again. It leaves only on a read that shows the leverage from which the change was confirmed,
-and that was sent after the last wait and at most one second ago. A change by another client between that read and the
+An attempt is never sent again. It leaves only on a read that shows the value from which the change was confirmed, and
+that was sent after the last wait and at most one second ago. A change by another client between that read and the
 exchange's execution cannot be excluded.
 """
 
@@ -13,12 +13,12 @@ from dataclasses import replace
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.http import SentTooLate
-from leverage_nb.binance.reader import read_setting
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change, Value, shown
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
 from leverage_nb.changes.fresh_read import FRESH_FOR, pending, read_before_change
-from leverage_nb.changes.report import changed_elsewhere, not_sent, return_if_applied
-from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.kinds import KINDS, changed_elsewhere
+from leverage_nb.changes.report import not_sent, return_if_applied
+from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress, record, settle
 from leverage_nb.errors import LeverageError
 from leverage_nb.journal.attempts import Attempt
@@ -48,10 +48,11 @@ class Sender:
         self, client: RestClient, journal: Journal, request: ChangeRequest, progress: Progress | None = None
     ) -> None:
         self._client, self._journal, self._request, self._progress = client, journal, request, progress
+        self._kind = KINDS[request.kind]
         self._before = request.before
         self._token = ""  # of the latest attempt
 
-    def run(self) -> LeverageChange:
+    def run(self) -> Change:
         """Make the change.
 
         Returns:
@@ -63,16 +64,17 @@ class Sender:
         request = self._request
         try:
             setting, applied = read_before_change(self._client, self._journal, request, self._progress)
-            self._before = setting.leverage
+            self._before = setting.value(request.kind)
             if request.is_confirmed:
                 self._check_before(setting, request.before)
         except LeverageError as exc:
             failure = exc
         else:
-            if setting.leverage == request.leverage:
+            if isinstance(setting, LeverageSetting) and self._kind.is_done(request, setting):
                 note = ""
-                if applied is not None and applied.leverage != setting.leverage:
-                    note = f"Changed elsewhere since: the last change from here set {applied.leverage}x."
+                if applied is not None and applied.value != request.requested:
+                    last = shown(request.kind, applied.value)
+                    note = f"Changed elsewhere since: the last change from here set {last}."
                 return request.unchanged(self._client, setting, note)
             return self._send_until_definite(setting)
         raise self._not_sent(failure)
@@ -85,24 +87,24 @@ class Sender:
         """
         return self._journal.find(self._client.identity, self._token) if self._token else None
 
-    def _record_of(self, attempt: Attempt) -> LeverageChange:
+    def _record_of(self, attempt: Attempt) -> Change:
         return replace(attempt.change, account=self._client.account, effects=self._request.effects)
 
     def _not_sent(self, failure: LeverageError) -> LeverageError:
         return not_sent(self._request.outcome(self._client, "not_sent", before=self._before), failure)
 
-    def _check_before(self, setting: LeverageSetting, before: int | None) -> None:
-        """Raise ChangedElsewhere if a read shows another leverage than the change starts from."""
-        if setting.leverage != before:
-            raise changed_elsewhere(self._request.symbol, before, setting.leverage)
+    def _check_before(self, setting: Reading, before: Value | None) -> None:
+        """Raise ChangedElsewhere if a read shows another value than the change starts from."""
+        if text := self._kind.find_difference(self._request, setting, before):
+            raise changed_elsewhere(text)
 
-    def _read_again(self) -> LeverageSetting:
-        """Read the setting for another attempt, which starts from the same leverage."""
-        setting = read_setting(self._client, self._request.symbol, self._request.margin_asset)
+    def _read_again(self) -> Reading:
+        """Read the value for another attempt, which starts from the same one."""
+        setting = self._kind.read(self._client, self._request)
         self._check_before(setting, self._before)
         return setting
 
-    def _send_until_definite(self, setting: LeverageSetting) -> LeverageChange:
+    def _send_until_definite(self, setting: Reading) -> Change:
         """Attempt it; again after a definite refusal that passes; then find the outcome."""
         attempt, failure, may_repeat = self._attempt_while_fresh(setting)
         for pause in OVERLOAD_PAUSES:
@@ -119,7 +121,7 @@ class Sender:
             [attempt] = settle(self._client, self._journal, [attempt], progress=self._progress)
         return return_if_applied(self._record_of(attempt), failure)
 
-    def _attempt_while_fresh(self, setting: LeverageSetting) -> Sent:
+    def _attempt_while_fresh(self, setting: Reading) -> Sent:
         """Attempt it; on a new read if the request could not leave in time."""
         failure: LeverageError
         for _ in range(_STARTS):
@@ -134,7 +136,7 @@ class Sender:
                 break
         raise self._not_sent(failure)
 
-    def _attempt(self, setting: LeverageSetting) -> Sent:
+    def _attempt(self, setting: Reading) -> Sent:
         """Record an attempt, send it, record its answer.
 
         Raises:
@@ -148,7 +150,7 @@ class Sender:
             if time.monotonic() > expires:
                 raise SentTooLate("The setting was read too long ago.")
             interrupts.check()
-            draft = draft_attempt(self._client, self._request, setting.leverage)
+            draft = draft_attempt(self._client, self._request, setting.value(self._request.kind))
             self._token = draft.token
             [attempt] = self._journal.begin([draft], self._client.time_ms)
             if attempt.token != draft.token:
@@ -165,7 +167,7 @@ class Sender:
         if isinstance(outcome, Delivered):
             [attempt] = record(self._journal, [(recorded[-1], outcome.finding)])
             return attempt, outcome.failure, outcome.may_repeat
-        change = self._request.outcome(self._client, "not_sent", before=setting.leverage)
+        change = self._request.outcome(self._client, "not_sent", before=setting.value(self._request.kind))
         if recorded:
             [attempt] = record(self._journal, [(recorded[-1], not_sent_finding(outcome))])
             change = self._record_of(attempt)

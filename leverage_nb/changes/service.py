@@ -14,11 +14,11 @@ from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.credentials import KeyWarning, warn_once
 from leverage_nb.binance.permissions import find_risks
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
 from leverage_nb.changes.guard import Bound, Guard
-from leverage_nb.changes.preview import Preview, make_preview
+from leverage_nb.changes.preview import ChangePreview, Preview, make_preview
 from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import Sender
@@ -40,7 +40,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.outlook import Outlook
-from leverage_nb.risk.user_input import is_max, normalize, parse_leverage, parse_notional
+from leverage_nb.risk.user_input import is_max, normalize, parse_leverage, parse_margin_type, parse_notional
 from leverage_nb.tiers.cache import TierCache
 
 # Seconds that an interrupted change gets to record its end.
@@ -84,7 +84,7 @@ class ChangeService:
         self._profile_checked = client.profile is None
         self._key_checked = False
         self._known: tuple[AccountState, float] | None = None  # the last state, and when it was read (monotonic)
-        self._listeners: list[WeakMethod[Callable[[LeverageChange], None]]] = []
+        self._listeners: list[WeakMethod[Callable[[Change], None]]] = []
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -235,17 +235,24 @@ class ChangeService:
         highest = len(view.outlook.leverage)
         if not 1 <= leverage <= highest:
             raise InvalidLeverage(leverage, view.outlook.symbol, highest)
-        forbidden = self.forbidden(leverage)
-        return make_preview(view.outlook, view.state, leverage, self._apply, str(forbidden or ""))
+        symbol, forbidden = view.outlook.symbol, self.forbidden(leverage)
+        return make_preview(
+            view.outlook,
+            view.state,
+            leverage,
+            self.apply,
+            lambda: self.preview(symbol, leverage, reload_tiers=True),
+            str(forbidden or ""),
+        )
 
     # -- changing ---------------------------------------------------------------------------------------------
 
     def set_leverage(
         self, symbol: str, leverage: Any, progress: Progress | None = None, *, notional: float | str = 0.0
-    ) -> LeverageChange:
+    ) -> Change:
         """Make a change from the current leverage: see ``Account.set_leverage``."""
         if is_max(leverage) or notional != 0:
-            return self._apply(self.preview(symbol, leverage, notional=notional), False, progress)
+            return self.apply(self.preview(symbol, leverage, notional=notional), False, progress)
         setting = None
         failure: LeverageError
         try:
@@ -263,20 +270,35 @@ class ChangeService:
             failure = exc
         else:
             asset = self.tiers.margin_assets().get(tiers.symbol, "")
-            return self._make(ChangeRequest(tiers.symbol, wanted, asset, setting=setting), progress)
+            return self.make(ChangeRequest(tiers.symbol, wanted, asset, setting=setting), progress)
         raise self._unread(symbol, leverage, failure)
+
+    def set_margin_type(self, symbol: str, margin_type: Any, progress: Progress | None = None) -> Change:
+        """Make a change from the current margin type: see ``Account.set_margin_type``."""
+        wanted = parse_margin_type(margin_type)
+        failure: LeverageError
+        try:
+            name = self.tiers.find(symbol).symbol
+        except InvalidInput:
+            raise
+        except LeverageError as exc:
+            failure = exc
+        else:
+            asset = self.tiers.margin_assets().get(name, "")
+            return self.make(ChangeRequest(name, wanted, asset, kind="margin type"), progress)
+        request = ChangeRequest(normalize(symbol), wanted, kind="margin type")
+        raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def _unread(self, symbol: str, leverage: Any, failure: LeverageError) -> LeverageError:
         """Return the error for a change whose symbol could not be read."""
         request = ChangeRequest(normalize(symbol), parse_leverage(leverage))
         return not_sent(request.outcome(self.client, "not_sent"), failure)
 
-    def _apply(self, preview: Preview, force: bool, progress: Progress | None) -> LeverageChange:
+    def apply(self, preview: ChangePreview, force: bool, progress: Progress | None) -> Change:
         """Make a previewed change: see ``Preview.apply``."""
         if not is_fresh(preview.setting):
-            fresh = self._preview_again(preview)
-            preview = replace(fresh, undoes=preview.undoes, passed_over=preview.passed_over)
-        request = _request_of(preview)
+            preview = self._preview_again(preview)
+        request = preview.request()
         if preview.verdict == "refused" and not force:
             expected = RefusalExpected(
                 f"The exchange is expected to refuse it: {preview.reason} ({preview.code}).",
@@ -284,9 +306,9 @@ class ChangeService:
                 code=preview.code,
             )
             raise not_sent(request.outcome(self.client, "not_sent"), expected)
-        return self._make(request, progress)
+        return self.make(request, progress)
 
-    def _preview_again(self, preview: Preview) -> Preview:
+    def _preview_again(self, preview: ChangePreview) -> ChangePreview:
         """Preview the same change on new reads.
 
         Raises:
@@ -294,7 +316,7 @@ class ChangeService:
         """
         failure: LeverageError
         try:
-            fresh = self.preview(preview.symbol, preview.after, reload_tiers=True)
+            fresh = preview.again()
             if preview.still_holds(fresh):
                 return fresh
             failure = ChangedElsewhere(
@@ -303,16 +325,17 @@ class ChangeService:
             )
         except LeverageError as exc:
             failure = exc
-        raise not_sent(_request_of(preview).outcome(self.client, "not_sent"), failure)
+        raise not_sent(preview.request().outcome(self.client, "not_sent"), failure)
 
-    def _make(self, request: ChangeRequest, progress: Progress | None) -> LeverageChange:
+    def make(self, request: ChangeRequest, progress: Progress | None) -> Change:
         """Make a change that is resolved. The guard and ``read_only`` are checked here, before sending.
 
         Raises:
             ChangeNotSent, LeverageRefused, ChangeNotApplied, ChangeSuperseded, OutcomeUnknown: With ``.change``.
             ChangeInterrupted: Ctrl-C. Its record shows what is in the journal; nothing more is sent.
         """
-        if (forbidden := self.forbidden(request.leverage)) is not None:
+        leverage = request.requested if request.kind == "leverage" else None
+        if (forbidden := request.forbidden or self.forbidden(leverage)) is not None:  # type: ignore[arg-type]
             raise not_sent(request.outcome(self.client, "not_sent"), forbidden)
         sender = Sender(self.client, self.journal, request, progress)
         task = interrupts.Task(lambda: self._run(sender, request))
@@ -324,11 +347,11 @@ class ChangeService:
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)
 
-    def forbidden(self, leverage: int) -> LeverageError | None:
+    def forbidden(self, leverage: int | None = None) -> LeverageError | None:
         """Return why this account sends no such change: it is read-only, or the guard; None if it may."""
-        return self.client.refusal() or self.guard.exceeded(leverage)
+        return self.client.refusal() or (self.guard.exceeded(leverage) if leverage is not None else None)
 
-    def _run(self, sender: Sender, request: ChangeRequest) -> LeverageChange:
+    def _run(self, sender: Sender, request: ChangeRequest) -> Change:
         failure: LeverageError
         try:
             self.check_profile()
@@ -338,16 +361,17 @@ class ChangeService:
             try:
                 change = sender.run()
             except LeverageRefused as refused:
-                self.account_limits.learn(request.symbol, refused)
+                if request.kind == "leverage":
+                    self.account_limits.learn(request.symbol, refused)
                 raise
             self.note_end(change)
             self.warn_of_key()  # after the change: it may take 2 s, and the read that it was sent on must be fresh
             return change
         raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
-    def note_end(self, change: LeverageChange) -> None:
+    def note_end(self, change: Change) -> None:
         """Drop account limits that a change has disproved, and notify the listeners."""
-        if change.status == "applied":
+        if change.status == "applied" and change.kind == "leverage":
             self.account_limits.forget_below(change.symbol, change.requested)
         self.notify(change)
 
@@ -357,7 +381,7 @@ class ChangeService:
         try:
             attempt = sender.latest_attempt()
         except JournalUnusable as exc:
-            unknown = replace(nothing, status="unknown", note=f"Interrupted. {exc.message}")
+            unknown = replace(nothing, status="unknown", note=f"Interrupted. {exc.message}", is_final=False)
             return ChangeInterrupted(f"Interrupted. {may_be_changed(unknown)}", exc.hint, unknown)
         if attempt is None:
             return ChangeInterrupted(f"Interrupted. {request.symbol} was not changed. Nothing was sent.", "", nothing)
@@ -406,11 +430,11 @@ class ChangeService:
         """
         return self.journal.attempts(self.client.identity, open_only=open_only, last=last)
 
-    def record(self, attempt: Attempt) -> LeverageChange:
+    def record(self, attempt: Attempt) -> Change:
         """Return the record of an attempt, under the account's current name."""
         return replace(attempt.change, account=self.client.account)
 
-    def settle_open(self, progress: Progress | None = None, *, wait: bool) -> list[LeverageChange]:
+    def settle_open(self, progress: Progress | None = None, *, wait: bool) -> list[Change]:
         """Find the outcome of changes without a definite answer: see ``Account.settle``."""
         awaited = self.attempts(open_only=True)
         if any(seconds_left(self.client, attempt) for attempt in awaited):
@@ -424,7 +448,7 @@ class ChangeService:
             self.notify(change)
         return changes
 
-    def open_changes(self) -> list[LeverageChange]:
+    def open_changes(self) -> list[Change]:
         """Return the changes without a final outcome. Reads only the journal; sends no request.
 
         Raises:
@@ -432,7 +456,7 @@ class ChangeService:
         """
         return [self.record(attempt) for attempt in self.attempts(open_only=True)]
 
-    def last_changes(self, count: int) -> list[LeverageChange]:
+    def last_changes(self, count: int) -> list[Change]:
         """Return the last changes, newest first, and all open ones. Reads only the journal; sends no request.
 
         Raises:
@@ -443,15 +467,16 @@ class ChangeService:
 
     # -- listeners ----------------------------------------------------------------------------------------------
 
-    def add_listener(self, listener: Callable[[LeverageChange], None]) -> None:
+    def add_listener(self, listener: Callable[[Change], None]) -> None:
         """Call a bound method with every change whose outcome is known, as long as its object exists."""
         self._listeners.append(WeakMethod(listener))
 
-    def notify(self, change: LeverageChange) -> None:
+    def notify(self, change: Change) -> None:
         """Call the listeners with a change whose outcome is known."""
         if self._known is not None and change.after is not None and change.symbol in self._known[0].settings:
             state, read_at = self._known
-            setting = replace(state.settings[change.symbol], leverage=change.after)
+            value = {"leverage": "leverage", "margin type": "margin_type"}[change.kind]
+            setting = replace(state.settings[change.symbol], **{value: change.after})
             self._known = replace(state, settings={**state.settings, change.symbol: setting}), read_at
         self._listeners = [reference for reference in self._listeners if reference() is not None]
         for reference in self._listeners:
@@ -468,19 +493,6 @@ class ChangeService:
             with suppress(LeverageError):  # without the position the text is shorter
                 state = self.read_state()
         return [change.text(state) for change in changes]
-
-
-def _request_of(preview: Preview) -> ChangeRequest:
-    return ChangeRequest(
-        symbol=preview.symbol,
-        leverage=preview.after,
-        margin_asset=preview.margin_asset,
-        before=preview.before,
-        is_confirmed=True,
-        setting=preview.setting,
-        effects=preview.rows(),
-        undoes=preview.undoes,
-    )
 
 
 def _error_or(read: Callable[[], Any]) -> Any:

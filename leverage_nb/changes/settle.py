@@ -1,8 +1,11 @@
-"""Settle: find the outcome of attempts without a definite answer, by reading the setting.
+"""Settle: find the outcome of attempts without a definite answer, by reading the exchange's state.
 
 An attempt stays open until its deadline: the exchange's clock is past ``timestamp + recvWindow + grace``. Only a read
-that is sent after the deadline can show that it was not applied. A read that shows the requested leverage earlier means
-``applied``, but the attempt stays open and blocks other changes of its symbol until the deadline.
+that is sent after the deadline can show that it was not applied. A read that shows the requested value earlier means
+``applied``, but the attempt stays open and blocks other changes of its symbol until the deadline. After an answer of
+the exchange nothing more is executed: a read that confirms it ends the attempt at once.
+
+For isolated margin the setting shows nothing: ``changes.settle_margin`` looks for the entry in the history.
 
 That the exchange does not execute a request after the deadline is inferred: Binance documents recvWindow for the time
 of acceptance. That a read is stale by at most the grace is assumed.
@@ -18,9 +21,12 @@ from datetime import datetime, timedelta
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE
 from leverage_nb.binance.reader import read_setting, read_settings
+from leverage_nb.change import Status, Value, is_at
+from leverage_nb.changes.settle_margin import settle_margin
 from leverage_nb.errors import JournalUnusable, LeverageError
-from leverage_nb.formatting import moment, times
+from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
@@ -53,7 +59,7 @@ def settled_by(client: RestClient, attempts: Iterable[Attempt]) -> datetime:
 
 
 def counts(setting: LeverageSetting, applied: Applied | None, grace: float) -> bool:
-    """Whether a read counts, given the exchange's latest answer that a change of the symbol was applied.
+    """Whether a read counts, given the latest change of the same setting that was applied.
 
     A read that was sent before that answer is outdated. One that was sent soon after it and differs may be stale.
     """
@@ -61,7 +67,7 @@ def counts(setting: LeverageSetting, applied: Applied | None, grace: float) -> b
         return True
     if setting.as_of <= applied.at <= datetime.now().astimezone():  # unless a clock was set back since
         return False
-    return setting.leverage == applied.leverage or setting.as_of > applied.at + timedelta(seconds=grace)
+    return setting.value(applied.kind) == applied.value or setting.as_of > applied.at + timedelta(seconds=grace)
 
 
 def settle(
@@ -80,7 +86,7 @@ def settle(
         journal: The journal that contains them.
         attempts: Open attempts.
         progress: Called once with a sentence about what is being verified, and until when.
-        until_closed: Go on until the deadline, also if the requested leverage was read before.
+        until_closed: Go on until the deadline, also if the requested value was read before.
         at_most: Seconds to spend; by default the client's time-out after the last deadline.
 
     Returns:
@@ -90,7 +96,7 @@ def settle(
         return []
     due = {attempt.number: time.monotonic() + seconds_left(client, attempt) for attempt in attempts}
     if progress is not None:
-        names = ", ".join(dict.fromkeys(f"{attempt.symbol} {attempt.requested}x" for attempt in attempts))
+        names = ", ".join(dict.fromkeys(attempt.step for attempt in attempts))
         until = moment(settled_by(client, attempts))
         with suppress(Exception):  # a failing display must not change the outcome
             progress(f"no definite answer about {names}; verifying with the exchange, final by {until}")
@@ -104,16 +110,21 @@ def settle(
         past = _past(client, awaited, due, give_up)
         # Until the deadline another process verifies its own attempt.
         wanted = [a for a in awaited if a.number in past or (a.is_ours and not until_closed)]
-        settings = _read(client, wanted, give_up)
+        in_settings = [attempt for attempt in wanted if attempt.kind != "isolated margin"]
+        settings = _read(client, in_settings, give_up)
         found = []
-        for attempt, latest in _latest(journal, client, [a for a in wanted if a.symbol in settings]):
+        for attempt, latest in _latest(journal, client, [a for a in in_settings if a.symbol in settings]):
             if counts(settings[attempt.symbol], latest, client.grace):
                 finding = _judge(attempt, settings[attempt.symbol], client.grace, is_past=attempt.number in past)
+                found += [(attempt, finding)] if finding is not None else []
+        for attempt in wanted:
+            if attempt.kind == "isolated margin" and attempt.number in past:
+                finding = settle_margin(client, journal, attempt, deadline_ms(client, attempt), _within(give_up))
                 found += [(attempt, finding)] if finding is not None else []
         if found:
             settled |= {attempt.number: attempt for attempt in record(journal, found)}
         settled |= _closed_by_others(journal, [a for a in awaited if a.number not in settled])
-        unreadable |= {a.number for a in wanted if settings and a.number in past and a.symbol not in settings}
+        unreadable |= {a.number for a in in_settings if settings and a.number in past and a.symbol not in settings}
         awaited = [a for a in awaited if a.number not in settled and a.number not in unreadable]
         now = time.monotonic()
         if not awaited or now >= give_up:
@@ -137,12 +148,12 @@ def record(journal: Journal, found: Sequence[tuple[Attempt, Finding]]) -> list[A
 
 
 def _latest(journal: Journal, client: RestClient, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Applied | None]]:
-    """Return each attempt with the exchange's latest answer that a change of its symbol was applied."""
+    """Return each attempt with the latest change of the same setting that was applied."""
     if not attempts:
         return []
     with suppress(JournalUnusable):
         latest = journal.latest(client.identity, [attempt.symbol for attempt in attempts])
-        return [(attempt, latest[attempt.symbol].applied) for attempt in attempts]
+        return [(attempt, latest[attempt.symbol].of(attempt.kind)) for attempt in attempts]
     return [(attempt, None) for attempt in attempts]
 
 
@@ -193,29 +204,41 @@ def _within(give_up: float) -> float:
 
 def _judge(attempt: Attempt, setting: LeverageSetting, grace: float, *, is_past: bool) -> Finding | None:
     """Return the finding that a read makes about an attempt; None if it shows nothing yet."""
-    at_target = setting.leverage == attempt.requested
+    value = setting.value(attempt.kind)
+    at_target = value == attempt.requested
     # A read may be stale by the grace: an earlier one may show the value before the attempt.
     is_after = setting.as_of is not None and setting.as_of >= attempt.begun_at + timedelta(seconds=grace)
-    if not is_past and not (at_target and is_after):
+    answered, nothing_to_change = _processed(attempt)
+    confirms = at_target and answered is not None and setting.as_of is not None and setting.as_of >= answered.found_at
+    if not is_past and not confirms and not (at_target and is_after):
         return None
     note = attempt.findings[-1].note if attempt.findings else ""
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)
     if earlier is not None and not at_target:
-        # The requested leverage was read while the attempt was open, so it was changed after that.
-        note = f"Since then the leverage was changed elsewhere: it is {times(setting.leverage)}."
+        # The requested value was read while the attempt was open, so it was changed after that.
+        note = f"Since then the {attempt.kind} was changed elsewhere: it {is_at(attempt.kind, value)}."
         return replace(earlier, found_at=datetime.now().astimezone(), closes=True, note=note)
+    status: Status = "applied" if at_target else "not_applied" if _is_as_before(value, attempt) else "superseded"
     return Finding(
         found_at=datetime.now().astimezone(),
         source="symbolConfig",
-        status="applied" if at_target else "not_applied" if _is_as_before(setting, attempt) else "superseded",
-        closes=is_past,
-        leverage=setting.leverage,
-        max_notional=setting.max_notional,
+        status="unchanged" if at_target and nothing_to_change else status,
+        closes=is_past or confirms,
+        value=value,
+        max_notional=setting.max_notional if attempt.kind == "leverage" else None,
         as_of=setting.as_of,
         note=note,
     )
 
 
-def _is_as_before(setting: LeverageSetting, attempt: Attempt) -> bool:
-    """Whether a read shows the leverage before the attempt, or the default of a symbol whose leverage was not set."""
-    return setting.leverage == attempt.before or (attempt.before is None and setting.leverage == DEFAULT_LEVERAGE)
+def _processed(attempt: Attempt) -> tuple[Finding | None, bool]:
+    """Return the answer after which the exchange executes nothing more, and whether it said that nothing changes."""
+    if attempt.accepted is not None:
+        return attempt.accepted, False
+    refused = next((found for found in attempt.findings if found.code in NOTHING_TO_CHANGE), None)
+    return (refused, True) if refused is not None and attempt.kind == "margin type" else (None, False)
+
+
+def _is_as_before(value: Value | None, attempt: Attempt) -> bool:
+    """Whether a read shows the value before the attempt, or the default of a symbol whose leverage was not set."""
+    return value == attempt.before or (attempt.before is None and value == DEFAULT_LEVERAGE)

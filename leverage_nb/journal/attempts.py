@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from leverage_nb.change import LeverageChange, Status
-from leverage_nb.formatting import times
+from leverage_nb.change import CHANGES, Change, Kind, Status, Value
 
 # Random, because process numbers are used again.
 _RUN = uuid.uuid4().hex[:8]
 
-Source = Literal["answer", "no answer", "symbolConfig", "not sent"]
+Source = Literal["answer", "accepted", "no answer", "symbolConfig", "history", "not sent"]
 
 
 @dataclass(frozen=True)
@@ -24,27 +23,31 @@ class Finding:
 
     Attributes:
         found_at: When it was found.
-        source: "answer" (the exchange's own), "no answer", "symbolConfig" (a read of the setting) or "not sent".
+        source: "answer" (the exchange's own), "accepted" (an answer of success that does not name what was changed),
+            "no answer", "symbolConfig" (a read of the setting), "history" (a read of the history of isolated margin)
+            or "not sent".
         status: The outcome.
         closes: Whether the outcome is final.
-        leverage: The leverage in the answer or the read.
+        value: The value in the answer or the read.
         max_notional: The max notional in the answer or the read, in the margin asset.
         as_of: When the request for the read was sent.
         code: The exchange's error code.
         http_status: The HTTP status of the answer.
         note: Further information, as text.
+        claims: The entry of the exchange's history that belongs to this attempt, and to no other.
     """
 
     found_at: datetime
     source: Source
     status: Status
     closes: bool
-    leverage: int | None = None
+    value: Value | None = None
     max_notional: float | None = None
     as_of: datetime | None = None
     code: int | None = None
     http_status: int | None = None
     note: str = ""
+    claims: str | None = None
 
 
 _NEVER = datetime.fromtimestamp(0, tz=UTC)
@@ -69,12 +72,13 @@ class Attempt:
         account: The key's fingerprint. It identifies the account: one exchange may have several addresses.
         symbol: Binance's symbol.
         margin_asset: The asset of the symbol's amounts.
-        before: The leverage before, as read; None if it was not set.
-        requested: The requested leverage.
+        before: The value before, as read; None if it was not set.
+        requested: The requested value.
         recv_window_ms: Milliseconds after its timestamp in which the exchange may accept it.
         undoes: The number of the attempt that this one undoes.
         plan: The name of the plan that it belongs to.
         kind: What it changes.
+        position_side: Isolated margin: the side whose margin it changes; "" otherwise.
         token: Identifies it before it has a number.
         begun_at: When it was recorded.
         timestamp_ms: The request's timestamp, by the exchange's clock as known on this machine.
@@ -88,12 +92,13 @@ class Attempt:
     account: str
     symbol: str
     margin_asset: str
-    before: int | None
-    requested: int
+    before: Value | None
+    requested: Value
     recv_window_ms: int
     undoes: int | None = None
     plan: str | None = None
-    kind: Literal["leverage"] = "leverage"
+    kind: Kind = "leverage"
+    position_side: str = ""
     token: str = field(default_factory=_new_token)
     begun_at: datetime = _NEVER
     timestamp_ms: int = 0
@@ -117,32 +122,40 @@ class Attempt:
         return self.findings[-1].status if self.findings else "unknown"
 
     @property
-    def step(self) -> str:
-        """The change in short, as ``BTCUSDT 20x → 10x``."""
-        return f"{self.symbol} {times(self.before)} → {self.requested}x"
+    def accepted(self) -> Finding | None:
+        """The exchange's answer of success, if it did not name what was changed."""
+        return next((finding for finding in self.findings if finding.source == "accepted"), None)
 
     @property
-    def change(self) -> LeverageChange:
+    def step(self) -> str:
+        """The change in short, as ``BTCUSDT 20x → 10x``."""
+        return f"{self.symbol} {self.change.step}"
+
+    @property
+    def change(self) -> Change:
         """The record of the change, by the last finding."""
         last = self.findings[-1] if self.findings else None
-        read = last is not None and last.source == "symbolConfig" and last.status != "unknown"
+        confirmed = last is not None and last.status != "unknown"
+        read = confirmed and last is not None and last.source in {"symbolConfig", "history"}
         answered = last is not None and last.source == "answer" and last.status == "applied"
-        return LeverageChange(
+        return CHANGES[self.kind](
             venue=self.venue,
             account=self.account,
             symbol=self.symbol,
             before=self.before,
-            after=last.leverage if last and (read or answered) else None,
+            after=last.value if last and (read or answered) else None,
             requested=self.requested,
             max_notional=last.max_notional if last else None,
             status=self.status,
             sent_at=None if self.status == "not_sent" else self.begun_at,
-            confirmed_by="symbolConfig" if read else "answer" if answered else None,
+            confirmed_by=last.source if read and last else "answer" if answered else None,  # type: ignore[arg-type]
             note=last.note if last else "",
             margin_asset=self.margin_asset,
             as_of=last.as_of if last else None,
             number=self.number or None,
             undoes=self.undoes,
+            is_final=not self.is_open,
+            position_side=self.position_side,
         )
 
     def with_finding(self, finding: Finding) -> Attempt:
@@ -152,14 +165,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Applied:
-    """An answer of the exchange that a change was applied.
+    """A final finding that a change of a setting was applied.
 
     Attributes:
-        leverage: The leverage in the answer.
-        at: When the answer came.
+        kind: What was changed.
+        value: The value in the answer, or in the read that confirmed it.
+        at: When the answer came, or the read.
     """
 
-    leverage: int
+    kind: Kind
+    value: Value
     at: datetime
 
 
@@ -169,11 +184,15 @@ class Latest:
 
     Attributes:
         open: The attempt that the exchange may still execute; None without one.
-        applied: The latest answer of the exchange that a change was applied; None without one.
+        applied: The latest changes that were applied, at most one of each setting.
     """
 
     open: Attempt | None = None
-    applied: Applied | None = None
+    applied: tuple[Applied, ...] = ()
+
+    def of(self, kind: Kind) -> Applied | None:
+        """Return the latest applied change of one setting; None without one."""
+        return next((applied for applied in self.applied if applied.kind == kind), None)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from leverage_nb import interrupts
 from leverage_nb.errors import ForkedProcess, JournalUnusable
-from leverage_nb.journal.schema import APPLICATION_ID, STATEMENTS, VERSION
+from leverage_nb.journal.schema import APPLICATION_ID, MIGRATIONS, STATEMENTS, VERSION
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -199,19 +199,20 @@ class Database:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Check that the file is a journal of this version; create the tables in an empty file."""
+    """Check that the file is a journal; create the tables in an empty file, migrate those of an earlier version."""
     version = _pragma(connection, "user_version")
     is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
         raise sqlite3.DatabaseError("it belongs to another program")
     if version > VERSION:
         raise sqlite3.DatabaseError("it was written by a newer leverage_nb")
-    if not is_new and version < VERSION:
+    if not is_new and version < min(MIGRATIONS):
         raise sqlite3.DatabaseError("it was written by a leverage_nb from before its first release: move it away")
-    if not is_new:
+    if version == VERSION:
         return
+    statements = STATEMENTS if is_new else [one for each in range(version, VERSION) for one in MIGRATIONS[each]]
     connection.execute("BEGIN IMMEDIATE")
-    for statement in STATEMENTS:
+    for statement in statements:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

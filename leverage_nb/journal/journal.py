@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from leverage_nb.change import Kind, Value
 from leverage_nb.journal.attempts import Applied, Attempt, Finding, Latest, SeenTiers
 from leverage_nb.journal.database import Database
 
@@ -101,7 +103,7 @@ class Journal:
         if not (there[0].is_open or counts_anyway):
             return there[0]
         values = {name: getattr(finding, name) for name in _FINDING_COLUMNS if name not in {"attempt", "value"}}
-        values |= {"attempt": attempt.number, "value": _text(finding.leverage)}
+        values |= {"attempt": attempt.number, "value": _text(finding.value)}
         values |= {name: _text(values[name]) for name in ("found_at", "as_of")}
         connection.execute(_insert("findings", _FINDING_COLUMNS), values)
         return there[0].with_finding(finding)
@@ -138,7 +140,7 @@ class Journal:
             lambda connection: {
                 symbol: Latest(
                     open=next(iter(_select(connection, account, symbol=symbol, open_only=True)), None),
-                    applied=_last_applied(connection, account, symbol),
+                    applied=tuple(_last_applied(connection, account, symbol)),
                 )
                 for symbol in symbols
             }
@@ -220,11 +222,11 @@ class Journal:
 
 _ATTEMPT_COLUMNS = (
     "token", "begun_at", "venue", "address", "account", "symbol", "margin_asset", "kind", "before", "requested",
-    "timestamp_ms", "recv_window_ms", "process", "undoes", "plan",
+    "timestamp_ms", "recv_window_ms", "process", "undoes", "plan", "position_side",
 )  # fmt: skip
 _FINDING_COLUMNS = (
     "attempt", "found_at", "source", "status", "closes", "value", "max_notional", "as_of", "code", "http_status",
-    "note",
+    "note", "claims",
 )  # fmt: skip
 
 
@@ -250,19 +252,23 @@ def _select(
     rows = connection.execute(f"SELECT * FROM attempts {wanted} ORDER BY id", names).fetchall()  # noqa: S608
     if not rows:
         return []
-    found: dict[int, list[Finding]] = {row["id"]: [] for row in rows}
+    found: dict[int, list[sqlite3.Row]] = {row["id"]: [] for row in rows}
     query = f"SELECT * FROM findings WHERE attempt IN (SELECT id FROM attempts {wanted}) ORDER BY id"  # noqa: S608
     for row in connection.execute(query, names):
-        found[row["attempt"]].append(_finding(row))
+        found[row["attempt"]].append(row)
     return [_attempt(row, tuple(found[row["id"]])) for row in rows]
 
 
-def _last_applied(connection: sqlite3.Connection, account: str, symbol: str) -> Applied | None:
-    query = """SELECT value, found_at FROM findings JOIN attempts ON attempts.id = findings.attempt
-        WHERE account = ? AND symbol = ? AND kind = 'leverage' AND source = 'answer' AND status = 'applied'
+def _last_applied(connection: sqlite3.Connection, account: str, symbol: str) -> Iterator[Applied]:
+    # A leverage is confirmed by the answer. A margin type is confirmed by a read after an answer that names no symbol.
+    query = """SELECT kind, value, found_at FROM findings JOIN attempts ON attempts.id = findings.attempt
+        WHERE account = ? AND symbol = ? AND kind = ? AND source = ? AND status = 'applied' AND closes
         ORDER BY findings.id DESC LIMIT 1"""
-    row = connection.execute(query, (account, symbol)).fetchone()
-    return None if row is None else Applied(int(row["value"]), _time(row["found_at"]))
+    confirming: dict[Kind, str] = {"leverage": "answer", "margin type": "symbolConfig"}
+    for kind, source in confirming.items():
+        row = connection.execute(query, (account, symbol, kind, source)).fetchone()
+        if row is not None:
+            yield Applied(kind, _value(kind, row["value"]), _time(row["found_at"]))
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:
@@ -280,21 +286,25 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone()
 
 
-def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
+_READ_VALUE: dict[Kind, Callable[[str], Value]] = {"leverage": int, "margin type": str, "isolated margin": Decimal}
 
 
-def _attempt(row: sqlite3.Row, findings: tuple[Finding, ...]) -> Attempt:
+def _value(kind: Kind, text: str | None) -> Any:
+    return None if text is None else _READ_VALUE[kind](text)
+
+
+def _attempt(row: sqlite3.Row, findings: tuple[sqlite3.Row, ...]) -> Attempt:
     values: dict[str, Any] = {name: row[name] for name in _ATTEMPT_COLUMNS}
-    values |= {"begun_at": _time(row["begun_at"]), "before": _number(row["before"]), "requested": int(row["requested"])}
-    return Attempt(number=row["id"], findings=findings, **values)
+    values |= {name: _value(row["kind"], row[name]) for name in ("before", "requested")}
+    values |= {"begun_at": _time(row["begun_at"])}
+    return Attempt(number=row["id"], findings=tuple(_finding(row["kind"], one) for one in findings), **values)
 
 
-def _finding(row: sqlite3.Row) -> Finding:
-    values: dict[str, Any] = {name: row[name] for name in _FINDING_COLUMNS if name not in {"attempt", "value"}}
+def _finding(kind: Kind, row: sqlite3.Row) -> Finding:
+    values: dict[str, Any] = {name: row[name] for name in _FINDING_COLUMNS if name != "attempt"}
     as_of = _time(row["as_of"]) if row["as_of"] is not None else None
     values |= {"found_at": _time(row["found_at"]), "as_of": as_of, "closes": bool(row["closes"])}
-    return Finding(leverage=_number(row["value"]), **values)
+    return Finding(**values | {"value": _value(kind, row["value"])})
 
 
 def _seen_tiers(row: sqlite3.Row) -> SeenTiers:

@@ -1,12 +1,12 @@
-"""The journal's tables. The values of a change are text, so that other kinds of change can follow."""
+"""The journal's tables. The values of a change are text, because each kind of change has values of its own."""
 
 from __future__ import annotations
 
 # "LEVR" in ASCII: distinguishes a journal from other SQLite files.
 APPLICATION_ID = 0x4C455652
 
-# Increased when the tables change. Lower versions were never released.
-VERSION = 3
+# Increased when the tables change. Versions below 3 were never released.
+VERSION = 4
 
 
 def _append_only(table: str) -> tuple[str, ...]:
@@ -34,7 +34,8 @@ STATEMENTS: tuple[str, ...] = (
         recv_window_ms INTEGER NOT NULL,
         process TEXT NOT NULL,
         undoes INTEGER REFERENCES attempts (id),
-        plan TEXT
+        plan TEXT,
+        position_side TEXT NOT NULL DEFAULT ''
     )""",
     "CREATE INDEX attempts_by_account ON attempts (account, symbol)",
     """CREATE TABLE findings (
@@ -49,7 +50,8 @@ STATEMENTS: tuple[str, ...] = (
         as_of TEXT,
         code INTEGER,
         http_status INTEGER,
-        note TEXT NOT NULL
+        note TEXT NOT NULL,
+        claims TEXT
     )""",
     "CREATE INDEX findings_by_attempt ON findings (attempt)",
     # Maintained by the triggers, so that finding open attempts stays fast in a large journal.
@@ -79,3 +81,11 @@ STATEMENTS: tuple[str, ...] = (
         PRIMARY KEY (venue, profile)
     )""",
 )
+
+# What brings a file of an earlier version to this one.
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    3: (
+        "ALTER TABLE attempts ADD COLUMN position_side TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE findings ADD COLUMN claims TEXT",
+    ),
+}

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from leverage_nb.account import Account, service_of
 from leverage_nb.cards import Card, Shown, Table
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import NOTHING, amount, moment, percent, price, times
 from leverage_nb.risk.account_state import CREDITS, AccountState, LeverageSetting, Position, find_misfits
@@ -42,7 +42,7 @@ class Overview(Shown):
     account: str
     state: AccountState
     as_of: datetime
-    changes: tuple[LeverageChange, ...] = ()
+    changes: tuple[Change, ...] = ()
     journal_error: str = ""
     misfits: tuple[tuple[str, str], ...] = ()
 
@@ -203,7 +203,7 @@ def _orders(state: AccountState, positions: Iterable[Position]) -> Table:
     return Table("Open orders", ("symbol", "buy", "sell"), tuple(rows))
 
 
-def _last_changes(changes: tuple[LeverageChange, ...]) -> Table:
+def _last_changes(changes: tuple[Change, ...]) -> Table:
     rows = [(moment(change.sent_at) if change.sent_at else NOTHING, change.headline) for change in changes]
     return Table("Last changes", ("sent", "change"), tuple(rows), frozenset({0, 1}))
 

@@ -19,7 +19,7 @@ from leverage_nb import cards
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.binance.watch import Watch
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import SymbolView
@@ -96,11 +96,11 @@ class _Callbacks:
         on_event: Called with every event.
     """
 
-    def __init__(self, on_change: Callable[[LeverageChange], None], on_event: Callable[[Event], None]) -> None:
+    def __init__(self, on_change: Callable[[Change], None], on_event: Callable[[Event], None]) -> None:
         self._on_change = on_change
         self._on_event = on_event
 
-    def change(self, change: LeverageChange) -> None:
+    def change(self, change: Change) -> None:
         self._on_change(change)
 
     def event(self, event: Event) -> None:
@@ -345,7 +345,7 @@ class LeveragePanel(PanelTraits):
         self._report(change)
         self._offer_undo(change, preview)
 
-    def _offer_undo(self, change: LeverageChange, made: Preview) -> None:
+    def _offer_undo(self, change: Change, made: Preview) -> None:
         """Offer to undo a change that was just made, unless that would be refused or the change was an undo itself."""
         before = change.before
         if change.status != "applied" or made.undoes is not None or before is None or before > self._most:
@@ -354,7 +354,7 @@ class LeveragePanel(PanelTraits):
         if back.sends:
             self.undo = _undo_label(back)
 
-    def _report(self, change: LeverageChange) -> None:
+    def _report(self, change: Change) -> None:
         card = change.card()
         shown = {name for name, _ in change.effects} - {"caution"}  # the panel itself shows them
         rows = [row for row in card.rows if row[0] not in shown]
@@ -405,7 +405,7 @@ class LeveragePanel(PanelTraits):
         if self.state not in {"applying", "checking", "unknown"} and self.leverage != self._message_at:
             self._set_message("editing", "")
 
-    def _on_change(self, change: LeverageChange) -> None:
+    def _on_change(self, change: Change) -> None:
         """Follow a change that was made through this account.
 
         Nothing is read, and drawing happens in another thread: in a loop over many symbols an open panel must neither

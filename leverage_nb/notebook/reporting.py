@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from IPython.display import display
 
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
 from leverage_nb.terminal import encodable
 
 Use = Literal["shown", "kept", "dropped"]
@@ -41,7 +41,7 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
         return result
     from leverage_nb.changes.plan import Plan  # not at the top: it loads numpy, and %load_ext must not
 
-    if isinstance(result, LeverageChange):
+    if isinstance(result, Change):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
         return result
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from leverage_nb.cards import Card, Shown
+from leverage_nb.change import Kind
 from leverage_nb.formatting import amount, moment, short
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.collateral import AssetRate, cost, worth
@@ -52,6 +53,10 @@ class LeverageSetting(Shown):
     margin_asset: str = ""
     as_of: datetime | None = field(default=None, compare=False)
     read_at: float = field(default=-math.inf, compare=False)
+
+    def value(self, kind: Kind) -> int | str | None:
+        """Return the leverage or the margin type, whichever a kind of change changes."""
+        return self.margin_type if kind == "margin type" else self.leverage
 
     def card(self) -> Card:
         """Return the setting as a card."""

@@ -8,9 +8,10 @@ from contextlib import suppress
 from decimal import Decimal
 from difflib import SequenceMatcher
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+from leverage_nb.formatting import MINUS
 
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
@@ -107,6 +108,57 @@ def parse_notional(value: Any) -> float:
             f"{as_typed(value)} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000."
         )
     return number
+
+
+def parse_margin_type(value: Any) -> Literal["cross", "isolated"]:
+    """Parse ``cross``, ``crossed`` (Binance's word) or ``isolated``, in any case.
+
+    Raises:
+        InvalidInput: The value is anything else.
+    """
+    word = value.strip().lower() if isinstance(value, str) and len(value) <= LONGEST_NUMBER else ""
+    if word in {"cross", "crossed"}:
+        return "cross"
+    if word == "isolated":
+        return "isolated"
+    raise InvalidInput(f"{as_typed(value)} is not a margin type.", hint="The margin types are cross and isolated.")
+
+
+def parse_margin(value: Any) -> Decimal:
+    """Parse an amount of margin exactly: a number, or a text as for :func:`parse_notional`.
+
+    Raises:
+        InvalidInput: The value is anything else, not above 0, or has more than eight decimal places, which Binance does
+            not accept.
+    """
+    parsed = Decimal(0)
+    if isinstance(value, str):
+        match = _NOTIONAL.fullmatch(value.strip()) if len(value) <= LONGEST_NUMBER else None
+        if match:
+            parsed = Decimal(re.sub("[_,]", "", match[1])) * Decimal(_SUFFIXES[match[2].lower()])
+    elif is_number(value):
+        with suppress(ArithmeticError, ValueError):
+            parsed = Decimal(str(value))
+    if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed <= Decimal(str(LARGEST)):
+        raise InvalidInput(f"{as_typed(value)} is not an amount of margin.", hint="Write it as 500, 0.25 or 2.5k.")
+    if parsed != round(parsed, 8):
+        raise InvalidInput(f"{as_typed(value)} has more than eight decimal places.", hint="Binance accepts eight.")
+    return parsed.normalize()
+
+
+def parse_margin_change(value: Any) -> Decimal:
+    """Parse an amount as :func:`parse_margin`; with a minus sign it is taken out.
+
+    Raises:
+        InvalidInput: As for :func:`parse_margin`.
+    """
+    if isinstance(value, str) and value.strip()[:1] in {"-", MINUS, "+"}:
+        parsed = parse_margin(value.strip()[1:])
+        return parsed if value.strip()[0] == "+" else -parsed
+    with suppress(ArithmeticError, ValueError, TypeError):
+        if is_number(value) and value < 0:
+            return -parse_margin(-value)
+    return parse_margin(value)
 
 
 def is_number(value: Any) -> bool:

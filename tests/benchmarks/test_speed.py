@@ -190,7 +190,7 @@ def test_a_plan_of_600_symbols(tmp_path: Path) -> None:
 def test_what_the_journal_adds(tmp_path: Path) -> None:
     """Recording an attempt and its answer takes as long with 20,000 attempts in the file as with none."""
     journal = Journal(tmp_path / "j.sqlite")
-    applied = Finding(datetime.now().astimezone(), "answer", "applied", closes=True, leverage=10)
+    applied = Finding(datetime.now().astimezone(), "answer", "applied", closes=True, value=10)
 
     def record(count: int = 1) -> None:
         drafts = [Attempt("simulator", "", "key 1", f"S{place}USDT", "USDT", 20, 10, 5000) for place in range(count)]

@@ -146,7 +146,7 @@ def show(client: Any, leverage: int) -> None:
         outlook = Outlook(state, table[symbol])
         outlook.to_frame().to_html()
         chosen = min(leverage, table[symbol].symbol_max_leverage)
-        preview = make_preview(outlook, state, chosen, lambda *_: None)  # type: ignore[arg-type,return-value]  # nothing is sent
+        preview = make_preview(outlook, state, chosen, lambda *_: None, lambda: None)  # type: ignore[arg-type,return-value]  # nothing is sent
         preview.card().html()
         repr(preview)
         outlook.caution(chosen)

@@ -12,7 +12,9 @@ from leverage_nb.errors import (
 
 def test_the_history_has_a_row_per_attempt(account: Account) -> None:
     """Applied and refused changes have a row each; unchanged ones were not sent and have none."""
-    assert list(account.history().columns[:6]) == ["sent_at", "symbol", "before", "requested", "after", "status"]
+    assert list(account.history().columns[:7]) == [
+        "sent_at", "symbol", "kind", "before", "requested", "after", "status",
+    ]  # fmt: skip
     assert account.history().empty
     account.set_leverage("BTCUSDT", 10)
     account.set_leverage("BTCUSDT", 10)

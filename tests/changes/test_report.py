@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leverage_nb.change import LeverageChange, Status
-from leverage_nb.changes.report import changed_elsewhere, failed, how_to_verify, not_sent, return_if_applied
+from leverage_nb.changes.report import failed, how_to_verify, not_sent, return_if_applied
 from leverage_nb.errors import (
     ChangeFailed,
     ChangeNotApplied,
@@ -75,6 +75,5 @@ def test_a_reported_change_is_not_reported_twice() -> None:
 
 
 def test_the_sentences_name_symbol_and_leverages() -> None:
-    """The reasons and hints name the symbol and the leverages that they are about."""
-    assert "from 20x, and BTCUSDT is at 33x now" in changed_elsewhere("BTCUSDT", 20, 33).message
+    """The hint for an open attempt names the symbol that it blocks."""
     assert "no other change of BTCUSDT is sent" in how_to_verify(replace(change_with("unknown"), number=3))

@@ -164,7 +164,7 @@ def test_a_change_read_as_applied_stays_applied(quick: Account, simulator: Simul
     simulator.exchange.change_elsewhere("BTCUSDT", 33)
     [change] = quick.settle()
     assert (change.status, change.after) == ("applied", 10)
-    assert "it is 33x" in change.note
+    assert "it is at 33x" in change.note
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_read_counts_only_after_the_latest_answer(
     """A read counts if it was sent after the latest answer, and after the grace if it differs from it."""
     sent = datetime.now().astimezone() - timedelta(seconds=10)
     setting = replace(quick.setting("BTCUSDT"), as_of=sent)
-    applied = Applied(leverage, sent - timedelta(seconds=seconds))
+    applied = Applied("leverage", leverage, sent - timedelta(seconds=seconds))
     assert counts(setting, applied, GRACE) == expected
     assert counts(setting, None, GRACE)
 
@@ -233,7 +233,7 @@ def test_progress_names_the_change_and_the_deadline(quick: Account, simulator: S
     with pytest.raises(ChangeNotApplied):
         quick.set_leverage("BTCUSDT", 10, progress=listen)
     assert len(said) == 1
-    assert said[0].startswith("no definite answer about BTCUSDT 10x; verifying with the exchange, final by ")
+    assert said[0].startswith("no definite answer about BTCUSDT 20x → 10x; verifying with the exchange, final by ")
 
 
 def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simulator) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from leverage_nb.journal.attempts import Attempt, Finding
 
 NOW = datetime(2026, 11, 22, 14, 3, 7, 123456, tzinfo=UTC)
-APPLIED = Finding(NOW, "answer", "applied", closes=True, leverage=10, max_notional=230e6, http_status=200)
+APPLIED = Finding(NOW, "answer", "applied", closes=True, value=10, max_notional=230e6, http_status=200)
 UNKNOWN = Finding(NOW, "no answer", "unknown", closes=False, note="broken")
 
 

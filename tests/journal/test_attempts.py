@@ -10,7 +10,7 @@ import pytest
 from leverage_nb.journal.attempts import Finding
 from tests.journal.drafts import APPLIED, NOW, UNKNOWN, draft
 
-READ = Finding(NOW, "symbolConfig", "not_applied", closes=True, leverage=20, max_notional=100e6, as_of=NOW)
+READ = Finding(NOW, "symbolConfig", "not_applied", closes=True, value=20, max_notional=100e6, as_of=NOW)
 
 
 def test_an_attempt_is_open_until_a_finding_closes_it() -> None:

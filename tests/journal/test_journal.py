@@ -111,22 +111,22 @@ def test_the_last_attempts_come_oldest_first(journal: Journal) -> None:
 def test_the_latest_entries_of_several_symbols_are_read_together(journal: Journal) -> None:
     """One access returns the open attempt and the latest applied answer of each symbol."""
     [first, other] = begin(journal, draft("BTCUSDT"), draft("ETHUSDT"))
-    read = replace(APPLIED, source="symbolConfig", leverage=11, as_of=NOW)
+    read = replace(APPLIED, source="symbolConfig", value=11, as_of=NOW)
     journal.add([(first, APPLIED), (other, read)])
     [second] = begin(journal, draft("BTCUSDT"))
     latest = journal.latest("key 1", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])
     assert latest["BTCUSDT"].open == second
-    assert latest["BTCUSDT"].applied == Applied(10, NOW)
-    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, None)  # a read is not an answer
-    assert (latest["SOLUSDT"].open, latest["SOLUSDT"].applied) == (None, None)
+    assert latest["BTCUSDT"].of("leverage") == Applied("leverage", 10, NOW)
+    assert (latest["ETHUSDT"].open, latest["ETHUSDT"].applied) == (None, ())  # a read is not an answer
+    assert (latest["SOLUSDT"].open, latest["SOLUSDT"].applied) == (None, ())
 
 
 def test_a_settled_attempt_is_not_settled_twice(journal: Journal) -> None:
     """The first closing finding counts against a later read; the exchange's own answer is added all the same."""
     [begun] = begin(journal, draft())
-    not_applied = Finding(NOW, "symbolConfig", "not_applied", closes=True, leverage=20, as_of=NOW)
+    not_applied = Finding(NOW, "symbolConfig", "not_applied", closes=True, value=20, as_of=NOW)
     journal.add([(begun, not_applied)])
-    superseded = Finding(NOW, "symbolConfig", "superseded", closes=True, leverage=33, as_of=NOW)
+    superseded = Finding(NOW, "symbolConfig", "superseded", closes=True, value=33, as_of=NOW)
     for late in (superseded, UNKNOWN):
         [kept] = journal.add([(begun, late)])
         assert (kept.status, len(kept.findings)) == ("not_applied", 1)

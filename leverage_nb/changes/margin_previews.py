@@ -1,0 +1,282 @@
+"""Previews of changes of margin type and of isolated margin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from leverage_nb.change import signed_amount
+from leverage_nb.changes.preview import ChangePreview, step
+from leverage_nb.changes.request import ChangeRequest
+from leverage_nb.changes.service import ChangeService
+from leverage_nb.errors import GuardExceeded, InvalidInput
+from leverage_nb.formatting import percent, price
+from leverage_nb.risk.account_state import AccountState, Position
+from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of, preview_margin
+from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
+from leverage_nb.risk.user_input import parse_margin, parse_margin_type
+
+# The guard on amounts: a larger share of the available margin, or of the margin of the position if some is taken out,
+# needs a confirmation that names the amount.
+LARGEST_SHARE = 0.25
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
+class MarginTypePreview(ChangePreview):
+    """What a change of margin type is expected to do. See :class:`ChangePreview`.
+
+    Attributes:
+        before: The current margin type.
+        after: The requested margin type, "cross" or "isolated".
+        exposed: The balance that backs positions of the symbol after a change to cross, in words; "" otherwise.
+    """
+
+    before: str
+    after: Literal["cross", "isolated"]
+    exposed: str = ""
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must be the same when the change is sent."""
+        return self.before, self.verdict, self.code, self.modes
+
+    @property
+    def step(self) -> str:
+        """The change in short, as ``BTCUSDT cross → isolated``."""
+        return f"{self.symbol} {self.before} → {self.after}"
+
+    @property
+    def headline(self) -> str:
+        """The change and its verdict, in one line."""
+        if self.verdict == "unchanged":
+            return f"{self.symbol} is {self.after} already"
+        return f"{self.step} {self.expectation}"
+
+    def request(self) -> ChangeRequest:
+        """Return the change that is sent."""
+        return ChangeRequest(
+            self.symbol, self.after, self.margin_asset, self.before, True, self.setting, self.rows(), self.undoes,
+            kind="margin type",
+        )  # fmt: skip
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return what would change, as label and text."""
+        if self.verdict == "unchanged":
+            return []
+        if self.after == "cross":
+            return [("backed by", self.exposed)]
+        return [("backed by", "the margin of each position alone; the rest of the balance is not exposed")]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
+class IsolatedMarginPreview(ChangePreview):
+    """What a change of isolated margin is expected to do. See :class:`ChangePreview`; pairs are before and after.
+
+    Attributes:
+        amount: The amount; negative to take margin out.
+        position_side: "BOTH" in one-way mode, "LONG" or "SHORT" in hedge mode.
+        position: The position; None without one.
+        wallet: The isolated wallet.
+        available: The available margin; NaN if it is unknown.
+        liquidation: The liquidation price, before as the exchange calculates it; None without one.
+        effective_leverage: |notional| / (isolated wallet + profit); None if that is not above 0.
+        limit: The most that can be added, or taken out; NaN if it is unknown.
+        is_named: Whether the confirmation named the amount.
+    """
+
+    amount: Decimal
+    position_side: str
+    position: Position | None
+    wallet: tuple[float, float]
+    available: tuple[float, float]
+    liquidation: tuple[float | None, float | None]
+    effective_leverage: tuple[float | None, float | None]
+    limit: float
+    is_named: bool = False
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must be the same when the change is sent. Size and wallet may move."""
+        assert isinstance(self.setting, IsolatedMargin)  # noqa: S101 - as preview_isolated_margin makes it
+        return self.verdict, self.code, self.modes, self.setting.margin_type, self.setting.side, self.amount
+
+    @property
+    def step(self) -> str:
+        """The change in short, as ``ETHUSDT isolated margin +500 USDT``."""
+        side = f" of {self.position_side.lower()}" if self.position_side != "BOTH" else ""
+        return f"{self.symbol} isolated margin{side} {signed_amount(self.amount, self.margin_asset)}"
+
+    @property
+    def headline(self) -> str:
+        """The change and its verdict, in one line."""
+        if self.verdict != "ok":
+            return f"{self.step} {self.expectation}"
+        after = self.liquidation[1]
+        return f"{self.step} {'removes' if after is None else 'moves'} the liquidation price" + (
+            f" to {price(after)}" if after is not None else ""
+        )
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether the guard on amounts asks for a confirmation that names the amount."""
+        whole = self.available[0] if self.amount > 0 else self.wallet[0]
+        return not self.is_named and not float(abs(self.amount)) <= LARGEST_SHARE * whole
+
+    def named(self, confirmed: Any) -> IsolatedMarginPreview:
+        """Return it as confirmed by a person who named the amount.
+
+        Raises:
+            InvalidInput: Another amount was named.
+        """
+        if parse_margin(confirmed) != abs(self.amount):
+            raise InvalidInput(
+                f"The confirmation names {signed_amount(parse_margin(confirmed))}, and the change is {self.step}.",
+                hint="Nothing was sent. Name the amount of the change.",
+            )
+        return replace(self, is_named=True)
+
+    def again(self) -> IsolatedMarginPreview:
+        """Return a preview of the same change, on new reads."""
+        return replace(super().again(), is_named=self.is_named)
+
+    def request(self) -> ChangeRequest:
+        """Return the change that is sent."""
+        assert isinstance(self.setting, IsolatedMargin)  # noqa: S101 - as above
+        return ChangeRequest(
+            self.symbol, self.amount, self.margin_asset, self.setting.wallet, True, self.setting, self.rows(),
+            self.undoes, kind="isolated margin", position_side=self.position_side, direction=self.setting.side,
+            forbidden=self._exceeded() if self.needs_name else None,
+        )  # fmt: skip
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return what would change, as label and text."""
+        if self.position is None:
+            return []
+        rows = [
+            ("isolated margin", step(self.wallet, self.margin_asset)),
+            ("liquidation", self._liquidation_text()),
+        ]
+        before, after = self.effective_leverage
+        if before is not None and after is not None:
+            rows.append(("effective leverage", f"{before:.1f}x → {after:.1f}x"))
+        if not math.isnan(self.available[0]):
+            rows.append(("available", step(self.available, self.margin_asset)))
+        return rows
+
+    def _liquidation_text(self) -> str:
+        mark = self.position.mark_price if self.position is not None else 0.0
+        texts = [
+            "none" if value is None else f"{price(value)} ({percent(round(abs(value / mark - 1), 4))} away)"
+            for value in self.liquidation
+        ]
+        return " → ".join(texts)
+
+    def _exceeded(self) -> GuardExceeded:
+        whole, what = self.available[0], f"{self.margin_asset} available"
+        if self.amount < 0:
+            whole, what = self.wallet[0], "margin of this position"
+        share = (
+            "an unknown share" if math.isnan(whole) else f"{abs(float(self.amount)) / whole:.0%}" if whole else "more"
+        )
+        plain = f"{abs(self.amount):f}"
+        return GuardExceeded(
+            f"{signed_amount(abs(self.amount), self.margin_asset)[1:]} is {share} of the {what}. More than "
+            f"{LARGEST_SHARE:.0%} needs a confirmation that names the amount.",
+            hint=f"To confirm it: --confirm {plain}, or change_isolated_margin(..., confirm={plain}).",
+        )
+
+
+def preview_margin_type(
+    service: ChangeService, symbol: str, margin_type: Any, *, fresh: bool = False
+) -> MarginTypePreview:
+    """Preview a change of margin type: see ``Account.preview_margin_type``."""
+    wanted = parse_margin_type(margin_type)
+    view = service.read_symbol(symbol, reload_tiers=fresh)
+    name, state = view.outlook.symbol, view.state
+    setting = state.settings[name]
+    judged = judge_margin_type(state, name, wanted)
+    exposed = exposed_by_cross(state, name) if wanted == "cross" else ""
+    return MarginTypePreview(
+        venue=setting.venue,
+        account=setting.account,
+        symbol=name,
+        verdict=judged.verdict,
+        code=judged.code,
+        certainty=judged.certainty,
+        reason=judged.reason,
+        margin_asset=setting.margin_asset,
+        setting=setting,
+        modes=(state.hedge_mode, state.multi_assets),
+        _send=service.apply,
+        _again=lambda: preview_margin_type(service, name, wanted, fresh=True),
+        guard=str(service.forbidden() or ""),
+        before=setting.margin_type,
+        after=wanted,
+        exposed=exposed,
+        caution=f"positions of {name} would be backed by {exposed}" if exposed and judged.verdict == "ok" else "",
+    )
+
+
+def preview_isolated_margin(
+    service: ChangeService, symbol: str, delta: Decimal, position_side: str | None = None, *, fresh: bool = False
+) -> IsolatedMarginPreview:
+    """Preview a change of isolated margin: see ``Account.preview_isolated_margin``."""
+    view = service.read_symbol(symbol, reload_tiers=fresh)
+    name, state = view.outlook.symbol, view.state
+    setting = state.settings[name]
+    side, position = _find_position(state, name, position_side)
+    change = preview_margin(state, view.outlook.brackets, position, float(delta))
+    judged = change.judgement
+    preview = IsolatedMarginPreview(
+        venue=setting.venue,
+        account=setting.account,
+        symbol=name,
+        verdict=judged.verdict,
+        code=judged.code,
+        certainty=judged.certainty,
+        reason=judged.reason,
+        margin_asset=setting.margin_asset,
+        setting=isolated_margin_of(setting, position),
+        modes=(state.hedge_mode, state.multi_assets),
+        _send=service.apply,
+        _again=lambda: preview_isolated_margin(service, name, delta, side, fresh=True),
+        guard=str(service.forbidden() or ""),
+        amount=delta,
+        position_side=side,
+        position=position,
+        wallet=change.wallet,
+        available=change.available,
+        liquidation=change.liquidation,
+        effective_leverage=change.effective_leverage,
+        limit=change.limit,
+    )
+    if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:
+        return replace(preview, warnings=(str(preview.request().forbidden),))
+    return preview
+
+
+def _find_position(state: AccountState, symbol: str, position_side: str | None) -> tuple[str, Position | None]:
+    """Return the side whose margin is meant, and its position.
+
+    Raises:
+        InvalidInput: In hedge mode both sides are open and none is named; or a side is named that does not exist.
+    """
+    opened = {p.position_side: p for p in state.positions if p.symbol == symbol and p.amount}
+    named = None if position_side is None else position_side.strip().upper()
+    if named not in {None, "BOTH", "LONG", "SHORT"}:
+        raise InvalidInput(f"{position_side} is not a side of a position.", hint="The sides are long and short.")
+    if not state.hedge_mode:
+        position = opened.get("BOTH")
+        if named in {"LONG", "SHORT"} and position is not None and position.side != named.lower():
+            raise InvalidInput(f"The position of {symbol} is {position.side}, not {named.lower()}.")
+        return "BOTH", position
+    if named in {"LONG", "SHORT"}:
+        return named, opened.get(named)
+    if len(opened) > 1:
+        raise InvalidInput(
+            f"{symbol} has a long and a short position.", hint="Name one: --side long, or position_side='long'."
+        )
+    side, position = next(iter(opened.items()), ("LONG", None))
+    return side, position
