@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
-from leverage_nb.simulator.faults import CHANGE, KINDS, Course, Fault, Faults, parse_faults
+from leverage_nb.simulator.faults import CHANGE, CHANGES, KINDS, Course, Fault, Faults, parse_faults
 from tests.simulator.calling import CONFIG, change, leverages, post_form, signed_call, true_leverage, wait_for
 
 READ = "GET /fapi/v1/symbolConfig"
@@ -166,11 +166,11 @@ def test_the_notation_of_the_command_line() -> None:
     """Names, seconds, requests, chances and times are parsed; other text is refused."""
     read = parse_faults("reset_after:0.1, late_answer=12@* *:0.5x3,html@GET /fapi/v1/symbolConfig")
     assert read == [
-        Fault("reset_after", CHANGE, None, 0.1), Fault("late_answer", "* *", 3, 0.5, 12.0),
+        Fault("reset_after", CHANGES, None, 0.1), Fault("late_answer", "* *", 3, 0.5, 12.0),
         Fault("html", "GET /fapi/v1/symbolConfig", None),
     ]  # fmt: skip
     assert parse_faults("firewall+:0.5, page_451-, clock_jump=-3600x2,stale_read") == [
-        Fault("firewall", CHANGE, None, 0.5, executed=True), Fault("page_451", CHANGE, None, executed=False),
+        Fault("firewall", CHANGES, None, 0.5, executed=True), Fault("page_451", CHANGES, None, executed=False),
         Fault("clock_jump", "* *", 2, seconds=-3600), Fault("stale_read", READ, None),
     ]  # fmt: skip
     for wrong in ("nothing", "reset_before+", "html:often", "html@leverage", "html:3"):
