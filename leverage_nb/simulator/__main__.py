@@ -13,7 +13,8 @@ from leverage_nb.simulator.server import PROFILES, Simulator
 
 FAULTS_HELP = """comma-separated faults: NAME[+|-][=SECONDS][@METHOD /path][:CHANCE][xTIMES].
 +: the exchange executes the request, -: it does not; by default as the fault says, for most at random.
-Without the other parts: on the fault's own requests (most: POST /fapi/v1/leverage), always"""
+Without the other parts: on the fault's own requests (most: @changes, the changes of leverage, margin type and
+isolated margin), always"""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,8 @@ margin (https://www.binance.com/en/support/faq/360033162192). Where Binance docu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,11 @@ DEFAULT_LEVERAGE = 20  # Binance's FAQ: 20x for a symbol whose leverage was neve
 # https://www.binance.com/en/futures/trading-rules/perpetual/multi-asset-info.
 _BUFFERS = dict.fromkeys(("USDT", "USDC"), "0.0001") | dict.fromkeys(("BTC", "ETH", "BNB"), "0.05")
 _OTHER_BUFFER = "0.1"
+
+_OPEN_ORDERS = "Position side cannot be changed if there exists open orders."
+# Reported for a request that changes nothing: -4067 in place of the documented -4046
+# (https://github.com/binance/binance-connector-python/issues/538). Its text there is inferred from the code.
+_SAME_MARGIN_TYPE = {-4046: "No need to change margin type.", -4067: _OPEN_ORDERS}
 
 
 class Refused(Exception):
@@ -81,10 +87,13 @@ class Account:
         market: The symbols, tiers and mark prices.
         opening: The account of ``market.json``, or a mapping of the same shape.
         demo: Whether a leverage that was never set shows as 0, as on Binance's demo exchange.
+        same_margin_type: The code that refuses the current margin type, -4046 or -4067.
     """
 
-    def __init__(self, market: Market, opening: dict[str, Any], *, demo: bool = False) -> None:
-        self.market, self.demo = market, demo
+    def __init__(
+        self, market: Market, opening: dict[str, Any], *, demo: bool = False, same_margin_type: int = -4046
+    ) -> None:
+        self.market, self.demo, self.same_margin_type = market, demo, same_margin_type
         self.alias: str = opening["accountAlias"]
         self.wallets = {asset: Decimal(amount) for asset, amount in opening["wallets"].items()}
         self.dual_side: bool = opening["dualSidePosition"]
@@ -101,7 +110,24 @@ class Account:
             for row in opening["orders"]
         ]
 
+    def snapshot(self) -> Account:
+        """Return a copy that later changes leave as it is."""
+        twin = copy(self)
+        twin.leverages, twin.isolated = dict(self.leverages), set(self.isolated)
+        twin.positions = [replace(position) for position in self.positions]
+        return twin
+
     # -- settings ---------------------------------------------------------------------------------------
+
+    def check_trading(self, name: str) -> Symbol:
+        """Return a symbol; refuse one that is not trading with -1122.
+
+        Assumed: Binance documents the code, but not for which requests, and no report of it was found.
+        """
+        symbol = self.market.symbols[name]
+        if symbol.status != "TRADING":
+            raise Refused(400, -1122, "Invalid symbol status.")
+        return symbol
 
     def leverage(self, name: str) -> int:
         """Return the initial leverage that applies to a symbol; both sides share it."""
@@ -115,12 +141,9 @@ class Account:
     def set_leverage(self, name: str, leverage: int) -> bool:
         """Change the initial leverage of a symbol and return whether the value changed.
 
-        The order of the checks, where several apply, is inferred. That a symbol which is not trading answers -1122 is
-        assumed: Binance documents the code, but not for which requests, and no report of it was found.
+        The order of the checks, where several apply, is inferred.
         """
-        symbol = self.market.symbols[name]
-        if symbol.status != "TRADING":
-            raise Refused(400, -1122, "Invalid symbol status.")
+        symbol = self.check_trading(name)
         if not 1 <= leverage <= symbol.max_leverage:
             raise Refused(400, -4028, f"Leverage {leverage} is not valid")
         current = self.shown_leverage(name)
@@ -140,9 +163,10 @@ class Account:
         return True
 
     def set_margin_type(self, name: str, isolated: bool) -> None:
-        """Switch a symbol between isolated and cross margin."""
+        """Switch a symbol between isolated and cross margin. The order of the checks is inferred."""
+        self.check_trading(name)
         if isolated == (name in self.isolated):
-            raise Refused(400, -4046, "No need to change margin type.")
+            raise Refused(400, self.same_margin_type, _SAME_MARGIN_TYPE[self.same_margin_type])
         if isolated and self.multi_assets:
             raise Refused(400, -4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
         if any(order.symbol == name for order in self.orders):
@@ -156,7 +180,7 @@ class Account:
         if dual_side == self.dual_side:
             raise Refused(400, -4059, "No need to change position side.")
         if self.orders:
-            raise Refused(400, -4067, "Position side cannot be changed if there exists open orders.")
+            raise Refused(400, -4067, _OPEN_ORDERS)
         if any(position.amount for position in self.positions):
             raise Refused(400, -4068, "Position side cannot be changed if there exists position.")
         self.dual_side = dual_side

@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -55,7 +56,7 @@ def read_parameters(request: Request) -> dict[str, str]:
             raise Refused(400, -1104, "Too many parameters sent for this endpoint.") from None
         for name, value in pairs:
             if max(len(name), len(value)) > LONGEST_TEXT:
-                raise Refused(400, -1130, f"Data sent for parameter '{name[:LONGEST_TEXT]}' is not valid.")
+                raise invalid(name[:LONGEST_TEXT])
         if len({name for name, _ in pairs}) < len(pairs):
             raise Refused(400, -1101, "Duplicate values for a parameter detected.")
         parameters.update(pairs)
@@ -127,8 +128,21 @@ def check_timestamp(parameters: dict[str, str], now_ms: int) -> None:
 
 
 def missing(name: str) -> Refused:
-    """Return the refusal of a parameter that is absent or empty."""
+    """Return the refusal of a parameter that is absent, empty or malformed."""
     return Refused(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def invalid(name: str) -> Refused:
+    """Return the refusal of a value that a parameter does not have."""
+    return Refused(400, -1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def decimal(parameters: dict[str, str], name: str) -> Decimal:
+    """Return a parameter that is a number in digits; refuse any other text with -1102, as reported for orders."""
+    text = parameters.get(name, "")
+    if not re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", text):
+        raise missing(name)
+    return Decimal(text)
 
 
 def integer(parameters: dict[str, str], name: str) -> int:

@@ -10,13 +10,15 @@ import socket
 import struct
 import zlib
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
 from tornado.iostream import IOStream
 
-from leverage_nb.simulator.exchange import Answer
+from leverage_nb.simulator.answers import margin_changed
+from leverage_nb.simulator.exchange import SUCCESS, Answer
 from leverage_nb.simulator.fault_kinds import BAD_GATEWAY
 from leverage_nb.simulator.faults import Course
 
@@ -25,17 +27,23 @@ _BLANKS = b" " * 2**20  # white space before JSON is valid JSON
 _HTML, _JSON = {"Content-Type": "text/html"}, {"Content-Type": "application/json"}
 
 
-def without_exchange(course: Course, parameters: dict[str, str]) -> Answer:
+def without_exchange(course: Course, path: str, parameters: dict[str, str]) -> Answer:
     """Return the answer to a request that has not reached the exchange: a gateway's, or a success to be altered."""
     if course.executed or course.alter not in {"leverage", "symbol", "code"}:
         return Answer(502, BAD_GATEWAY, _HTML)
-    leverage = parameters.get("leverage", "")
-    content = {
-        "leverage": int(leverage) if leverage.isdecimal() else 1,
-        "maxNotionalValue": "1000000",
-        "symbol": parameters.get("symbol", ""),
-    }
+    content: dict[str, Any] = SUCCESS
+    if path == "/fapi/v1/leverage":
+        named = {"leverage": _number(parameters, "leverage"), "symbol": parameters.get("symbol", "")}
+        content = {"maxNotionalValue": "1000000", **named}
+    elif path == "/fapi/v1/positionMargin":
+        amount = Decimal(_number(parameters, "amount"))
+        content = margin_changed(amount if parameters.get("type") == "1" else -amount)
     return Answer(200, json.dumps(content), _JSON)
+
+
+def _number(parameters: dict[str, str], name: str) -> int:
+    text = parameters.get(name, "")
+    return int(text) if text.isdecimal() else 1
 
 
 def alter(answer: Answer, course: Course, sent: str) -> Answer:
@@ -61,16 +69,16 @@ def alter(answer: Answer, course: Course, sent: str) -> Answer:
 
 
 def _alter_values(body: str, what: str) -> str:
-    """Alter the answer to a change of leverage; return other answers unchanged."""
+    """Alter the answer to a change; return other answers, and values that an answer does not name, unchanged."""
     content = json.loads(body)
-    if not isinstance(content, dict) or not {"leverage", "symbol"} <= content.keys():
+    if not isinstance(content, dict) or not ({"leverage", "symbol"} <= content.keys() or content.get("code") == 200):
         return body
-    if what == "leverage":
-        content["leverage"] += 1
-    elif what == "symbol":
-        content["symbol"] = "ETHUSDT" if content["symbol"] != "ETHUSDT" else "BTCUSDT"
-    else:
+    if what == "code":
         content["code"] = -4161
+    elif what == "symbol" and "symbol" in content:
+        content["symbol"] = "ETHUSDT" if content["symbol"] != "ETHUSDT" else "BTCUSDT"
+    elif what == "leverage":
+        content |= {name: content[name] + 1 for name in ("leverage", "amount") if name in content}
     return json.dumps(content)
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from leverage_nb.simulator.account import ZERO, Account, Position
+from leverage_nb.simulator.isolated_margin import MarginChange
 from leverage_nb.simulator.liquidation import liquidation_price
 from leverage_nb.simulator.market import Market, Symbol
 
@@ -294,6 +295,32 @@ def balance_v3(account: Account) -> list[Row]:
     return rows
 
 
+# -- isolated margin ------------------------------------------------------------------------------------
+
+
+def margin_changed(value: Decimal) -> Row:
+    """Return the answer to a change of isolated margin, given a positive or negative amount."""
+    kind = 1 if value > 0 else 2
+    return {"code": 200, "msg": "Successfully modify position margin.", "amount": float(abs(value)), "type": kind}
+
+
+def margin_change(change: MarginChange, *, unsigned: bool) -> Row:
+    """Return one row of ``positionMargin/history``.
+
+    ``clientTranId`` is not documented, but seen: https://github.com/ccxt/ccxt/pull/21875.
+    """
+    return {
+        "symbol": change.symbol,
+        "type": change.direction,
+        "deltaType": change.reason,
+        "amount": amount(abs(change.amount) if unsigned else change.amount),
+        "asset": change.asset,
+        "time": change.time_ms,
+        "positionSide": change.side,
+        "clientTranId": "",
+    }
+
+
 # -- user-data stream -----------------------------------------------------------------------------------
 
 
@@ -306,6 +333,12 @@ def _stream_position(account: Account, position: Position) -> Row:
         "iw": amount(position.isolated_wallet),
         "up": amount(account.unrealized_profit(position)),
     }
+
+
+def stream_balance(account: Account, asset: str) -> Row:
+    """Return the ``B`` row of an ``ACCOUNT_UPDATE`` for one asset, whose wallet balance has not changed."""
+    wallets = {"wb": account.wallets.get(asset, ZERO), "cw": account.cross_wallet(asset), "bc": ZERO}
+    return {"a": asset, **_as_strings(wallets)}
 
 
 def stream_positions(account: Account, symbol: Symbol) -> list[Row]:

@@ -12,20 +12,22 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from leverage_nb.simulator import admission, answers
 from leverage_nb.simulator.account import Account, Refused
 from leverage_nb.simulator.admission import Request, WeightMeter
+from leverage_nb.simulator.isolated_margin import MarginChange, MarginHistory, move_margin, read_amount
 from leverage_nb.simulator.market import Market, Symbol
+from leverage_nb.simulator.records import KINDS_OF_CHANGE, Arrival, ChangeKind, Execution, record
 
 Parameters = dict[str, str]
 Listener = Callable[[dict[str, Any]], None]
 
 SUCCESS = {"code": 200, "msg": "success"}
 LISTEN_KEY_LIFE = 3600.0
-HISTORY = 10_000  # changes of settings that stale reads can go back to
-RECORDED = 100_000  # changes of leverage that ``executed`` and ``received`` keep
+HISTORY = 1_000  # changes that stale reads can go back to
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,16 @@ class Answer:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Execution:
-    """A change of leverage that the exchange executed, by any client."""
-
-    at: float  # seconds since the epoch
-    symbol: str
-    before: int  # 0 if it was not set, on demo
-    after: int  # equal to ``before`` if the current value was set again
-    timestamp: int | None  # of the request; None for another client
-
-
 class Exchange:
     """Answers requests one at a time; the same requests at the same times give the same answers.
 
     Args: see ``Simulator``.
 
     Attributes:
-        executed: Every executed change of leverage, in order, regardless of what was answered.
-        received: Symbol and timestamp of every change of leverage that arrived with a valid key and signature,
-            executed or not. Both keep the latest 100,000.
+        executed: Every executed change, in order, regardless of what was answered.
+        arrivals: Every change that arrived with a valid key and signature, executed or not. Both keep the latest
+            100,000.
+        margin_history: The changes of isolated margin, as the exchange shows them.
         weight: The request weight that was used.
     """
 
@@ -75,10 +67,11 @@ class Exchange:
         self.market = market
         self.account = account
         self.executed: list[Execution] = []
-        self.received: list[tuple[str, int]] = []
+        self.arrivals: list[Arrival] = []
+        self.margin_history = MarginHistory()
         self._portfolio_margin = portfolio_margin
         self._verify = admission.public_key_verifier(public_key) if public_key else admission.hmac_verifier(api_secret)
-        self._earlier: deque[tuple[float, dict[str, Any]]] = deque(maxlen=HISTORY)  # rows of symbolConfig, until when
+        self._earlier: deque[tuple[float, Account]] = deque(maxlen=HISTORY)  # what it was until when, in order of time
         self._jump = self._age = 0.0  # of the request that is being answered
         self._api_key = api_key
         self.clock = clock
@@ -94,7 +87,7 @@ class Exchange:
             request: As it arrived.
             clock_shift: Seconds by which the clock that checks the timestamp is ahead.
             jump: Seconds by which the exchange's clock is ahead in every respect; ``executed`` keeps the true time.
-            age: Age in seconds of the settings that symbolConfig shows.
+            age: Age in seconds of the settings, positions and balances that reads show.
         """
         self._jump, self._age = jump, age
         try:
@@ -124,14 +117,20 @@ class Exchange:
         return route.answer(self, parameters)
 
     def note_arrival(self, request: Request) -> None:
-        """Record a change of leverage that has arrived with a valid key and signature."""
-        if (request.method, request.path) == ("POST", "/fapi/v1/leverage"):
+        """Record a change that has arrived with a valid key and signature."""
+        kind = KINDS_OF_CHANGE.get((request.method, request.path))
+        if kind is not None:
             with suppress(Refused):
                 admission.check_key(request, self._api_key)
                 parameters = admission.read_parameters(request)
                 admission.check_signature(request, parameters, self._verify)
-                arrival = (parameters.get("symbol", ""), admission.integer(parameters, "timestamp"))
-                _record(self.received, arrival)
+                timestamp = admission.integer(parameters, "timestamp")
+                record(self.arrivals, Arrival(parameters.get("symbol", ""), timestamp, kind))
+
+    @property
+    def received(self) -> list[tuple[str, int]]:
+        """Symbol and timestamp of ``arrivals``."""
+        return [(arrival.symbol, arrival.timestamp) for arrival in self.arrivals]
 
     def now_ms(self) -> int:
         """Return the exchange's time in milliseconds, as the request that is being answered finds it."""
@@ -139,14 +138,20 @@ class Exchange:
 
     # -- reads ------------------------------------------------------------------------------------------
 
-    def symbol_config(self, parameters: Parameters) -> Any:
-        """Answer ``GET /fapi/v1/symbolConfig``: always a list."""
-        rows = [answers.symbol_config(self.account, symbol) for symbol in self._requested(parameters)]
-        if not self._age:
-            return rows
+    def shown(self) -> Account:
+        """Return the account as the request that is being answered finds it: the present one, unless it is stale."""
         shown_at = self.clock() - self._age
-        stale = {row["symbol"]: row for until, row in reversed(self._earlier) if until > shown_at}
-        return [stale.get(row["symbol"], row) for row in rows]
+        earlier = (account for until, account in self._earlier if until > shown_at)
+        return next(earlier, self.account) if self._age else self.account
+
+    def _symbol_config(self, parameters: Parameters) -> Any:
+        account = self.shown()
+        return [answers.symbol_config(account, symbol) for symbol in self._requested(parameters)]
+
+    def _margin_history(self, parameters: Parameters) -> Any:
+        history, name = self.margin_history, self._symbol(parameters).name
+        rows = history.requested(name, parameters, self.now_ms(), int(self._age * 1000))
+        return [answers.margin_change(row, unsigned=history.unsigned) for row in rows]
 
     def _asset_index(self, parameters: Parameters) -> Any:
         rows = [answers.asset_index(self.account, asset, self.now_ms()) for asset in self.account.assets()]
@@ -172,16 +177,39 @@ class Exchange:
         cap = answers.whole(symbol.max_notional(leverage))
         return {"leverage": leverage, "maxNotionalValue": str(cap), "symbol": symbol.name}
 
-    def change_elsewhere(self, symbol: str, leverage: int) -> None:
-        """Set a leverage as another client of the same account; a refused change has no effect."""
-        with suppress(Refused):
-            self._set_leverage(symbol, leverage, None)
+    def change_elsewhere(
+        self,
+        symbol: str,
+        leverage: int | None = None,
+        *,
+        margin_type: str = "",
+        margin: Decimal | str | None = None,
+        side: str = "BOTH",
+    ) -> None:
+        """Change a symbol as another client of the same account; a refused change has no effect.
+
+        Args:
+            symbol: The symbol.
+            leverage: The leverage to set.
+            margin_type: "ISOLATED" or "CROSSED".
+            margin: The isolated margin to add, in the margin asset; negative to reduce it.
+            side: The side of the position whose isolated margin changes.
+        """
+        if leverage is not None:
+            with suppress(Refused):
+                self._set_leverage(symbol, leverage, None)
+        if margin_type:
+            with suppress(Refused):
+                self._set_margin_type(symbol, margin_type, None)
+        if margin is not None:
+            with suppress(Refused):
+                self._move_margin(symbol, side, Decimal(margin), None)
 
     def _set_leverage(self, symbol: str, leverage: int, timestamp: int | None) -> None:
         before = self.account.shown_leverage(symbol)
-        self._keep_settings(symbol)
+        self._keep_account()
         changed = self.account.set_leverage(symbol, leverage)
-        _record(self.executed, Execution(self.clock(), symbol, before, leverage, timestamp))
+        self._executed(symbol, before, leverage, timestamp, "leverage")
         if changed:
             # Inferred: Binance does not document whether it sends an event for an unchanged value.
             self.emit("ACCOUNT_CONFIG_UPDATE", ac={"s": symbol, "l": leverage})
@@ -192,17 +220,46 @@ class Exchange:
         margin_type = parameters.get("marginType", "")
         if not margin_type:
             raise admission.missing("marginType")
-        if margin_type not in {"ISOLATED", "CROSSED"}:
-            raise Refused(400, -1130, "Data sent for parameter 'marginType' is not valid.")
-        self._keep_settings(symbol.name)
-        self.account.set_margin_type(symbol.name, margin_type == "ISOLATED")
-        positions = answers.stream_positions(self.account, symbol)
-        self.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": positions})
+        timestamp = parameters.get("timestamp")
+        self._set_margin_type(symbol.name, margin_type, int(timestamp) if timestamp else None)
         return SUCCESS
 
-    def _keep_settings(self, symbol: str) -> None:
-        row = answers.symbol_config(self.account, self.market.symbols[symbol])
-        self._earlier.append((self.clock(), row))
+    def _set_margin_type(self, symbol: str, margin_type: str, timestamp: int | None) -> None:
+        if margin_type not in {"ISOLATED", "CROSSED"}:
+            raise admission.invalid("marginType")
+        self._keep_account()
+        self.account.set_margin_type(symbol, margin_type == "ISOLATED")
+        before = "CROSSED" if margin_type == "ISOLATED" else "ISOLATED"
+        self._executed(symbol, before, margin_type, timestamp, "margin type")
+        positions = answers.stream_positions(self.account, self.market.symbols[symbol])
+        self.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TYPE_CHANGE", "B": [], "P": positions})
+
+    def _change_isolated_margin(self, parameters: Parameters) -> Any:
+        symbol = self._symbol(parameters)
+        amount, side = read_amount(parameters), parameters.get("positionSide", "BOTH")
+        if side not in {"BOTH", "LONG", "SHORT"}:
+            raise admission.invalid("positionSide")
+        self._move_margin(symbol.name, side, amount, int(parameters["timestamp"]))
+        return answers.margin_changed(amount)
+
+    def _move_margin(self, symbol: str, side: str, amount: Decimal, timestamp: int | None) -> None:
+        self._keep_account()
+        wallet = move_margin(self.account, symbol, side, amount).isolated_wallet
+        self._executed(symbol, wallet - amount, wallet, timestamp, "isolated margin", side)
+        asset = self.market.symbols[symbol].margin_asset
+        self.margin_history.add(MarginChange(symbol, side, amount, asset, self.now_ms()))
+        # Inferred: Binance documents the reason, but not for which requests.
+        positions = answers.stream_positions(self.account, self.market.symbols[symbol])
+        balances = [answers.stream_balance(self.account, asset)]
+        self.emit("ACCOUNT_UPDATE", a={"m": "MARGIN_TRANSFER", "B": balances, "P": positions})
+
+    def _keep_account(self) -> None:
+        self._earlier.append((self.clock(), self.account.snapshot()))
+
+    def _executed(
+        self, symbol: str, before: Any, after: Any, timestamp: int | None, kind: ChangeKind, side: str = "BOTH"
+    ) -> None:
+        record(self.executed, Execution(self.clock(), symbol, before, after, timestamp, kind, side))
 
     def _change_dual_side(self, parameters: Parameters) -> Any:
         self.account.set_dual_side(_boolean(parameters, "dualSidePosition"))
@@ -277,11 +334,6 @@ class Exchange:
         return [self._symbol(parameters)] if "symbol" in parameters else list(self.market.symbols.values())
 
 
-def _record(records: list[Any], record: Any) -> None:
-    records.append(record)
-    del records[:-RECORDED]
-
-
 def _boolean(parameters: Parameters, name: str) -> bool:
     text = parameters.get(name, "").lower()
     if text not in {"true", "false"}:
@@ -310,20 +362,22 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/assetIndex"): Route("none", 1, lambda own, p: own._asset_index(p), 9),
     ("GET", "/fapi/v1/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
     ("GET", "/papi/v1/um/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
-    ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, lambda own, p: own.symbol_config(p)),
-    ("GET", "/fapi/v1/accountConfig"): Route("signed", 5, lambda own, _: answers.account_config(own.account)),
+    ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, Exchange._symbol_config),
+    ("GET", "/fapi/v1/accountConfig"): Route("signed", 5, lambda own, _: answers.account_config(own.shown())),
     ("GET", "/fapi/v2/positionRisk"): Route(
-        "signed", 5, lambda own, p: answers.position_risk_v2(own.account, own._requested(p))),
+        "signed", 5, lambda own, p: answers.position_risk_v2(own.shown(), own._requested(p))),
     ("GET", "/fapi/v3/positionRisk"): Route(
-        "signed", 5, lambda own, p: answers.position_risk_v3(own.account, own._requested(p))),
-    ("GET", "/fapi/v3/account"): Route("signed", 5, lambda own, _: answers.account_v3(own.account)),
-    ("GET", "/fapi/v3/balance"): Route("signed", 5, lambda own, _: answers.balance_v3(own.account)),
+        "signed", 5, lambda own, p: answers.position_risk_v3(own.shown(), own._requested(p))),
+    ("GET", "/fapi/v3/account"): Route("signed", 5, lambda own, _: answers.account_v3(own.shown())),
+    ("GET", "/fapi/v3/balance"): Route("signed", 5, lambda own, _: answers.balance_v3(own.shown())),
     ("GET", "/fapi/v1/positionSide/dual"): Route(
         "signed", 30, lambda own, _: {"dualSidePosition": own.account.dual_side}),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route(
         "signed", 30, lambda own, _: {"multiAssetsMargin": own.account.multi_assets}),
     ("POST", "/fapi/v1/leverage"): Route("signed", 1, Exchange._change_leverage),
     ("POST", "/fapi/v1/marginType"): Route("signed", 1, Exchange.change_margin_type),
+    ("POST", "/fapi/v1/positionMargin"): Route("signed", 1, Exchange._change_isolated_margin),
+    ("GET", "/fapi/v1/positionMargin/history"): Route("signed", 1, Exchange._margin_history),
     ("POST", "/fapi/v1/positionSide/dual"): Route("signed", 1, Exchange._change_dual_side),
     ("POST", "/fapi/v1/multiAssetsMargin"): Route("signed", 1, Exchange._change_multi_assets),
     ("POST", "/fapi/v1/listenKey"): Route("key", 1, Exchange._open_listen_key),

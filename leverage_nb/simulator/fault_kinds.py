@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CHANGE = "POST /fapi/v1/leverage"
+CHANGES = "changes"  # of leverage, margin type and isolated margin
 SETTINGS = "GET /fapi/v1/symbolConfig"
 TIME = "GET /fapi/v1/time"
 ANY = "* *"
@@ -32,14 +33,14 @@ _OWN_RULES = "the exchange refuses the request by its own rules"
 class Kind:
     """A fault's effect on a request."""
 
-    about: str  # in it, SECONDS, LEVERAGE and SYMBOL are the values given with the fault
+    about: str  # in it, SECONDS and SYMBOL are the values given with the fault
     executed: bool | None = True  # whether the exchange receives the request, by default; None: at random
     status: int = 0  # status that replaces the true answer's; 0 keeps the true answer
     body: Any = ""  # body that replaces the true answer's
     because: str = ""  # why ``executed`` cannot be chosen; "" where it can
     headers: Mapping[str, str] = field(default_factory=dict)  # of the replacement; ``{seconds}`` is filled in
-    on: str = CHANGE  # the requests that it affects by default
-    meets_change: bool = True  # whether it makes sense on a change of leverage
+    on: str = CHANGES  # the requests that it affects by default
+    meets_change: bool = True  # whether it makes sense on a change
     meets_read: bool = True  # whether it makes sense on a read
     manner: Manner = "whole"  # how the answer is sent
     alter: Alteration = ""  # what differs from the true answer, or what the answer repeats
@@ -122,9 +123,9 @@ KINDS: dict[str, Kind] = {
     "bad_gateway": Kind("502 with a page", None, 502, BAD_GATEWAY),
     "unknown_503": Kind("503 Unknown error", None, 503, _UNKNOWN),
     # -- answers that are altered, too large, or repeat the request ---------------------------------------
-    "wrong_leverage": Kind("200 that names another leverage", alter="leverage", meets_read=False),
+    "wrong_leverage": Kind("200 that names another leverage or amount", alter="leverage", meets_read=False),
     "wrong_symbol": Kind("200 that names another symbol", alter="symbol", meets_read=False),
-    "code_beside_target": Kind("200 that names symbol and leverage beside code -4161", None, alter="code",
+    "code_beside_target": Kind("200 that names what was requested beside code -4161", None, alter="code",
                                meets_read=False),
     "gzip_bomb": Kind("the true answer behind 64 MB of blanks, compressed", manner="gzip"),
     "gzip_twice": Kind("the true answer behind 64 MB of blanks, compressed twice", manner="gzip_twice"),
@@ -140,13 +141,13 @@ KINDS: dict[str, Kind] = {
     "time_far_back": Kind("serverTime -1e17", None, 200, {"serverTime": -(10**17)}, on=TIME, meets_change=False),
     "time_float": Kind("serverTime 1e30, as a float", None, 200, {"serverTime": 1e30}, on=TIME, meets_change=False),
     # -- other clients -----------------------------------------------------------------------------------
-    "other_client_first": Kind("another client sets SYMBOL to LEVERAGE immediately before", effect="foreign_before",
+    "other_client_first": Kind("another client changes SYMBOL immediately before", effect="foreign_before",
                                meets_read=False),
-    "other_client": Kind("another client sets SYMBOL to LEVERAGE SECONDS after", effect="foreign_after"),
-    "foreign_change_during_wait": Kind("another client sets SYMBOL to LEVERAGE SECONDS after a read is answered",
+    "other_client": Kind("another client changes SYMBOL SECONDS after", effect="foreign_after"),
+    "foreign_change_during_wait": Kind("another client changes SYMBOL SECONDS after a read is answered",
                                        effect="foreign_after", on=SETTINGS, meets_change=False),
     # -- reads that are stale or incomplete ---------------------------------------------------------------
-    "stale_read": Kind("symbolConfig answers the values of SECONDS ago", on=SETTINGS, effect="age", seconds=0.5,
+    "stale_read": Kind("a read answers the account of SECONDS ago", on=SETTINGS, effect="age", seconds=0.5,
                        meets_change=False),
     "missing_symbol": Kind("a list omits SYMBOL", on=SETTINGS, effect="omit", meets_change=False),
 }

@@ -13,10 +13,12 @@ import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
-from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS, Alteration, Kind, Manner
+from leverage_nb.simulator.fault_kinds import CHANGE, CHANGES, FOR_CHANGES, FOR_READS, KINDS, Alteration, Kind, Manner
+from leverage_nb.simulator.records import KINDS_OF_CHANGE
 
-__all__ = ["CHANGE", "FOR_CHANGES", "FOR_READS", "KINDS", "Course", "Fault", "Faults", "parse_faults"]
+__all__ = ["CHANGE", "CHANGES", "FOR_CHANGES", "FOR_READS", "KINDS", "Course", "Fault", "Faults", "parse_faults"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Fault:
     leverage: int | None = None
     executed: bool | None = None
     symbol: str = ""
+    margin_type: str = ""
+    margin: Decimal | str | None = None
+    side: str = "BOTH"
 
     def __post_init__(self) -> None:
         kind = KINDS.get(self.name)
@@ -52,8 +57,14 @@ class Fault:
             raise ValueError(f"'seconds' of {self.name} is from {least:.0f} to {most:.0f}; got {self.seconds}.")
         if not self.on:
             object.__setattr__(self, "on", kind.on)  # the class is frozen
-        if not re.fullmatch(r"(\*|[A-Z]+) (\*|/\S*)", self.on):
-            raise ValueError(f"'on' is 'METHOD /path', with * for any method or path; got {self.on!r}.")
+        if self.on != CHANGES and not re.fullmatch(r"(\*|[A-Z]+) (\*|/\S*)", self.on):
+            raise ValueError(f"'on' is 'METHOD /path', with * for any method or path, or {CHANGES!r}; got {self.on!r}.")
+        if self.margin_type not in {"", "ISOLATED", "CROSSED"}:
+            raise ValueError(f"'margin_type' is ISOLATED or CROSSED; got {self.margin_type!r}.")
+        if self.side not in {"BOTH", "LONG", "SHORT"}:
+            raise ValueError(f"'side' is BOTH, LONG or SHORT; got {self.side!r}.")
+        if self.margin is not None and not re.fullmatch(r"-?\d{1,20}(\.\d{1,8})?", str(self.margin)):
+            raise ValueError(f"'margin' is an amount with at most eight decimals; got {self.margin!r}.")
 
     @property
     def kind(self) -> Kind:
@@ -67,6 +78,8 @@ class Fault:
 
     def matches(self, method: str, path: str) -> bool:
         """Return whether the fault waits for such a request."""
+        if self.on == CHANGES:
+            return (method, path) in KINDS_OF_CHANGE
         wanted_method, wanted_path = self.on.split(" ")
         return wanted_method in {"*", method} and wanted_path in {"*", path}
 
@@ -79,7 +92,7 @@ class Course:
     execute_after: float = 0.0  # seconds until it does
     skew: float = 0.0  # seconds by which the clock that checks timestamps is ahead
     jump: float = 0.0  # seconds by which the exchange's clock is ahead in every respect
-    age: float = 0.0  # seconds: age of the settings that a read shows
+    age: float = 0.0  # seconds: age of the account that a read shows
     omit: str | None = None  # the symbol that a list omits; "" for the request's own, else a random one
     foreign_before: list[Fault] = field(default_factory=list)  # changes by other clients before the request is handled
     foreign_after: list[Fault] = field(default_factory=list)  # changes by other clients after it is handled
@@ -155,7 +168,7 @@ _SPELLING = re.compile(
     r"""(?P<name>\w+?)
         (?P<executed>[+-])?
         (=(?P<seconds>-?[\d.]+))?
-        (@(?P<on>(?:\*|[A-Z]+)[ ](?:\*|/[^\s:,]*?)))?
+        (@(?P<on>changes|(?:\*|[A-Z]+)[ ](?:\*|/[^\s:,]*?)))?
         (:(?P<chance>[\d.]+))?
         (x(?P<times>\d+))?""",
     re.VERBOSE,
@@ -165,6 +178,7 @@ _SPELLING = re.compile(
 def parse_faults(text: str) -> list[Fault]:
     """Parse the command line's faults: ``NAME[+|-][=SECONDS][@METHOD /path][:CHANCE][xTIMES]``, separated by commas.
 
+    ``@changes`` stands for every change: of leverage, margin type and isolated margin.
     ``+``: the exchange executes the request; ``-``: it does not; neither: the fault's default.
 
     >>> [(fault.name, fault.seconds, fault.times) for fault in parse_faults("late_answer=12:0.1, reset_after:0.5x3")]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -77,6 +78,8 @@ class Simulator:
         api_secret: 64 letters and digits; random by default.
         patience: Seconds in which a connection must send the head of its next request, and then its body. After that it
             is closed.
+        same_margin_type: The code that refuses the margin type that a symbol already has: -4046 as documented, or
+            -4067 as reported (https://github.com/binance/binance-connector-python/issues/538).
 
     Attributes:
         port: The loopback port.
@@ -90,7 +93,8 @@ class Simulator:
 
     Raises:
         OSError: The port is in use.
-        ValueError: ``api_key`` or ``api_secret`` has another form, or ``profile`` another name.
+        ValueError: ``api_key`` or ``api_secret`` has another form, ``profile`` another name, or ``same_margin_type``
+            another code.
         ImportError: ``public_key`` requires cryptography, of the extra ``keys``.
     """
 
@@ -109,14 +113,17 @@ class Simulator:
         api_key: str | None = None,
         api_secret: str | None = None,
         patience: float = 30.0,
+        same_margin_type: int = -4046,
     ) -> None:
         if profile not in PROFILES:
             raise ValueError(f"The profile of a simulator is one of {', '.join(PROFILES)}; got {profile!r}.")
+        if same_margin_type not in {-4046, -4067}:
+            raise ValueError(f"The code for the same margin type is -4046 or -4067; got {same_margin_type}.")
         market = load_market()
         self.api_key, self.api_secret = _checked(api_key), _checked(api_secret)
         self.exchange = Exchange(
             market,
-            Account(market, account or market.account, demo=profile == "demo"),
+            Account(market, account or market.account, demo=profile == "demo", same_margin_type=same_margin_type),
             api_key=self.api_key,
             api_secret=self.api_secret,
             weight_limit=weight_limit,
@@ -197,24 +204,33 @@ class Simulator:
         leverage: int | None = None,
         executed: bool | None = None,
         symbol: str = "",
+        margin_type: str = "",
+        margin: Decimal | str | None = None,
+        side: str = "BOTH",
     ) -> None:
         """Inject faults into the requests that follow: see ``leverage_nb.simulator.faults.KINDS`` for their names.
 
         Args:
             faults: Names; several in one call affect the same request.
-            on: The requests they affect, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path. By default
-                the fault's own, for most the change of a leverage.
+            on: The requests they affect, as "POST /fapi/v1/leverage"; ``*`` stands for any method or path, and
+                "changes" for every change of leverage, margin type or isolated margin. By default the fault's own, for
+                most "changes".
             times: How many requests each fault affects; None for all.
             chance: The probability that a fault affects a request that matches.
             seconds: SECONDS in the fault's description; the fault's default if None.
-            leverage: LEVERAGE in the description; random if None.
+            leverage: What another client sets; random if neither this nor another value is given.
             executed: Whether the exchange executes the request; the fault's default if None, for most at random.
             symbol: SYMBOL in the description; the request's own if "", else a random one.
+            margin_type: The margin type that another client sets: "ISOLATED" or "CROSSED".
+            margin: The isolated margin that another client adds to the position, in the margin asset; negative to
+                reduce it.
+            side: The side of that position: "BOTH", in hedge mode "LONG" or "SHORT".
 
         Raises:
             ValueError: A name is unknown, or a value is not possible for the fault.
         """
-        self._faults.add([Fault(name, on, times, chance, seconds, leverage, executed, symbol) for name in faults])
+        values = (on, times, chance, seconds, leverage, executed, symbol, margin_type, margin, side)
+        self._faults.add([Fault(name, *values) for name in faults])
 
     def inject_text(self, text: str) -> None:
         """Inject faults in the notation of the command line; ValueError if they cannot be parsed."""
@@ -325,7 +341,7 @@ class _Rest(RequestHandler):
             return handle()
         if course.executed:
             asyncio.get_running_loop().call_later(delay, handle)
-        return altered.without_exchange(course, parameters)
+        return altered.without_exchange(course, request.path, parameters)
 
     async def _send(self, answer: Answer, course: Course) -> None:
         if course.manner == "whole":
@@ -352,8 +368,12 @@ class _Rest(RequestHandler):
         name = foreign.symbol or requested or self._any_symbol()
         symbol = self._exchange.market.symbols.get(name)
         if symbol is not None:
-            leverage = foreign.leverage or self._faults.random.randint(1, symbol.max_leverage)
-            self._exchange.change_elsewhere(name, leverage)
+            leverage = foreign.leverage
+            if not (leverage or foreign.margin_type or foreign.margin):
+                leverage = self._faults.random.randint(1, symbol.max_leverage)
+            self._exchange.change_elsewhere(
+                name, leverage, margin_type=foreign.margin_type, margin=foreign.margin, side=foreign.side
+            )
 
     def _any_symbol(self) -> str:
         return self._faults.random.choice(list(self._exchange.market.symbols))

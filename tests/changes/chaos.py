@@ -20,7 +20,7 @@ from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
-from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
+from leverage_nb.simulator.fault_kinds import CHANGE, CHANGES, FOR_CHANGES, FOR_READS, KINDS
 from tests.changes.claims import SimulatorRecord, contradiction, contradictions_of_journal
 from tests.conftest import connect_to
 
@@ -104,7 +104,7 @@ def inject_at_random(simulator: Simulator, chance: random.Random, *, times: int 
         own = KINDS[name].on
         simulator.inject(
             name,
-            on=own if own != CHANGE else chance.choice(READS),
+            on=own if own != CHANGES else chance.choice(READS),
             times=chance.choice([1, 2, 20]),
             chance=0.7,
             seconds=seconds_of(name, chance),

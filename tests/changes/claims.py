@@ -30,7 +30,7 @@ from itertools import pairwise
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.fresh_read import FRESH_FOR
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.simulator.exchange import Execution
+from leverage_nb.simulator.records import Execution
 
 # The journal stores microseconds, the simulator's clock is a float, and an execution is recorded a moment later.
 TICK = 0.002

@@ -17,6 +17,11 @@ Call = Callable[..., tuple[int, Any]]
 
 LEVERAGE = "/fapi/v1/leverage"
 CONFIG = "/fapi/v1/symbolConfig"
+MARGIN_TYPE, MARGIN, MARGIN_HISTORY = (
+    "/fapi/v1/marginType",
+    "/fapi/v1/positionMargin",
+    "/fapi/v1/positionMargin/history",
+)
 
 
 def signature(secret: str, text: str) -> str:

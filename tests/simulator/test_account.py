@@ -111,6 +111,45 @@ def test_multi_assets_mode_excludes_isolated_margin() -> None:
     account.set_multi_assets(True)
     with pytest.raises(Refused, match="-4168"):
         account.set_margin_type("BTCUSDT", True)
+    with pytest.raises(Refused, match="-4046"):
+        account.set_margin_type("BTCUSDT", False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "isolated", "refusal"),
+    [
+        ({}, False, "-4046 No need to change margin type."),
+        ({"isolated": ["BTCUSDT"]}, True, "-4046 No need to change margin type."),
+        ({"positions": [position("BTCUSDT", 900)]}, False, "-4046 No need to change margin type."),
+        ({"multiAssetsMargin": True, "orders": [buy("BTCUSDT", "1", "100")]}, True,
+         "-4168 Unable to adjust to isolated-margin mode under the Multi-Assets mode."),
+        ({"orders": [buy("BTCUSDT", "1", "100")]}, True,
+         "-4047 Margin type cannot be changed if there exists open orders."),
+        ({"orders": [buy("BTCUSDT", "1", "100")], "positions": [position("BTCUSDT", 900)]}, True,
+         "-4047 Margin type cannot be changed if there exists open orders."),
+        ({"positions": [position("BTCUSDT", 900)]}, True,
+         "-4048 Margin type cannot be changed if there exists position."),
+        ({"positions": [position("BTCUSDT", 900, isolatedWallet="90")], "isolated": ["BTCUSDT"]}, False,
+         "-4048 Margin type cannot be changed if there exists position."),
+    ],
+)  # fmt: skip
+def test_refusals_of_a_margin_type(facts: dict[str, Any], isolated: bool, refusal: str) -> None:
+    """The first check that fails has its code and text, and the margin type stays (the order is inferred)."""
+    account = opened(**facts)
+    before = set(account.isolated)
+    with pytest.raises(Refused, match=f"400 {refusal}"):
+        account.set_margin_type("BTCUSDT", isolated)
+    assert account.isolated == before
+
+
+def test_the_margin_type_of_a_free_symbol_changes_both_ways() -> None:
+    """Position and orders of other symbols do not matter; a symbol that is not trading is refused with -1122."""
+    account = opened(positions=[position("BTCUSDT", 900)], orders=[buy("SOLUSDT", "1", "100")])
+    for isolated in (True, False):
+        account.set_margin_type("ETHUSDT", isolated)
+        assert ("ETHUSDT" in account.isolated) == isolated
+    with pytest.raises(Refused, match="-1122"):
+        account.set_margin_type("UXLINKUSDT", True)
 
 
 def test_on_demo_a_leverage_that_was_never_set_shows_as_0() -> None:

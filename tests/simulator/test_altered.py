@@ -12,7 +12,7 @@ import requests
 
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.altered import OVERSIZE
-from tests.simulator.calling import LEVERAGE, change, leverages, post_form, signed_call
+from tests.simulator.calling import LEVERAGE, MARGIN, MARGIN_TYPE, change, leverages, post_form, signed_call
 
 
 def test_a_gateway_answers_what_does_not_reach_the_exchange(simulator: Simulator) -> None:
@@ -38,6 +38,28 @@ def test_a_success_with_other_values(simulator: Simulator, name: str, named: dic
     status, content = answer
     del content["maxNotionalValue"]
     assert (status, content) == (200, named)
+
+
+@pytest.mark.parametrize("executed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "named"), [("wrong_leverage", {"code": 200, "amount": 101}), ("code_beside_target", {"code": -4161})]
+)
+def test_a_success_with_another_amount(simulator: Simulator, name: str, named: dict[str, Any], executed: bool) -> None:
+    """A 200 to a change of isolated margin names another amount, or an error beside the requested one."""
+    simulator.inject(name, executed=executed)
+    status, content = signed_call(simulator, "POST", MARGIN, symbol="ETHUSDT", amount=100, type=2)
+    wanted = {"code": 200, "amount": 100, "type": 2, "msg": "Successfully modify position margin."}
+    assert (status, content) == (200, wanted | named)
+    assert len(simulator.exchange.executed) == executed
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_margin_type_beside_a_code(simulator: Simulator, executed: bool) -> None:
+    """A 200 to a change of margin type has an error code, whether or not the change was executed."""
+    simulator.inject("code_beside_target", executed=executed)
+    answer = signed_call(simulator, "POST", MARGIN_TYPE, symbol="BNBUSDT", marginType="ISOLATED")
+    assert answer == (200, {"code": -4161, "msg": "success"})
+    assert len(simulator.exchange.executed) == executed
 
 
 def test_a_refusal_stays_a_refusal(simulator: Simulator) -> None:

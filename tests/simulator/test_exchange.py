@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
-from tests.simulator.calling import LEVERAGE, Call, form_headers, signed_text
+from tests.simulator.calling import LEVERAGE, MARGIN_TYPE, Call, form_headers, signed_call, signed_text
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,58 @@ def test_changes_of_modes(call: Call) -> None:
     assert call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")[1]["code"] == -4067
     assert call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="false")[1]["code"] == -4171
     assert call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="true")[1]["code"] == -4167
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"symbol": "BNBUSDT"}, -1102), ({"symbol": "BNBUSDT", "marginType": ""}, -1102),
+        ({"marginType": "ISOLATED"}, -1102), ({"symbol": "FOO", "marginType": "ISOLATED"}, -1121),
+        ({"symbol": "BNBUSDT", "marginType": "1.5"}, -1130), ({"symbol": "BNBUSDT", "marginType": "CROSS"}, -1130),
+        ({"symbol": "BNBUSDT", "marginType": "isolated"}, -1130),
+        ({"symbol": "BNBUSDT", "marginType": "ISOLATED "}, -1130),
+    ],
+)  # fmt: skip
+def test_a_malformed_margin_type_is_refused(
+    simulator: Simulator, call: Call, parameters: dict[str, Any], code: int
+) -> None:
+    """A missing, empty or odd margin type is refused with HTTP 400, and nothing changes."""
+    status, body = call("POST", MARGIN_TYPE, **parameters)
+    assert (status, body["code"]) == (400, code)
+    assert simulator.exchange.executed == []
+
+
+def test_a_change_of_margin_type_is_recorded_and_shown(simulator: Simulator, call: Call) -> None:
+    """Records, symbolConfig, positionRisk and the event show a margin type; isAutoAddMargin stays false."""
+    events: list[dict[str, Any]] = []
+    simulator.exchange.subscribe(events.append)
+    call("POST", MARGIN_TYPE, symbol="BNBUSDT", marginType="ISOLATED")
+    [config] = call("GET", "/fapi/v1/symbolConfig", symbol="BNBUSDT")[1]
+    [risk] = call("GET", "/fapi/v2/positionRisk", symbol="BNBUSDT")[1]
+    assert (config["marginType"], config["isAutoAddMargin"]) == ("ISOLATED", False)
+    assert (risk["marginType"], risk["isAutoAddMargin"]) == ("isolated", "false")
+    simulator.exchange.change_elsewhere("BNBUSDT", margin_type="CROSSED")
+    simulator.exchange.change_elsewhere("BTCUSDT", margin_type="ISOLATED")  # refused
+    simulator.exchange.change_elsewhere("XRPUSDT", margin_type="HALF")  # refused
+    assert [(event["a"]["m"], event["a"]["P"][0]["mt"]) for event in events] == [
+        ("MARGIN_TYPE_CHANGE", "isolated"), ("MARGIN_TYPE_CHANGE", "cross"),
+    ]  # fmt: skip
+    runs = [(run.kind, run.symbol, run.before, run.after) for run in simulator.exchange.executed]
+    assert runs == [
+        ("margin type", "BNBUSDT", "CROSSED", "ISOLATED"), ("margin type", "BNBUSDT", "ISOLATED", "CROSSED"),
+    ]  # fmt: skip
+    [arrival] = simulator.exchange.arrivals
+    assert (arrival.symbol, arrival.kind) == ("BNBUSDT", "margin type")
+    assert [run.timestamp for run in simulator.exchange.executed] == [arrival.timestamp, None]
+
+
+def test_the_code_for_the_same_margin_type_is_an_option() -> None:
+    """The current margin type is refused with -4046, as an option with -4067 as reported, and no other code."""
+    with Simulator(same_margin_type=-4067) as simulator:
+        answer = signed_call(simulator, "POST", MARGIN_TYPE, symbol="BNBUSDT", marginType="CROSSED")
+    assert answer == (400, {"code": -4067, "msg": "Position side cannot be changed if there exists open orders."})
+    with pytest.raises(ValueError, match="-4046 or -4067"):
+        Simulator(same_margin_type=-1)
 
 
 def test_unknown_paths_and_methods(call: Call) -> None:

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
-from leverage_nb.simulator.fault_kinds import CHANGE, FOR_CHANGES, FOR_READS, KINDS
+from leverage_nb.simulator.fault_kinds import CHANGES, FOR_CHANGES, FOR_READS, KINDS
 from leverage_nb.simulator.faults import Fault
 from tests.simulator.calling import change, post_form, true_leverage
 
@@ -99,4 +99,4 @@ def test_every_kind_is_for_changes_or_reads() -> None:
     """Every kind is for changes, for reads or for both; a kind for reads alone has a default request of its own."""
     assert set(FOR_CHANGES) | set(FOR_READS) == set(KINDS)
     for name in set(FOR_READS) - set(FOR_CHANGES):
-        assert KINDS[name].on != CHANGE
+        assert KINDS[name].on != CHANGES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,8 +11,24 @@ import pytest
 import requests
 
 from leverage_nb.simulator import Simulator
-from leverage_nb.simulator.faults import CHANGE, KINDS, Course, Fault, Faults, parse_faults
-from tests.simulator.calling import CONFIG, change, leverages, post_form, signed_call, true_leverage, wait_for
+from leverage_nb.simulator.faults import CHANGE, CHANGES, KINDS, Course, Fault, Faults, parse_faults
+from leverage_nb.simulator.market import load_market
+from leverage_nb.simulator.records import KINDS_OF_CHANGE
+from tests.simulator.calling import (
+    CONFIG,
+    LEVERAGE,
+    MARGIN,
+    MARGIN_HISTORY,
+    MARGIN_TYPE,
+    change,
+    form_headers,
+    leverages,
+    post_form,
+    signed_call,
+    signed_text,
+    true_leverage,
+    wait_for,
+)  # fmt: skip
 
 READ = "GET /fapi/v1/symbolConfig"
 
@@ -48,6 +65,105 @@ def test_executed_and_received_show_the_choice(simulator: Simulator, name: str, 
         assert true_leverage(simulator) == (10 if executed else 50)
 
 
+REQUESTS: dict[str, dict[str, Any]] = {
+    LEVERAGE: {"symbol": "ETHUSDT", "leverage": 20},
+    MARGIN_TYPE: {"symbol": "ETHUSDT", "marginType": "CROSSED"},
+    MARGIN: {"symbol": "ETHUSDT", "amount": 100, "type": 1},
+}
+PATHS = pytest.mark.parametrize("path", REQUESTS)
+
+
+def send(simulator: Simulator, path: str) -> Any:
+    """Send a change of ETHUSDT; return status and JSON, or the error's type."""
+    try:
+        return signed_call(simulator, "POST", path, **REQUESTS[path])
+    except (requests.RequestException, ValueError) as exc:
+        return type(exc)
+
+
+@pytest.fixture
+def flat() -> Iterator[Simulator]:
+    """A simulator whose ETHUSDT is isolated, without the position that would keep it so."""
+    opening = load_market().account
+    with Simulator(account=opening | {"positions": opening["positions"][:1]}) as running:
+        yield running
+
+
+def simulator_for(path: str, flat: Simulator, simulator: Simulator) -> Simulator:
+    """Return the simulator that accepts a change: the margin type changes without a position, margin with one."""
+    return flat if path == MARGIN_TYPE else simulator
+
+
+@PATHS
+@pytest.mark.parametrize("executed", [True, False])
+@pytest.mark.parametrize("name", ["html", "bad_gateway", "stall", "truncated", "unknown_503", "timeout_1007", "echo"])
+def test_every_kind_of_change_meets_a_fault(
+    flat: Simulator, simulator: Simulator, path: str, name: str, executed: bool
+) -> None:
+    """By default a fault affects each kind of change, executed or not, and no read."""
+    own = simulator_for(path, flat, simulator)
+    own.inject(name, executed=executed)
+    assert leverages(own)
+    with suppress(requests.RequestException, ValueError):
+        form = signed_text(own, **REQUESTS[path])
+        requests.post(own.rest_url + path, data=form, headers=form_headers(own), timeout=0.3).json()
+    [arrival] = own.exchange.arrivals
+    assert arrival.kind == KINDS_OF_CHANGE["POST", path]
+    runs = [(run.symbol, run.timestamp, run.kind) for run in own.exchange.executed]
+    assert runs == ([("ETHUSDT", arrival.timestamp, arrival.kind)] if executed else [])
+
+
+@PATHS
+def test_a_change_is_executed_late(flat: Simulator, simulator: Simulator, path: str) -> None:
+    """A change of each kind is executed after its answer was given up."""
+    own = simulator_for(path, flat, simulator)
+    own.inject("late_execution", seconds=0.2)
+    with suppress(requests.RequestException):
+        form = signed_text(own, **REQUESTS[path])
+        requests.post(own.rest_url + path, data=form, headers=form_headers(own), timeout=0.05)
+    assert own.exchange.executed == []
+    assert wait_for(lambda: [run.kind for run in own.exchange.executed] == [KINDS_OF_CHANGE["POST", path]])
+
+
+@PATHS
+def test_a_fault_names_one_kind_of_change(flat: Simulator, simulator: Simulator, path: str) -> None:
+    """A fault that names an endpoint waits for it, while other changes pass."""
+    own = simulator_for(path, flat, simulator)
+    own.inject("reset_after", on=f"POST {path}")
+    for other in REQUESTS.keys() - {path, MARGIN_TYPE}:
+        send(own, other)
+    assert send(own, path) is requests.ConnectionError
+    assert own.exchange.executed[-1].kind == KINDS_OF_CHANGE["POST", path]
+
+
+def test_stale_reads_show_earlier_margin(simulator: Simulator) -> None:
+    """Positions, balances and the history of SECONDS ago are shown by a stale read, and by no other."""
+    paths = ("/fapi/v3/positionRisk", "/fapi/v2/positionRisk", "/fapi/v3/account", "/fapi/v3/balance")
+
+    def read() -> list[Any]:
+        whole = [signed_call(simulator, "GET", path)[1] for path in paths]
+        return [*whole, signed_call(simulator, "GET", MARGIN_HISTORY, symbol="ETHUSDT")[1]]
+
+    before = read()
+    simulator.exchange.change_elsewhere("ETHUSDT", margin="100")
+    simulator.inject("stale_read", on="GET *", seconds=60, times=len(before))
+    assert read() == before
+    assert [now != then for now, then in zip(read(), before, strict=True)] == [True] * 5
+
+
+def test_another_client_changes_margin_and_margin_type(simulator: Simulator) -> None:
+    """Another client moves margin before a change of the same symbol, and switches a margin type after a read."""
+    simulator.inject("other_client_first", margin="-50")
+    send(simulator, MARGIN)
+    simulator.inject("foreign_change_during_wait", margin_type="ISOLATED", symbol="XRPUSDT")
+    leverages(simulator)
+    runs = [(run.kind, run.symbol, run.before, run.after, run.timestamp is None) for run in simulator.exchange.executed]
+    assert runs == [
+        ("isolated margin", "ETHUSDT", 17_700, 17_650, True), ("isolated margin", "ETHUSDT", 17_650, 17_750, False),
+        ("margin type", "XRPUSDT", "CROSSED", "ISOLATED", True),
+    ]  # fmt: skip
+
+
 def test_execution_is_random_by_default(simulator: Simulator) -> None:
     """Without a choice, an answer that resembles a refusal comes before or after execution."""
     simulator.inject("firewall", times=None)
@@ -76,7 +192,7 @@ def test_a_stale_read_is_no_older_than_its_seconds() -> None:
         simulator.exchange.change_elsewhere("XRPUSDT", 20)
         now[0] += 10
         simulator.exchange.change_elsewhere("XRPUSDT", 30)
-        simulator.exchange.change_margin_type({"symbol": "XRPUSDT", "marginType": "ISOLATED"})
+        simulator.exchange.change_elsewhere("XRPUSDT", margin_type="ISOLATED")
         now[0] += 10
         simulator.inject("stale_read", seconds=15)
         rows = signed_call(simulator, "GET", CONFIG, timestamp=int(now[0] * 1000))[1]
@@ -153,6 +269,8 @@ def test_equal_seeds_give_equal_faults() -> None:
     [
         {"name": "nothing"}, {"name": "html", "chance": 2}, {"name": "html", "on": "leverage"},
         {"name": "unavailable_503", "executed": True}, {"name": "reset_after", "executed": False},
+        {"name": "html", "on": "change"}, {"name": "other_client", "margin_type": "HALF"},
+        {"name": "other_client", "margin": "much"}, {"name": "other_client", "margin": "1", "side": "UP"},
         {"name": "html", "seconds": -1}, {"name": "clock_jump", "seconds": -2e9}, {"name": "html", "times": -1},
     ],
 )  # fmt: skip
@@ -166,12 +284,13 @@ def test_the_notation_of_the_command_line() -> None:
     """Names, seconds, requests, chances and times are parsed; other text is refused."""
     read = parse_faults("reset_after:0.1, late_answer=12@* *:0.5x3,html@GET /fapi/v1/symbolConfig")
     assert read == [
-        Fault("reset_after", CHANGE, None, 0.1), Fault("late_answer", "* *", 3, 0.5, 12.0),
+        Fault("reset_after", CHANGES, None, 0.1), Fault("late_answer", "* *", 3, 0.5, 12.0),
         Fault("html", "GET /fapi/v1/symbolConfig", None),
     ]  # fmt: skip
-    assert parse_faults("firewall+:0.5, page_451-, clock_jump=-3600x2,stale_read") == [
-        Fault("firewall", CHANGE, None, 0.5, executed=True), Fault("page_451", CHANGE, None, executed=False),
+    assert parse_faults("firewall+:0.5, page_451-, clock_jump=-3600x2,stale_read,html@changes:0.5") == [
+        Fault("firewall", CHANGES, None, 0.5, executed=True), Fault("page_451", CHANGES, None, executed=False),
         Fault("clock_jump", "* *", 2, seconds=-3600), Fault("stale_read", READ, None),
+        Fault("html", CHANGES, None, 0.5),
     ]  # fmt: skip
     for wrong in ("nothing", "reset_before+", "html:often", "html@leverage", "html:3"):
         with pytest.raises(ValueError, match=r"\w"):
