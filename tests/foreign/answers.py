@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.foreign.wire import Reply
@@ -20,6 +20,30 @@ SPOILT = {
     "missing": MISSING, "null": None, "list": [], "object": {}, "word": "much", "true": True, "negative": -1,
     "negative text": "-1", "nan": "NaN", "infinite": "inf", "huge text": "1e999", "huge": HUGE,
 }  # fmt: skip
+
+# Answers that a stranger might give to a change of margin type or isolated margin: edits of the documented answer.
+ODD_SUCCESSES: dict[str, Callable[[Any], Any]] = {
+    "another text": lambda answer: answer | {"msg": "OK, done."},
+    "the code as text": lambda answer: answer | {"code": "200"},
+    "the amount as text": lambda answer: answer | {"amount": f"{answer.get('amount', 0):.8f}"},
+    "nothing but the code": lambda _: {"code": 200},
+    "nothing": lambda _: {},
+    "more than documented": lambda answer: answer | {"symbol": "BTCUSDT", "positionSide": "BOTH", "time": 1},
+}
+# The same for the history of isolated margin: edits of its rows.
+ODD_HISTORIES: dict[str, Callable[[Any], Any]] = {
+    "no positionSide": lambda rows: [_without(row, "positionSide") for row in rows],
+    "no deltaType": lambda rows: [_without(row, "deltaType") for row in rows],
+    "newest first": lambda rows: rows[::-1],
+    "no signs": lambda rows: [row | {"amount": row["amount"].lstrip("-")} for row in rows],
+    "amounts as numbers": lambda rows: [row | {"amount": float(row["amount"])} for row in rows],
+    "times as text": lambda rows: [row | {"time": str(row["time"])} for row in rows],
+    "nothing yet": lambda _: [],
+}
+
+
+def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {field: value for field, value in row.items() if field != name}
 
 
 def spoilt(row: dict[str, Any], *fields: str) -> Iterator[tuple[str, str, dict[str, Any]]]:

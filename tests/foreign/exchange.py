@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from time import monotonic, sleep, time_ns  # as names: a test may replace the clock of the module
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -28,6 +29,9 @@ CHANGE, CONFIG, TIERS = "POST /fapi/v1/leverage", "GET /fapi/v1/symbolConfig", "
 TIME, BALANCE, LISTEN = "GET /fapi/v1/time", "GET /fapi/v3/balance", "POST /fapi/v1/listenKey"
 POSITIONS, ACCOUNT, INFO = "GET /fapi/v3/positionRisk", "GET /fapi/v3/account", "GET /fapi/v1/exchangeInfo"
 MODES, MARK, EXTEND = "GET /fapi/v1/accountConfig", "GET /fapi/v1/premiumIndex", "PUT /fapi/v1/listenKey"
+MARGIN_TYPE, MARGIN = "POST /fapi/v1/marginType", "POST /fapi/v1/positionMargin"
+MARGINS = "GET /fapi/v1/positionMargin/history"
+MANDATORY = {CHANGE: {"leverage"}, MARGIN_TYPE: {"marginType"}, MARGIN: {"amount", "type"}}  # beside the symbol
 
 # Highest leverage, cap and maintenance rate of each tier.
 BTC_TIERS = ((150, 300_000, 0.004), (100, 3_000_000, 0.005), (50, 30_000_000, 0.01), (20, 10**9, 0.05))
@@ -72,10 +76,15 @@ class ForeignExchange:
         tiers: By symbol: highest leverage, cap and rate of each tier.
         requests: All requests that arrived.
         executed: Time in nanoseconds since the epoch, symbol and leverage of every change.
+        isolated: The symbols that were switched to isolated margin.
+        types_executed: Time, symbol and margin type of every change of a margin type.
+        margins: Every change of isolated margin, as a row of its history, in order.
+        cross_wallet: What can be added to isolated positions.
         clock_shift: Milliseconds by which its clock is ahead of this machine's.
         latency: The round trip time in seconds.
         balance: The answer of the balance endpoint.
         positions: The rows of positionRisk; with an isolatedWallet above 0 its symbol is isolated.
+        orders: The symbols with open orders.
         weights: Request weights by endpoint, 1 for others; empty if no header names the used weight.
         sends_events: Whether its event follows every change of a value.
         silent_forms: Forms of the stream's address that stay silent: "path", "query", "events" (query with events).
@@ -93,6 +102,10 @@ class ForeignExchange:
         }
         self.requests: list[Arrived] = []
         self.executed: list[tuple[int, str, int]] = []
+        self.isolated, self.orders = set[str](), set[str]()
+        self.types_executed: list[tuple[int, str, str]] = []
+        self.margins: list[dict[str, Any]] = []
+        self.cross_wallet = Decimal("100000.0")
         self.clock_shift, self.latency = 0, 0.0
         self.balance: list[dict[str, Any]] = [{"accountAlias": "SgsR", "asset": "USDT", "balance": "100000.0"}]
         self.positions: list[dict[str, Any]] = []
@@ -127,6 +140,41 @@ class ForeignExchange:
         """Change a leverage as another client of the account."""
         self.leverages[symbol] = leverage
         self.executed.append((time_ns(), symbol, leverage))
+
+    def change_type(self, symbol: str, margin_type: str) -> None:
+        """Change a margin type as another client of the account."""
+        (self.isolated.add if margin_type == "ISOLATED" else self.isolated.discard)(symbol)
+        self.types_executed.append((time_ns(), symbol, margin_type))
+        self._send_update("MARGIN_TYPE_CHANGE", symbol)
+
+    def move_margin(self, symbol: str, amount: Decimal | str, side: str = "BOTH", reason: str = "USER_ADJUST") -> None:
+        """Add to an isolated position, or take a negative amount from it, as another client or the exchange itself."""
+        moved = Decimal(amount)
+        row = self._held(symbol, side)
+        assert row is not None, f"no position {symbol} {side}"
+        self.cross_wallet -= moved
+        for name in ("isolatedWallet", "isolatedMargin"):
+            row[name] = str(Decimal(row[name]) + moved)
+        row["liquidationPrice"] = f"{self._liquidation(row):.8f}"
+        self.margins.append(
+            {"symbol": symbol, "type": 1 if moved > 0 else 2, "deltaType": reason, "amount": str(moved),
+             "asset": "USDT", "time": self.now_ms(), "positionSide": side}
+        )  # fmt: skip
+        self._send_update("MARGIN_TRANSFER", symbol)
+
+    def _held(self, symbol: str, side: str) -> dict[str, Any] | None:
+        held = (row for row in self.positions if (row["symbol"], row["positionSide"]) == (symbol, side))
+        return next((row for row in held if float(row["positionAmt"])), None)
+
+    def _liquidation(self, row: dict[str, Any]) -> float:
+        """Return the price at which wallet and loss leave the maintenance margin of the tier at that price."""
+        size, wallet = float(row["positionAmt"]), float(row["isolatedWallet"])
+        for tier in _brackets(self.tiers[row["symbol"]]):
+            rest = wallet + tier["cum"] - size * float(row["entryPrice"])
+            price = rest / (abs(size) * tier["maintMarginRatio"] - size)
+            if tier["notionalFloor"] < abs(size) * price <= tier["notionalCap"]:
+                return price
+        return 0.0
 
     def arrived(self, endpoint: str, symbol: str = "") -> list[Arrived]:
         """Return the requests of an endpoint, in the order of arrival."""
@@ -184,10 +232,17 @@ class ForeignExchange:
         """Send an event of a leverage to all followers, with a time; wait for a first follower."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
-        body = {"s": symbol, "l": leverage}
+        self._send({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": {"s": symbol, "l": leverage}})
+
+    def _send_update(self, reason: str, symbol: str) -> None:
+        if self.sends_events:
+            now, side = self.now_ms(), {"s": symbol, "ps": "BOTH", "mt": self._config(symbol)["marginType"].lower()}
+            self._send({"e": "ACCOUNT_UPDATE", "E": now, "T": now, "a": {"m": reason, "B": [], "P": [side]}})
+
+    def _send(self, event: dict[str, Any]) -> None:
         for follower in tuple(self._followers):
             with suppress(Exception):  # a client may try several forms of the address, and keep one
-                follower.send(json.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": body}))
+                follower.send(json.dumps(event))
 
     # -- the wire ---------------------------------------------------------------------------------------------
 
@@ -252,11 +307,12 @@ class ForeignExchange:
         handler = _HANDLERS.get(request.endpoint)
         if handler is None:
             return Reply.error(404, -5000, "Path not found.")
-        if checks and ("timestamp" in request.parameters or request.endpoint == CHANGE):
+        if checks and ("timestamp" in request.parameters or request.endpoint in MANDATORY):
             refusal = self._turn_away(request)
             if refusal is not None:
                 return refusal
-        if request.endpoint == CHANGE and not {"symbol", "leverage"} <= request.parameters.keys():
+        mandatory = {"symbol"} | MANDATORY[request.endpoint] if request.endpoint in MANDATORY else set()
+        if not mandatory <= request.parameters.keys():
             return Reply.error(400, -1102, "Mandatory parameter was not sent.")
         if request.symbol and request.symbol not in self.leverages:
             return Reply.error(400, -1121, "Invalid symbol.")
@@ -279,7 +335,8 @@ class ForeignExchange:
     def set_leverage(self, request: Arrived) -> Reply:
         if not 1 <= request.leverage <= self.tiers[request.symbol][0][0]:
             return Reply.error(400, -4028, f"Leverage {request.leverage} is not valid")
-        if self._is_isolated(request.symbol) and request.leverage < self.leverages[request.symbol]:
+        held = any(row["symbol"] == request.symbol and float(row["isolatedWallet"]) > 0 for row in self.positions)
+        if held and request.leverage < self.leverages[request.symbol]:
             return Reply.error(400, -4161, "Leverage reduction is not supported in Isolated Margin Mode")
         changed = request.leverage != self.leverages[request.symbol]
         self.change(request.symbol, request.leverage)
@@ -287,6 +344,44 @@ class ForeignExchange:
             self.send_event(request.symbol, request.leverage, self.now_ms())
         cap = str(self._max_notional(request.symbol))
         return Reply.of({"symbol": request.symbol, "leverage": request.leverage, "maxNotionalValue": cap})
+
+    def set_margin_type(self, request: Arrived) -> Reply:
+        wanted, now = request.parameters["marginType"], self._config(request.symbol)["marginType"]
+        if wanted not in {"ISOLATED", "CROSSED"}:
+            return Reply.error(400, -1130, "Data sent for parameter 'marginType' is not valid.")
+        if wanted == now:
+            return Reply.error(400, -4046, "No need to change margin type.")
+        if request.symbol in self.orders:
+            return Reply.error(400, -4047, "Margin type cannot be changed if there exists open orders.")
+        if any(row["symbol"] == request.symbol and float(row["positionAmt"]) for row in self.positions):
+            return Reply.error(400, -4048, "Margin type cannot be changed if there exists position.")
+        self.change_type(request.symbol, wanted)
+        return Reply.of({"code": 200, "msg": "success"})
+
+    def set_margin(self, request: Arrived) -> Reply:
+        given = request.parameters
+        side, adds = given.get("positionSide", "BOTH"), given["type"] == "1"
+        if not re.fullmatch(r"[0-9]+(\.[0-9]{1,8})?", given["amount"]) or given["type"] not in {"1", "2"}:
+            return Reply.error(400, -1102, "Mandatory parameter was malformed.")
+        amount, row = Decimal(given["amount"]), self._held(request.symbol, side)
+        if not amount:
+            return Reply.error(400, -4055, "Amount must be positive.")
+        if not self._is_isolated(request.symbol):
+            return Reply.error(400, -4049, "Add margin only support for isolated position.")
+        if adds and row is None:
+            return Reply.error(400, -4054, "Cannot add position margin: position is 0.")
+        if adds and amount > self.cross_wallet:
+            return Reply.error(400, -4050, "Cross balance insufficient.")
+        # It keeps the initial margin; profit counts only as a loss.
+        kept = Decimal(row["initialMargin"]) - min(Decimal(row["unRealizedProfit"]), Decimal(0)) if row else Decimal(0)
+        if not adds and (row is None or Decimal(row["isolatedWallet"]) - amount < kept):
+            return Reply.error(400, -4051, "Isolated balance insufficient.")
+        self.move_margin(request.symbol, amount if adds else -amount, side)
+        done = "Successfully modify position margin."
+        return Reply.of({"code": 200, "msg": done, "amount": float(amount), "type": int(given["type"])})
+
+    def margin_history(self, request: Arrived) -> Reply:
+        return Reply.of([row for row in self.margins if row["symbol"] == request.symbol])
 
     def _max_notional(self, symbol: str) -> float:
         return max((cap for most, cap, _ in self.tiers[symbol] if most >= self.leverages[symbol]), default=0)
@@ -301,7 +396,8 @@ class ForeignExchange:
         return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
 
     def _is_isolated(self, symbol: str) -> bool:
-        return any(row["symbol"] == symbol and float(row["isolatedWallet"]) > 0 for row in self.positions)
+        held = any(row["symbol"] == symbol and float(row["isolatedWallet"]) > 0 for row in self.positions)
+        return held or symbol in self.isolated
 
     def leverages_as_text(self, request: Arrived) -> Reply:
         names = [request.symbol] if request.symbol else list(self.leverages)
@@ -319,8 +415,8 @@ class ForeignExchange:
     def account(self, request: Arrived) -> Reply:
         names = ["walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount"]
         zeros = ["unrealizedProfit", "maintMargin", "initialMargin", "crossUnPnl", "positionInitialMargin"]
-        asset = {"asset": "USDT"} | dict.fromkeys(names, "100000.0") | dict.fromkeys(zeros, "0.0")
-        return Reply.of({"availableBalance": "100000.0", "assets": [asset], "positions": []})
+        asset = {"asset": "USDT"} | dict.fromkeys(names, str(self.cross_wallet)) | dict.fromkeys(zeros, "0.0")
+        return Reply.of({"availableBalance": str(self.cross_wallet), "assets": [asset], "positions": []})
 
     def mark_price(self, request: Arrived) -> Reply:
         return Reply.of({"symbol": request.symbol, "markPrice": "60000.0", "time": self.now_ms()})
@@ -351,6 +447,9 @@ _HANDLERS: dict[str, Callable[[ForeignExchange, Arrived], Reply]] = {
     POSITIONS: lambda exchange, _: Reply.of(exchange.positions),
     ACCOUNT: ForeignExchange.account,
     MARK: ForeignExchange.mark_price,
+    MARGIN_TYPE: ForeignExchange.set_margin_type,
+    MARGIN: ForeignExchange.set_margin,
+    MARGINS: ForeignExchange.margin_history,
 }
 
 
