@@ -23,7 +23,7 @@ from leverage_nb.changes.margin_previews import (
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
 from leverage_nb.changes.planner import make_plan
-from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.preview import ChangePreview, Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
 from leverage_nb.changes.undo import preview_undo
@@ -475,7 +475,7 @@ class Account:
         """
         return self._service.settle_open(progress, wait=wait)
 
-    def preview_undo(self, *, force: bool = False) -> Preview | Plan:
+    def preview_undo(self, *, force: bool = False) -> ChangePreview | Plan:
         """Preview the undo of the last change that was applied and not undone; ``.apply()`` undoes it.
 
         If the change belongs to a plan, the result is a Plan that undoes all of it. Changes that cannot be undone, as

@@ -138,7 +138,7 @@ CODES: dict[int, Refusal] = {
     -4144: Refusal("The pair is not valid.", _REPORT),
     -4161: Refusal(
         "With an open isolated position, leverage can only be raised.",
-        "Close the position first, or add margin to it instead.",
+        "To lower the effective leverage, add margin: %leverage SYMBOL --add-margin 500. Or close the position first.",
     ),
     # -4167 to -4172 are documented for changes of multi-assets mode and margin type. By their texts nothing was
     # changed; that they answer a change of leverage is not known.

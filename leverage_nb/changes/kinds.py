@@ -113,12 +113,11 @@ class _IsolatedMargin:
 
     def find_difference(self, request: ChangeRequest, reading: Reading, before: Value | None) -> str:
         # Fills and funding move size and wallet all the time; the amount was confirmed, and does not depend on them.
-        if not isinstance(reading, IsolatedMargin) or reading.margin_type != "isolated":
-            return f"{request.symbol} is no longer isolated."
-        if reading.side != request.direction:
-            now = "no position is open" if reading.side == "flat" else f"the position is {reading.side}"
-            return f"The change was confirmed for a {request.direction} position of {request.symbol}, and {now} now."
-        return ""
+        side = reading.side if isinstance(reading, IsolatedMargin) else "flat"
+        if side == request.direction:
+            return ""
+        now = "no position is open" if side == "flat" else f"the position is {side}"
+        return f"The change was confirmed for a {request.direction} position of {request.symbol}, and {now} now."
 
     def confirm(self, request: ChangeRequest, answer: Answer) -> Finding | None:
         # The answer names amount and direction, and no symbol.

@@ -220,9 +220,24 @@ def preview_margin_type(
 
 
 def preview_isolated_margin(
-    service: ChangeService, symbol: str, delta: Decimal, position_side: str | None = None, *, fresh: bool = False
+    service: ChangeService,
+    symbol: str,
+    delta: Decimal,
+    position_side: str | None = None,
+    *,
+    is_named: bool = False,
+    fresh: bool = False,
 ) -> IsolatedMarginPreview:
-    """Preview a change of isolated margin: see ``Account.preview_isolated_margin``."""
+    """Preview a change of isolated margin: see ``Account.preview_isolated_margin``.
+
+    Args:
+        service: The service of the account.
+        symbol: In any spelling.
+        delta: The amount; negative to take margin out.
+        position_side: "long" or "short".
+        is_named: Whether the amount is confirmed, or was before: that of an undo is in the journal.
+        fresh: Whether to read the tiers in any case.
+    """
     view = service.read_symbol(symbol, reload_tiers=fresh)
     name, state = view.outlook.symbol, view.state
     setting = state.settings[name]
@@ -241,7 +256,7 @@ def preview_isolated_margin(
         setting=isolated_margin_of(setting, position),
         modes=(state.hedge_mode, state.multi_assets),
         _send=service.apply,
-        _again=lambda: preview_isolated_margin(service, name, delta, side, fresh=True),
+        _again=lambda: preview_isolated_margin(service, name, delta, side, is_named=is_named, fresh=True),
         guard=str(service.forbidden() or ""),
         amount=delta,
         position_side=side,
@@ -251,6 +266,7 @@ def preview_isolated_margin(
         liquidation=change.liquidation,
         effective_leverage=change.effective_leverage,
         limit=change.limit,
+        is_named=is_named,
     )
     if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:
         return replace(preview, warnings=(str(preview.request().forbidden),))

@@ -114,9 +114,8 @@ def settle(
         settings = _read(client, in_settings, give_up)
         found = []
         for attempt, latest in _latest(journal, client, [a for a in in_settings if a.symbol in settings]):
-            if counts(settings[attempt.symbol], latest, client.grace):
-                finding = _judge(attempt, settings[attempt.symbol], client.grace, is_past=attempt.number in past)
-                found += [(attempt, finding)] if finding is not None else []
+            finding = _judge(attempt, settings[attempt.symbol], latest, client.grace, is_past=attempt.number in past)
+            found += [(attempt, finding)] if finding is not None else []
         for attempt in wanted:
             if attempt.kind == "isolated margin" and attempt.number in past:
                 finding = settle_margin(client, journal, attempt, deadline_ms(client, attempt), _within(give_up))
@@ -202,15 +201,25 @@ def _within(give_up: float) -> float:
     return max(0.05, give_up - time.monotonic())
 
 
-def _judge(attempt: Attempt, setting: LeverageSetting, grace: float, *, is_past: bool) -> Finding | None:
-    """Return the finding that a read makes about an attempt; None if it shows nothing yet."""
+def _judge(
+    attempt: Attempt, setting: LeverageSetting, latest: Applied | None, grace: float, *, is_past: bool
+) -> Finding | None:
+    """Return the finding that a read makes about an attempt; None if it shows nothing yet.
+
+    Args:
+        attempt: The attempt.
+        setting: The read.
+        latest: The latest change of the same setting that was applied.
+        grace: Seconds by which a read may be stale.
+        is_past: Whether the attempt is past its deadline.
+    """
     value = setting.value(attempt.kind)
     at_target = value == attempt.requested
     # A read may be stale by the grace: an earlier one may show the value before the attempt.
     is_after = setting.as_of is not None and setting.as_of >= attempt.begun_at + timedelta(seconds=grace)
     answered, nothing_to_change = _processed(attempt)
     confirms = at_target and answered is not None and setting.as_of is not None and setting.as_of >= answered.found_at
-    if not is_past and not confirms and not (at_target and is_after):
+    if not confirms and not (counts(setting, latest, grace) and (is_past or (at_target and is_after))):
         return None
     note = attempt.findings[-1].note if attempt.findings else ""
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)

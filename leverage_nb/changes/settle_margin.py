@@ -54,10 +54,11 @@ def give_up_margin(attempt: Attempt) -> Finding:
 def _fits(row: MarginEntry, attempt: Attempt) -> bool:
     amount = Decimal(attempt.requested)
     side = attempt.position_side or "BOTH"
+    # The documentation shows the amount of an addition only; that of a reduction may have a sign.
     return (
         row.delta_type == "USER_ADJUST"
         and (row.position_side or "BOTH") == side
-        and (row.type, row.amount) == (1 if amount > 0 else 2, abs(amount))
+        and (row.type, abs(row.amount)) == (1 if amount > 0 else 2, abs(amount))
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
+from leverage_nb.change import is_at
+from leverage_nb.changes.margin_previews import preview_isolated_margin, preview_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import make_undo_plan
-from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.preview import ChangePreview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import DEFAULT_LEVERAGE
 from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
@@ -16,7 +19,7 @@ from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.outlook import ISOLATED_OPEN
 
 
-def preview_undo(service: ChangeService, *, force: bool = False) -> Preview | Plan:
+def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePreview | Plan:
     """Preview the undo of the last change that can be undone: see ``Account.preview_undo``."""
     service.settle_open(wait=False)
     skipped: dict[int, str] = {}  # changes that cannot be undone, by number, with the reason
@@ -44,20 +47,29 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> Preview | Pl
             skipped[last.number] = f"{last.step}: {preview.reason}"
 
 
-def _preview_one(service: ChangeService, last: Attempt) -> Preview:
-    """Preview the undo of one change.
+def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
+    """Preview the undo of one change. That of isolated margin is the opposite change.
 
     Raises:
-        ChangedElsewhere: The leverage was changed since.
+        ChangedElsewhere: The setting was changed since.
     """
     step = f"{last.step} of {moment(last.begun_at)}"
-    preview = service.preview(last.symbol, last.before or 0)
-    if preview.before != last.requested:
-        raise ChangedElsewhere(
-            f"The last change, {step}, cannot be undone: {last.symbol} was changed since and is at {preview.before}x. "
-            "Nothing was sent.",
-            hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
+    preview: ChangePreview
+    if last.kind == "isolated margin":
+        preview = preview_isolated_margin(
+            service, last.symbol, -Decimal(last.requested), last.position_side, is_named=True
         )
+    else:
+        if last.kind == "leverage":
+            preview = service.preview(last.symbol, last.before)
+        else:
+            preview = preview_margin_type(service, last.symbol, last.before)
+        if (now := preview.setting.value(last.kind)) != last.requested:
+            raise ChangedElsewhere(
+                f"The last change, {step}, cannot be undone: {last.symbol} was changed since and "
+                f"{is_at(last.kind, now)}. Nothing was sent.",
+                hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
+            )
     return replace(preview, undoes=last.number, warnings=(f"Undoes {step}.", *preview.warnings))
 
 

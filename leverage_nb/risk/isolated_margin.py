@@ -19,8 +19,10 @@ from leverage_nb.formatting import amount
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.liquidation import liquidation_price
-from leverage_nb.risk.outlook import Judgement
+from leverage_nb.risk.outlook import Certainty, Judgement
 
+_DOCUMENTED: Certainty = "documented"
+_INFERRED: Certainty = "inferred"
 NOT_ISOLATED, CROSS_TOO_SMALL, ISOLATED_TOO_SMALL, NO_POSITION = -4049, -4050, -4051, -4054
 
 
@@ -113,8 +115,11 @@ def preview_margin(state: AccountState, brackets: Brackets, position: Position |
     available = balance.available if balance is not None and not state.why_margin_unknown(symbol) else math.nan
     if position is None or not position.amount:
         unknown = (math.nan, math.nan)
+        # That a reduction is answered with the other code is reported:
+        # https://github.com/Binance-docs/Binance_Futures_python/issues/150.
+        code, certainty = (NO_POSITION, _DOCUMENTED) if delta > 0 else (ISOLATED_TOO_SMALL, _INFERRED)
         absent = _judge_setting(state, symbol) or Judgement(
-            "refused", NO_POSITION, "documented", f"{symbol} has no open position"
+            "refused", code, certainty, f"{symbol} has no open position"
         )
         return MarginChange(absent, unknown, unknown, (None, None), (None, None), math.nan)
     wallet = position.isolated_wallet, position.isolated_wallet + delta

@@ -143,7 +143,7 @@ def parse_margin(value: Any) -> Decimal:
         raise InvalidInput(f"{as_typed(value)} is not an amount of margin.", hint="Write it as 500, 0.25 or 2.5k.")
     if parsed != round(parsed, 8):
         raise InvalidInput(f"{as_typed(value)} has more than eight decimal places.", hint="Binance accepts eight.")
-    return parsed.normalize()
+    return Decimal(f"{parsed.normalize():f}")  # 500, not 5E+2
 
 
 def parse_margin_change(value: Any) -> Decimal:

@@ -1,0 +1,319 @@
+"""Changes of isolated margin: sent once, never again, applied only by the answer or by one entry of the history."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from leverage_nb.account import Account, service_of
+from leverage_nb.change import IsolatedMarginChange
+from leverage_nb.changes.settle import settle
+from leverage_nb.errors import (
+    ChangedElsewhere,
+    ChangeNotSent,
+    GuardExceeded,
+    InvalidInput,
+    LeverageError,
+    LeverageRefused,
+    NothingToUndo,
+    OutcomeUnknown,
+)
+from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.account import Position
+from tests.arrivals import record_requests
+from tests.changes.quick import attempts
+
+
+def wallet(simulator: Simulator, symbol: str = "ETHUSDT") -> Decimal:
+    """Return the isolated wallet of a symbol's position."""
+    return next(p for p in simulator.exchange.account.positions if p.symbol == symbol).isolated_wallet
+
+
+def sent(simulator: Simulator) -> int:
+    """Return the number of changes of isolated margin that arrived."""
+    return sum(arrival.kind == "isolated margin" for arrival in simulator.exchange.arrivals)
+
+
+def test_margin_is_added_and_taken_out(quick: Account, simulator: Simulator) -> None:
+    """The position's margin changes by exactly the amount, and the report says so."""
+    before = wallet(simulator)
+    change = quick.change_isolated_margin("eth/usdt", "1.5k")
+    assert isinstance(change, IsolatedMarginChange)
+    assert (change.status, change.requested, change.confirmed_by) == ("applied", Decimal(1500), "answer")
+    assert change.headline == "ETHUSDT isolated margin +1,500 USDT applied"
+    assert wallet(simulator) == before + 1500
+    assert quick.change_isolated_margin("ETHUSDT", -0.12345678).headline.startswith(
+        "ETHUSDT isolated margin −0.12345678 USDT"
+    )
+    assert wallet(simulator) == before + 1500 - Decimal("0.12345678")
+
+
+def test_the_preview_shows_the_new_liquidation_price(quick: Account) -> None:
+    """A short of 60 ETH, entered at 2,950, with 17,700 USDT; at that price it is in the tier with 0.4 % and cum 0.
+
+    By Binance's formula it is liquidated at (17,700 + 60 x 2,950) / (60 x 1.004), and with 500 more 8.30 higher.
+    """
+    preview = quick.preview_isolated_margin("ETHUSDT", 500)
+    assert preview.liquidation == pytest.approx((194_700 / 60.24, 195_200 / 60.24))
+    assert preview.headline == "ETHUSDT isolated margin +500 USDT moves the liquidation price to 3,240.37"
+    assert preview.wallet == (17_700, 18_200)
+    assert preview.available[1] == pytest.approx(preview.available[0] - 500)
+
+
+def test_the_predicted_liquidation_price_is_the_exchanges(quick: Account) -> None:
+    """After the change the exchange reports the liquidation price that the preview showed."""
+    for amount in (2_000, -1_000):
+        preview = quick.preview_isolated_margin("ETHUSDT", amount)
+        preview.apply()
+        assert quick.positions().loc["ETHUSDT", "liquidation_price"] == pytest.approx(preview.liquidation[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "amount", "code"),
+    [
+        ("BTCUSDT", 5, -4049), ("BTCUSDT", -5, -4049), ("DOGEUSDT", 5, -4054), ("DOGEUSDT", -5, -4051),
+        ("ETHUSDT", 90_000, -4050), ("ETHUSDT", -17_699, -4051),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_predicted_with_its_code(
+    quick: Account, simulator: Simulator, symbol: str, amount: float, code: int
+) -> None:
+    """The preview predicts the code that the exchange answers if the change is sent all the same."""
+    if symbol == "DOGEUSDT":
+        quick.set_margin_type(symbol, "isolated")
+    preview = quick.preview_isolated_margin(symbol, amount).named(abs(amount))
+    assert (preview.verdict, preview.code) == ("refused", code)
+    with pytest.raises(ChangeNotSent, match="expected to refuse"):
+        preview.apply()
+    with pytest.raises(LeverageRefused) as refused:
+        preview.apply(force=True)
+    assert refused.value.code == code
+    assert wallet(simulator) == 17_700
+
+
+def test_a_large_amount_needs_a_confirmation_that_names_it(quick: Account, simulator: Simulator) -> None:
+    """50,000 typed for 500 is stopped; with the amount named once more it is sent."""
+    with pytest.raises(ChangeNotSent) as caught:
+        quick.change_isolated_margin("ETHUSDT", "50k")
+    assert isinstance(caught.value.reason, GuardExceeded)
+    assert "69% of the USDT available" in caught.value.message
+    assert "--confirm 50000" in caught.value.hint
+    with pytest.raises(InvalidInput, match="names"):
+        quick.change_isolated_margin("ETHUSDT", "50k", confirm=500)
+    assert sent(simulator) == 0
+    assert quick.change_isolated_margin("ETHUSDT", "50k", confirm=50_000).status == "applied"
+    with pytest.raises(ChangeNotSent, match="margin of this position"):
+        quick.change_isolated_margin("ETHUSDT", -40_000)
+
+
+@pytest.mark.parametrize("amount", [18_027, 18_028])
+def test_the_guard_is_a_quarter_of_the_available_margin(quick: Account, amount: int) -> None:
+    """72,109.375 USDT are available: a quarter is 18,027.34 USDT."""
+    assert quick.preview_isolated_margin("ETHUSDT", amount).needs_name is (amount > 18_027.34)
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "html", "bad_gateway", "disconnected_500", "wrong_leverage"])
+def test_one_entry_of_the_history_is_applied(quick: Account, simulator: Simulator, fault: str) -> None:
+    """Without a definite answer, exactly one entry of the history that fits means applied. It is sent once."""
+    simulator.inject(fault, **({} if fault in {"reset_after", "wrong_leverage"} else {"executed": True}))
+    change = quick.change_isolated_margin("ETHUSDT", 500)
+    assert (change.status, change.confirmed_by, change.is_final) == ("applied", "history", True)
+    assert sent(simulator) == 1
+    assert wallet(simulator) == 18_200
+
+
+@pytest.mark.parametrize("fault", ["reset_before", "stall", "bad_gateway"])
+def test_no_entry_is_unknown_for_good_and_blocks_nothing(quick: Account, simulator: Simulator, fault: str) -> None:
+    """Without an entry the outcome is unknown for good: nothing is sent again, and later changes are not blocked."""
+    simulator.inject(fault, **({} if fault == "reset_before" else {"executed": False}))
+    with pytest.raises(OutcomeUnknown) as caught:
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert caught.value.change.is_final
+    assert "may or may not have been executed" in caught.value.message
+    assert "no entry that can be this change" in caught.value.change.note
+    assert "before you repeat it" in caught.value.hint
+    assert quick.settle() == []
+    assert sent(simulator) <= 1
+    assert quick.change_isolated_margin("ETHUSDT", 500).status == "applied"
+    assert [attempt.status for attempt in attempts(quick)] == ["unknown", "applied"]
+    assert quick.history()["status"].tolist() == ["unknown", "applied"]
+
+
+def test_an_equal_change_of_another_client_makes_it_unknown(quick: Account, simulator: Simulator) -> None:
+    """With two entries that fit nobody can tell which one is ours."""
+    simulator.inject("other_client_first", "reset_after", symbol="ETHUSDT", margin="500")
+    with pytest.raises(OutcomeUnknown) as caught:
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert "2 entries" in caught.value.change.note
+
+
+@pytest.mark.parametrize("margin", ["501", "-500"])
+def test_another_amount_or_direction_is_not_taken_for_it(quick: Account, simulator: Simulator, margin: str) -> None:
+    """Entries with another amount or direction prove nothing."""
+    simulator.inject("other_client_first", "reset_before", symbol="ETHUSDT", margin=margin)
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+
+
+def test_an_entry_that_was_not_a_users_is_not_taken_for_it(quick: Account, simulator: Simulator) -> None:
+    """Automatic additions have entries too, with another reason."""
+    from leverage_nb.simulator.isolated_margin import MarginChange
+
+    exchange = simulator.exchange
+    simulator.inject("reset_before")
+    exchange.margin_history.add(
+        MarginChange("ETHUSDT", "BOTH", Decimal(500), "USDT", exchange.now_ms() + 20, reason="FUNDING_FEE")
+    )
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+
+
+def test_an_entry_belongs_to_one_attempt_only(quick: Account, simulator: Simulator) -> None:
+    """The entry of a change that was confirmed by its answer is not taken for that of the next, equal one."""
+    quick.change_isolated_margin("ETHUSDT", 500)
+    simulator.inject("reset_before")
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    simulator.inject("reset_after")
+    assert quick.change_isolated_margin("ETHUSDT", 500).confirmed_by == "history"
+    simulator.inject("reset_before")
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert wallet(simulator) == 18_700
+
+
+def test_a_history_that_cannot_be_read_leaves_it_open_until_it_blocks(quick: Account, simulator: Simulator) -> None:
+    """The attempt is verified later; if another change is to be sent before that, it is unknown for good."""
+    simulator.inject("reset_after")
+    simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
+    with pytest.raises(OutcomeUnknown) as caught:
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert not caught.value.change.is_final
+    simulator.clear_faults()
+    [change] = quick.settle()
+    assert (change.status, change.confirmed_by) == ("applied", "history")
+
+    simulator.inject("reset_after")
+    simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 600)
+    assert quick.set_leverage("ETHUSDT", 11).status == "applied"
+    assert [attempt.status for attempt in attempts(quick)] == ["applied", "unknown", "applied"]
+
+
+@pytest.mark.parametrize("fault", ["unavailable_503", "internal_503"])
+def test_a_refusal_that_passes_is_not_repeated(quick: Account, simulator: Simulator, fault: str) -> None:
+    """Even if the exchange says that nothing was executed, it is the user who sends it again."""
+    simulator.inject(fault)
+    with pytest.raises(LeverageRefused):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert sent(simulator) == 1
+    assert wallet(simulator) == 17_700
+
+
+def test_a_position_of_the_other_side_is_not_changed(quick: Account, simulator: Simulator) -> None:
+    """If the position was closed or turned since the preview, nothing is sent."""
+    for amount in ("0", "60"):
+        preview = quick.preview_isolated_margin("ETHUSDT", 500).confirmed()
+        position = next(p for p in simulator.exchange.account.positions if p.symbol == "ETHUSDT")
+        held, position.amount = position.amount, Decimal(amount)
+        with pytest.raises(ChangeNotSent) as caught:
+            preview.apply()
+        assert isinstance(caught.value.reason, ChangedElsewhere)
+        position.amount = held
+    assert sent(simulator) == 0
+
+
+def test_a_fill_since_the_preview_does_not_stop_it(quick: Account, simulator: Simulator) -> None:
+    """The size of a position may change; the confirmed amount does not depend on it."""
+    preview = quick.preview_isolated_margin("ETHUSDT", 500).confirmed()
+    next(p for p in simulator.exchange.account.positions if p.symbol == "ETHUSDT").amount -= 1
+    assert preview.apply().status == "applied"
+
+
+def test_undo_is_the_opposite_change(quick: Account, simulator: Simulator) -> None:
+    """Undo takes the amount out again, also a large one; what is unknown for good is not undone."""
+    quick.change_isolated_margin("ETHUSDT", 40_000, confirm="40k")
+    undone = quick.undo()
+    assert undone.headline == "ETHUSDT isolated margin −40,000 USDT undone"
+    assert wallet(simulator) == 17_700
+    simulator.inject("reset_before")
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    with pytest.raises(NothingToUndo):
+        quick.undo()
+
+
+def hedged(simulator: Simulator) -> None:
+    """Give the account an isolated long and short position of ETHUSDT in hedge mode."""
+    books = simulator.exchange.account
+    books.dual_side = True
+    books.orders = []
+    books.positions = [
+        Position("ETHUSDT", "LONG", Decimal(10), Decimal(2800), Decimal(3000)),
+        Position("ETHUSDT", "SHORT", Decimal(-5), Decimal(2800), Decimal(2000)),
+    ]
+
+
+def test_in_hedge_mode_a_side_is_named(quick: Account, simulator: Simulator) -> None:
+    """With both sides open the change needs a side, and changes that one only."""
+    hedged(simulator)
+    with pytest.raises(InvalidInput, match="a long and a short position"):
+        quick.change_isolated_margin("ETHUSDT", 5)
+    change = quick.change_isolated_margin("ETHUSDT", 5, position_side="short")
+    assert change.headline == "ETHUSDT isolated margin of short +5 USDT applied"
+    assert [p.isolated_wallet for p in simulator.exchange.account.positions] == [3000, 2005]
+    simulator.inject("reset_after")
+    assert quick.change_isolated_margin("ETHUSDT", 5, position_side="LONG").confirmed_by == "history"
+    assert quick.undo().headline == "ETHUSDT isolated margin of long −5 USDT undone"
+    with pytest.raises(InvalidInput, match="not a side"):
+        quick.change_isolated_margin("ETHUSDT", 5, position_side="up")
+
+
+def test_the_wrong_side_in_one_way_mode_is_an_error(quick: Account) -> None:
+    """The position of ETHUSDT is short: naming long is a mistake."""
+    with pytest.raises(InvalidInput, match="is short, not long"):
+        quick.preview_isolated_margin("ETHUSDT", 5, position_side="long")
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        0, -0.0, float("nan"), float("inf"), "", "abc", "5 USDT", "--5", "1e400", 1e31, 1e-9, "0.123456789", None, True,
+        [5], Decimal("NaN"), Decimal("sNaN"),
+    ],
+)  # fmt: skip
+def test_another_amount_is_an_error(quick: Account, simulator: Simulator, amount: Any) -> None:
+    """Zero, text that is no number, more than eight decimal places: nothing is sent."""
+    arrived = record_requests(simulator)
+    with pytest.raises(InvalidInput):
+        quick.change_isolated_margin("ETHUSDT", amount)
+    assert not any(request.startswith("POST") for request in arrived)
+
+
+def test_a_read_only_account_sends_nothing(simulator: Simulator, quick: Account) -> None:
+    """A read-only account previews, and refuses to send."""
+    service_of(quick).client.read_only = True
+    preview = quick.preview_isolated_margin("ETHUSDT", 5)
+    assert not preview.sends
+    with pytest.raises(LeverageError, match="read_only"):
+        preview.apply()
+
+
+def test_settling_does_not_confuse_the_kinds(quick: Account, simulator: Simulator) -> None:
+    """Open changes of all kinds are settled together, each by its own proof."""
+    service = service_of(quick)
+    outcomes = []
+    for act in (
+        lambda: quick.set_leverage("BTCUSDT", 10),
+        lambda: quick.set_margin_type("ADAUSDT", "isolated"),
+        lambda: quick.change_isolated_margin("ETHUSDT", 500),
+    ):
+        simulator.inject("reset_after")
+        outcomes.append(act().confirmed_by)  # type: ignore[no-untyped-call]
+    assert outcomes == ["symbolConfig", "symbolConfig", "history"]
+    still = service.attempts(open_only=True)
+    settled = settle(service.client, service.journal, still, until_closed=True)
+    assert {attempt.status for attempt in settled} <= {"applied"}
