@@ -6,12 +6,12 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import requests
@@ -19,6 +19,7 @@ import requests
 from tests.contract.comparison import NotChecked
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 DEFAULT = 20  # the leverage of a symbol that was never set, according to Binance's FAQ
 _ABOUT_THE_ACCOUNT = ("/account", "/balance", "/positionRisk")
@@ -156,6 +157,18 @@ class ExchangeUnderTest:
         """Send ``POST /fapi/v1/leverage``."""
         return self.call("POST", "/fapi/v1/leverage", symbol=symbol, leverage=leverage)
 
+    def set_margin_type(self, symbol: str, margin_type: str) -> Reply:
+        """Send ``POST /fapi/v1/marginType``."""
+        return self.call("POST", "/fapi/v1/marginType", symbol=symbol, marginType=margin_type)
+
+    def move_margin(self, row: Row, amount: Decimal | int) -> Reply:
+        """Send ``POST /fapi/v1/positionMargin`` for the position of a row; a negative amount is reduced."""
+        side = {} if row["positionSide"] == "BOTH" else {"positionSide": row["positionSide"]}
+        kind = 1 if amount > 0 else 2
+        return self.call(
+            "POST", "/fapi/v1/positionMargin", symbol=row["symbol"], amount=f"{abs(amount):f}", type=kind, **side
+        )
+
     @contextmanager
     def restored(self, symbol: str) -> Iterator[int]:
         """Yield the leverage of a symbol and restore it afterwards; one that is not set becomes Binance's default."""
@@ -166,6 +179,43 @@ class ExchangeUnderTest:
         finally:
             problem = self._restore(symbol, before)
             assert not problem, f"{symbol} {problem}"
+
+    @contextmanager
+    def margin_type_restored(self, symbol: str) -> Iterator[str]:
+        """Yield the margin type of a symbol and restore it afterwards."""
+        yield from self._kept(
+            f"{symbol} (margin type)", lambda: self._setting(symbol, "marginType"),
+            lambda before: self.set_margin_type(symbol, before), str,
+        )  # fmt: skip
+
+    @contextmanager
+    def margin_restored(self, row: Row) -> Iterator[Decimal]:
+        """Yield the isolated wallet of a position and restore it afterwards."""
+
+        def wallet() -> Decimal:
+            now = (other for other in self.positions() if same_side(row, other))
+            return Decimal(next(now)["isolatedWallet"])
+
+        def shown(now: Decimal) -> str:  # without the amount, which is private
+            return "its margin" if now == Decimal(row["isolatedWallet"]) else "another margin"
+
+        name = f"{row['symbol']} (isolated margin)"
+        yield from self._kept(name, wallet, lambda before: self.move_margin(row, before - wallet()), shown)
+
+    def _kept(
+        self, name: str, read: Callable[[], T], write: Callable[[T], Reply], shown: Callable[[T], str]
+    ) -> Iterator[T]:
+        """Yield a value and restore it; what cannot be restored fails the scenario, and is noted in ``left``."""
+        before = read()
+        self.left[name] = "may be left changed"
+        try:
+            yield before
+        finally:
+            if problem := self._bring_back(before, read, write, shown):
+                self.left[name] = problem
+            else:
+                del self.left[name]
+        assert not problem, f"{name} {problem}"
 
     def restore_all(self) -> None:
         """Restore what a failed or interrupted scenario has left; note in ``left`` what cannot be restored."""
@@ -187,23 +237,34 @@ class ExchangeUnderTest:
         return now
 
     def _restore(self, symbol: str, before: int) -> str:
-        """Restore a leverage, with a few attempts; return the problem, or an empty text."""
+        """Restore a leverage; return the problem, or an empty text."""
+        write = partial(self.set_leverage, symbol)
+        return self._bring_back(before, lambda: self._leverage(symbol), write, lambda leverage: f"{leverage}x")
+
+    def _bring_back(
+        self, before: T, read: Callable[[], T], write: Callable[[T], Reply], shown: Callable[[T], str]
+    ) -> str:
+        """Restore a value, with a few attempts; return the problem, or an empty text."""
         problem = ""
         for pause in (0.0, 1.0, 3.0):
             time.sleep(pause)
             try:
-                if self._leverage(symbol) == before:
+                if read() == before:
                     return ""
-                code = self.set_leverage(symbol, before).code
-                if (now := self._leverage(symbol)) == before:
+                code = write(before).code
+                if (now := read()) == before:
                     return ""
-                problem = f"IS LEFT AT {now}x, not {before}x: restoring it was answered with code {code}"
+                was = f"{shown(now)}, not {shown(before)}"
+                problem = f"IS LEFT AT {was}: restoring it was answered with code {code}"
             except AssertionError as exc:
-                problem = f"MAY BE LEFT CHANGED, it was at {before}x: {exc}"
+                problem = f"MAY BE LEFT CHANGED, it was at {shown(before)}: {exc}"
         return problem
 
     def _leverage(self, symbol: str) -> int:
-        return int(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0]["leverage"])
+        return int(self._setting(symbol, "leverage"))
+
+    def _setting(self, symbol: str, name: str) -> str:
+        return str(self.rows("/fapi/v1/symbolConfig", symbol=symbol)[0][name])
 
     def _time_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self._clock_offset_ms
@@ -236,6 +297,11 @@ def _confidential(path: str, content: Any) -> Iterator[str]:
                 yield str(value)
             elif path.endswith(_ABOUT_THE_ACCOUNT) and name != "markPrice" and re.fullmatch(_FIGURE, str(value)):
                 yield str(value).lstrip("-")
+
+
+def same_side(row: Row, other: Row) -> bool:
+    """Return whether two rows are about the same side of the same symbol."""
+    return bool((row["symbol"], row["positionSide"]) == (other["symbol"], other["positionSide"]))
 
 
 def has_coef(row: Row) -> bool:

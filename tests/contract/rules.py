@@ -51,8 +51,16 @@ _CONFIG = f"Symbol Configuration, {_DOCS}/account/rest-api/Symbol-Config"
 _BRACKETS = f"Notional and Leverage Brackets, {_DOCS}/account/rest-api/Notional-and-Leverage-Brackets"
 _RISK = f"Position Information V3, {_DOCS}/trade/rest-api/Position-Information-V3"
 _ACCOUNT = f"Account Information V3, {_DOCS}/account/rest-api/Account-Information-V3"
+_MARGIN_TYPE = f"Change Margin Type, {_DOCS}/trade/rest-api/Change-Margin-Type"
+_MARGIN = f"Modify Isolated Position Margin, {_DOCS}/trade/rest-api/Modify-Isolated-Position-Margin"
+_MARGIN_HISTORY = f"Position Margin Change History, {_DOCS}/trade/rest-api/Get-Position-Margin-Change-History"
+_UPDATE = f"{_STREAM}/Event-Balance-and-Position-Update"
 _INFO = f"Exchange Information, {_DOCS}/market-data/rest-api/Exchange-Information"
 _MARGIN_FAQ = "FAQ on leverage and margin, https://www.binance.com/en/support/faq/360033162192"
+_BALANCE_FAQ = (
+    "FAQ on the margin balance, https://www.binance.com/en/support/faq/"
+    "how-to-adjust-margin-balance-in-cross-isolated-margin-mode-360038447311"
+)
 _LIQUIDATION_FAQ = "FAQ on liquidation prices, https://www.binance.com/en/support/faq/b3c689c1f50a44cabb3a84e663b81d93"
 _TIERS_OF_ALL = "tiers of 907 symbols in freqtrade 2026.9, https://pypi.org/project/freqtrade/"
 _NOT_SET = "nautilus_trader PR #4289, https://github.com/nautechsystems/nautilus_trader/pull/4289"
@@ -248,6 +256,69 @@ RULES = (
     Rule("region-limit", "A region's maximum is -4206 or -4403, whose text names it.", _CODES, "documented",
          ("binance/error_codes.py", "changes/account_limits.py"), ("simulator/fault_kinds.py",),
          why_not=_NEEDS_ACCOUNT),
+    # -- margin types
+    Rule("margin-type-answer", "A change of margin type is answered with code 200 and “success”, and symbolConfig "
+         "shows it.", _MARGIN_TYPE, "documented",
+         ("binance/reader.py", "binance/messages.py"), ("simulator/exchange.py",), "a_margin_type_changes"),
+    Rule("margin-type-same", "The margin type that a symbol has is refused with -4046 or -4067.",
+         f"{_CODES} (-4046); https://github.com/binance/binance-connector-python/issues/538 (-4067)", "reported",
+         ("binance/error_codes.py",), ("simulator/account.py",), "the_same_margin_type_again"),
+    Rule("margin-type-orders", "With open orders another margin type is -4047.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/account.py",), "a_margin_type_with_open_orders"),
+    Rule("margin-type-position", "With an open position another margin type is -4048.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/account.py",), "a_margin_type_with_a_position"),
+    Rule("margin-type-multi-assets", "In multi-assets mode the margin type isolated is -4168.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/account.py",), "isolated_in_multi_assets_mode"),
+    Rule("margin-type-checks", "Where several refusals apply, -4046 comes first, then -4168, -4047 and -4048.",
+         "no document", "inferred", ("binance/error_codes.py",), ("simulator/account.py",),
+         why_not="The run tries no change to which two refusals apply."),
+    Rule("margin-type-event", "A change of margin type sends ACCOUNT_UPDATE with the reason MARGIN_TYPE_CHANGE.",
+         _UPDATE, "documented", ("binance/events.py",), ("simulator/exchange.py",), "a_margin_type_sends_an_event"),
+    # -- isolated margin
+    Rule("isolated-margin-answer", "A change of isolated margin is answered with code 200, amount (a number) and type, "
+         "and moves the isolated wallet.", _MARGIN, "documented",
+         ("binance/reader.py", "binance/messages.py"), ("simulator/isolated_margin.py", "simulator/answers.py"),
+         "isolated_margin_moves"),
+    Rule("isolated-margin-liquidation", "Added margin moves the liquidation price by amount / (size × rate - side × "
+         "size).", _LIQUIDATION_FAQ, "documented",
+         ("risk/liquidation.py",), ("simulator/liquidation.py",), "isolated_margin_moves"),
+    Rule("isolated-margin-event", "A change of isolated margin sends ACCOUNT_UPDATE with the reason MARGIN_TRANSFER.",
+         f"{_UPDATE}: names the reason, not its cause", "inferred",
+         ("binance/events.py",), ("simulator/exchange.py",), "isolated_margin_sends_an_event"),
+    Rule("margin-on-cross", "Margin for the position of a cross symbol is -4049.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/isolated_margin.py",), "margin_on_a_cross_symbol"),
+    Rule("margin-without-position", "Without a position an addition is -4054, and a reduction -4051.",
+         f"{_CODES} (-4054); https://github.com/Binance-docs/Binance_Futures_python/issues/150 (-4051)", "reported",
+         ("binance/error_codes.py",), ("simulator/isolated_margin.py",), "margin_without_a_position"),
+    Rule("margin-without-side", "In hedge mode a request without positionSide finds no position.",
+         "https://github.com/binance/binance-futures-connector-python/issues/239", "reported",
+         ("binance/error_codes.py",), ("simulator/isolated_margin.py",),
+         why_not="A wrong assumption would move the margin of a position that the run cannot name."),
+    Rule("margin-beyond-balance", "More margin than the balance has is -4050.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/isolated_margin.py",), "margin_beyond_the_balance"),
+    Rule("margin-beyond-wallet", "A reduction that the position does not allow is -4051.", _CODES, "documented",
+         ("binance/error_codes.py",), ("simulator/isolated_margin.py",), "margin_beyond_the_balance"),
+    Rule("margin-most-added", "At most min(cross wallet - margin of isolated orders - maintenance margin of cross "
+         "positions, available balance) can be added.",
+         f"{_BALANCE_FAQ}; that its “Isolated Available for Order” is the available balance is inferred", "inferred",
+         ("risk/account_state.py",), ("simulator/isolated_margin.py",),
+         why_not="Only adding nearly all of the balance would show it."),
+    Rule("margin-most-reduced", "At most min(wallet - maintenance margin, wallet + unrealized profit - initial margin) "
+         "can be reduced.", _BALANCE_FAQ, "documented",
+         ("risk/account_state.py",), ("simulator/isolated_margin.py",), "the_most_that_can_be_reduced"),
+    Rule("margin-amounts", "An amount that is not positive is -4055, one with more than eight decimals -1111.",
+         f"{_CODES}: the texts", "inferred", ("binance/error_codes.py",), ("simulator/isolated_margin.py",),
+         why_not="A wrong assumption about a negative amount would move margin the other way."),
+    Rule("margin-history-form", "positionMargin/history lists a change with type, deltaType USER_ADJUST, amount (a "
+         "string), asset, time and positionSide.", _MARGIN_HISTORY, "documented",
+         ("binance/reader.py",), ("simulator/answers.py",), "margin_history"),
+    Rule("margin-history-order", "The earliest row comes first.", f"{_MARGIN_HISTORY}: its example", "inferred",
+         ("binance/reader.py",), ("simulator/isolated_margin.py",), "margin_history"),
+    Rule("margin-history-sign", "The amount of a reduction is negative.",
+         "a funding fee of type 2 in https://github.com/ccxt/ccxt/pull/21875", "inferred",
+         ("binance/reader.py",), ("simulator/answers.py",), "margin_history"),
+    Rule("margin-history-delay", "A change appears in the history within seconds.", "no document", "assumed",
+         ("binance/reader.py",), ("simulator/isolated_margin.py",), "margin_history"),
     # -- the private stream
     Rule("listen-key", "The API key alone opens a listen key, the same one until it expires; PUT extends it.",
          f"Start User Data Stream, {_DOCS}/user-data-streams/Start-User-Data-Stream", "documented",

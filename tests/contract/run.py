@@ -205,7 +205,7 @@ class ContractRun:
             *(f"* {line}" for line in self.access),
             *([f"* **The run stopped:** {self.stopped}"] if self.stopped else []),
             *(f"* **Left changed:** {symbol} {why}" for symbol, why in self.exchange.left.items()),
-            *([] if self.exchange.left else ["* Every leverage is what it was."]),
+            *([] if self.exchange.left else ["* Every leverage, margin type and isolated margin is what it was."]),
         ]
         for verdict, pairs in counts.items():
             lines += ["", f"## {verdict.capitalize()}", "", "| rule | certainty before | evidence |", "|---|---|---|"]

@@ -1,7 +1,7 @@
 """Checks of an exchange: each decides rules of ``rules.py``, where their sources and certainty are.
 
 A scenario's docstring is what it checks; where Binance documents nothing, it notes the observation. A scenario uses the
-account as it is: it places no orders and restores every leverage. Two kinds of leverage cannot be restored, and the
+account as it is: it places no orders and restores what it changes. Two kinds of leverage cannot be restored, and the
 report names them: that of an isolated position that was raised, and one that was not set.
 """
 
@@ -23,7 +23,7 @@ from websockets.sync.client import connect as open_socket
 import leverage_nb as lev
 from leverage_nb.binance.user_stream import FORMS
 from tests.contract.comparison import Comparison, NotChecked
-from tests.contract.exchange import ExchangeUnderTest, Reply, Row, cap_at, has_coef, tier_of
+from tests.contract.exchange import ExchangeUnderTest, Reply, Row, cap_at, has_coef, same_side, tier_of
 
 Check = Callable[[ExchangeUnderTest, Comparison], None]
 
@@ -340,7 +340,7 @@ def unknown_key(exchange: ExchangeUnderTest, found: Comparison) -> None:
 @scenario
 def malformed_changes(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A change without symbol is -1102, with an unknown one -1121, above the maximum -4028; nothing changes."""
-    symbol = _flat_symbol(exchange)
+    symbol = flat_symbol(exchange)
     most = exchange.tiers()[symbol][0]["initialLeverage"]
     with exchange.restored(symbol) as before:
         reply = exchange.call("POST", "/fapi/v1/leverage", leverage=before)
@@ -356,7 +356,7 @@ def malformed_changes(exchange: ExchangeUnderTest, found: Comparison) -> None:
 @scenario
 def malformed_leverages(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A leverage that is zero, negative, a fraction or not a number is refused, and nothing changes."""
-    symbol = _flat_symbol(exchange)
+    symbol = flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         for leverage in (0, -5, "10.5", "ten", ""):
             reply = exchange.set_leverage(symbol, leverage)
@@ -381,7 +381,7 @@ def symbols_beyond_ascii(exchange: ExchangeUnderTest, found: Comparison) -> None
 @scenario
 def a_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """The answer names symbol, leverage (a number) and maxNotionalValue (a string, the tier's cap)."""
-    symbol = _flat_symbol(exchange)
+    symbol = flat_symbol(exchange)
     tiers = exchange.tiers()[symbol]
     with exchange.restored(symbol) as before:
         for leverage in _other_leverages(tiers, before):
@@ -400,7 +400,7 @@ def a_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
 @scenario
 def a_read_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """A read of symbolConfig immediately after the answer to a change shows the new leverage."""
-    symbol = _flat_symbol(exchange)
+    symbol = flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         for leverage in _other_leverages(exchange.tiers()[symbol], before):
             if exchange.set_leverage(symbol, leverage).status == 200:
@@ -410,7 +410,7 @@ def a_read_shows_the_change(exchange: ExchangeUnderTest, found: Comparison) -> N
 @scenario
 def the_same_again(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Setting the current leverage again is answered like any change."""
-    symbol = _flat_symbol(exchange)
+    symbol = flat_symbol(exchange)
     with exchange.restored(symbol) as before:
         reply = exchange.set_leverage(symbol, before)
         found.same(reply.request, "status", 200, reply.status)
@@ -439,7 +439,7 @@ def a_change_sends_an_event(exchange: ExchangeUnderTest, found: Comparison) -> N
 @scenario
 def a_wrong_listen_key_is_silent(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """With a listen key that does not exist the stream connects and stays silent, while the right one delivers."""
-    with _listening(exchange, "a" * 64) as wrong, _events_of_a_change(exchange) as (request, _, events):
+    with listening(exchange, "a" * 64) as wrong, _events_of_a_change(exchange) as (request, _, events):
         if not any(events.values()):
             raise NotChecked("a form of the stream that delivers")
         heard = wrong.next_events("ACCOUNT_CONFIG_UPDATE", within=exchange.patience / 5)
@@ -449,8 +449,8 @@ def a_wrong_listen_key_is_silent(exchange: ExchangeUnderTest, found: Comparison)
 @scenario
 def an_unchanged_leverage_sends_no_event(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Setting the current leverage again sends no event, on the forms of the stream that deliver one of a change."""
-    symbol = _flat_symbol(exchange)
-    with exchange.restored(symbol) as before, _listening(exchange) as streams:
+    symbol = flat_symbol(exchange)
+    with exchange.restored(symbol) as before, listening(exchange) as streams:
         other = _other_leverages(exchange.tiers()[symbol], before)[0]
         exchange.set_leverage(symbol, other)
         if not any(streams.next_events("ACCOUNT_CONFIG_UPDATE").values()):
@@ -467,7 +467,7 @@ def an_unchanged_leverage_sends_no_event(exchange: ExchangeUnderTest, found: Com
 def margins_of_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """Initial margin is notional over leverage; maintenance margin is notional times the tier's rate less cum."""
     settings, tiers = exchange.settings(), exchange.tiers()
-    for row in _positions(exchange, lambda row: row["symbol"] in tiers):
+    for row in open_positions(exchange, lambda row: row["symbol"] in tiers):
         where, notional = f"{row['symbol']} {row['positionSide']}", abs(Decimal(row["notional"]))
         initial = notional / settings[row["symbol"]]["leverage"]
         found.close(where, "positionInitialMargin", initial, row["positionInitialMargin"], "0.0001", private=True)
@@ -480,7 +480,7 @@ def margins_of_positions(exchange: ExchangeUnderTest, found: Comparison) -> None
 def liquidation_of_isolated_positions(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """An isolated position's liquidation price follows from its wallet, its entry price and its tier at that price."""
     tiers = exchange.tiers()
-    for row in _positions(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and row["symbol"] in tiers):
+    for row in open_positions(exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and row["symbol"] in tiers):
         amount, entry = Decimal(row["positionAmt"]), Decimal(row["entryPrice"])
         wallet, actual = Decimal(row["isolatedWallet"]), Decimal(row["liquidationPrice"])
         tier = tier_of(tiers[row["symbol"]], amount * actual)
@@ -498,12 +498,12 @@ def leverage_moves_no_cross_liquidation(exchange: ExchangeUnderTest, found: Comp
         setting = settings[row["symbol"]]
         return bool(setting["marginType"] == "CROSSED" and 1 < setting["leverage"] <= SAFE)
 
-    row = next(_positions(exchange, movable))
+    row = next(open_positions(exchange, movable))
     with exchange.restored(row["symbol"]) as before:
         reply = exchange.set_leverage(row["symbol"], before + 1 if before < SAFE else before - 1)
         if reply.status != 200:
             raise NotChecked(f"a cross position whose leverage can be changed by one ({reply.code})")
-        after = next(_positions(exchange, lambda other: _same_side(row, other)))
+        after = next(open_positions(exchange, lambda other: same_side(row, other)))
         found.same(reply.request, "positionAmt is unchanged", True, row["positionAmt"] == after["positionAmt"])
         # Meanwhile the price moves, and with it the profit of other cross positions.
         before_it = Decimal(row["liquidationPrice"])
@@ -514,7 +514,7 @@ def leverage_moves_no_cross_liquidation(exchange: ExchangeUnderTest, found: Comp
 def an_isolated_position_is_not_lowered(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """With an open isolated position, on either side in hedge mode, a lower leverage is refused with -4161."""
     settings = exchange.settings()
-    rows = _positions(
+    rows = open_positions(
         exchange, lambda row: Decimal(row["isolatedWallet"]) > 0 and settings[row["symbol"]]["leverage"] > 1
     )
     for row in rows:
@@ -533,7 +533,7 @@ def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Compariso
         fits = symbol in tiers and next_up <= tiers[symbol][0]["initialLeverage"]
         return fits and Decimal(row["isolatedWallet"]) > 0 and _exposure(row) < cap_at(tiers[symbol], next_up)
 
-    row = next(_positions(exchange, raisable))
+    row = next(open_positions(exchange, raisable))
     raised = settings[row["symbol"]]["leverage"] + 1
     exchange.left[row["symbol"]] = f"may be at {raised}x, it was at {raised - 1}x"
     reply = exchange.set_leverage(row["symbol"], raised)
@@ -545,7 +545,7 @@ def an_isolated_position_is_raised(exchange: ExchangeUnderTest, found: Compariso
     _refused(found, reply, 0)
     if reply.status != 200:
         return
-    after = next(_positions(exchange, lambda other: _same_side(row, other)))
+    after = next(open_positions(exchange, lambda other: same_side(row, other)))
     for name in ("isolatedWallet", "liquidationPrice"):
         found.close(reply.request, name, Decimal(row[name]), after[name], "0.0005", private=True)
 
@@ -580,7 +580,7 @@ def lowering_in_multi_assets_mode(exchange: ExchangeUnderTest, found: Comparison
     if not exchange.rows("/fapi/v1/accountConfig")[0]["multiAssetsMargin"]:
         raise NotChecked("an account in multi-assets mode with a position")
     settings = exchange.settings()
-    row = next(_positions(exchange, lambda row: settings[row["symbol"]]["leverage"] <= SAFE))
+    row = next(open_positions(exchange, lambda row: settings[row["symbol"]]["leverage"] <= SAFE))
     with exchange.restored(row["symbol"]) as before:
         for leverage in sorted({before * 3 // 4, before // 2, before // 4, 1} - {0, before}, reverse=True):
             reply = exchange.set_leverage(row["symbol"], leverage)
@@ -631,7 +631,7 @@ def predictions(exchange: ExchangeUnderTest, found: Comparison) -> None:
 # -- shared by the scenarios -------------------------------------------------------------------------------------
 
 
-def _flat_symbol(exchange: ExchangeUnderTest) -> str:
+def flat_symbol(exchange: ExchangeUnderTest) -> str:
     """Return a symbol without position and open orders, whose change affects no margin; with a leverage if any has."""
     busy = {row["symbol"] for row in exchange.positions()}
     tiers, settings = exchange.tiers(), exchange.settings()
@@ -668,15 +668,12 @@ def _still_at(exchange: ExchangeUnderTest, found: Comparison, symbol: str, lever
     found.same(reply.request, "leverage", leverage, reply.content[0]["leverage"])
 
 
-def _positions(exchange: ExchangeUnderTest, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+def open_positions(exchange: ExchangeUnderTest, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+    """Return the rows of positionRisk with a position that fits; there is at least one."""
     rows = [row for row in exchange.positions() if Decimal(row["positionAmt"]) != 0 and wanted(row)]
     if not rows:
         raise NotChecked("an open position that fits the rule")
     return iter(rows)
-
-
-def _same_side(row: Row, other: Row) -> bool:
-    return bool((row["symbol"], row["positionSide"]) == (other["symbol"], other["positionSide"]))
 
 
 def _exposure(row: Row) -> Decimal:
@@ -751,8 +748,8 @@ class _Streams:
 @contextmanager
 def _events_of_a_change(exchange: ExchangeUnderTest) -> Iterator[tuple[str, Row, dict[str, Row | None]]]:
     """Change a leverage while all forms of the stream listen; yield the request, the expected "ac", the events."""
-    symbol = _flat_symbol(exchange)
-    with exchange.restored(symbol) as before, _listening(exchange) as streams:
+    symbol = flat_symbol(exchange)
+    with exchange.restored(symbol) as before, listening(exchange) as streams:
         leverage = _other_leverages(exchange.tiers()[symbol], before)[0]
         reply = exchange.set_leverage(symbol, leverage)
         if reply.status != 200:
@@ -761,7 +758,7 @@ def _events_of_a_change(exchange: ExchangeUnderTest) -> Iterator[tuple[str, Row,
 
 
 @contextmanager
-def _listening(exchange: ExchangeUnderTest, listen_key: str = "") -> Iterator[_Streams]:
+def listening(exchange: ExchangeUnderTest, listen_key: str = "") -> Iterator[_Streams]:
     """Connect every documented form of the private stream's address."""
     opened = exchange.call("POST", "/fapi/v1/listenKey", security="key")
     with ExitStack() as stack:

@@ -13,8 +13,9 @@ from leverage_nb.simulator.account import Refused
 from leverage_nb.simulator.market import load_market
 from tests.contract.comparison import Comparison, NotChecked
 from tests.contract.exchange import ExchangeUnderTest
+from tests.contract.margin_scenarios import SCENARIOS
 from tests.contract.run import ContractRun
-from tests.contract.scenarios import SCENARIOS, Scenario
+from tests.contract.scenarios import Scenario
 
 MARKET = load_market().account
 ORDERS = [
@@ -114,17 +115,19 @@ class NewAccount:
         return self._accept(name, leverage)
 
 
-def test_rules_are_not_checked_beyond_an_account_limit(simulator: Simulator) -> None:
-    """If the account's limit refuses first, a rule above 20x is not checked, and every leverage is restored."""
-    account = simulator.exchange.account
-    account.set_leverage = NewAccount(simulator).set_leverage  # type: ignore[method-assign]  # a new account
-    exchange = under_test(simulator)
-    before = {symbol: account.leverage(symbol) for symbol in simulator.exchange.market.symbols}
-    for scenario in SCENARIOS:
-        found = Comparison()
-        with suppress(NotChecked):
-            scenario.check(exchange, found)
-        assert not found.mismatches, f"{scenario.text}\n{found.report()}"
+def test_rules_are_not_checked_beyond_an_account_limit() -> None:
+    """If the account's limit refuses first, a rule above 20x is not checked, and every setting is restored."""
+    with Simulator(weight_limit=1_000_000) as simulator:
+        account = simulator.exchange.account
+        account.set_leverage = NewAccount(simulator).set_leverage  # type: ignore[method-assign]  # a new account
+        exchange, was = under_test(simulator), account.snapshot()
+        for scenario in SCENARIOS:
+            found = Comparison()
+            with suppress(NotChecked):
+                scenario.check(exchange, found)
+            assert not found.mismatches, f"{scenario.text}\n{found.report()}"
+    assert (account.isolated, account.positions) == (was.isolated, was.positions)
+    before = {symbol: was.leverage(symbol) for symbol in simulator.exchange.market.symbols}
     after = {symbol: account.leverage(symbol) for symbol in before}
     assert {symbol: (before[symbol], after[symbol]) for symbol in before if before[symbol] != after[symbol]} == {
         "ETHUSDT": (10, 11)  # an isolated position cannot be lowered again, as the scenario states
@@ -137,6 +140,23 @@ def test_a_leverage_that_cannot_be_restored_fails_the_scenario(simulators: Calla
     message = "ETHUSDT IS LEFT AT 20x, not 10x: restoring it was answered with code -4161"
     with pytest.raises(AssertionError, match=message), exchange.restored("ETHUSDT"):
         exchange.set_leverage("ETHUSDT", 20)
+
+
+def test_isolated_margin_that_cannot_be_restored_fails_the_scenario(
+    simulators: Callable[[str], ExchangeUnderTest],
+) -> None:
+    """Isolated margin that cannot be restored fails the scenario, and is named without its amount."""
+    exchange = simulators("one-way")
+    row = next(row for row in exchange.positions() if row["symbol"] == "ETHUSDT")
+
+    def reduce_and_use() -> None:
+        exchange.move_margin(row, -9_000)
+        for symbol, leverage in (("BTCUSDT", 5), ("XRPUSDT", 20)):
+            assert exchange.set_leverage(symbol, leverage).status == 200
+
+    message = r"ETHUSDT \(isolated margin\) IS LEFT AT another margin, not its margin: .* code -4050"
+    with pytest.raises(AssertionError, match=message), exchange.margin_restored(row):
+        reduce_and_use()
 
 
 def test_a_difference_is_reported_with_field_and_rule(

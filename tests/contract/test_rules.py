@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ROOT
+from tests.contract.margin_scenarios import SCENARIOS
 from tests.contract.rules import PAGE, RULES, Rule, render
-from tests.contract.scenarios import SCENARIOS
 
 by_id = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 

@@ -99,6 +99,9 @@ def test_the_whole_run_and_its_report(exchange: ForeignExchange, tmp_path: Path)
         "any-integer", "timestamp-window", "max-notional", "not-set-is-zero", "stream-forms", "change-event",
         "wrong-listen-key", "unchanged-event", "request-weights", "one-account-two-addresses",
         "isolated-liquidation", "isolated-raised",
+        "margin-type-answer", "margin-type-event", "margin-type-position", "isolated-margin-answer",
+        "isolated-margin-liquidation", "isolated-margin-event", "margin-without-position", "margin-beyond-balance",
+        "margin-beyond-wallet", "margin-most-reduced", "margin-history-form", "margin-history-order",
         "isolated-not-lowered", "read-after-write", "initial-margin", "tiers-join", "cum-recurrence",
     }  # fmt: skip
     assert "/private/ws?listenKey=KEY: delivered" in confirmed["stream-forms"]
@@ -136,7 +139,7 @@ def test_an_interrupted_run_restores_and_reports(exchange: ForeignExchange, tmp_
     report = path.read_text(encoding="utf-8")
     assert "KeyboardInterrupt" in output, output[-2000:]
     assert exchange.leverages["BTCUSDT"] == 10
-    assert "Every leverage is what it was." in report
+    assert "Every leverage, margin type and isolated margin is what it was." in report
     assert "the run ended before" in rules_under(report, "Not decided")["multi-assets"]
     assert "server-time" in rules_under(report, "Confirmed")
 

@@ -372,13 +372,17 @@ class ForeignExchange:
             return Reply.error(400, -4054, "Cannot add position margin: position is 0.")
         if adds and amount > self.cross_wallet:
             return Reply.error(400, -4050, "Cross balance insufficient.")
-        # It keeps the initial margin; profit counts only as a loss.
-        kept = Decimal(row["initialMargin"]) - min(Decimal(row["unRealizedProfit"]), Decimal(0)) if row else Decimal(0)
-        if not adds and (row is None or Decimal(row["isolatedWallet"]) - amount < kept):
+        if not adds and (row is None or amount > self._removable(row)):
             return Reply.error(400, -4051, "Isolated balance insufficient.")
         self.move_margin(request.symbol, amount if adds else -amount, side)
         done = "Successfully modify position margin."
         return Reply.of({"code": 200, "msg": done, "amount": float(amount), "type": int(given["type"])})
+
+    def _removable(self, row: dict[str, Any]) -> Decimal:
+        """Return what wallet and profit exceed the initial margin by, and the wallet alone the maintenance margin."""
+        names = ("isolatedWallet", "unRealizedProfit", "positionInitialMargin", "maintMargin")
+        wallet, profit, initial, maintenance = (Decimal(row[name]) for name in names)
+        return min(wallet + profit - initial, wallet - maintenance)
 
     def margin_history(self, request: Arrived) -> Reply:
         return Reply.of([row for row in self.margins if row["symbol"] == request.symbol])

@@ -12,10 +12,11 @@ import requests
 from tests.foreign.answers import ODD_HISTORIES, ODD_SUCCESSES, position
 from tests.foreign.exchange import CONFIG, MARGIN, MARGIN_TYPE, MARGINS, ForeignExchange
 
-# 1 ETH at 50,000 with 5,000 in its wallet and an initial margin of 4,000.
+# 1 ETH at 50,000 with 5,000 in its wallet, an initial margin of 4,000 and a maintenance margin of 240.
 ETH = position(
-    "ETHUSDT", entryPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000", initialMargin="4000"
-)
+    "ETHUSDT", entryPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000",
+    positionInitialMargin="4000",
+)  # fmt: skip
 
 
 def call(exchange: ForeignExchange, endpoint: str, **parameters: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -106,6 +107,97 @@ CHANGES: dict[str, tuple[Callable[[Simulator], Any], Callable[[Any, int], Any]]]
     ),
     "sdk": (open_sdk, lambda client, x: client.change_initial_leverage(symbol="BTCUSDT", leverage=x).data()),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MarginCalls:
+    """How a client changes a margin type, adds (1) or reduces (2) margin of ETHUSDT, and reads the history of that."""
+
+    switch: Callable[[Any, str, str], Any]
+    move: Callable[[Any, float, int], Any]
+    history: Callable[[Any], list[tuple[int, float]]]
+
+
+def _ccxt_name(symbol: str) -> str:
+    return f"{symbol.removesuffix('USDT')}/USDT:USDT"
+
+
+def _moved(rows: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(row["type"], float(row["amount"])) for row in rows]
+
+
+def _sdk_switch(client: Any, symbol: str, margin_type: str) -> Any:
+    name = "binance_sdk_derivatives_trading_usds_futures.rest_api.models"
+    kind = pytest.importorskip(name, reason=WHY).ChangeMarginTypeMarginTypeEnum(margin_type)
+    return client.change_margin_type(symbol=symbol, margin_type=kind).data()
+
+
+ETH = "ETHUSDT"
+MARGIN_CALLS = {
+    "ccxt": MarginCalls(
+        lambda client, symbol, margin_type: client.set_margin_mode(margin_type, _ccxt_name(symbol)),
+        lambda client, amount, kind: [client.add_margin, client.reduce_margin][kind - 1](_ccxt_name(ETH), amount),
+        lambda client: [
+            (("add", "reduce").index(row["type"]) + 1, row["amount"])
+            for row in client.fetch_margin_adjustment_history(_ccxt_name(ETH))
+        ],
+    ),
+    "connector": MarginCalls(
+        lambda client, symbol, margin_type: client.change_margin_type(symbol=symbol, marginType=margin_type),
+        lambda client, amount, kind: client.modify_isolated_position_margin(symbol=ETH, amount=amount, type=kind),
+        lambda client: _moved(client.get_position_margin_history(symbol=ETH)),
+    ),
+    "python-binance": MarginCalls(
+        lambda client, symbol, margin_type: client.futures_change_margin_type(symbol=symbol, marginType=margin_type),
+        lambda client, amount, kind: client.futures_change_position_margin(symbol=ETH, amount=amount, type=kind),
+        lambda client: _moved(client.futures_position_margin_history(symbol=ETH)),
+    ),
+    "sdk": MarginCalls(
+        _sdk_switch,
+        lambda client, amount, kind: client.modify_isolated_position_margin(
+            symbol=ETH, amount=amount, type=kind
+        ).data(),
+        lambda client: [
+            (row.type, float(row.amount)) for row in client.get_position_margin_change_history(symbol=ETH).data()
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MARGIN_CALLS)
+def test_margin_types_of_other_clients(simulator: Simulator, name: str) -> None:
+    """Each client changes a margin type and back, and raises on each refusal."""
+    client, calls = CHANGES[name][0](simulator), MARGIN_CALLS[name]
+    for margin_type in ("ISOLATED", "CROSSED"):
+        calls.switch(client, "BNBUSDT", margin_type)
+        assert ("BNBUSDT" in simulator.exchange.account.isolated) == (margin_type == "ISOLATED")
+    assert [run.kind for run in simulator.exchange.executed] == ["margin type"] * 2
+    with pytest.raises(Exception, match="No need to change margin type"):
+        calls.switch(client, "BNBUSDT", "CROSSED")
+    with pytest.raises(Exception, match="if there exists open orders"):
+        calls.switch(client, "SOLUSDT", "ISOLATED")
+    with pytest.raises(Exception, match="if there exists position"):
+        calls.switch(client, "BTCUSDT", "ISOLATED")
+
+
+@pytest.mark.parametrize("name", MARGIN_CALLS)
+def test_isolated_margin_of_other_clients(simulator: Simulator, name: str) -> None:
+    """Each client adds and reduces isolated margin, reads the history, and raises on the refusals."""
+    client, calls = CHANGES[name][0](simulator), MARGIN_CALLS[name]
+    answers = [calls.move(client, 100.5, 1), calls.move(client, 40.25, 2)]
+    amounts = [one.amount if name == "sdk" else one["amount"] for one in answers]
+    assert amounts == [100.5, 40.25]
+    short = next(one for one in simulator.exchange.account.positions if one.symbol == ETH)
+    assert float(short.isolated_wallet) == 17_760.25
+    assert calls.history(client) == [(1, 100.5), (2, -40.25)]
+    with pytest.raises(Exception, match="Cross balance insufficient"):
+        calls.move(client, 1_000_000, 1)
+    with pytest.raises(Exception, match="Isolated balance insufficient"):
+        calls.move(client, 17_000, 2)
+    simulator.inject("reset_after")
+    with pytest.raises(Exception, match=r"(?i)connection aborted|network|POST"):
+        calls.move(client, 1, 1)
+    assert float(short.isolated_wallet) == 17_761.25
 
 
 @pytest.mark.parametrize("name", CHANGES)
