@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         UnexpectedAnswer,
         UnknownSymbol,
         WrongAccount,
+        WrongMode,
     )
     from leverage_nb.notebook.panel import LeveragePanel
     from leverage_nb.notebook.plots import plot_brackets, plot_ladder
@@ -99,6 +100,7 @@ __all__ = [
     "UnexpectedAnswer",
     "UnknownSymbol",
     "WrongAccount",
+    "WrongMode",
     "connect",
     "current",
     "plot_brackets",

@@ -12,6 +12,7 @@ from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.events import Event
 from leverage_nb.binance.watch import Watch, Watchers
 from leverage_nb.change import Change, IsolatedMarginChange, LeverageChange, MarginTypeChange
+from leverage_nb.changes.expected_modes import ExpectedModes
 from leverage_nb.changes.guard import Guard
 from leverage_nb.changes.history import history_table
 from leverage_nb.changes.margin_previews import (
@@ -419,22 +420,30 @@ class Account:
             preview = preview.named(confirm)
         return cast(IsolatedMarginChange, preview.apply(progress=progress))
 
-    def plan(self, wanted: Any) -> Plan:
+    def plan(self, wanted: Any, *, position_mode: str | None = None, multi_assets: bool | None = None) -> Plan:
         """Plan changes of several symbols. Nothing is sent before ``.apply()``.
 
+        The symbol ``"*"`` stands for every symbol that is trading; a row that names a symbol wins over it. The leverage
+        ``"<=20"`` is an upper bound: it lowers a leverage above 20x, never raises one, and sets a leverage that is not
+        set to the lower of 20x and the symbol's maximum. A leverage above a symbol's maximum stops its own row only.
+
         Args:
-            wanted: Symbols and leverages (or ``"max"``): a mapping, a Series, a DataFrame with a column ``leverage``,
-                a text of several lines ``SYMBOL LEVERAGE`` as in ``%%leverage``, the path of a CSV file, targets from
-                :func:`leverage_nb.changes.plan_input.read_lines`, or a function that returns one of these from
-                ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage that is not set, the symbol is
-                left as it is.
+            wanted: Symbols and leverages (or ``"max"``, ``"<=20"``): a mapping, a Series, a DataFrame with a column
+                ``leverage``, a text of several lines ``SYMBOL LEVERAGE`` as in ``%%leverage``, the path of a CSV file,
+                targets from :func:`leverage_nb.changes.plan_input.read_lines`, or a function that returns one of these
+                from ``account.settings()``. Where it returns ``pandas.NA``, as for a leverage that is not set, the
+                symbol is left as it is.
+            position_mode: The position mode that the account must be in: "one-way" or "hedge"; None for any.
+            multi_assets: Whether the account must be in multi-assets mode; None for any.
 
         Returns:
             The plan: what would change, and what each row would do after the rows before it.
 
         Raises:
             InvalidInput: Some rows are invalid; the error names all of them.
+            WrongMode: The account is in another mode; also raised by ``.apply()``, before anything is sent.
         """
+        expected = ExpectedModes(position_mode, multi_assets)
         by_rule = callable(wanted)
         if by_rule:
             wanted = wanted(self.settings())
@@ -444,7 +453,7 @@ class Account:
             import pandas as pd  # settings() has imported it
 
             targets = [target for target in targets if target.leverage is not pd.NA]
-        return make_plan(self._service, targets)
+        return make_plan(self._service, targets, expected)
 
     # -- past changes ---------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@
     │   └── NotionalBeyondTiers         .notional .notional_cap
     ├── CredentialsMissing              no API key for this venue
     ├── WrongAccount                    the profile's key opens another account than before
+    ├── WrongMode                       the account is not in the mode that the plan expects
     ├── NotConnected                    the request could not leave this machine
     ├── NoAnswer                        the request left, no complete answer came in time
     ├── UnexpectedAnswer                the answer is not what Binance documents
@@ -235,6 +236,10 @@ class CredentialsMissing(LeverageError):
 
 class WrongAccount(LeverageError):
     """The profile's key opens another account than the one that the profile was first used with."""
+
+
+class WrongMode(LeverageError):
+    """The account's position mode or multi-assets mode is not the one that the plan expects. Nothing was sent."""
 
 
 class NotConnected(LeverageError):

@@ -194,7 +194,9 @@ class Plan(Shown):
         for row in self.rows:
             name = _EXPECTED[row.verdict] if row.status == "planned" else _outcome(row)
             counts[name] = counts.get(name, 0) + 1
-        what = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing to do"
+        what = ", ".join(f"{count} {name}" for name, count in counts.items())
+        if not counts or counts.keys() == {_EXPECTED["unchanged"]}:
+            what = f"nothing to do{f', {what}' if what else ''}"
         return f"Plan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
 
     def card(self) -> Card:
@@ -237,7 +239,8 @@ def _row_text(row: PlanRow) -> str:
         return f"{step}  {_outcome(row)}{detail}{caution if row.status == 'applied' else ''}"
     if row.verdict in {"refused", "unpredictable"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{caution}"
-    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{caution}"
+    reason = f"; {row.reason}" if row.reason else ""
+    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{reason}{caution}"
 
 
 def ended_row(row: PlanRow, outcome: Change | LeverageError) -> PlanRow:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.errors import InvalidInput, UnexpectedAnswer, as_typed
-from leverage_nb.risk.user_input import LONGEST_NUMBER, LONGEST_SYMBOL
+from leverage_nb.risk.user_input import LONGEST_NUMBER, LONGEST_SYMBOL, Wanted, join_caps, read_margin_type
 
 # Limits of the input. There are about 700 symbols.
 LARGEST_FILE, MOST_ROWS, LONGEST_LINE = 1_000_000, 5_000, 200
 
 # BTC/USDT:USDT contains a colon, so a colon separates only if a space follows.
-_BETWEEN = re.compile(r"[\s,=]+|:\s+")
+_BETWEEN = re.compile(r"[\s,]+|(?<![<>])=|:\s+")
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,28 @@ class Target:
 
     Attributes:
         where: Its place, for messages: "line 3", "row 3", or the symbol.
-        symbol: As written.
-        leverage: As written; "max" for the highest that fits.
+        symbol: As written; "*" for every symbol that is trading.
+        leverage: As written; "max" for the highest that fits, "<=20" for an upper bound. None if only a margin type is
+            given.
         problem: Why it is invalid; "" if it is valid so far.
+        margin_type: "cross", "isolated", or "" if it stays.
     """
 
     where: str
     symbol: str
     leverage: Any
     problem: str = ""
+    margin_type: str = ""
 
 
 def read_targets(wanted: Any) -> list[Target]:
     """Read the targets of a plan in any supported form.
 
     Args:
-        wanted: A mapping or Series from symbol to leverage; a DataFrame with a column ``leverage`` and the symbols in a
-            column ``symbol`` or the index; a text of several lines, see :func:`read_lines`; the path of a CSV file
-            with the columns symbol and leverage, with or without a header.
+        wanted: A mapping or Series from symbol to leverage, to a margin type or to both as ``(10, "isolated")``; a
+            DataFrame with a column ``leverage``, ``margin_type`` or both, and the symbols in a column ``symbol`` or the
+            index; a text of several lines, see :func:`read_lines`; the path of a CSV file with the columns symbol,
+            leverage and, if wanted, margin_type, with or without a header.
 
     Raises:
         InvalidInput: It is none of these.
@@ -54,15 +58,9 @@ def read_targets(wanted: Any) -> list[Target]:
     if hasattr(wanted, "columns") or hasattr(wanted, "items"):
         _check_count(len(wanted))
     if hasattr(wanted, "columns"):
-        if "leverage" not in wanted.columns:
-            raise InvalidInput(
-                "The DataFrame of a plan needs a column leverage, and the symbols in a column symbol or the index."
-            )
-        symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
-        pairs = zip(list(symbols), wanted["leverage"].tolist(), strict=True)
-        return [_target(f"row {place}", symbol, leverage) for place, (symbol, leverage) in enumerate(pairs, start=1)]
+        return _read_frame(wanted)
     if hasattr(wanted, "items"):
-        return [_target(as_typed(symbol, 40), symbol, leverage) for symbol, leverage in wanted.items()]
+        return [_read_pair(as_typed(symbol, 40), symbol, value) for symbol, value in wanted.items()]
     raise InvalidInput(
         "A plan needs a mapping, a DataFrame, a Series, lines of text, a CSV file or a function; "
         f"got {type(wanted).__name__}.",
@@ -73,7 +71,8 @@ def read_targets(wanted: Any) -> list[Target]:
 def read_lines(text: str) -> list[Target]:
     """Read one ``SYMBOL LEVERAGE`` per line, also separated by ``,`` ``=`` or ``:``. Skip blank lines and # comments.
 
-    An invalid line becomes a target with a problem, so that one error can name all of them.
+    A margin type may stand beside the leverage or instead of it: ``BTCUSDT 10 isolated``. An invalid line becomes a
+    target with a problem, so that one error can name all of them.
 
     Raises:
         InvalidInput: There are more than 5,000 lines.
@@ -83,18 +82,19 @@ def read_lines(text: str) -> list[Target]:
         place = f"line {number}"
         if len(line) > LONGEST_LINE:
             targets.append(Target(place, "", None, f"it is longer than {LONGEST_LINE} characters"))
-            continue
-        words = split_line(line)
-        if len(words) == 2:
-            targets.append(_target(place, words[0], words[1]))
-        elif words:
-            targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
+        elif words := split_line(line):
+            margin_types = [name for word in words[1:] if (name := read_margin_type(word))]
+            leverages = [word for word in words[1:] if not read_margin_type(word)]
+            if len(words) > 1 and len(leverages) <= 1 and len(margin_types) <= 1:
+                targets.append(_target(place, words[0], leverages[0] if leverages else None, "".join(margin_types)))
+            else:
+                targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
     return targets
 
 
 def split_line(line: str) -> list[str]:
-    """Split a line of :func:`read_lines` into its words, without the comment."""
-    return [word for word in _BETWEEN.split(line.partition("#")[0]) if word]
+    """Split a line of :func:`read_lines` into its words, without the comment. ``<= 20`` is one word, ``<=20``."""
+    return [word for word in _BETWEEN.split(join_caps(line.partition("#")[0])) if word]
 
 
 def _lines_of(text: str) -> list[str]:
@@ -112,28 +112,77 @@ def _check_count(count: int, of_what: str = "rows") -> None:
         raise InvalidInput(f"A plan has at most {MOST_ROWS:,} {of_what}; these are {count:,}.")
 
 
-def _target(where: str, symbol: Any, leverage: Any) -> Target:
+def _target(where: str, symbol: Any, leverage: Any, margin_type: str = "") -> Target:
     """Return a target; with a problem if a text is longer than any symbol or leverage."""
     for text, longest, kind in ((symbol, LONGEST_SYMBOL, "symbol"), (leverage, LONGEST_NUMBER, "leverage")):
         if isinstance(text, str) and len(text) > longest:
             return Target(where, "", None, f"a {kind} has at most {longest} characters")
-    return Target(where, symbol, leverage)
+    return Target(where, symbol, leverage, margin_type=margin_type)
+
+
+def _with_margin_type(where: str, symbol: Any, leverage: Any, margin_type: Any) -> Target:
+    """Return a target whose margin type is checked."""
+    name = read_margin_type(margin_type)
+    if not name:
+        return Target(where, "", None, f"{as_typed(margin_type)} is not a margin type; use isolated or cross")
+    return _target(where, symbol, leverage, name)
+
+
+def _read_pair(where: str, symbol: Any, value: Any) -> Target:
+    """Read a value of a mapping: a leverage, a margin type, or a tuple of both."""
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            return Target(where, "", None, 'a tuple has a leverage and a margin type, as (10, "isolated")')
+        return _with_margin_type(where, symbol, *value)
+    name = read_margin_type(value)
+    return _target(where, symbol, None if name else value, name)
+
+
+def _read_frame(wanted: Any) -> list[Target]:
+    """Read a DataFrame. A missing margin type stays as it is, and with a margin type the leverage may be missing."""
+    if not {"leverage", "margin_type"} & {*wanted.columns}:
+        raise InvalidInput(
+            "The DataFrame of a plan needs a column leverage, and the symbols in a column symbol or the index."
+        )
+    nothing = [None] * len(wanted)
+    columns = {
+        name: (wanted[name].tolist(), wanted[name].isna().tolist()) if name in wanted.columns else (nothing, nothing)
+        for name in ("leverage", "margin_type")
+    }
+    symbols = wanted["symbol"] if "symbol" in wanted.columns else wanted.index
+    targets = []
+    rows = zip(list(symbols), *columns["leverage"], *columns["margin_type"], strict=True)
+    for place, (symbol, leverage, is_missing, margin_type, stays) in enumerate(rows, start=1):
+        if margin_type is None or stays or margin_type == "":
+            targets.append(_target(f"row {place}", symbol, leverage))
+        else:
+            leverage = None if is_missing else leverage
+            targets.append(_with_margin_type(f"row {place}", symbol, leverage, margin_type))
+    return targets
 
 
 def _read_csv(path: Path) -> list[Target]:
     lines = _lines_of(_read_text(path))
     targets, bad = [], []
+    named = False  # whether the header names the third column
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             bad.append(f"line {number}: it is longer than {LONGEST_LINE} characters")
             continue
         cells = [cell.strip() for cell in next(csv.reader([line]), [])]
-        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["symbol", "leverage"]):
+        if not any(cells) or cells[0].startswith("#"):
             continue
-        if len(cells) < 2 or not all(cells[:2]):
+        if number == 1 and cells[:2] == ["symbol", "leverage"]:
+            named = cells[2:3] == ["margin_type"]
+            continue
+        symbol, leverage, third = [*cells, "", "", ""][:3]
+        margin_type = third if named or read_margin_type(third) else ""  # any other third column is a note
+        if not symbol or not (leverage or margin_type):
             bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not symbol,leverage")
+        elif margin_type:
+            targets.append(_with_margin_type(f"line {number}", symbol, leverage or None, margin_type))
         else:
-            targets.append(_target(f"line {number}", cells[0], cells[1]))
+            targets.append(_target(f"line {number}", symbol, leverage))
     if bad:
         raise InvalidInput(f"{as_typed(path.name, 60)}: {_some(bad)}. Nothing was sent.")
     return targets
@@ -163,10 +212,8 @@ def _read_text(path: Path) -> str:
     raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
 
 
-def check_targets(
-    targets: Iterable[Target], check: Callable[[Target], tuple[str, int | None]]
-) -> dict[str, int | None]:
-    """Resolve targets to symbols and leverages; None stands for "max".
+def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str, Wanted]]) -> dict[str, Wanted]:
+    """Resolve targets to symbols, or ``*``, and leverages.
 
     Args:
         targets: The targets as read.
@@ -175,7 +222,7 @@ def check_targets(
     Raises:
         InvalidInput: Some are invalid; the error names all of them with their places.
     """
-    checked: dict[str, int | None] = {}
+    checked: dict[str, Wanted] = {}
     bad = []
     for target in targets:
         if target.problem:

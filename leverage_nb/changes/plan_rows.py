@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from leverage_nb.changes.guard import Guard
+from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.plan import PlanRow
-from leverage_nb.errors import InvalidInput
+from leverage_nb.errors import InvalidInput, InvalidLeverage
 from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import BracketTable
 from leverage_nb.risk.outlook import AccountLimit, Judgement, Outlook
@@ -35,6 +36,7 @@ def make_rows(
     limit = guard.limit()
     targets: list[tuple[str, int | None, int]] = []
     stuck: dict[str, str] = {}
+    ends: dict[str, str] = {}
     unknown = {symbol: state.why_unknown(symbol) for symbol in wanted}
     left_out = [s for s in wanted if unknown[s] or s not in state.settings or s not in table]
     for symbol, leverage in wanted.items():
@@ -45,6 +47,8 @@ def make_rows(
             highest = limit.leverage if limit is not None else None
             reason = str(guard.exceeded(highest + 1) or "") if highest is not None else ""
             after = leverage or outlook.highest(0.0, highest, reason)
+            if leverage is None:
+                ends[symbol] = f"max ends at {after}x: {_why_highest(outlook, after, limit)}"
         except InvalidInput as exc:
             after, stuck[symbol] = outlook.current or 1, exc.message
         targets.append((symbol, outlook.current, after))
@@ -56,10 +60,12 @@ def make_rows(
         judged = _judge(outlook, after, guard, stuck.get(symbol))
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
+        if symbol in ends and judged.verdict != "refused":
+            judged = replace(judged, reason="; ".join(filter(None, (judged.reason, ends[symbol]))))
         rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
     for symbol in left_out:
         before = state.settings[symbol].leverage if symbol in state.settings else 0
-        reason = unknown[symbol] or f"{symbol} is no longer listed"
+        reason = unknown[symbol] or _why_left_out(symbol, table)
         rows.append(changed_row(symbol, before, wanted[symbol] or before or 0, reason))
     return tuple(rows)
 
@@ -68,6 +74,22 @@ def changed_row(symbol: str, before: int | None, after: int, reason: str) -> Pla
     """Return a row that is not sent, because the symbol has changed since, is no longer listed or could not be read."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")
+
+
+def _why_left_out(symbol: str, table: BracketTable) -> str:
+    if symbol in table.skipped:
+        return f"the exchange's tiers of {symbol} are unusable: {table.skipped[symbol]}"
+    return f"the exchange sent no setting of {symbol}" if symbol in table else f"{symbol} is no longer listed"
+
+
+def _why_highest(outlook: Outlook, highest: int, guard: Bound | None) -> str:
+    """Return what ends the highest leverage that fits: the symbol's maximum, the guard, or the next refusal."""
+    if highest >= len(outlook.leverage):
+        return "the symbol's maximum"
+    if guard is not None and highest >= guard.leverage:
+        return f"your guard ({guard.source})"
+    judged = outlook.judge(highest + 1)
+    return judged.reason.removesuffix(f"; {judged.advice}")
 
 
 def _order(before: int | None, after: int) -> int:
@@ -82,7 +104,8 @@ def _judge(outlook: Outlook, leverage: int, guard: Guard, why_stuck: str | None)
         return Judgement("refused", None, "documented", str(exceeded))
     highest = len(outlook.leverage)
     if leverage > highest:
-        return Judgement("refused", -4028, "documented", f"{outlook.symbol}'s maximum is {highest}x now")
+        too_high = InvalidLeverage(leverage, outlook.symbol, highest)
+        return Judgement("refused", None, "documented", too_high.message.rstrip("."))
     return outlook.judge(leverage)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from leverage_nb.changes.expected_modes import ExpectedModes
 from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow
 from leverage_nb.changes.plan_input import Target, check_targets
 from leverage_nb.changes.plan_rows import changed_row, make_rows
@@ -14,27 +15,42 @@ from leverage_nb.changes.plan_runner import PlanRun, run_plan
 from leverage_nb.changes.report import failed
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.errors import ChangeNotSent
+from leverage_nb.errors import ChangeNotSent, InvalidInput
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
-from leverage_nb.risk.user_input import is_max
+from leverage_nb.risk.user_input import EVERY, Wanted, parse_wanted
+
+_ANY_MODE = ExpectedModes()
 
 
-def make_plan(service: ChangeService, targets: Sequence[Target]) -> Plan:
+def make_plan(service: ChangeService, targets: Sequence[Target], expected: ExpectedModes = _ANY_MODE) -> Plan:
     """Resolve targets, and predict what each row would do after the rows before it.
+
+    Args:
+        service: The service of the account.
+        targets: The targets as read.
+        expected: The modes that the account must be in, now and when the plan is applied.
 
     Raises:
         InvalidInput: Some targets are invalid; the error names all of them.
-        UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting.
+        UnexpectedAnswer: The exchange has tiers of a named symbol, but no usable setting.
+        WrongMode: The account is in another mode.
     """
     as_of = datetime.now().astimezone()
     service.tiers.table()
     wanted = check_targets(targets, lambda target: _resolve(service, target))
-    state = service.read_state(list(wanted))
+    table = service.tiers.table()
+    every = wanted.pop(EVERY, None)
+    state = service.read_state(list(wanted) if every is None else table.symbols)
+    expected.check(state)
     for symbol in wanted:
         if symbol not in state.settings:
             service.check_known(state, symbol)
-    return _plan(service, _rows(service, wanted, state), as_of)
+    if every is not None:
+        trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
+        wanted = dict.fromkeys(trading, every) | wanted
+    leverages = {symbol: _leverage_of(service, state, symbol, each) for symbol, each in wanted.items()}
+    return _plan(service, _rows(service, leverages, state), as_of, expected)
 
 
 def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
@@ -55,12 +71,15 @@ def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
     return _plan(service, (*rows, *(_moved_row(last[symbol], state.settings.get(symbol)) for symbol in moved)), as_of)
 
 
-def apply_plan(service: ChangeService, plan: Plan, force: bool, progress: PlanProgress | None) -> Plan:
+def apply_plan(
+    service: ChangeService, plan: Plan, force: bool, progress: PlanProgress | None, expected: ExpectedModes = _ANY_MODE
+) -> Plan:
     """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
     as_of = datetime.now().astimezone()
     service.check_profile()
     todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
     state = service.read_state(list(todo), reload_tiers=True)
+    expected.check(state)
     first = all(row.status == "planned" for row in plan.rows)
     rows = _rows_to_apply(service, todo, state, first=first, force=force)
     if first:
@@ -94,8 +113,14 @@ def _rows_to_apply(
         checked = {symbol: _exclude(row, todo[symbol], first, force) for symbol, row in rows.items()}
         more = {symbol: row for symbol, row in checked.items() if row is not None}
         if not more:
-            return {symbol: replace(row, undoes=todo[symbol].undoes) for symbol, row in rows.items()} | excluded
+            return {symbol: _continued(row, todo[symbol]) for symbol, row in rows.items()} | excluded
         excluded |= more
+
+
+def _continued(row: PlanRow, shown: PlanRow) -> PlanRow:
+    """Return a row as predicted now, with what only the row as shown knows: its undo, and where max ends."""
+    reason = shown.reason if row.verdict == shown.verdict == "ok" else row.reason
+    return replace(row, undoes=shown.undoes, reason=reason)
 
 
 def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow | None:
@@ -118,9 +143,11 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
     return None
 
 
-def _plan(service: ChangeService, rows: tuple[PlanRow, ...], as_of: datetime) -> Plan:
+def _plan(
+    service: ChangeService, rows: tuple[PlanRow, ...], as_of: datetime, expected: ExpectedModes = _ANY_MODE
+) -> Plan:
     def apply(plan: Plan, force: bool, progress: PlanProgress | None) -> Plan:
-        return apply_plan(service, plan, force, progress)
+        return apply_plan(service, plan, force, progress, expected)
 
     return Plan(service.client.venue.label, service.client.account, rows, as_of, _new_name(), apply)
 
@@ -129,11 +156,35 @@ def _rows(service: ChangeService, wanted: Mapping[str, int | None], state: Accou
     return make_rows(wanted, state, service.tiers.table(), service.account_limits.of, service.guard)
 
 
-def _resolve(service: ChangeService, target: Target) -> tuple[str, int | None]:
+def _resolve(service: ChangeService, target: Target) -> tuple[str, Wanted]:
+    """Return the symbol, or ``*``, and the leverage of a target. A leverage above the maximum stops its own row only.
+
+    Raises:
+        InvalidInput: The symbol or the leverage is invalid.
+    """
+    if target.margin_type:  # the place to connect margin types
+        raise InvalidInput("Margin types in a plan are not connected yet.")
+    if isinstance(target.symbol, str) and target.symbol.strip() == EVERY:
+        every = parse_wanted(target.leverage)
+        if every.leverage is None:
+            raise InvalidInput(
+                f"max for {EVERY} would raise every symbol to its highest leverage.",
+                hint="Name the symbols for max, or give a number, as * 20 or * <=20.",
+            )
+        return EVERY, every
     tiers = service.tiers.find(target.symbol)
-    if is_max(target.leverage):
-        return tiers.symbol, None
-    return tiers.symbol, service.leverage_of(tiers, target.leverage)
+    wanted = parse_wanted(target.leverage, tiers.symbol, tiers.symbol_max_leverage)
+    if wanted.leverage is not None and wanted.leverage > tiers.symbol_max_leverage and not wanted.is_cap:
+        service.tiers.find_again(tiers)  # the maximum may have risen since
+    return tiers.symbol, wanted
+
+
+def _leverage_of(service: ChangeService, state: AccountState, symbol: str, wanted: Wanted) -> int | None:
+    """Return the leverage that a row asks for; None for the highest that fits."""
+    table = service.tiers.table()
+    if symbol not in table or symbol not in state.settings:
+        return wanted.leverage  # its row reports why it is not sent
+    return wanted.resolve(state.settings[symbol].leverage, table[symbol].symbol_max_leverage)
 
 
 def _new_name() -> str:

@@ -17,15 +17,12 @@ from typing import Any, NamedTuple
 from IPython.core.error import UsageError
 
 from leverage_nb.errors import InvalidInput
-from leverage_nb.risk.user_input import is_max
+from leverage_nb.risk.user_input import is_max, read_margin_type
 
 # Longer than any line and word that a person types. They bound the work and the messages.
 MAX_LINE = 4_000
 MAX_WORD = 100
 
-# A word meant as a leverage, valid or not: -5, 10.5, 1e9, 10x.
-_NUMBER = re.compile(r"[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
-_SEVERAL = "For several symbols use %%leverage, with one SYMBOL LEVERAGE per line."
 _CHECK_DATA = "Check the data that the value comes from."
 _ONE_EACH = "Write a field for each word; for several symbols use %%leverage or account.plan()."
 
@@ -150,81 +147,6 @@ def words_so_far(text: str) -> tuple[list[str], str] | None:
     return (typed[:-1], typed[-1]) if words and words[-1].end == len(text) else None
 
 
-def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
-    """Separate the symbols from the leverage at the end, both as typed. Commas between them are allowed.
-
-    Raises:
-        InvalidInput: The words are not symbols followed by at most one leverage.
-    """
-    words = [part for word in words for part in ([word] if _NUMBER.fullmatch(word) else word.split(",")) if part]
-    numbers = [word for word in words if _NUMBER.fullmatch(word) or is_max(word)]
-    symbols = [word for word in words if word not in numbers]
-    if not numbers:
-        return symbols, None
-    if not symbols and len(numbers) == 1:
-        raise InvalidInput(f"The symbol for {numbers[0]} is missing.", hint=f"Try: %leverage BTCUSDT {numbers[0]}")
-    if len(symbols) == 1 and len(numbers) == 2 and is_max(numbers[0]):
-        raise _size_after_max(symbols[0], numbers[1])
-    if len(numbers) > 1:
-        raise InvalidInput(f"One leverage at a time: {' and '.join(numbers)} were given.", hint=_SEVERAL)
-    if words[-1] != numbers[0]:
-        if is_max(numbers[0]) and words[:-1] == [symbols[0], numbers[0]]:
-            raise _size_after_max(symbols[0], words[-1])
-        raise InvalidInput("The leverage comes after the symbol.", hint=f"Try: %leverage {symbols[0]} {numbers[0]}")
-    if len(symbols) > 1:
-        raise InvalidInput("One symbol at a time when changing leverage.", hint=_SEVERAL)
-    return symbols, numbers[0]
-
-
-# Options that select what a line does; at most one of them.
-_ACTIONS = ("brackets", "plot", "history", "changes", "undo")
-
-
-def check_options(options: argparse.Namespace, leverage: str | None, *, is_cell: bool) -> None:
-    """Check that options, words and cell go together.
-
-    Args:
-        options: The parsed line.
-        leverage: The leverage in it, as typed.
-        is_cell: Whether it is the first line of ``%%leverage``.
-
-    Raises:
-        InvalidInput: They do not.
-    """
-    actions = [f"--{name}" for name in _ACTIONS if getattr(options, name)]
-    if is_cell and (actions or options.words or options.notional):
-        raise InvalidInput(
-            "%%leverage takes only -n, -y, --force, --venue and --profile.",
-            hint="Write the changes below it, one SYMBOL LEVERAGE per line.",
-        )
-    if options.undo and (options.words or options.notional):
-        raise InvalidInput(
-            "--undo takes neither symbol nor leverage: it undoes the last change of this account.",
-            hint="Repeat it to undo the change before.",
-        )
-    if len(actions) > 1:
-        raise InvalidInput(f"{' and '.join(actions)} cannot be combined.", hint="Use one at a time.")
-    if actions and leverage is not None:
-        raise InvalidInput(f"{actions[0]} takes no leverage ({leverage}).")
-    if options.plot and not options.words:
-        raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
-    changes = is_cell or options.undo or leverage is not None
-    for name in ("dry_run", "force", "yes"):
-        if getattr(options, name) and not changes:
-            raise InvalidInput(f"--{name.replace('_', '-')} needs a symbol and a leverage.")
-    if options.notional and (leverage is None or not is_max(leverage)):
-        symbol = options.words[0] if options.words else "BTCUSDT"
-        raise InvalidInput(
-            "--notional needs the word max.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
-        )
-
-
-def _size_after_max(symbol: str, size: str) -> InvalidInput:
-    return InvalidInput(
-        f"{size} after max is not understood.", hint=f"For a size: %leverage {symbol} max --notional {size}"
-    )
-
-
 def _split(line: str) -> list[_Word]:
     """Split a line at white space outside fields, up to a comment."""
     words: list[_Word] = []
@@ -318,8 +240,8 @@ def _fill(parts: list[str | _Field], namespace: dict[str, Any]) -> str:
         option = _OPTION_START.match(typed)
         if typed.startswith("-") and not option:
             raise InvalidInput(f"{_shorten(typed)} is an option with a field in it.", hint="Type the option itself.")
-        # The check includes the literal text around a value: m{x} must not become max.
-        _check_value(typed, word[option.end() :] if option else word)
+        # The check includes the literal text around a value: m{x} must not become max. A typed <= is no part of it.
+        _check_value(typed, (word[option.end() :] if option else word).replace("<=", ""))
     elif len(word) > MAX_WORD:
         raise InvalidInput(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are allowed.")
     return word
@@ -392,6 +314,8 @@ def _check_value(typed: str, text: str) -> None:
         (text.startswith("-"), 'starts with "-"', "Type options into the line; a value cannot be one."),
         (text.startswith("#"), 'starts with "#"', _CHECK_DATA),
         (is_max(text), "is the word max", "Type max into the line: %leverage {symbol} max"),
+        (bool(read_margin_type(text)), "is a margin type", "Type it into the line: %leverage {symbol} isolated"),
+        (any(sign in text for sign in "<>=≤≥"), "contains a comparison", "Type it into the line: <={cap}"),
     )
     for fault, reason, hint in faults:
         if fault:

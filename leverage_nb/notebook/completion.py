@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import (
@@ -18,6 +19,7 @@ from IPython.core.completer import (
 )
 
 from leverage_nb.notebook.command_line import words_so_far
+from leverage_nb.risk.user_input import EVERY
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
@@ -26,30 +28,53 @@ if TYPE_CHECKING:
 
 # Each option in a few words, because JupyterLab wraps or cuts long ones.
 _MEANINGS = {
+    "--add-margin": "add margin to a position",
     "--brackets": "tiers as a table",
+    "--cap": "lower what is above it",
     "--changes": "what Binance has changed",
+    "--cross": "cross margin",
     "--dry-run": "preview, send nothing",
+    "--expect": "only in these modes",
     "--force": "send despite the preview",
     "--help": "all options",
     "--history": "all changes so far",
+    "--isolated": "isolated margin",
     "--login": "store a key",
     "--logout": "remove a key",
     "--notional": "size that must fit",
     "--plot": "max notional by leverage",
     "--profile": "another account",
+    "--reduce-margin": "take margin from it",
+    "--side": "side of a hedged position",
     "--undo": "undo the last change",
     "--venue": "another venue",
     "--yes": "send without a question",
 }
 # What may follow, by what the line does.
-_FOR_CHANGES = ("--dry-run", "--force", "--profile", "--venue", "--yes")
-_FOR_SYMBOLS = ("--brackets", "--changes", "--history", "--plot", "--profile", "--venue")
-_ALONE = ("--brackets", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue")
-_ACTIONS = {"--brackets", "--changes", "--help", "--history", "--plot"}
+_FOR_UNDO = ("--dry-run", "--force", "--profile", "--venue", "--yes")
+_FOR_PLANS = (*_FOR_UNDO, "--expect")
+_FOR_CHANGES = (*_FOR_PLANS, "--cross", "--isolated")
+_FOR_SYMBOLS = (
+    "--brackets", "--changes", "--history", "--plot", "--profile", "--venue", "--add-margin", "--cap", "--cross",
+    "--isolated", "--reduce-margin",
+)  # fmt: skip
+_FOR_MARGIN = ("--dry-run", "--profile", "--side", "--venue", "--yes")
+_ALONE = (
+    "--brackets", "--cap", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue",
+)  # fmt: skip
+_ACTIONS = {
+    "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--help", "--history", "--isolated", "--plot",
+    "--reduce-margin",
+}  # fmt: skip
+# Options whose argument is the next word.
+_WITH_ARGUMENT = {
+    "--add-margin", "--cap", "--expect", "--login", "--logout", "--notional", "--profile", "--reduce-margin", "--side",
+    "--venue",
+}  # fmt: skip
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
 _CELL = re.compile(r"\s*%%leverage(?P<words>\s[^\n]*|)\n")
-_LEVERAGE = re.compile(r"\d+[xX]?|max", re.IGNORECASE)
+_LEVERAGE = re.compile(r"\d+[xX]?|max|<=.*|isolated|crossed|cross", re.IGNORECASE)
 
 # An offer: what is inserted, and its annotation.
 Offers = Iterable[tuple[str, str]]
@@ -92,23 +117,28 @@ def _offers(context: CompletionContext) -> tuple[str, Offers] | None:
 
 
 def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
-    from leverage_nb.binance.venues import VENUES
     from leverage_nb.session import session
 
     last = words[-1] if words else ""
-    if last in {"--venue", "--login", "--logout"}:
-        return [(venue, "venue") for venue in VENUES]
-    if last in {"--notional", "--profile"}:
-        return []
-    given = [word for word in words if not word.startswith("-") and word not in VENUES]
+    if last in _WITH_ARGUMENT:
+        return _arguments(last)
+    given = [
+        word for before, word in pairwise(("", *words)) if not word.startswith("-") and before not in _WITH_ARGUMENT
+    ]
     has_leverage = any(_LEVERAGE.fullmatch(word) for word in given)
-    account = session.connected()
+    account, is_cap = session.connected(), "--cap" in words
     if fragment.startswith("-") or is_cell or has_leverage or (given and account is None):
-        return _options(words, given, has_change=is_cell or has_leverage or "--undo" in words)
+        if {"--add-margin", "--reduce-margin"} & {*words}:
+            return _options(words, given, _FOR_MARGIN)
+        if is_cell or is_cap:
+            return _options(words, given, _FOR_PLANS)
+        if "--undo" in words:
+            return _options(words, given, _FOR_UNDO)
+        return _options(words, given, _FOR_CHANGES if has_leverage else _FOR_SYMBOLS if given else _ALONE)
     if account is None:
         return []
     symbols = _symbols(account, [name for word in given for name in word.split(",")])
-    if not given or last.endswith(","):
+    if not given or last.endswith(",") or is_cap:
         return symbols
     return [*_leverages(account, given, words), *(symbols if fragment else ())]
 
@@ -119,12 +149,23 @@ def _in_cell(words: list[str], header: list[str]) -> Offers:
     account = session.connected()
     if account is None or len(words) > 1:
         return []
-    return _leverages(account, words, header) if words else _symbols(account, [])
+    return _leverages(account, words, header) if words else [*_symbols(account, []), (EVERY, "every trading symbol")]
 
 
-def _options(words: list[str], given: list[str], *, has_change: bool) -> Offers:
-    """Return the options that may follow, with their meaning."""
-    names = _FOR_CHANGES if has_change else _FOR_SYMBOLS if given else _ALONE
+def _arguments(option: str) -> Offers:
+    """Return what may follow an option that takes an argument."""
+    from leverage_nb.binance.venues import VENUES
+    from leverage_nb.risk.account_state import ASSETS_MODES, POSITION_MODES
+
+    if option in {"--venue", "--login", "--logout"}:
+        return [(venue, "venue") for venue in VENUES]
+    if option == "--expect":
+        return [(mode, "mode") for mode in (*POSITION_MODES, *ASSETS_MODES)]
+    return [(side, "side") for side in ("long", "short")] if option == "--side" else []
+
+
+def _options(words: list[str], given: list[str], names: tuple[str, ...]) -> Offers:
+    """Return those options that may follow, with their meaning."""
     if given and given[-1].lower() == "max":
         names = ("--dry-run", "--force", "--notional", *names[2:])
     used = {*words} | (_ACTIONS if _ACTIONS & {*words} else set())
@@ -150,9 +191,11 @@ def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
     from leverage_nb.account import service_of
     from leverage_nb.risk.user_input import normalize
 
-    if len(given) != 1:
-        return []
     service, highest = service_of(account), ("max", "the highest that fits")
+    if not given or EVERY in given:
+        return []
+    if len(given) > 1:
+        return [highest]
     table = service.tiers.known
     tiers = table.get(normalize(given[0])) if table is not None else None
     if tiers is None:

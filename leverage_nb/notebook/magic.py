@@ -12,7 +12,8 @@ from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
 from leverage_nb.formatting import times
-from leverage_nb.notebook.command_line import Once, check_options, is_quiet, parse_line, split_symbols
+from leverage_nb.notebook.command import read_command
+from leverage_nb.notebook.command_line import Once, is_quiet, parse_line
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 from leverage_nb.notebook.reporting import report
 from leverage_nb.terminal import encodable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from leverage_nb.change import LeverageChange
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
+    from leverage_nb.notebook.command import Command
 
 
 @magics_class
@@ -48,12 +50,19 @@ class LeverageMagics(Magics):
     @no_var_expand
     @needs_local_scope
     @magic_arguments()
-    @argument("words", nargs="*", help="A symbol, several symbols, or a symbol and a leverage.")
+    @argument("words", nargs="*", help="Symbols (* for all), then a leverage, a margin type or both.")
     @argument("--brackets", action=Once, nargs=0, default=False, help="The tiers as a DataFrame.")
     @argument("--plot", action=Once, nargs=0, default=False, help="Max notional against leverage.")
     @argument("--history", action=Once, nargs=0, default=False, help="Every attempt, as a DataFrame.")
     @argument("--changes", action=Once, nargs=0, default=False, help="What Binance changed in the tiers.")
     @argument("--undo", action=Once, nargs=0, default=False, help="Undo the last change.")
+    @argument("--cap", action=Once, metavar="LEVERAGE", help="Lower what is above it, of the symbols or of all.")
+    @argument("--expect", action=Once, metavar="MODES", help="Stop unless the account is in these: hedge,multi-assets.")
+    @argument("--cross", action=Once, nargs=0, default=False, help="Change the margin type to cross.")
+    @argument("--isolated", action=Once, nargs=0, default=False, help="Change the margin type to isolated.")
+    @argument("--add-margin", action=Once, metavar="AMOUNT", help="Add margin to an isolated position.")
+    @argument("--reduce-margin", action=Once, metavar="AMOUNT", help="Take margin from an isolated position.")
+    @argument("--side", action=Once, help="With --add-margin or --reduce-margin in hedge mode: long or short.")
     @argument("-n", "--dry-run", action=Once, nargs=0, default=False, help="Show the preview; send nothing.")
     @argument("--force", action=Once, nargs=0, default=False, help="Send although a refusal is expected.")
     @argument("--notional", action=Once, help="With max: the position size that must be allowed, as 250k, 2m or 2e6.")
@@ -79,9 +88,13 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT 10                  change it
             %leverage BTCUSDT 10 --dry-run        preview it; nothing is sent
             %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
+            %leverage BTCUSDT SOLUSDT 10          a plan: several symbols to one leverage
+            %leverage --cap 20 [BTCUSDT ...]      a plan: lower everything above 20x, or only these symbols
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
-            %%leverage [-n] [-y]                  a plan, one SYMBOL LEVERAGE per line: shown, then applied
+            %%leverage [-n] [-y]                  a plan, one SYMBOL LEVERAGE per line: shown, then applied;
+                                                  * is every symbol, <=20 an upper bound
+            %%leverage --expect hedge             the same, only if the account is in hedge mode
             %leverage [BTCUSDT ...] --history     all changes and their outcomes
             %leverage [BTCUSDT ...] --changes     what Binance has changed in the tiers
             %leverage --undo                      undo the last change; again: the one before
@@ -99,29 +112,33 @@ class LeverageMagics(Magics):
             return None
         if options.login or options.logout:
             return self._keep_key(options)
-        symbols, leverage = ([], None) if options.undo else split_symbols(options.words)
-        check_options(options, leverage, is_cell=cell is not None)
+        command = read_command(options, is_cell=cell is not None)
         account = self._account(options)
         self._set_guard()
         self._report_earlier(account)
         try:
-            result = self._run(account, symbols, leverage, cell, options)
+            result = self._run(account, command, cell, options)
         except LeverageError:
             self._show_news(account)
             raise
         self._show_news(account)
-        changes = options.undo or leverage is not None or cell is not None
+        changes = options.undo or command.leverage is not None or cell is not None
         return report(result, is_quiet=is_quiet(line), is_change=changes and not options.dry_run)
 
-    def _run(
-        self, account: Account, symbols: list[str], leverage: str | None, cell: str | None, options: argparse.Namespace
-    ) -> Any:
+    def _run(self, account: Account, command: Command, cell: str | None, options: argparse.Namespace) -> Any:
+        symbols = list(command.symbols)
         if cell is not None:
-            return self._plan(account, cell, options)
+            from leverage_nb.changes.plan_input import read_lines
+
+            return self._plan(account, read_lines(cell), options)
         if options.undo:
             return self._undo(account, options)
-        if leverage is not None:
-            return self._change(account, symbols[0], leverage, options)
+        if command.margin_type or options.add_margin or options.reduce_margin:  # the place to connect margin
+            raise InvalidInput("Margin types and margin are not connected yet.")
+        if command.leverage is not None and (command.is_plan or options.expect):
+            return self._plan(account, dict.fromkeys(symbols, command.leverage), options)
+        if command.leverage is not None:
+            return self._change(account, symbols[0], command.leverage, options)
         if options.history:
             history = account.history()
             return _only(history, history["symbol"], _found(account, symbols), "No changes of {} yet.")
@@ -279,10 +296,12 @@ class LeverageMagics(Magics):
             return self._apply_plan(account, preview, options)
         return self._apply(account, preview, options)
 
-    def _plan(self, account: Account, cell: str, options: argparse.Namespace) -> Plan | None:
-        from leverage_nb.changes.plan_input import read_lines
+    def _plan(self, account: Account, wanted: Any, options: argparse.Namespace) -> Plan | None:
+        from leverage_nb.changes.expected_modes import ExpectedModes
 
-        return self._apply_plan(account, account.plan(read_lines(cell)), options)
+        modes = ExpectedModes.read(options.expect) if options.expect else ExpectedModes()
+        plan = account.plan(wanted, position_mode=modes.position_mode, multi_assets=modes.multi_assets)
+        return self._apply_plan(account, plan, options)
 
     def _apply(
         self, account: Account, preview: Preview, options: argparse.Namespace

@@ -62,11 +62,10 @@ class Overview(Shown):
     def card(self) -> Card:
         """Return the overview as a card."""
         state = self.state
-        mode = "hedge mode" if state.hedge_mode else "one-way mode"
-        assets = "multi-assets" if state.multi_assets else "single-asset"
+        mode, assets = state.modes
         if state.credits_mode:
             assets = f"Credits Trading Mode ({CREDITS}): margin is not predicted"
-        rows = [("account", f"{self.account}, {mode}, {assets}")]
+        rows = [("account", f"{self.account}, {mode} mode, {assets}")]
         if (ratio := state.account_margin_ratio()) is not None:
             rows.append(("margin ratio", f"{percent(round(ratio, 4))} of the account, in USD"))
         used = dict.fromkeys(position.symbol for position in state.positions)

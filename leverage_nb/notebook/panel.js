@@ -28,6 +28,7 @@
  * @property {string} asset
  * @property {string} base
  * @property {string} marginType
+ * @property {string} modes The position mode and the multi-assets mode of the account.
  * @property {string} notTrading The symbol's status if it is not traded; "" if it is.
  * @property {string} mark
  * @property {string} asOf
@@ -222,6 +223,7 @@ function build(el) {
   const searchError = element("span", "leverage-complaint leverage-search-error", head);
   const facts = element("span", "leverage-facts", head);
   const marginType = element("span", "leverage-chip", facts);
+  const modes = element("span", "leverage-modes", facts);
   const status = element("span", "leverage-complaint leverage-status", facts);
   const mark = element("span", "leverage-mark", facts);
   const live = element("span", "leverage-live", facts);
@@ -284,7 +286,7 @@ function build(el) {
   // JupyterLab would take the arrow keys for its cells.
   for (const node of [symbol, slider, field, size]) node.dataset.lmSuppressShortcuts = "true";
   return {
-    root, symbol, list, badge, searchError, marginType, status, mark, live, guard, account, position, plot, chart, slider, tip,
+    root, symbol, list, badge, searchError, marginType, modes, status, mark, live, guard, account, position, plot, chart, slider, tip,
     tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, planned,
     lowest, apply, second, reload, copy, asOf, message,
   };
@@ -315,6 +317,8 @@ function showHead(parts, state, ui) {
   parts.badge.innerHTML = table.badge;
   write(parts.marginType, table.marginType);
   parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own";
+  write(parts.modes, table.modes);
+  parts.modes.title = "Modes of the account; they apply to all symbols, and are changed at Binance";
   parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
   parts.mark.title = `The exchange's mark price as of ${table.asOf}; margin and liquidation use it`;
   write(parts.status, table.notTrading && `not trading (${table.notTrading})`);

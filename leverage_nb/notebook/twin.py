@@ -50,7 +50,7 @@ def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended wi
     asset = setting.margin_asset or "the margin asset"
     table = make_table(data, lambda _: None, 0)
     saved = f"{ended}. Run this cell again to use it. Its last content:"
-    rows = [("margin type", setting.margin_type), ("mark price", table["mark"])]
+    rows = [("margin type", setting.margin_type), ("modes", table["modes"]), ("mark price", table["mark"])]
     if data.state.not_trading.get(setting.symbol):
         rows.append(("status", f"not trading ({table['notTrading']})"))
     rows += [

@@ -19,6 +19,10 @@ from leverage_nb.risk.collateral import AssetRate, cost, worth
 # (https://github.com/freqtrade/freqtrade/pull/11120), 2024-12. It is certain that it exists; its rules are not known.
 CREDITS = "BNFCR"
 
+# The names of the modes, by AccountState.hedge_mode and AccountState.multi_assets.
+POSITION_MODES = ("one-way", "hedge")
+ASSETS_MODES = ("single-asset", "multi-assets")
+
 # In multi-assets mode the available margin as calculated and as reported may differ by this share of the equity,
 # because prices and rates move between the reads. A larger difference means that a rule here is not Binance's.
 _TOLERANCE = 0.02
@@ -172,6 +176,11 @@ class AccountState:
     skipped: Mapping[str, str] = field(default_factory=dict, compare=False)
     unread_positions: frozenset[str] = field(default=frozenset(), compare=False)
     not_trading: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def modes(self) -> tuple[str, str]:
+        """The names of the position mode and of the multi-assets mode, as ("one-way", "single-asset")."""
+        return POSITION_MODES[self.hedge_mode], ASSETS_MODES[self.multi_assets]
 
     def why_unknown(self, symbol: str) -> str:
         """Return why the symbol's setting, or its positions and orders, are unknown; "" if they are known."""

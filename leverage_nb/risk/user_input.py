@@ -1,10 +1,11 @@
-"""Symbols, leverages and notionals as typed by a person."""
+"""Symbols, leverages, margin types and notionals as typed by a person."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import SequenceMatcher
 from numbers import Real
@@ -13,6 +14,8 @@ from typing import Any, Literal
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
 from leverage_nb.formatting import MINUS
 
+# The symbol of a row of a plan for every symbol that is trading. A row that names a symbol wins over it.
+EVERY = "*"
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
 # Longer than any number that a person types.
@@ -25,6 +28,10 @@ SMALLEST, LARGEST = 1e-30, 1e30
 # BTC/USDT, BTC/USDT:USDT and BTC/USDT:USDT-261225: the spelling of ccxt.
 _CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+)(?::(?P=quote)(?:-(?P<delivery>\d{6}))?)?")
 _NOTIONAL = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+)\s?([kmbtKMBT]?)")
+# A word meant as a leverage, valid or not: -5, 10.5, 1e9, 10x, <=20, >20.
+_LIKE_LEVERAGE = re.compile(r"[<>=≤≥].*|[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
+_CAP = re.compile(r"\s*<=\s*")
+_MARGIN_TYPES = {"cross": "cross", "crossed": "cross", "isolated": "isolated"}
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
@@ -66,6 +73,73 @@ def is_max(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() == "max"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The leverage that a row of a plan asks for.
+
+    Attributes:
+        leverage: The leverage; None for the highest that fits.
+        is_cap: Whether it is an upper bound (``<=20``), which lowers a leverage and never raises one.
+    """
+
+    leverage: int | None
+    is_cap: bool = False
+
+    def resolve(self, current: int | None, highest: int) -> int | None:
+        """Return the leverage for a symbol; None for the highest that fits.
+
+        Args:
+            current: The symbol's leverage; None if it is not set. A cap then gives the lower of bound and maximum.
+            highest: The symbol's maximum.
+        """
+        if not self.is_cap or self.leverage is None:
+            return self.leverage
+        return current if current is not None and current <= self.leverage else min(self.leverage, highest)
+
+
+def join_caps(text: str) -> str:
+    """Write ``<= 20`` as one word, apart from the word before it: ``BTCUSDT<= 20`` becomes ``BTCUSDT <=20``."""
+    return _CAP.sub(" <=", text)
+
+
+def is_leverage(text: str) -> bool:
+    """Return whether a word is meant as a leverage, valid or not: ``10x``, ``-5``, ``max``, ``<=20``, ``>20``."""
+    return _LIKE_LEVERAGE.fullmatch(text) is not None or is_max(text)
+
+
+def parse_wanted(value: Any, symbol: str = "", highest: int | None = None) -> Wanted:
+    """Parse the leverage of a row of a plan: as :func:`parse_leverage` does, ``"max"``, or ``"<=20"`` for a cap.
+
+    Args:
+        value: The input.
+        symbol: The symbol, for the message.
+        highest: The symbol's maximum, for the message; a leverage above it is returned all the same.
+
+    Raises:
+        InvalidLeverage: It is none of these.
+        InvalidInput: It is another comparison, as ``<20`` or ``>=20``.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if is_max(text):
+        return Wanted(None)
+    is_cap = text.startswith("<=")
+    if not is_cap and re.search("[<>=≤≥]", text[:LONGEST_NUMBER]):
+        raise InvalidInput(f"{as_typed(text)} is not a leverage.", hint="For an upper bound write <=20.")
+    number = text[2:].strip() if is_cap else value
+    if is_cap and not number:
+        raise InvalidInput("<= has no leverage after it.", hint="For an upper bound write <=20.")
+    try:
+        return Wanted(parse_leverage(number), is_cap)
+    except InvalidLeverage:
+        pass
+    raise InvalidLeverage(number, symbol, highest)
+
+
+def read_margin_type(value: Any) -> str:
+    """Return "cross" or "isolated" for a margin type in any case, also ``crossed``; "" for anything else."""
+    return _MARGIN_TYPES.get(value.strip().lower(), "") if isinstance(value, str) else ""
+
+
 def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> int:
     """Parse ``10``, ``"10"``, ``"10x"``, a Decimal, or a whole float such as ``10.0`` from a DataFrame.
 
@@ -90,8 +164,12 @@ def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> 
     return number
 
 
-def parse_notional(value: Any) -> float:
+def parse_notional(value: Any, what: str = "a notional") -> float:
     """Parse a number, or a text such as ``250k``, ``2m``, ``1.5b``, ``2e6`` or ``2,000,000``.
+
+    Args:
+        value: The input.
+        what: Its meaning, for the message.
 
     Raises:
         InvalidInput: The value is anything else, or not above 0.
@@ -104,9 +182,7 @@ def parse_notional(value: Any) -> float:
         with suppress(ValueError, OverflowError):  # a signalling NaN, or beyond float64
             number = float(value)
     if not SMALLEST <= number <= LARGEST:
-        raise InvalidInput(
-            f"{as_typed(value)} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000."
-        )
+        raise InvalidInput(f"{as_typed(value)} is not {what}.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
     return number
 
 

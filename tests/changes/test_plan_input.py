@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leverage_nb.changes.plan_input import check_targets, read_lines, read_targets
+from leverage_nb.changes.plan_input import Target, check_targets, read_lines, read_targets
 from leverage_nb.errors import InvalidInput
+from leverage_nb.risk.user_input import Wanted, parse_wanted
 
 WANTED = [("BTCUSDT", 10), ("ETHUSDT", "max")]
 
@@ -75,7 +76,7 @@ def test_symbol_and_leverage_may_be_separated_by_several_signs(line: str) -> Non
 def test_invalid_lines_are_named_by_number(text: str, words: str) -> None:
     """The error names every invalid line by its number."""
     with pytest.raises(InvalidInput, match=words):
-        check_targets(read_lines(text), lambda target: (target.symbol, 10))
+        check_targets(read_lines(text), lambda target: (target.symbol, Wanted(10)))
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_other_input_is_refused(wrong: Any) -> None:
 def problems(targets: Any) -> str:
     """Return the error text of targets that cannot be read."""
     with pytest.raises(InvalidInput) as caught:
-        check_targets(targets, lambda target: (target.symbol, 10))
+        check_targets(targets, lambda target: (target.symbol, Wanted(10)))
     return str(caught.value)
 
 
@@ -141,3 +142,104 @@ def test_long_text_is_not_repeated_in_an_error() -> None:
     for form in forms:
         assert key not in problems(read_targets(form))
     assert key not in problems(read_lines(f"BTCUSDT {key} 5"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"*": "<=20", "BTCUSDT": "max"}, pd.Series({"*": "<=20", "BTCUSDT": "max"}),
+        pd.DataFrame({"symbol": ["*", "BTCUSDT"], "leverage": ["<=20", "max"]}), "* <=20\nBTCUSDT max",
+        "* <= 20\nBTCUSDT: max", "*<=20\nBTCUSDT=max",
+    ],
+)  # fmt: skip
+def test_caps_and_every_symbol_are_read(form: Any) -> None:
+    """An upper bound, the word max and the symbol * are read in every form."""
+    assert pairs(read_targets(form)) == [("*", "<=20"), ("BTCUSDT", "max")]
+
+
+def test_caps_and_every_symbol_are_read_from_a_file(tmp_path: Path) -> None:
+    """A CSV file may contain them too."""
+    (tmp_path / "plan.csv").write_text("symbol,leverage\n*,<=20\nBTCUSDT,<= 5\n")
+    assert pairs(read_targets(tmp_path / "plan.csv")) == [("*", "<=20"), ("BTCUSDT", "<= 5")]
+
+
+BOTH = [("BTCUSDT", "10", "isolated"), ("ETHUSDT", None, "cross"), ("SOLUSDT", "5", "")]
+
+
+def triples(targets: Any) -> list[tuple[Any, Any, str]]:
+    """Return symbols, leverages as text, and margin types; without problems."""
+    assert [target.problem for target in targets] == [""] * len(targets)
+    return [
+        (target.symbol, None if target.leverage is None else f"{target.leverage:.4}", target.margin_type)
+        for target in targets
+    ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"BTCUSDT": ("10", "isolated"), "ETHUSDT": "crossed", "SOLUSDT": "5"},
+        pd.Series({"BTCUSDT": ("10", "Isolated"), "ETHUSDT": (None, "cross"), "SOLUSDT": "5"}),
+        "BTCUSDT 10 isolated\nETHUSDT: cross\nSOLUSDT 5", "BTCUSDT isolated 10\nETHUSDT CROSSED\nSOLUSDT=5",
+        pd.DataFrame({"leverage": ["10", None, "5"], "margin_type": ["isolated", "cross", ""]},
+            index=["BTCUSDT", "ETHUSDT", "SOLUSDT"]),
+        pd.DataFrame({"symbol": ["BTCUSDT", "ETHUSDT", "SOLUSDT"], "leverage": ["10", pd.NA, "5"],
+            "margin_type": ["isolated", "cross", None]}),
+    ],
+)  # fmt: skip
+def test_margin_types_are_read(form: Any) -> None:
+    """A margin type stands beside a leverage or instead of it, in a mapping, a Series, lines and a DataFrame."""
+    assert triples(read_targets(form)) == BOTH
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["symbol,leverage,margin_type\nBTCUSDT,10,isolated\nETHUSDT,,crossed\nSOLUSDT,5,\n",
+        "BTCUSDT,10,isolated\nETHUSDT,,cross,why\nSOLUSDT,5,a note\n"],
+)  # fmt: skip
+def test_margin_types_are_read_from_a_file(tmp_path: Path, text: str) -> None:
+    """The third column of a CSV file is the margin type; without a header that names it, it may be a note instead."""
+    (tmp_path / "plan.csv").write_text(text)
+    assert triples(read_targets(tmp_path / "plan.csv")) == BOTH
+
+
+def test_a_table_of_margin_types_alone_is_read() -> None:
+    """A DataFrame without leverages gives targets of margin types only."""
+    form = pd.DataFrame({"symbol": ["BTCUSDT"], "margin_type": ["isolated"]})
+    assert triples(read_targets(form)) == [("BTCUSDT", None, "isolated")]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"BTCUSDT": (10, "isolate")}, "BTCUSDT: isolate is not a margin type; use isolated or cross"),
+        ({"BTCUSDT": (10, None)}, "None is not a margin type"), ({"BTCUSDT": (10,)}, "a tuple has a leverage and"),
+        ({"BTCUSDT": (10, "cross", 1)}, "a tuple has a leverage and"),
+        (pd.DataFrame({"symbol": ["BTCUSDT"], "leverage": [5], "margin_type": ["x"]}), "row 1: x is not a margin type"),
+        ("BTCUSDT isolated cross\n", "line 1: “BTCUSDT isolated cross” is not SYMBOL LEVERAGE"),
+        ("BTCUSDT 10 5 cross\n", "is not SYMBOL LEVERAGE"), ("isolated\n", "“isolated” is not SYMBOL LEVERAGE"),
+        ("BTCUSDT 10 isolatd\n", "is not SYMBOL LEVERAGE"),
+    ],
+)  # fmt: skip
+def test_invalid_margin_types_are_named(form: Any, words: str) -> None:
+    """Anything else than one margin type is named with its place."""
+    assert words in problems(read_targets(form))
+
+
+def test_an_invalid_margin_type_in_a_file_is_named(tmp_path: Path) -> None:
+    """In a column that the header names, every text must be a margin type."""
+    (tmp_path / "plan.csv").write_text("symbol,leverage,margin_type\nBTCUSDT,10,isolatd\nETHUSDT,5,cross\n")
+    assert "line 2: isolatd is not a margin type" in problems(read_targets(tmp_path / "plan.csv"))
+
+
+@pytest.mark.parametrize("symbol", ["*", "BTCUSDT"])
+def test_a_symbol_that_is_there_twice_needs_one_leverage(symbol: str) -> None:
+    """The same row twice is accepted; with another leverage, or an upper bound instead of it, it is an error."""
+
+    def check(target: Target) -> tuple[str, Wanted]:
+        return target.symbol, parse_wanted(target.leverage)
+
+    assert check_targets(read_lines(f"{symbol} 20\n{symbol} 20x"), check) == {symbol: Wanted(20)}
+    for other in ("30", "<=20", "max"):
+        with pytest.raises(InvalidInput, match="is there twice, with another leverage"):
+            check_targets(read_lines(f"{symbol} 20\n{symbol} {other}"), check)

@@ -10,20 +10,20 @@ import pytest
 from leverage_nb.account import Account
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import read_lines
-from leverage_nb.errors import InvalidInput
+from leverage_nb.errors import InvalidInput, UnexpectedAnswer
 from leverage_nb.simulator import Simulator
-from tests.changes.plans import statuses
+from tests.changes.plans import list_more_symbols, statuses
 from tests.conftest import connect_to
 
 
 def test_all_invalid_targets_are_named_and_nothing_is_sent(account: Account, simulator: Simulator) -> None:
-    """Unknown symbols, leverages out of range and duplicates are named together, and nothing is sent."""
+    """Unknown symbols, invalid leverages and duplicates are named together, and nothing is sent."""
     with pytest.raises(InvalidInput) as caught:
-        account.plan({"BTCUSTD": 10, "ETHUSDT": 500, "SOLUSDT": 2.5, "btcusdt": 10, "BTC/USDT": 20})
+        account.plan({"BTCUSTD": 10, "ETHUSDT": 0, "SOLUSDT": 2.5, "btcusdt": 10, "BTC/USDT": 20})
     for words in (
         "BTCUSTD is not a symbol",
         "Did you mean BTCUSDT?",
-        "500x is above ETHUSDT's maximum",
+        "0 is not a leverage for ETHUSDT",
         "2.5 is not",
         "there twice",
     ):
@@ -111,7 +111,7 @@ def test_a_lowered_maximum_or_a_delisting_stops_its_own_row_only(account: Accoun
     gone = symbols.pop("DOGEUSDT")
     done = plan.apply()
     assert statuses(done) == {"SOLUSDT": "not_sent", "DOGEUSDT": "not_sent", "BNBUSDT": "applied"}
-    assert "maximum is 45x now" in str(done)
+    assert "75x is above SOLUSDT's maximum of 45x" in str(done)
     assert "DOGEUSDT is no longer listed" in str(done)
     symbols["DOGEUSDT"] = gone
     account.undo()
@@ -146,3 +146,125 @@ def test_a_row_that_is_not_sent_frees_no_margin(simulator: Simulator, monkeypatc
     done = {row.symbol: row for row in plan.apply().rows}
     assert (done["BTCUSDT"].status, done["SOLUSDT"].status) == ("not_sent", "not_sent")
     assert done["SOLUSDT"].code == -2028
+
+
+def test_a_cap_covers_every_symbol_that_is_trading(account: Account, simulator: Simulator) -> None:
+    """The symbol * is every symbol that is trading; others are changed only if they are named."""
+    not_trading = {"UXLINKUSDT", "币安人生USDT"}
+    plan = account.plan({"*": "<=20"})
+    assert {row.symbol for row in plan.rows} == {*account.symbols()} - not_trading
+    assert [(row.symbol, row.before, row.after) for row in plan.to_send] == [("XRPUSDT", 50, 20)]
+    assert {row.symbol for row in account.plan({"*": "<=20", "UXLINKUSDT": 3}).to_send} == {"XRPUSDT", "UXLINKUSDT"}
+    done = plan.apply()
+    assert [symbol for symbol, _ in simulator.exchange.received] == ["XRPUSDT"]
+    assert done.rows[0].status == "applied"
+    again = account.plan({"*": "<=20"})
+    assert again.headline == "Plan of 44 rows: nothing to do, 44 unchanged"
+    assert "USDT" not in str(again)
+    assert len(again.to_frame()) == 44
+
+
+@pytest.mark.parametrize("wanted", ["* <=20\nXRPUSDT 40", "XRPUSDT 40\n* <=20", {"*": "<=20", "xrp/usdt": "40"}])
+def test_a_row_that_names_a_symbol_wins_over_all_others(account: Account, wanted: Any) -> None:
+    """A named symbol has its own leverage, wherever its row is."""
+    rows = {row.symbol: row.after for row in account.plan(wanted).rows}
+    assert (len(rows), rows["XRPUSDT"], rows["BTCUSDT"]) == (44, 40, 20)
+
+
+def test_a_symbol_that_is_not_set_gets_the_cap_or_its_maximum() -> None:
+    """Under an upper bound a leverage that is not set becomes the lower of bound and maximum."""
+    with Simulator(profile="demo") as simulator:
+        account = connect_to(simulator)
+        table = account.settings()
+        rows = {row.symbol: row for row in account.plan({"*": "<=20"}).rows}
+    unset = [symbol for symbol in table.index[table["leverage"].isna()] if symbol in rows]
+    assert unset
+    assert {symbol: rows[symbol].after for symbol in unset} == {
+        symbol: min(20, int(table["symbol_max"][symbol])) for symbol in unset
+    }
+    assert all(rows[symbol].before is None for symbol in unset)
+
+
+def test_a_leverage_above_the_maximum_stops_its_own_row_only(account: Account, simulator: Simulator) -> None:
+    """Such a row is not sent, even with force; the others are. Under an upper bound nothing is above the maximum."""
+    plan = account.plan({"BTCUSDT": 500, "SOLUSDT": 10})
+    assert "stopped: 500x is above BTCUSDT's maximum of 150x" in str(plan)
+    assert plan.to_force == plan.to_send
+    assert statuses(plan.apply(force=True)) == {"BTCUSDT": "not_sent", "SOLUSDT": "applied"}
+    assert [symbol for symbol, _ in simulator.exchange.received] == ["SOLUSDT"]
+    stopped = [row.symbol for row in account.plan({"*": 20}).rows if row.verdict == "refused"]
+    assert stopped == ["42USDT", "EPTUSDT", "哈基米USDT"]  # their published maxima are 10x, 5x and 3x
+    assert not account.plan({"*": "<=200"}).to_send
+
+
+def test_a_row_at_max_names_what_ended_it(simulator: Simulator) -> None:
+    """The row names the symbol's maximum, the exposure, the guard or the account limit that ends max."""
+    account = connect_to(simulator)
+    shown = str(account.plan({"BTCUSDT": "max", "SOLUSDT": "max"}))
+    assert "max ends at 100x: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x" in shown
+    assert "max ends at 100x: the symbol's maximum" in shown
+    guarded = connect_to(simulator, max_leverage=20)
+    plan = guarded.plan({"BTCUSDT": "max", "DOGEUSDT": "max", "EPTUSDT": "max"})
+    reasons = plan.to_frame()["reason"]
+    assert reasons["BTCUSDT"].endswith("max ends at 20x: your guard (connect(max_leverage=...))")
+    assert reasons["EPTUSDT"].endswith("max ends at 5x: the symbol's maximum")
+    done = plan.apply().to_frame()
+    assert done["status"].to_dict() == {"BTCUSDT": "unchanged", "DOGEUSDT": "unchanged", "EPTUSDT": "unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"*": "max"}, "max for \\* would raise every symbol"), ({"*": 0}, "0 is not a leverage"),
+        ({"*": "<="}, "<= has no leverage after it"), ("* 20\n* <=20", "\\* is there twice, with another leverage"),
+        ("BTCUSDT 20\nbtc/usdt <=20", "BTCUSDT is there twice, with another leverage"),
+        ({"BTCUSDT": "<=0"}, "0 is not a leverage for BTCUSDT"), ({"BTCUSDT": "=<20"}, "For an upper bound write <=20"),
+        ({"BTCUSTD": "<=20"}, "Did you mean BTCUSDT"), ({"* ": "ten"}, "ten is not a leverage"),
+    ],
+)  # fmt: skip
+def test_invalid_caps_stop_the_whole_plan(account: Account, simulator: Simulator, wanted: Any, words: str) -> None:
+    """A typing error in an upper bound, or for every symbol, stops the whole plan."""
+    with pytest.raises(InvalidInput, match=words):
+        account.plan(wanted)
+    assert simulator.exchange.received == []
+
+
+def test_a_cap_over_many_symbols_reads_the_settings_once(simulator: Simulator) -> None:
+    """An upper bound over 900 symbols is planned from one read of the account."""
+    names = list_more_symbols(simulator, 900)
+    account = connect_to(simulator)
+    account.symbols()
+    requests: list[str] = []
+    handle = simulator.exchange.handle
+
+    def counted(*request: Any) -> Any:
+        requests.append(str(request))
+        return handle(*request)
+
+    simulator.exchange.handle = counted  # type: ignore[method-assign]
+    plan = account.plan({"*": "<=20"})
+    assert len(plan.rows) == 44 + len(names)
+    assert sum("symbolConfig" in request for request in requests) == 1
+    assert len(str(plan).splitlines()) < 40
+
+
+def test_a_symbol_without_a_setting_stops_its_own_row_only(account: Account, simulator: Simulator) -> None:
+    """Under * a symbol whose setting is missing has a row that says so; named, it stops the plan."""
+    account.symbols()
+    simulator.inject("missing_symbol", times=2, symbol="LTCUSDT")
+    with pytest.raises(UnexpectedAnswer, match="no setting"):
+        account.plan({"LTCUSDT": 10})
+    simulator.inject("missing_symbol", times=2, symbol="LTCUSDT")
+    stuck = [row for row in account.plan({"*": "<=20"}).rows if row.symbol == "LTCUSDT"]
+    assert [(row.verdict, row.reason) for row in stuck] == [("refused", "the exchange sent no setting of LTCUSDT")]
+
+
+def test_a_symbol_with_unusable_tiers_stops_its_own_row_only(account: Account, simulator: Simulator) -> None:
+    """Under * a symbol whose tiers are unusable has a row that says so; it is not left out in silence."""
+    symbols = simulator.exchange.market.symbols
+    first, *others = symbols["LTCUSDT"].tiers
+    symbols["LTCUSDT"] = replace(symbols["LTCUSDT"], tiers=(replace(first, initial_leverage=0), *others))
+    rows = {row.symbol: row for row in account.plan({"*": "<=20"}).rows}
+    assert rows["LTCUSDT"].verdict == "refused"
+    assert "tiers of LTCUSDT are unusable" in rows["LTCUSDT"].reason
+    assert len(rows) == 44

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leverage_nb.errors import InvalidInput
-from leverage_nb.notebook.command_line import MAX_LINE, is_quiet, parse_line, read_words, split_symbols, words_so_far
+from leverage_nb.notebook.command_line import MAX_LINE, is_quiet, parse_line, read_words, words_so_far
 from leverage_nb.notebook.magic import LeverageMagics
 
 NAMES: dict[str, Any] = {
@@ -97,6 +98,8 @@ def test_an_invalid_line_names_the_reason(line: str, message: str) -> None:
         ("\x1b[31m", "contains a control character"), ("\ud800", "contains a control character"), ("", "is empty"),
         ("-y", 'starts with "-"'), ("--venue=mainnet", 'starts with "-"'), ("-", 'starts with "-"'),
         (-5, 'starts with "-"'), ("#", 'starts with "#"'), ("max", "is the word max"), ("MAX", "is the word max"),
+        ("isolated", "is a margin type"), ("Cross", "is a margin type"), ("crossed", "is a margin type"),
+        ("<=20", "contains a comparison"), ("=20", "contains a comparison"), ("BTCUSDT<=5", "contains a comparison"),
         ("*", "contains *"), ("BTCUSDT,ETHUSDT", "contains a comma"), ("x" * 101, "has 101 characters"),
         (None, "its value is None"), (True, "of type bool"), (np.True_, "of type bool"), (["BTCUSDT"], "of type list"),
         (b"BTCUSDT", "of type bytes"), (pd.Series(["BTCUSDT"]), "of type Series"),
@@ -117,7 +120,8 @@ def test_a_value_is_one_word(line: str, value: object, reason: str) -> None:
     ("line", "value"),
     [
         ("-{x}", "y"), ("--{x}", "yes"), ("-n{x}", "y"), ("--ven{x}", "ue=mainnet"), ("-$x", "y"), ("m{x}", "ax"),
-        ("{x}x", "ma"), ("--{x}=mainnet", "venue"),
+        ("{x}x", "ma"), ("--{x}=mainnet", "venue"), ("iso{x}", "lated"), ("{x}ed", "cross"), ("<{x}", "=20"),
+        ("m<={x}", "ax"),
     ],
 )  # fmt: skip
 def test_text_and_value_together_are_a_value(line: str, value: str) -> None:
@@ -152,14 +156,17 @@ LINES = (
     "BTCUSDT 10 --profile {x} --venue {x}", "--venue={x}", "--login {x}", "-n --force {x}", "{x} --brackets # {x}",
     "BTCUSDT 10 -{x}", "BTCUSDT --ven{x}", "BTCUSDT {x!s};", "BTCUSDT {x!r:.9}",
 )  # fmt: skip
-TRICKS = st.text("-ynhmaxMAX#*;,={}$'\" \tvenue", max_size=20)
+TRICKS = st.text("-ynhmaxMAX#*;,<=>{}$'\" \tvenue", max_size=20)
+
+
+KEYWORD = re.compile(r"^(max|cross|crossed|isolated)$|[<>=≤≥*]")
 
 
 def shape(options: argparse.Namespace) -> dict[str, Any]:
-    """Return a command without its values: flags, options with an argument, the number of words, which are max."""
+    """Return a command without its values: flags, options with an argument, the number of words, which are keywords."""
     given = vars(options)
     return {
-        name: [word.lower() == "max" for word in value] if isinstance(value, list) else value in (None, False)
+        name: [bool(KEYWORD.search(word.lower())) for word in value] if isinstance(value, list) else not value
         for name, value in given.items()
     }
 
@@ -178,38 +185,6 @@ def test_no_value_changes_the_command(line: str, value: Any) -> None:
     assert shape(options) == shape(plain)
     literal = [(now, word) for now, word in zip(options.words, plain.words, strict=True) if "PLACE" not in word]
     assert all(now == word for now, word in literal)
-
-
-@pytest.mark.parametrize(
-    ("words", "symbols", "leverage"),
-    [
-        ([], [], None), (["BTCUSDT"], ["BTCUSDT"], None), (["BTCUSDT", "10x"], ["BTCUSDT"], "10x"),
-        (["42USDT", "5"], ["42USDT"], "5"), (["a", "MAX"], ["a"], "MAX"), (["a", "b"], ["a", "b"], None),
-        (["a", "-5"], ["a"], "-5"), (["a", "1e9"], ["a"], "1e9"), (["a", "+5"], ["a"], "+5"),
-        (["a,", "b"], ["a", "b"], None), (["a,b"], ["a", "b"], None), (["a", ",", "b"], ["a", "b"], None),
-        (["a,", "10"], ["a"], "10"), (["a", "1,000"], ["a"], "1,000"),
-    ],
-)  # fmt: skip
-def test_the_leverage_is_the_number_at_the_end(words: list[str], symbols: list[str], leverage: str | None) -> None:
-    """Symbols and leverage are separated as typed, without a check that they exist."""
-    assert split_symbols(words) == (symbols, leverage)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["10"], "The symbol for 10 is missing. Try: %leverage BTCUSDT 10"),
-        (["10", "a"], "The leverage comes after the symbol. Try: %leverage a 10"),
-        (["a", "10", "20"], "One leverage at a time: 10 and 20"), (["10", "20"], "One leverage at a time"),
-        (["a", "b", "10"], "One symbol at a time"), (["a", "max", "2m"], "%leverage a max --notional 2m"),
-        (["a", "max", "50000"], "50000 after max is not understood. For a size: %leverage a max --notional 50000"),
-    ],
-)  # fmt: skip
-def test_words_in_the_wrong_order_get_advice(words: list[str], message: str) -> None:
-    """An invalid combination raises an error that names the command that was probably meant."""
-    with pytest.raises(InvalidInput) as caught:
-        split_symbols(words)
-    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

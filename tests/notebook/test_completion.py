@@ -77,6 +77,15 @@ def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
         ("%leverage --login ", ["simulator", "testnet", "mainnet"]),
         ("%leverage --logout ", ["simulator", "testnet", "mainnet"]),
         ("%leverage {row['a b']} m", ["max"]),
+        ("%leverage --c", ["--cap", "--changes"]),
+        ("%leverage --cap 20 SOL", ["SOLUSDT"]),
+        ("%leverage --cap 20 --", ["--dry-run", "--force", "--profile", "--venue", "--yes", "--expect"]),
+        ("%leverage BTCUSDT SOLUSDT ", ["max"]),
+        ("%leverage BTCUSDT SOLUSDT 10 --d", ["--dry-run"]),
+        ("%leverage BTCUSDT isolated --d", ["--dry-run"]),
+        ("%%leverage --expect ", ["one-way", "hedge", "single-asset", "multi-assets"]),
+        ("%leverage BTCUSDT --add-margin 5 --side ", ["long", "short"]),
+        ("%%leverage\n*", ["*"]),
     ],
 )
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
@@ -126,7 +135,13 @@ def test_the_guard_is_named(shell: InteractiveShell) -> None:
 def test_options_say_what_they_do(shell: InteractiveShell) -> None:
     """Every option of the help is offered where it may stand, with its meaning."""
     found: dict[str, str] = {}
-    for text in ("%leverage --", "%leverage BTCUSDT --", "%leverage BTCUSDT 10 --", "%leverage BTCUSDT max --"):
+    for text in (
+        "%leverage --",
+        "%leverage BTCUSDT --",
+        "%leverage BTCUSDT 10 --",
+        "%leverage BTCUSDT max --",
+        "%leverage BTCUSDT --add-margin 5 --",
+    ):
         found |= dict(annotated(shell, text))
     listed = re.findall(r"^ +(?:-[a-z], )?(--[a-z-]+)", LeverageMagics.leverage.parser.format_help(), re.MULTILINE)
     assert sorted(found) == sorted(set(listed))

@@ -31,6 +31,7 @@ from leverage_nb.errors import (
     NothingToUndo,
     RequestRefused,
     UnknownSymbol,
+    WrongMode,
 )
 from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
@@ -118,7 +119,20 @@ def test_brackets_and_plot_return_a_table_and_axes(shell: InteractiveShell) -> N
         ("BTCUSDT 200", InvalidLeverage, "200x is above BTCUSDT's maximum of 150x"),
         ("哈基米USDT 4", InvalidLeverage, "4x is above 哈基米USDT's maximum of 3x"),
         ("BTCUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
-        ("BTCUSDT ETHUSDT 10", InvalidInput, "One symbol at a time"),
+        ("BTCUSDT ETHUSDT 10 20", InvalidInput, "One leverage at a time: 10 and 20"),
+        ("BTCUSDT FOO 10", InvalidInput, "FOO is not a symbol"),
+        ("* max", InvalidInput, "max for * would raise every symbol to its highest leverage"),
+        ("* 0", InvalidInput, "0 is not a leverage"),
+        ("BTCUSDT <=0", InvalidInput, "0 is not a leverage for BTCUSDT"),
+        ("BTCUSDT <=", InvalidInput, "<= has no leverage after it"),
+        ("BTCUSDT =<20", InvalidInput, "=<20 is not a leverage (For an upper bound write <=20.)"),
+        ("BTCUSDT >=20", InvalidInput, ">=20 is not a leverage"),
+        ("BTCUSDT <20", InvalidInput, "<20 is not a leverage"),
+        ("--cap max", InvalidInput, "--cap takes a leverage; max is none"),
+        ("--cap 0", InvalidInput, "--cap takes a leverage; 0 is none"),
+        ("--cap 20 --cap 10", InvalidInput, "--cap is given twice"),
+        ("--expect spot --cap 20", InvalidInput, "spot is not a mode"),
+        ("BTCUSDT --expect hedge", InvalidInput, "--expect needs a symbol and a leverage"),
         ("10", InvalidInput, "The symbol for 10 is missing"),
         ("10 BTCUSDT", InvalidInput, "The leverage comes after the symbol"),
         ("BTCUSDT --plot --plot", InvalidInput, "--plot is given twice"),
@@ -359,7 +373,8 @@ def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell)
     ("line", "hint"),
     [
         ("BTCUSDT 10 ETHUSDT 20", "%%leverage, with one SYMBOL LEVERAGE per line"),
-        ("BTCUSDT ETHUSDT 10", "%%leverage, with one SYMBOL LEVERAGE per line"),
+        ("BTCUSDT ETHUSDT 10 20", "One leverage for all: %leverage BTCUSDT SOLUSDT 10"),
+        ("BTCUSDT ETHUSDT 10 20", "%%leverage, with one SYMBOL LEVERAGE per line"),
         ("BTCUSDT max 2m", "%leverage BTCUSDT max --notional 2m"),
         ("BTCUSDT max 50000", "%leverage BTCUSDT max --notional 50000"),
         ("--undo 3", "--undo takes neither symbol nor leverage"),
@@ -394,8 +409,9 @@ def test_lsmagic_and_help_are_complete(shell: InteractiveShell, capsys: pytest.C
     shell.run_cell("%leverage?")
     text = capsys.readouterr().out
     flags = (
-        "--brackets", "--changes", "--dry-run", "--force", "--help", "--history", "--login", "--logout", "--notional",
-        "--plot", "--profile", "--undo", "--venue", "--yes",
+        "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--dry-run", "--expect", "--force", "--help",
+        "--history", "--isolated", "--login", "--logout", "--notional", "--plot", "--profile", "--reduce-margin",
+        "--side", "--undo", "--venue", "--yes",
     )  # fmt: skip
     for flag in flags:
         assert flag in text, flag
@@ -433,9 +449,9 @@ def test_a_cell_is_applied_as_a_plan(shell: InteractiveShell, capsys: pytest.Cap
     ("line", "cell", "words"),
     [
         ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not SYMBOL LEVERAGE"),
-        ("", "BTCUSDT 10\nETHUSDT 500\n", "line 2: 500x is above ETHUSDT's maximum"),
+        ("", "BTCUSDT 10\nETHUSDT 0\n", "line 2: 0 is not a leverage for ETHUSDT"),
         ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "plan is empty"),
-        ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --venue and --profile"),
+        ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --expect, --venue and --profile"),
     ],
 )  # fmt: skip
 def test_an_invalid_line_sends_nothing(shell: InteractiveShell, line: str, cell: str, words: str) -> None:
@@ -443,6 +459,64 @@ def test_an_invalid_line_sends_nothing(shell: InteractiveShell, line: str, cell:
     with pytest.raises(InvalidInput, match=words):
         run_cell(shell, line, cell)
     assert current().setting("BTCUSDT").leverage == 20
+
+
+def test_several_symbols_go_to_one_leverage(shell: InteractiveShell) -> None:
+    """Several symbols and a leverage in one line are a plan: shown with -n, otherwise applied."""
+    planned = run(shell, "BTCUSDT SOLUSDT xrp/usdt 20 -n")
+    assert {row.symbol: row.verdict for row in planned.rows} == {
+        "BTCUSDT": "unchanged", "SOLUSDT": "unchanged", "XRPUSDT": "ok",
+    }  # fmt: skip
+    done = run(shell, "BTCUSDT,SOLUSDT XRPUSDT 15")
+    assert {row.symbol: row.status for row in done.rows} == {
+        "BTCUSDT": "applied", "SOLUSDT": "applied", "XRPUSDT": "applied",
+    }  # fmt: skip
+    assert current().setting("XRPUSDT").leverage == 15
+
+
+def test_a_cap_lowers_what_is_above_it(shell: InteractiveShell) -> None:
+    """--cap lowers every leverage above it, of all symbols or of those that are named, and leaves the others."""
+    before = current().settings()["leverage"]
+    assert run(shell, "--cap 60").headline.startswith("Plan of 44 rows: nothing to do")
+    assert "XRPUSDT" not in repr(run(shell, "--cap 20 BTCUSDT SOLUSDT"))
+    assert [row.symbol for row in run(shell, "--cap 20 -n").to_send] == ["XRPUSDT"]
+    assert current().setting("XRPUSDT").leverage == 50
+    run(shell, "--cap 20")
+    after = current().settings()["leverage"]
+    assert after["XRPUSDT"] == 20
+    assert after.drop("XRPUSDT").equals(before.drop("XRPUSDT"))
+    assert [row.symbol for row in run(shell, "BTCUSDT <= 5 -n").to_send] == ["BTCUSDT"]
+
+
+def test_expected_modes_are_checked(shell: InteractiveShell) -> None:
+    """--expect stops a plan with an error that names both modes; nothing is sent then."""
+    for line, cell in (("--expect hedge,multi-assets", "BTCUSDT 10"), ("--expect hedge", "BTCUSDT 10")):
+        with pytest.raises(WrongMode, match="is in one-way mode"):
+            run_cell(shell, line, cell)
+    for line in ("BTCUSDT 10 --expect multi-assets", "--cap 20 --expect multi-assets"):
+        with pytest.raises(WrongMode, match="is in single-asset mode, but the plan expects multi-assets mode"):
+            run(shell, line)
+    assert current().history().empty
+    done = run_cell(shell, "--expect one-way,single-asset", "BTCUSDT 10")
+    assert [row.status for row in done.rows] == ["applied"]
+
+
+def test_mainnet_confirms_a_line_of_several_symbols(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several symbols in one line, and a cap, are confirmed on mainnet by the number of changes, as a cell is."""
+    account = connect_to(simulator, "mainnet")
+    asked: list[str] = []
+    for line in ("BTCUSDT SOLUSDT XRPUSDT 10", "--cap 10"):
+        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "1")
+        assert run(shell, f"{line} --venue mainnet") is None
+    above = account.settings()["leverage"] > 10
+    above[list(account.settings().attrs["not_trading"])] = False
+    assert [
+        f"send {count} changes? Type {count} to confirm" in question
+        for count, question in zip((3, above.sum()), asked, strict=True)
+    ] == [True, True]
+    assert account.setting("BTCUSDT").leverage == 20
 
 
 def test_mainnet_confirms_a_plan_by_its_number_of_changes(
@@ -633,7 +707,24 @@ SLOTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [ATTACK, "-y", "--yes", "-ny", "--venue=mainnet", "#", "max", "*", "BTCUSDT,ETHUSDT"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        ATTACK,
+        "-y",
+        "--yes",
+        "-ny",
+        "--venue=mainnet",
+        "#",
+        "max",
+        "*",
+        "BTCUSDT,ETHUSDT",
+        "<=20",
+        "BTCUSDT<=20",
+        "isolated",
+        "crossed",
+    ],
+)
 def test_values_never_become_options(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

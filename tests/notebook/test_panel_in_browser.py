@@ -484,6 +484,7 @@ def test_hedge_mode_and_a_leverage_that_is_not_set(open_notebook: Any) -> None:
     assert [line.split("\n")[0].strip()[:11] for line in strip.locator(".leverage-side").all_inner_texts()] == [
         "LONG 5 BTC", "SHORT 1 BTC",
     ]  # fmt: skip
+    assert panel.root.locator(".leverage-modes").inner_text() == "hedge · single-asset"
     notebook.shoot("panel-hedge")
     panel.pick("ADA")
     panel.wait_for_symbol("ADAUSDT")

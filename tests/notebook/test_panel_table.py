@@ -65,7 +65,7 @@ def test_the_position_strip(account: Account, panel: LeveragePanel) -> None:
 
 
 def test_hedge_mode_shows_both_sides(simulator: Simulator, account: Account) -> None:
-    """In hedge mode the strip has a line for the long and one for the short."""
+    """In hedge mode the strip has a line for the long and one for the short, and the modes are named."""
     books = simulator.exchange.account
     books.orders.clear()
     books.positions = [replaced for replaced in books.positions if replaced.symbol == "BTCUSDT"]
@@ -73,8 +73,9 @@ def test_hedge_mode_shows_both_sides(simulator: Simulator, account: Account) -> 
     held.side = "LONG"
     books.positions.append(type(held)("BTCUSDT", "SHORT", -held.amount / 5, held.entry_price))
     books.dual_side = True
-    sides = LeveragePanel(account, "BTCUSDT").table["position"]
-    assert [side["side"] for side in sides] == ["LONG 5 BTC", "SHORT 1 BTC"]
+    table = LeveragePanel(account, "BTCUSDT").table
+    assert [side["side"] for side in table["position"]] == ["LONG 5 BTC", "SHORT 1 BTC"]
+    assert table["modes"] == "hedge · single-asset"
 
 
 def test_the_lowest_leverage_that_affords_a_size(panel: LeveragePanel) -> None:

@@ -80,6 +80,10 @@ LEVERAGE_ENTRIES: dict[str, Entry] = {
 }
 
 
+def _planned(plan: Any) -> Any:
+    return plan.rows[0].reason if plan.rows[0].verdict == "refused" else plan.rows[0].after
+
+
 def _marked(ax: Any) -> Any:
     return next(line for line in ax.get_lines() if line.get_marker() == "D").get_xdata()[0]
 
@@ -98,14 +102,14 @@ def _marked(ax: Any) -> Any:
     ],
 )  # fmt: skip
 def test_a_leverage_is_read_alike(shell: InteractiveShell, typed: Any, expected: str) -> None:
-    """A leverage is the same number, or the same error, everywhere; in a plan the error names the row too."""
+    """A leverage is the same number or error everywhere; in a plan the row has the error, or the error names it."""
     found = {name: outcome(entry, shell, typed) for name, entry in LEVERAGE_ENTRIES.items()}
     assert len(set(found.values())) == 1, found
     assert found["preview"].startswith(expected)
     in_plans = {
-        outcome(lambda _, one: current().plan({"BTCUSDT": one}).rows[0].after, shell, typed),
-        outcome(lambda _, one: current().plan(f"BTCUSDT {one}\n").rows[0].after, shell, typed),
-        outcome(lambda shell, one: run_cell(shell, "-n", f"BTCUSDT {one}").rows[0].after, shell, typed),
+        outcome(lambda _, one: _planned(current().plan({"BTCUSDT": one})), shell, typed),
+        outcome(lambda _, one: _planned(current().plan(f"BTCUSDT {one}\n")), shell, typed),
+        outcome(lambda shell, one: _planned(run_cell(shell, "-n", f"BTCUSDT {one}")), shell, typed),
     }
     assert all(expected.rstrip(".") in text for text in in_plans), in_plans
 

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage
-from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional, suggest
+from leverage_nb.risk.user_input import (
+    Wanted,
+    normalize,
+    parse_leverage,
+    parse_notional,
+    parse_wanted,
+    read_margin_type,
+    suggest,
+)
 
 LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ETHBTC", "42USDT", "哈基米USDT")
 
@@ -131,3 +139,60 @@ def test_a_long_number_is_rejected_at_once(written: str) -> None:
             parse(written)
         assert len(str(caught.value)) < 200
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("max", Wanted(None)), (" MAX ", Wanted(None)), (20, Wanted(20)), ("20x", Wanted(20)), (20.0, Wanted(20)),
+        ("<=20", Wanted(20, is_cap=True)), (" <= 20x ", Wanted(20, is_cap=True)), ("500", Wanted(500)),
+    ],
+)  # fmt: skip
+def test_what_a_row_asks_for_is_read(typed: Any, wanted: Wanted) -> None:
+    """A row of a plan asks for a leverage, for max, or for an upper bound; one above the maximum is read too."""
+    assert parse_wanted(typed, "BTCUSDT", 150) == wanted
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("<=", "<= has no leverage after it"),
+        ("<=0", "0 is not a leverage for BTCUSDT: use a whole number from 1 to 150"),
+        ("<=-5", "-5 is not a leverage"), ("<=max", "max is not a leverage"), ("<=2.5", "2.5 is not a leverage"),
+        ("<=<=20", "<=20 is not a leverage"), ("=<20", "=<20 is not a leverage. For an upper bound write <=20."),
+        ("<20", "For an upper bound write <=20"), (">=20", "For an upper bound"), ("≤20", "For an upper bound"),
+        ("=20", "=20 is not a leverage"), ("20<=", "20<= is not a leverage"), (None, "None is not a leverage"),
+        (True, "True is not"), ("", "is not a leverage"), ("ten", "ten is not a leverage"),
+        (float("nan"), "nan is not"),
+        ("<=" + "9" * 50, "is not a leverage"), ("<" * 100_000, "That text is not a leverage"),
+    ],
+)  # fmt: skip
+def test_other_leverages_of_a_row_are_refused(typed: Any, words: str) -> None:
+    """Anything else is refused, with the spelling of an upper bound where a comparison was typed."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_wanted(typed, "BTCUSDT", 150)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "highest", "leverage"),
+    [
+        (Wanted(20, is_cap=True), 50, 100, 20), (Wanted(20, is_cap=True), 20, 100, 20),
+        (Wanted(20, is_cap=True), 5, 100, 5), (Wanted(20, is_cap=True), None, 100, 20),
+        (Wanted(20, is_cap=True), None, 10, 10), (Wanted(20, is_cap=True), 10, 10, 10),
+        (Wanted(20, is_cap=True), 25, 10, 10), (Wanted(200, is_cap=True), 25, 10, 25),
+        (Wanted(20), 5, 10, 20), (Wanted(None), 5, 10, None),
+    ],
+)  # fmt: skip
+def test_a_cap_never_raises(wanted: Wanted, current: int | None, highest: int, leverage: int | None) -> None:
+    """An upper bound lowers to the bound or the maximum, leaves what is below, and sets what is not set."""
+    assert wanted.resolve(current, highest) == leverage
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("cross", "cross"), ("CROSSED", "cross"), (" Isolated ", "isolated"), ("iso", ""), ("", ""), (None, ""), (5, "")],
+)
+def test_margin_types_are_read_in_any_case(typed: Any, name: str) -> None:
+    """A margin type is read in any case, also with Binance's spelling of cross."""
+    assert read_margin_type(typed) == name

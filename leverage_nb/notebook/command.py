@@ -1,0 +1,200 @@
+"""Command: what the words and options of a ``%leverage`` line ask for, and whether they go together."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+from leverage_nb.risk.user_input import (
+    EVERY,
+    is_leverage,
+    is_max,
+    join_caps,
+    parse_leverage,
+    parse_notional,
+    read_margin_type,
+)
+
+_SEVERAL = (
+    "One leverage for all: %leverage BTCUSDT SOLUSDT 10. One for each: %%leverage, with one SYMBOL LEVERAGE per line."
+)
+
+# Options that select what a line does; at most one of them.
+_ACTIONS = ("brackets", "plot", "history", "changes", "undo", "cap", "add_margin", "reduce_margin")
+# Those that change something.
+_CHANGING = {"undo", "cap", "add_margin", "reduce_margin"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """The symbols, leverage and margin type of a line.
+
+    Attributes:
+        symbols: As typed; ("*",) for every symbol that is trading.
+        leverage: As typed; None without one. ``--cap 20`` is "<=20".
+        margin_type: "cross", "isolated", or "" if it stays.
+    """
+
+    symbols: tuple[str, ...] = ()
+    leverage: str | None = None
+    margin_type: str = ""
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether it changes several symbols, or gives an upper bound instead of a leverage."""
+        several = len(self.symbols) > 1 or EVERY in self.symbols
+        return self.leverage is not None and (several or self.leverage[0] in "<>=≤≥")
+
+
+def read_command(options: argparse.Namespace, *, is_cell: bool) -> Command:
+    """Read the command of a parsed line, and check that its words and options go together.
+
+    Args:
+        options: The parsed line.
+        is_cell: Whether it is the first line of ``%%leverage``.
+
+    Raises:
+        InvalidInput: They do not, or an argument of an option is invalid.
+    """
+    if options.cap is not None:
+        _check_cap(options)
+    symbols, leverage, margin_type = ([], None, "") if options.undo else split_symbols(options.words)
+    if named := [name for name in ("cross", "isolated") if getattr(options, name)]:
+        if len(named) > 1 or margin_type:
+            raise InvalidInput("One margin type at a time.", hint="Use isolated or cross.")
+        margin_type = named[0]
+    _check_options(options, symbols, leverage, margin_type, is_cell=is_cell)
+    if options.cap is not None:
+        return Command(tuple(symbols) or (EVERY,), f"<={options.cap}")
+    return Command(tuple(symbols), leverage, margin_type)
+
+
+def split_symbols(words: list[str]) -> tuple[list[str], str | None, str]:
+    """Separate the symbols from the leverage and the margin type after them. Commas between symbols are allowed.
+
+    Returns:
+        Symbols and leverage as typed, and the margin type ("" without one).
+
+    Raises:
+        InvalidInput: The words are not symbols followed by at most one leverage and at most one margin type.
+    """
+    words = join_caps(" ".join(words)).split()
+    words = [part for word in words for part in ([word] if is_leverage(word) else word.split(",")) if part]
+    leverages = [word for word in words if is_leverage(word)]
+    margin_types = [word for word in words if read_margin_type(word)]
+    values = [word for word in words if word in leverages or word in margin_types]
+    symbols = [word for word in words if word not in values]
+    if len(leverages) > 1:
+        if len(symbols) == 1 and len(leverages) == 2 and is_max(leverages[0]):
+            raise _size_after_max(symbols[0], leverages[1])
+        raise InvalidInput(f"One leverage at a time: {' and '.join(leverages)} were given.", hint=_SEVERAL)
+    if len(margin_types) > 1:
+        raise InvalidInput(
+            f"One margin type at a time: {' and '.join(margin_types)} were given.", hint="Use isolated or cross."
+        )
+    if values and not symbols:
+        asked = " ".join(values)
+        raise InvalidInput(f"The symbol for {asked} is missing.", hint=f"Try: %leverage BTCUSDT {asked}")
+    if words[: len(symbols)] != symbols:
+        if leverages and is_max(leverages[0]) and words[:-1] == [symbols[0], leverages[0]]:
+            raise _size_after_max(symbols[0], words[-1])
+        kind = "leverage" if leverages else "margin type"
+        hint = f"Try: %leverage {' '.join((*symbols, *values))}"
+        raise InvalidInput(f"The {kind} comes after the symbol.", hint=hint)
+    return symbols, leverages[0] if leverages else None, read_margin_type("".join(margin_types))
+
+
+def _check_options(
+    options: argparse.Namespace, symbols: list[str], leverage: str | None, margin_type: str, *, is_cell: bool
+) -> None:
+    """Check that options, words and cell go together."""
+    actions = [name for name in _ACTIONS if getattr(options, name) not in {None, False}]
+    names = [_spell(name) for name in actions]
+    if is_cell and (actions or options.words or options.notional or margin_type or options.side):
+        raise InvalidInput(
+            "%%leverage takes only -n, -y, --force, --expect, --venue and --profile.",
+            hint="Write the changes below it, one SYMBOL LEVERAGE per line.",
+        )
+    if options.undo and (options.words or options.notional or margin_type):
+        raise InvalidInput(
+            "--undo takes neither symbol nor leverage: it undoes the last change of this account.",
+            hint="Repeat it to undo the change before.",
+        )
+    if len(actions) > 1:
+        raise InvalidInput(f"{' and '.join(names)} cannot be combined.", hint="Use one at a time.")
+    if actions and leverage is not None:
+        raise InvalidInput(f"{names[0]} takes no leverage ({leverage}).")
+    if actions and margin_type:
+        raise InvalidInput(f"{names[0]} takes no margin type ({margin_type}).")
+    if options.plot and not options.words:
+        raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
+    _check_margin(options, symbols, margin_type)
+    if EVERY in symbols and leverage is None and not margin_type and options.cap is None:
+        raise InvalidInput(f"{EVERY} needs a leverage.", hint=f"Try: %leverage {EVERY} <=20 -n")
+    changes = is_cell or leverage is not None or margin_type != "" or bool({*actions} & _CHANGING)
+    for name in ("dry_run", "force", "yes", "expect"):
+        if getattr(options, name) and not changes:
+            raise InvalidInput(f"{_spell(name)} needs a symbol and a leverage.")
+    if options.expect:
+        _check_expected(options, actions, margin_type)
+    if options.notional and not (leverage is not None and is_max(leverage) and len(symbols) == 1):
+        symbol = symbols[0] if symbols else "BTCUSDT"
+        needs = "one symbol" if len(symbols) > 1 else "the word max"
+        raise InvalidInput(
+            f"--notional needs {needs}.", hint=f"Try: %leverage {symbol} max --notional {options.notional}"
+        )
+
+
+def _check_margin(options: argparse.Namespace, symbols: list[str], margin_type: str) -> None:
+    """Check what changes a margin type, or the margin of an isolated position."""
+    if margin_type and not symbols and not options.undo:
+        raise InvalidInput(f"--{margin_type} needs a symbol.", hint=f"Try: %leverage BTCUSDT --{margin_type}")
+    asked = [name for name in ("add_margin", "reduce_margin") if getattr(options, name) is not None]
+    for name in asked:
+        amount = getattr(options, name)
+        if len(symbols) != 1 or EVERY in symbols:
+            raise InvalidInput(
+                f"{_spell(name)} needs one symbol.", hint=f"Try: %leverage BTCUSDT {_spell(name)} {as_typed(amount)}"
+            )
+        parse_notional(amount, "an amount of margin")
+    if options.side is None:
+        return
+    if not asked:
+        raise InvalidInput("--side goes with --add-margin or --reduce-margin.")
+    if options.side not in {"long", "short"}:
+        raise InvalidInput(f"{as_typed(options.side)} is not a side.", hint="Use --side long or --side short.")
+
+
+def _check_cap(options: argparse.Namespace) -> None:
+    if given := [word for word in options.words if is_leverage(word)]:
+        raise InvalidInput(
+            f"--cap takes no other leverage ({given[0]}).", hint=f"Try: %leverage --cap {as_typed(options.cap)}"
+        )
+    try:
+        parse_leverage(options.cap)
+        return
+    except InvalidLeverage:
+        pass
+    raise InvalidInput(
+        f"--cap takes a leverage; {as_typed(options.cap)} is none.", hint="Write a whole number, as --cap 20."
+    )
+
+
+def _check_expected(options: argparse.Namespace, actions: list[str], margin_type: str) -> None:
+    from leverage_nb.changes.expected_modes import ExpectedModes  # not at the top: it loads numpy
+
+    if margin_type or {*actions} - {"cap"}:
+        given = _spell(actions[0]) if actions else margin_type
+        raise InvalidInput(f"--expect cannot be combined with {given}.", hint="It goes with changes of leverage.")
+    ExpectedModes.read(options.expect)
+
+
+def _spell(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _size_after_max(symbol: str, size: str) -> InvalidInput:
+    return InvalidInput(
+        f"{size} after max is not understood.", hint=f"For a size: %leverage {symbol} max --notional {size}"
+    )
