@@ -94,8 +94,8 @@ class Change(Shown):
     @property
     def step(self) -> str:
         """The change in short: ``20x → 10x``, ``cross → isolated``, ``isolated margin +500 USDT``."""
-        requested = shown(self.kind, self.requested)
-        return f"{shown(self.kind, self.before)} → {requested}" if self.before else requested
+        requested = value_text(self.kind, self.requested)
+        return f"{value_text(self.kind, self.before)} → {requested}" if self.before else requested
 
     def is_at(self, value: Any) -> str:
         """Say which value the symbol has: ``is at 10x``, ``is isolated``."""
@@ -188,7 +188,7 @@ CHANGES: dict[Kind, type[Change]] = {
 }
 
 
-def shown(kind: Kind, value: Value | None) -> str:
+def value_text(kind: Kind, value: Value | None) -> str:
     """Return the value of a setting as text: ``20x``, ``isolated``."""
     if kind == "leverage":
         return times(value)  # type: ignore[arg-type]  # a leverage is an int
@@ -197,7 +197,7 @@ def shown(kind: Kind, value: Value | None) -> str:
 
 def is_at(kind: Kind, value: Value | None) -> str:
     """Say which value a setting has: ``is at 20x``, ``is isolated``."""
-    return f"is {'at ' if kind == 'leverage' else ''}{shown(kind, value)}"
+    return f"is {'at ' if kind == 'leverage' and value is not None else ''}{value_text(kind, value)}"
 
 
 def signed_amount(value: Decimal, asset: str = "") -> str:

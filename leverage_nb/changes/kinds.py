@@ -10,7 +10,7 @@ from leverage_nb.binance import endpoints, error_codes, messages, reader
 from leverage_nb.binance.client import Parameters, RestClient
 from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.binance.http import Answer
-from leverage_nb.change import Kind, Status, Value, is_at, shown
+from leverage_nb.change import Kind, Status, Value, is_at, value_text
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.errors import ChangedElsewhere, UnexpectedAnswer
 from leverage_nb.journal.attempts import Finding, Source
@@ -140,7 +140,7 @@ KINDS: dict[Kind, KindOfChange] = {
 
 def difference(kind: Kind, symbol: str, before: Value | None, now: Value | None) -> str:
     """Say that a change was confirmed from another value than the current one."""
-    return f"The change was confirmed from {shown(kind, before)}, and {symbol} {is_at(kind, now)} now."
+    return f"The change was confirmed from {value_text(kind, before)}, and {symbol} {is_at(kind, now)} now."
 
 
 def changed_elsewhere(text: str) -> ChangedElsewhere:

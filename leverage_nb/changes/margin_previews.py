@@ -43,6 +43,17 @@ class MarginTypePreview(ChangePreview):
         return self.before, self.verdict, self.code, self.modes
 
     @property
+    def asks(self) -> bool:
+        """A change to cross is confirmed on every venue."""
+        return self.after == "cross"
+
+    @property
+    def question(self) -> str:
+        """The change as a question asks for it."""
+        exposed = f"; positions are then backed by {self.exposed}" if self.exposed else ""
+        return f"change the margin type of {self.symbol} from {self.before} to {self.after}{exposed}"
+
+    @property
     def step(self) -> str:
         """The change in short, as ``BTCUSDT cross → isolated``."""
         return f"{self.symbol} {self.before} → {self.after}"
@@ -101,6 +112,18 @@ class IsolatedMarginPreview(ChangePreview):
         """What must be the same when the change is sent. Size and wallet may move."""
         assert isinstance(self.setting, IsolatedMargin)  # noqa: S101 - as preview_isolated_margin makes it
         return self.verdict, self.code, self.modes, self.setting.margin_type, self.setting.side, self.amount
+
+    @property
+    def asks(self) -> bool:
+        """An undo is confirmed on every venue: it is another change, and not the state before."""
+        return self.undoes is not None
+
+    @property
+    def question(self) -> str:
+        """The change as a question asks for it."""
+        plain = signed_amount(abs(self.amount), self.margin_asset)[1:]
+        add = self.amount > 0
+        return f"{'add' if add else 'take'} {plain} {'to' if add else 'out of'} the isolated margin of {self.symbol}"
 
     @property
     def step(self) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from leverage_nb.cards import Card, Shown, Tone
-from leverage_nb.change import Change, Status
+from leverage_nb.change import Change, Kind, Status, value_text
 from leverage_nb.errors import ChangeFailed, InvalidInput, LeverageError
-from leverage_nb.formatting import amount, moment, times
+from leverage_nb.formatting import amount, moment
 from leverage_nb.risk.outlook import Certainty, Judgement, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RowStatus = Literal["planned", "pending"] | Status
+
+RowKey = tuple[str, Kind]
 
 # Called after each row with the number of rows that ended, the number of rows, and the row.
 PlanProgress = Callable[[int, int, "PlanRow"], object]
@@ -42,8 +44,8 @@ class PlanRow:
 
     Attributes:
         symbol: Binance's symbol.
-        before: The leverage when the plan was made; None if it was not set.
-        after: The requested leverage.
+        before: The value when the plan was made; None if it was not set.
+        after: The requested value.
         verdict: "ok", "unchanged", "refused" or "unpredictable", after the rows before it.
         code: The expected error code of a refusal.
         certainty: "documented", "inferred" or "unpredictable".
@@ -56,12 +58,13 @@ class PlanRow:
         change: The record of the change, if there is one.
         undoes: The number of the change in the journal that it undoes.
         stuck: Whether "max" was requested and no leverage fits; ``after`` is then the current leverage.
-        caution: A caution that is independent of the verdict: the change could not be undone.
+        caution: A caution that is independent of the verdict, as that the change could not be undone.
+        kind: What it changes.
     """
 
     symbol: str
-    before: int | None
-    after: int
+    before: Any
+    after: Any
     verdict: Verdict
     code: int | None
     certainty: Certainty
@@ -75,11 +78,22 @@ class PlanRow:
     undoes: int | None = None
     stuck: bool = False
     caution: str = ""
+    kind: Kind = "leverage"
+
+    @property
+    def key(self) -> RowKey:
+        """What identifies it in its plan."""
+        return self.symbol, self.kind
 
     @property
     def raises(self) -> bool:
         """Whether it raises the leverage, or sets one that was not set."""
-        return self.before is None or self.after > self.before
+        return self.kind == "leverage" and (self.before is None or self.after > self.before)
+
+    @property
+    def step(self) -> str:
+        """The change in short: ``20x → 10x``, ``cross → isolated``."""
+        return f"{value_text(self.kind, self.before)} → {value_text(self.kind, self.after)}"
 
     @property
     def note(self) -> str:
@@ -91,7 +105,7 @@ class PlanRow:
 
 @dataclass(frozen=True, repr=False)  # Shown has one
 class Plan(Shown):
-    """Changes of several symbols, in the order in which they are sent: raises first, then lowers.
+    """Changes of several symbols, in the order in which they are sent: margin types, then raises, then lowers.
 
     Attributes:
         venue: The venue's name.
@@ -120,6 +134,11 @@ class Plan(Shown):
         """The rows that would be sent with ``force``: also those that the exchange is expected to refuse."""
         refused = tuple(row for row in self.rows if row.status not in DONE and row.verdict == "refused")
         return (*self.to_send, *(row for row in refused if row.code is not None))
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person must confirm it on every venue, because a change to cross exposes the whole balance."""
+        return any(row.kind == "margin type" and row.after == "cross" for row in self.to_send)
 
     def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
         """Make the changes, several at a time within the rate limit. Each is recorded and settled like a single one.
@@ -158,18 +177,19 @@ class Plan(Shown):
         """Return the plan as a DataFrame.
 
         Returns:
-            Index ``symbol``; ``before`` (Int64; NA if it was not set), ``after`` (int64), ``verdict``, ``code``
-            (Int64), ``certainty``, ``reason``, ``max_notional``, ``initial_margin`` (at ``after``), ``available``
-            (after this row; float64, in ``margin_asset``), ``margin_asset``, ``status``, ``note``.
+            Index ``symbol``; ``kind`` ("leverage" or "margin type"), ``before`` (Int64; NA if it was not set),
+            ``after`` (int64; with margin types both are columns of objects), ``verdict``, ``code`` (Int64),
+            ``certainty``, ``reason``, ``max_notional``, ``initial_margin`` (at ``after``), ``available`` (after this
+            row; float64, in ``margin_asset``), ``margin_asset``, ``status``, ``note``.
         """
         import pandas as pd
 
-        from leverage_nb.frames import LeverageFrame, mark
+        from leverage_nb.frames import LeverageFrame, mark, value_columns
 
         frame = LeverageFrame(
             {
-                "before": pd.array([row.before for row in self.rows], dtype="Int64"),
-                "after": pd.array([row.after for row in self.rows], dtype="int64"),
+                "kind": [row.kind for row in self.rows],
+                **value_columns(self.rows, before="Int64", after="int64"),
                 "verdict": [row.verdict for row in self.rows],
                 "code": pd.array([row.code for row in self.rows], dtype="Int64"),
                 "certainty": [row.certainty for row in self.rows],
@@ -231,7 +251,7 @@ def _outcome(row: PlanRow) -> str:
 
 
 def _row_text(row: PlanRow) -> str:
-    step = f"{times(row.before)} → {row.after}x"
+    step = row.step
     caution = f"; {row.caution}" if row.caution else ""
     if row.status != "planned":
         proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
@@ -239,6 +259,8 @@ def _row_text(row: PlanRow) -> str:
         return f"{step}  {_outcome(row)}{detail}{caution if row.status == 'applied' else ''}"
     if row.verdict in {"refused", "unpredictable"}:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{caution}"
+    if row.kind == "margin type":
+        return f"{step}{caution}"
     reason = f"; {row.reason}" if row.reason else ""
     return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{reason}{caution}"
 

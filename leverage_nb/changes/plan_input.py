@@ -212,8 +212,21 @@ def _read_text(path: Path) -> str:
     raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
 
 
-def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str, Wanted]]) -> dict[str, Wanted]:
-    """Resolve targets to symbols, or ``*``, and leverages.
+@dataclass(frozen=True)
+class Goal:
+    """What a row of a plan asks for.
+
+    Attributes:
+        leverage: The leverage; None if it stays.
+        margin_type: "cross", "isolated", or "" if it stays.
+    """
+
+    leverage: Wanted | None = None
+    margin_type: str = ""
+
+
+def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str, Goal]]) -> dict[str, Goal]:
+    """Resolve targets to symbols, or ``*``, and goals.
 
     Args:
         targets: The targets as read.
@@ -222,20 +235,21 @@ def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str
     Raises:
         InvalidInput: Some are invalid; the error names all of them with their places.
     """
-    checked: dict[str, Wanted] = {}
+    checked: dict[str, Goal] = {}
     bad = []
     for target in targets:
         if target.problem:
             bad.append(f"{target.where}: {target.problem}")
             continue
         try:
-            symbol, leverage = check(target)
+            symbol, goal = check(target)
         except (InvalidInput, UnexpectedAnswer) as exc:
             bad.append(f"{target.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
             continue
-        if symbol in checked and checked[symbol] != leverage:
-            bad.append(f"{target.where}: {symbol} is there twice, with another leverage")
-        checked[symbol] = leverage
+        if symbol in checked and checked[symbol] != goal:
+            what = "leverage" if checked[symbol].leverage != goal.leverage else "margin type"
+            bad.append(f"{target.where}: {symbol} is there twice, with another {what}")
+        checked[symbol] = goal
     if bad:
         raise InvalidInput(f"{_some(bad)}. Nothing was sent.")
     if not checked:

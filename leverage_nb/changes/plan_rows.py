@@ -6,12 +6,43 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from leverage_nb.change import Value
 from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.plan import PlanRow
 from leverage_nb.errors import InvalidInput, InvalidLeverage
 from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import BracketTable
+from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
 from leverage_nb.risk.outlook import AccountLimit, Judgement, Outlook
+
+
+def make_margin_rows(wanted: Mapping[str, str], state: AccountState) -> tuple[tuple[PlanRow, ...], AccountState]:
+    """Predict changes of margin type; return their rows, and the state that the rows after them find."""
+    rows = []
+    for symbol, margin_type in wanted.items():
+        reason = state.why_unknown(symbol) or ("" if symbol in state.settings else f"{symbol} is no longer listed")
+        if reason:
+            rows.append(replace(changed_row(symbol, None, margin_type, reason), kind="margin type"))
+            continue
+        judged = judge_margin_type(state, symbol, margin_type)
+        row = changed_row(symbol, state.settings[symbol].margin_type, margin_type, judged.reason)
+        passes = judged.verdict in {"ok", "unpredictable"}
+        exposed = f"backed by {exposed_by_cross(state, symbol)}" if passes and margin_type == "cross" else ""
+        rows.append(
+            replace(
+                row,
+                kind="margin type",
+                verdict=judged.verdict,
+                code=judged.code,
+                certainty=judged.certainty,
+                margin_asset=state.settings[symbol].margin_asset,
+                caution=exposed,
+            )
+        )
+        if passes:
+            state = state.with_margin_type(symbol, margin_type)
+    rows.sort(key=lambda row: row.verdict == "unchanged")
+    return tuple(rows), state
 
 
 def make_rows(
@@ -20,8 +51,9 @@ def make_rows(
     table: BracketTable,
     limit_of: Callable[[str], AccountLimit | None],
     guard: Guard,
+    blocked: frozenset[str] = frozenset(),
 ) -> tuple[PlanRow, ...]:
-    """Predict the rows of a plan, in the order in which they are sent: raises first, then lowers.
+    """Predict the changes of leverage of a plan, in the order in which they are sent: raises first, then lowers.
 
     Args:
         wanted: Symbol and leverage; None for the highest that fits.
@@ -29,6 +61,7 @@ def make_rows(
         table: The tiers.
         limit_of: Returns the account limit that applies to a symbol.
         guard: The user's upper bound.
+        blocked: Symbols whose change of margin type, which comes first, would be refused.
 
     Returns:
         One row per symbol, also for symbols that are no longer listed, or whose setting or position is unknown.
@@ -58,6 +91,9 @@ def make_rows(
     for symbol, before, after in targets:
         outlook = Outlook(state, table[symbol], limit_of(symbol))
         judged = _judge(outlook, after, guard, stuck.get(symbol))
+        if symbol in blocked and judged.verdict != "unchanged":
+            reason = "the change of margin type before it would be refused"
+            judged = Judgement("refused", None, "documented", reason)
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
         if symbol in ends and judged.verdict != "refused":
@@ -70,7 +106,7 @@ def make_rows(
     return tuple(rows)
 
 
-def changed_row(symbol: str, before: int | None, after: int, reason: str) -> PlanRow:
+def changed_row(symbol: str, before: Value | None, after: Value, reason: str) -> PlanRow:
     """Return a row that is not sent, because the symbol has changed since, is no longer listed or could not be read."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")

@@ -23,7 +23,7 @@ from leverage_nb.change import Change
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
 from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending
 from leverage_nb.changes.kinds import changed_elsewhere, difference
-from leverage_nb.changes.plan import PlanProgress, PlanRow, ended_row
+from leverage_nb.changes.plan import DONE, PlanProgress, PlanRow, RowKey, ended_row
 from leverage_nb.changes.report import not_sent, return_if_applied
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import OVERLOAD_PAUSES
@@ -90,20 +90,20 @@ class PlanRun:
         total: The number of rows.
 
     Attributes:
-        ended: The rows with an outcome, by symbol.
+        ended: The rows with an outcome.
     """
 
     def __init__(self, service: ChangeService, name: str, progress: PlanProgress | None, total: int) -> None:
         self._service, self._client, self._journal = service, service.client, service.journal
         self._name, self._progress, self._total = name, progress, total
-        self.ended: dict[str, PlanRow] = {}
+        self.ended: dict[RowKey, PlanRow] = {}
         self._unanswered = 0
         self._latency = 0.0
         self._clock_differs = False
 
     def report(self, row: PlanRow) -> None:
         """Store the outcome of a row, and call the progress function."""
-        self.ended[row.symbol] = row
+        self.ended[row.key] = row
         if self._progress is not None:
             with suppress(Exception):  # a failing display must not end the plan
                 self._progress(len(self.ended), self._total, row)
@@ -114,7 +114,7 @@ class PlanRun:
         Every row gets an outcome in any case: from its answer, or from the journal.
         """
         for group in groups:
-            waiting = deque(_Sending(row) for row in group)
+            waiting = deque(_Sending(row) for row in group if not self._stop_after_failure(row))
             reason = "interrupted before it was sent"
             with suppress(interrupts.WorkCancelled):
                 try:
@@ -124,10 +124,20 @@ class PlanRun:
                 except Exception as exc:  # noqa: BLE001 - what was sent must be reported
                     reason = f"{type(exc).__name__} in leverage_nb. Please report this bug"
             for row in group:
-                if row.symbol not in self.ended:
+                if row.key not in self.ended:
                     self.report(self._end_from_journal(row, reason))
-        with suppress(interrupts.WorkCancelled):  # their attempts stay open in the journal
-            self._settle()
+            if any(row.kind == "margin type" for row in group):  # a read is part of its outcome
+                self._settle_if_not_cancelled()
+        self._settle_if_not_cancelled()
+
+    def _stop_after_failure(self, row: PlanRow) -> bool:
+        """Report a leverage as not sent if the margin type of its symbol, which comes first, was not changed."""
+        first = self.ended.get((row.symbol, "margin type"))
+        if row.kind != "leverage" or first is None or first.status in DONE:
+            return False
+        outcome = first.status.replace("_", " ")
+        self.report(replace(row, status="not_sent", reason=f"the change of margin type before it ended as {outcome}"))
+        return True
 
     # -- batches ------------------------------------------------------------------------------------------------
 
@@ -171,7 +181,7 @@ class PlanRun:
         ready = [sending for sending in batch if self._compare(sending, settings.get(sending.row.symbol))]
         if not ready:
             return []
-        drafts = [draft_attempt(self._client, self._request(s.row), s.row.before) for s in ready]
+        drafts = [draft_attempt(self._client, self.request(s.row), s.row.before) for s in ready]
         begun_at = time.monotonic()
         begun = self._journal.begin(drafts, self._client.time_ms)
         sent: list[_Sending] = []
@@ -205,16 +215,16 @@ class PlanRun:
             self._report_not_sent(
                 sending, UnexpectedAnswer(f"The exchange's list of settings does not contain {row.symbol}.")
             )
-        elif setting.leverage == row.before:
+        elif setting.value(row.kind) == row.before:
             return True
         elif sending.refused is not None:
             self.report(ended_row(row, sending.refused))
-        elif setting.leverage == row.after:
-            change = self._request(row).unchanged(self._client, setting)
+        elif setting.value(row.kind) == row.after:
+            change = self.request(row).unchanged(self._client, setting)
             self.report(ended_row(row, change))
         else:
             self._report_not_sent(
-                sending, changed_elsewhere(difference("leverage", row.symbol, row.before, setting.leverage))
+                sending, changed_elsewhere(difference(row.kind, row.symbol, row.before, setting.value(row.kind)))
             )
         return False
 
@@ -256,7 +266,7 @@ class PlanRun:
     ) -> None:
         attempt = sending.attempt
         assert attempt is not None  # noqa: S101 - only recorded attempts are sent
-        request = self._request(sending.row)
+        request = self.request(sending.row)
         started = time.monotonic()
         outcome = deliver(
             self._client,
@@ -328,7 +338,7 @@ class PlanRun:
         try:
             applied = return_if_applied(change, outcome.failure)
         except LeverageError as exc:
-            if isinstance(exc, LeverageRefused):
+            if isinstance(exc, LeverageRefused) and row.kind == "leverage":
                 self._service.account_limits.learn(row.symbol, exc)
             return exc
         self._service.note_end(applied)
@@ -337,16 +347,20 @@ class PlanRun:
     # -- ends ---------------------------------------------------------------------------------------------------
 
     def _report_not_sent(self, sending: _Sending, failure: LeverageError) -> None:
-        change = self._request(sending.row).outcome(self._client, "not_sent", before=None)
+        change = self.request(sending.row).outcome(self._client, "not_sent", before=None)
         self.report(ended_row(sending.row, not_sent(change, failure)))
 
     def _end_from_journal(self, row: PlanRow, reason: str) -> PlanRow:
         """Return a row without an answer, with its outcome from the journal; not sent without an attempt."""
         with suppress(JournalUnusable):
             for attempt in reversed(self._service.attempts(last=self._total + _MOST_STARTS * self._total)):
-                if attempt.plan == self._name and attempt.symbol == row.symbol:
+                if attempt.plan == self._name and (attempt.symbol, attempt.kind) == row.key:
                     return ended_row(row, self._service.record(attempt))
         return replace(row, status="not_sent", reason=reason)
+
+    def _settle_if_not_cancelled(self) -> None:
+        with suppress(interrupts.WorkCancelled):  # their attempts stay open in the journal
+            self._settle()
 
     def _settle(self) -> None:
         """Find the outcome of all rows without a definite answer."""
@@ -357,11 +371,12 @@ class PlanRun:
             still = [attempt for attempt in self._service.attempts(open_only=True) if attempt.number in numbers]
             for attempt in settle(self._client, self._journal, still):
                 change = self._service.record(attempt)
-                self.report(ended_row(self.ended[attempt.symbol], change))
+                self.report(ended_row(self.ended[attempt.symbol, attempt.kind], change))
                 self._service.notify(change)
 
-    def _request(self, row: PlanRow) -> ChangeRequest:
-        return ChangeRequest(row.symbol, row.after, row.margin_asset, undoes=row.undoes, plan=self._name)
+    def request(self, row: PlanRow) -> ChangeRequest:
+        """Return the change of a row."""
+        return ChangeRequest(row.symbol, row.after, row.margin_asset, undoes=row.undoes, plan=self._name, kind=row.kind)
 
 
 def run_plan(run: PlanRun, *groups: Sequence[PlanRow]) -> None:

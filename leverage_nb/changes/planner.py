@@ -6,14 +6,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
+from leverage_nb.change import Value, is_at, value_text
 from leverage_nb.changes.expected_modes import ExpectedModes
-from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow
-from leverage_nb.changes.plan_input import Target, check_targets
-from leverage_nb.changes.plan_rows import changed_row, make_rows
+from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, RowKey
+from leverage_nb.changes.plan_input import Goal, Target, check_targets
+from leverage_nb.changes.plan_rows import changed_row, make_margin_rows, make_rows
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
 from leverage_nb.changes.report import failed
-from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import ChangeNotSent, InvalidInput
 from leverage_nb.journal.attempts import Attempt
@@ -38,19 +39,24 @@ def make_plan(service: ChangeService, targets: Sequence[Target], expected: Expec
     """
     as_of = datetime.now().astimezone()
     service.tiers.table()
-    wanted = check_targets(targets, lambda target: _resolve(service, target))
+    goals = check_targets(targets, lambda target: _resolve(service, target))
     table = service.tiers.table()
-    every = wanted.pop(EVERY, None)
-    state = service.read_state(list(wanted) if every is None else table.symbols)
+    every = goals.pop(EVERY, None)
+    state = service.read_state(list(goals) if every is None else table.symbols)
     expected.check(state)
-    for symbol in wanted:
+    for symbol in goals:
         if symbol not in state.settings:
             service.check_known(state, symbol)
     if every is not None:
         trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
-        wanted = dict.fromkeys(trading, every) | wanted
-    leverages = {symbol: _leverage_of(service, state, symbol, each) for symbol, each in wanted.items()}
-    return _plan(service, _rows(service, leverages, state), as_of, expected)
+        goals = dict.fromkeys(trading, every) | goals
+    wanted: dict[RowKey, Any] = {
+        (symbol, "leverage"): _leverage_of(service, state, symbol, goal.leverage)
+        for symbol, goal in goals.items()
+        if goal.leverage is not None
+    }
+    wanted |= {(symbol, "margin type"): goal.margin_type for symbol, goal in goals.items() if goal.margin_type}
+    return _plan(service, _rows(service, wanted, state), as_of, expected)
 
 
 def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
@@ -58,17 +64,16 @@ def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
 
     Args:
         service: The service of the account.
-        attempts: The changes of that plan that were applied and not undone, oldest first; with a leverage before.
+        attempts: The changes of that plan that were applied and not undone, oldest first; with a value before.
     """
     as_of = datetime.now().astimezone()
     state = service.read_state([attempt.symbol for attempt in attempts])
-    last = {attempt.symbol: attempt for attempt in attempts}
-    current = {symbol: state.settings[symbol].leverage for symbol in last if symbol in state.settings}
-    known = [symbol for symbol in last if not state.why_unknown(symbol)]
-    moved = [symbol for symbol in known if current.get(symbol) != last[symbol].requested]
-    rows = _rows(service, {symbol: last[symbol].before for symbol in last if symbol not in moved}, state)
-    rows = tuple(replace(row, undoes=last[row.symbol].number) for row in rows)
-    return _plan(service, (*rows, *(_moved_row(last[symbol], state.settings.get(symbol)) for symbol in moved)), as_of)
+    last: dict[RowKey, Attempt] = {(attempt.symbol, attempt.kind): attempt for attempt in attempts}
+    known = [key for key in last if not state.why_unknown(key[0])]
+    moved = [key for key in known if _value_now(state, key) != last[key].requested]
+    rows = _rows(service, {key: last[key].before for key in last if key not in moved}, state)
+    rows = tuple(replace(row, undoes=last[row.key].number) for row in rows)
+    return _plan(service, (*rows, *(_moved_row(last[key], state.settings.get(key[0])) for key in moved)), as_of)
 
 
 def apply_plan(
@@ -77,8 +82,8 @@ def apply_plan(
     """Apply a plan: see :meth:`leverage_nb.changes.plan.Plan.apply`."""
     as_of = datetime.now().astimezone()
     service.check_profile()
-    todo = {row.symbol: row for row in plan.rows if row.status not in DONE}
-    state = service.read_state(list(todo), reload_tiers=True)
+    todo = {row.key: row for row in plan.rows if row.status not in DONE}
+    state = service.read_state(list({symbol for symbol, _ in todo}), reload_tiers=True)
     expected.check(state)
     first = all(row.status == "planned" for row in plan.rows)
     rows = _rows_to_apply(service, todo, state, first=first, force=force)
@@ -90,30 +95,31 @@ def apply_plan(
             run.report(replace(row, status="unchanged"))
         elif row.verdict == "refused" and not (force and row.code is not None):
             run.report(replace(row, status="not_sent"))
-    waiting = [row for row in rows.values() if row.symbol not in run.ended]
+    waiting = [row for row in rows.values() if row.key not in run.ended]
     if waiting and (refusal := service.client.refusal()) is not None:  # before attempts of all rows are recorded
-        first_row = ChangeRequest(waiting[0].symbol, waiting[0].after, waiting[0].margin_asset, plan=plan.name)
-        change = first_row.outcome(service.client, "not_sent", before=waiting[0].before)
+        change = run.request(waiting[0]).outcome(service.client, "not_sent", before=waiting[0].before)
         raise failed(ChangeNotSent, change, "The plan was not applied. Nothing was sent.", refusal)
-    run_plan(run, [row for row in waiting if row.raises], [row for row in waiting if not row.raises])
+    margin_types = [row for row in waiting if row.kind == "margin type"]
+    leverages = [row for row in waiting if row.kind == "leverage"]
+    run_plan(run, margin_types, [row for row in leverages if row.raises], [row for row in leverages if not row.raises])
     service.warn_of_key()
-    order = [*rows, *(row.symbol for row in plan.rows if row.symbol not in rows)]
-    known = {row.symbol: row for row in plan.rows} | run.ended
-    return replace(plan, rows=tuple(known[symbol] for symbol in order), as_of=as_of)
+    order = [*rows, *(row.key for row in plan.rows if row.key not in rows)]
+    known = {row.key: row for row in plan.rows} | run.ended
+    return replace(plan, rows=tuple(known[key] for key in order), as_of=as_of)
 
 
 def _rows_to_apply(
-    service: ChangeService, todo: Mapping[str, PlanRow], state: AccountState, *, first: bool, force: bool
-) -> dict[str, PlanRow]:
+    service: ChangeService, todo: Mapping[RowKey, PlanRow], state: AccountState, *, first: bool, force: bool
+) -> dict[RowKey, PlanRow]:
     """Predict the rows again, as the account is now. A row that may not be sent must not affect the others."""
-    excluded: dict[str, PlanRow] = {}
+    excluded: dict[RowKey, PlanRow] = {}
     while True:
-        wanted = {symbol: None if row.stuck else row.after for symbol, row in todo.items() if symbol not in excluded}
-        rows = {row.symbol: row for row in _rows(service, wanted, state)}
-        checked = {symbol: _exclude(row, todo[symbol], first, force) for symbol, row in rows.items()}
-        more = {symbol: row for symbol, row in checked.items() if row is not None}
+        wanted = {key: None if row.stuck else row.after for key, row in todo.items() if key not in excluded}
+        rows = {row.key: row for row in _rows(service, wanted, state)}
+        checked = {key: _exclude(row, todo[key], first, force) for key, row in rows.items()}
+        more = {key: row for key, row in checked.items() if row is not None}
         if not more:
-            return {symbol: _continued(row, todo[symbol]) for symbol, row in rows.items()} | excluded
+            return {key: _continued(row, todo[key]) for key, row in rows.items()} | excluded
         excluded |= more
 
 
@@ -134,11 +140,12 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
     """
     not_confirmed = first and shown.verdict == "refused" and not (force and shown.code is not None)
     if row.verdict in {"ok", "unpredictable"} and (shown.stuck or not_confirmed):
-        now = f"; {row.after}x would pass now, in a new plan" if first else ""
+        now = f"; {value_text(row.kind, row.after)} would pass now, in a new plan" if first else ""
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
     # A change from another leverage is another change. A retry starts from this one.
     if row.before != shown.before and row.verdict != "unchanged":
-        reason = row.reason if row.before == 0 else _changed_since(row.symbol, row.before)  # 0: not listed or not read
+        missing = row.before == 0 or (row.before is None and row.kind == "margin type")  # not listed, or not read
+        reason = row.reason if missing else _changed_since(row.key, row.before)
         return replace(row, verdict="refused", code=None, reason=reason, undoes=shown.undoes)
     return None
 
@@ -152,31 +159,41 @@ def _plan(
     return Plan(service.client.venue.label, service.client.account, rows, as_of, _new_name(), apply)
 
 
-def _rows(service: ChangeService, wanted: Mapping[str, int | None], state: AccountState) -> tuple[PlanRow, ...]:
-    return make_rows(wanted, state, service.tiers.table(), service.account_limits.of, service.guard)
+def _rows(service: ChangeService, wanted: Mapping[RowKey, Any], state: AccountState) -> tuple[PlanRow, ...]:
+    margin_types, leverages = (
+        {symbol: value for (symbol, each), value in wanted.items() if each == kind}
+        for kind in ("margin type", "leverage")
+    )
+    first, state = make_margin_rows(margin_types, state)
+    blocked = frozenset(row.symbol for row in first if row.verdict == "refused")
+    rows = make_rows(leverages, state, service.tiers.table(), service.account_limits.of, service.guard, blocked)
+    return (*first, *rows)
 
 
-def _resolve(service: ChangeService, target: Target) -> tuple[str, Wanted]:
-    """Return the symbol, or ``*``, and the leverage of a target. A leverage above the maximum stops its own row only.
+def _resolve(service: ChangeService, target: Target) -> tuple[str, Goal]:
+    """Return the symbol, or ``*``, and the goal of a target. A leverage above the maximum stops its own row only.
 
     Raises:
         InvalidInput: The symbol or the leverage is invalid.
     """
-    if target.margin_type:  # the place to connect margin types
-        raise InvalidInput("Margin types in a plan are not connected yet.")
+    only_margin_type = target.leverage is None and target.margin_type
     if isinstance(target.symbol, str) and target.symbol.strip() == EVERY:
+        if only_margin_type:
+            return EVERY, Goal(None, target.margin_type)
         every = parse_wanted(target.leverage)
         if every.leverage is None:
             raise InvalidInput(
                 f"max for {EVERY} would raise every symbol to its highest leverage.",
                 hint="Name the symbols for max, or give a number, as * 20 or * <=20.",
             )
-        return EVERY, every
+        return EVERY, Goal(every, target.margin_type)
     tiers = service.tiers.find(target.symbol)
+    if only_margin_type:
+        return tiers.symbol, Goal(None, target.margin_type)
     wanted = parse_wanted(target.leverage, tiers.symbol, tiers.symbol_max_leverage)
     if wanted.leverage is not None and wanted.leverage > tiers.symbol_max_leverage and not wanted.is_cap:
         service.tiers.find_again(tiers)  # the maximum may have risen since
-    return tiers.symbol, wanted
+    return tiers.symbol, Goal(wanted, target.margin_type)
 
 
 def _leverage_of(service: ChangeService, state: AccountState, symbol: str, wanted: Wanted) -> int | None:
@@ -191,13 +208,18 @@ def _new_name() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def _changed_since(symbol: str, leverage: int | None) -> str:
-    return f"{symbol} was changed since, and is {f'at {leverage}x' if leverage else 'not set'}"
+def _changed_since(key: RowKey, now: Value | None) -> str:
+    return f"{key[0]} was changed since, and {is_at(key[1], now)}"
+
+
+def _value_now(state: AccountState, key: RowKey) -> Value | None:
+    symbol, kind = key
+    return state.settings[symbol].value(kind) if symbol in state.settings else None
 
 
 def _moved_row(attempt: Attempt, setting: LeverageSetting | None) -> PlanRow:
-    """Return the row of an undo that is not sent, because the leverage was changed since."""
-    symbol = attempt.symbol
-    reason = _changed_since(symbol, setting.leverage) if setting else f"{symbol} is no longer listed"
-    row = changed_row(attempt.symbol, attempt.requested, attempt.before or 0, reason)
-    return replace(row, margin_asset=attempt.margin_asset, undoes=attempt.number)
+    """Return the row of an undo that is not sent, because the setting was changed since."""
+    symbol, kind = attempt.symbol, attempt.kind
+    reason = _changed_since((symbol, kind), setting.value(kind)) if setting else f"{symbol} is no longer listed"
+    row = changed_row(symbol, attempt.requested, attempt.before or 0, reason)
+    return replace(row, kind=kind, margin_asset=attempt.margin_asset, undoes=attempt.number)

@@ -99,8 +99,18 @@ class ChangePreview(Shown):
         return Judgement(self.verdict, self.code, self.certainty, self.reason).text
 
     @property
+    def asks(self) -> bool:
+        """Whether a person must confirm it on every venue, not only where real money is at stake."""
+        return False
+
+    @property
     def step(self) -> str:
         """The change in short, as ``BTCUSDT 20x → 10x``."""
+        raise NotImplementedError
+
+    @property
+    def question(self) -> str:
+        """The change as a question asks for it, as ``change BTCUSDT from 20x to 10x``."""
         raise NotImplementedError
 
     @property
@@ -206,6 +216,11 @@ class Preview(ChangePreview):
     def step(self) -> str:
         """The change in short, as ``BTCUSDT 20x → 10x``."""
         return f"{self.symbol} {times(self.before)} → {self.after}x"
+
+    @property
+    def question(self) -> str:
+        """The change as a question asks for it, as ``change BTCUSDT from 20x to 10x``."""
+        return f"change {self.symbol} from {times(self.before)} to {self.after}x"
 
     @property
     def headline(self) -> str:

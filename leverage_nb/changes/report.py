@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from leverage_nb.change import Change, is_at, shown
+from leverage_nb.change import Change, is_at, value_text
 from leverage_nb.errors import (
     ChangeFailed,
     ChangeNotApplied,
@@ -32,7 +32,7 @@ def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
         text = f"{may_be_changed(change)} There was no definite answer, and {reason}."
         raise failed(OutcomeUnknown, change, text, failure, how_to_verify(change))
     now = f" It {change.is_at(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
-    text = f"{change.symbol} was not changed to {shown(change.kind, change.requested)}.{now}"
+    text = f"{change.symbol} was not changed to {value_text(change.kind, change.requested)}.{now}"
     if change.status == "not_applied":
         raise failed(ChangeNotApplied, change, text, failure, "You may try again.")
     text = f"{text} It was changed elsewhere."

@@ -13,7 +13,7 @@ from dataclasses import replace
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.http import SentTooLate
-from leverage_nb.change import Change, Value, shown
+from leverage_nb.change import Change, Value, value_text
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
 from leverage_nb.changes.fresh_read import FRESH_FOR, pending, read_before_change
 from leverage_nb.changes.kinds import KINDS, changed_elsewhere
@@ -73,7 +73,7 @@ class Sender:
             if isinstance(setting, LeverageSetting) and self._kind.is_done(request, setting):
                 note = ""
                 if applied is not None and applied.value != request.requested:
-                    last = shown(request.kind, applied.value)
+                    last = value_text(request.kind, applied.value)
                     note = f"Changed elsewhere since: the last change from here set {last}."
                 return request.unchanged(self._client, setting, note)
             return self._send_until_definite(setting)

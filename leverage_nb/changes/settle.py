@@ -95,11 +95,19 @@ def settle(
     if not attempts:
         return []
     due = {attempt.number: time.monotonic() + seconds_left(client, attempt) for attempt in attempts}
-    if progress is not None:
+
+    def announce() -> None:
+        nonlocal progress
+        if progress is None:
+            return
         names = ", ".join(dict.fromkeys(attempt.step for attempt in attempts))
         until = moment(settled_by(client, attempts))
         with suppress(Exception):  # a failing display must not change the outcome
             progress(f"no definite answer about {names}; verifying with the exchange, final by {until}")
+        progress = None
+
+    if any(attempt.accepted is None for attempt in attempts):  # otherwise the first read is expected to confirm it
+        announce()
     whole = max(due.values()) - time.monotonic() + client.timeout
     give_up = time.monotonic() + (whole if at_most is None else min(whole, at_most))
     settled: dict[int, Attempt] = {}
@@ -128,6 +136,7 @@ def settle(
         now = time.monotonic()
         if not awaited or now >= give_up:
             return [settled.get(attempt.number, attempt) for attempt in attempts]
+        announce()
         # The next time at which more can be known; later each time if the exchange does not answer.
         soon = min((due[a.number] - now + 0.005 for a in awaited if due[a.number] > now), default=pause)
         interrupts.pause(max(0.02, min(pause, soon, give_up - now)))

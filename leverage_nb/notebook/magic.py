@@ -11,11 +11,11 @@ from IPython.display import display
 from traitlets import Int, Unicode, observe
 
 from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
-from leverage_nb.formatting import times
 from leverage_nb.notebook.command import read_command
 from leverage_nb.notebook.command_line import Once, is_quiet, parse_line
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 from leverage_nb.notebook.reporting import report
+from leverage_nb.risk.user_input import EVERY, parse_margin
 from leverage_nb.terminal import encodable
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from leverage_nb.account import Account
     from leverage_nb.binance.venues import Venue
-    from leverage_nb.change import LeverageChange
+    from leverage_nb.change import Change
     from leverage_nb.changes.plan import Plan
-    from leverage_nb.changes.preview import Preview
+    from leverage_nb.changes.preview import ChangePreview
     from leverage_nb.notebook.command import Command
 
 
@@ -62,6 +62,7 @@ class LeverageMagics(Magics):
     @argument("--isolated", action=Once, nargs=0, default=False, help="Change the margin type to isolated.")
     @argument("--add-margin", action=Once, metavar="AMOUNT", help="Add margin to an isolated position.")
     @argument("--reduce-margin", action=Once, metavar="AMOUNT", help="Take margin from an isolated position.")
+    @argument("--confirm", action=Once, metavar="AMOUNT", help="With either: the amount once more, if it is large.")
     @argument("--side", action=Once, help="With --add-margin or --reduce-margin in hedge mode: long or short.")
     @argument("-n", "--dry-run", action=Once, nargs=0, default=False, help="Show the preview; send nothing.")
     @argument("--force", action=Once, nargs=0, default=False, help="Send although a refusal is expected.")
@@ -90,6 +91,9 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
             %leverage BTCUSDT SOLUSDT 10          a plan: several symbols to one leverage
             %leverage --cap 20 [BTCUSDT ...]      a plan: lower everything above 20x, or only these symbols
+            %leverage BTCUSDT 10 isolated         margin type, then leverage
+            %leverage BTCUSDT --cross             change the margin type; cross asks first
+            %leverage BTCUSDT --add-margin 500    add margin to an isolated position; --reduce-margin takes it out
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
             %%leverage [-n] [-y]                  a plan, one SYMBOL LEVERAGE per line: shown, then applied;
@@ -122,7 +126,8 @@ class LeverageMagics(Magics):
             self._show_news(account)
             raise
         self._show_news(account)
-        changes = options.undo or command.leverage is not None or cell is not None
+        margin = command.margin_type or options.add_margin or options.reduce_margin
+        changes = bool(options.undo or command.leverage is not None or cell is not None or margin)
         return report(result, is_quiet=is_quiet(line), is_change=changes and not options.dry_run)
 
     def _run(self, account: Account, command: Command, cell: str | None, options: argparse.Namespace) -> Any:
@@ -133,8 +138,10 @@ class LeverageMagics(Magics):
             return self._plan(account, read_lines(cell), options)
         if options.undo:
             return self._undo(account, options)
-        if command.margin_type or options.add_margin or options.reduce_margin:  # the place to connect margin
-            raise InvalidInput("Margin types and margin are not connected yet.")
+        if options.add_margin or options.reduce_margin:
+            return self._change_margin(account, symbols[0], options)
+        if command.margin_type:
+            return self._change_margin_type(account, command, options)
         if command.leverage is not None and (command.is_plan or options.expect):
             return self._plan(account, dict.fromkeys(symbols, command.leverage), options)
         if command.leverage is not None:
@@ -282,13 +289,41 @@ class LeverageMagics(Magics):
 
     def _change(
         self, account: Account, symbol: str, leverage: str, options: argparse.Namespace
-    ) -> LeverageChange | Preview | None:
+    ) -> Change | ChangePreview | None:
         from leverage_nb.account import service_of
 
         preview = service_of(account).preview(symbol, leverage, notional=options.notional or 0.0)
         return self._apply(account, preview, options)
 
-    def _undo(self, account: Account, options: argparse.Namespace) -> LeverageChange | Preview | Plan | None:
+    def _change_margin_type(self, account: Account, command: Command, options: argparse.Namespace) -> Any:
+        from leverage_nb.changes.plan_input import Target
+
+        if command.leverage is None and len(command.symbols) == 1 and command.symbols[0] != EVERY:
+            preview = account.preview_margin_type(command.symbols[0], command.margin_type)
+            return self._apply(account, preview, options)
+        targets = [
+            Target(symbol, symbol, command.leverage, margin_type=command.margin_type) for symbol in command.symbols
+        ]
+        return self._plan(account, targets, options)
+
+    def _change_margin(self, account: Account, symbol: str, options: argparse.Namespace) -> Any:
+        amount = parse_margin(options.add_margin or options.reduce_margin)
+        preview = account.preview_isolated_margin(
+            symbol, amount if options.add_margin else -amount, position_side=options.side
+        )
+        if options.confirm:
+            preview = preview.named(options.confirm)
+        elif preview.needs_name and preview.sends and not options.dry_run:
+            display(preview)
+            question = f"{account.venue_label.upper()}, {account.label}: {preview.question}? Type the amount: "
+            named = answer(question, f"--confirm {abs(preview.amount):f} names the amount in the line.")
+            if not named:
+                _show_text(f"{preview.symbol} was not changed. Nothing was sent.")
+                return None
+            return preview.named(named).confirmed().apply(force=options.force, progress=_say)
+        return self._apply(account, preview, options)
+
+    def _undo(self, account: Account, options: argparse.Namespace) -> Change | ChangePreview | Plan | None:
         from leverage_nb.changes.plan import Plan
 
         preview = account.preview_undo(force=options.force)
@@ -304,18 +339,17 @@ class LeverageMagics(Magics):
         return self._apply_plan(account, plan, options)
 
     def _apply(
-        self, account: Account, preview: Preview, options: argparse.Namespace
-    ) -> LeverageChange | Preview | None:
-        """Make a previewed change; ask first if the venue requires it."""
+        self, account: Account, preview: ChangePreview, options: argparse.Namespace
+    ) -> Change | ChangePreview | None:
+        """Make a previewed change; ask first if the venue or the change requires it."""
         if options.dry_run:
             return preview
         sends = preview.sends or (preview.verdict == "refused" and options.force and not preview.guard)
-        asks = account.asks_first and sends and not options.yes
+        asks = (account.asks_first or preview.asks) and sends and not options.yes
         if asks:
             self._show_news(account)
             display(preview)
-            step = f"change {preview.symbol} from {times(preview.before)} to {preview.after}x"
-            if not confirmed(f"{account.venue_label.upper()}, {account.label}: {step}? (yes/no) "):
+            if not confirmed(f"{account.venue_label.upper()}, {account.label}: {preview.question}? (yes/no) "):
                 _show_text(f"{preview.symbol} was not changed. Nothing was sent.")
                 return None
         return (preview.confirmed() if asks else preview).apply(force=options.force, progress=_say)
@@ -326,7 +360,7 @@ class LeverageMagics(Magics):
         if options.dry_run or not count:
             return plan
         display(plan)
-        if account.asks_first and not options.yes and not account.read_only:
+        if (account.asks_first or plan.asks) and not options.yes and not account.read_only:
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):

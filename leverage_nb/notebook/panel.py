@@ -20,7 +20,6 @@ from leverage_nb.account import Account, service_of
 from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
 from leverage_nb.binance.watch import Watch
 from leverage_nb.change import Change
-from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
@@ -298,7 +297,7 @@ class LeveragePanel(PanelTraits):
         symbol = data.setting.symbol
         preview = self.account.preview_undo()
         on_screen = symbol, content.get("label")
-        if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
+        if not isinstance(preview, Preview) or (preview.symbol, _undo_label(preview)) != on_screen:
             self.undo = ""
             raise NotConfirmed(
                 "Another change was made since. Nothing was sent.", hint="To see it: %leverage --undo -n"

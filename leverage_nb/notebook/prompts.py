@@ -72,8 +72,12 @@ def confirmed(question: str) -> bool:
     return answer(question).lower() in {"y", "yes"}
 
 
-def answer(question: str) -> str:
+def answer(question: str, otherwise: str = "-y sends without a question.") -> str:
     """Return the answer to a question at the notebook's prompt.
+
+    Args:
+        question: The question.
+        otherwise: What to do in a front end that has no prompt.
 
     Raises:
         NotConfirmed: The front end has no prompt.
@@ -82,6 +86,4 @@ def answer(question: str) -> str:
         return input(question).strip()
     except (StdinNotImplementedError, EOFError):
         pass
-    raise NotConfirmed(
-        "This notebook cannot ask for a confirmation. Nothing was sent.", hint="-y sends without a question."
-    )
+    raise NotConfirmed("This notebook cannot ask for a confirmation. Nothing was sent.", hint=otherwise)

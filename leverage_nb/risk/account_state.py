@@ -278,6 +278,12 @@ class AccountState:
         settings = {**self.settings, symbol: replace(setting, leverage=leverage, max_notional=None)}
         return replace(self, positions=positions, settings=settings)
 
+    def with_margin_type(self, symbol: str, margin_type: str) -> AccountState:
+        """Return the expected state after a change of margin type, which needs a symbol without position and orders."""
+        return replace(
+            self, settings={**self.settings, symbol: replace(self.settings[symbol], margin_type=margin_type)}
+        )
+
     def effective_leverage(self, position: Position) -> float | None:
         """Return notional divided by margin; None if the margin is unknown or not above 0.
 

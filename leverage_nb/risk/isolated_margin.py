@@ -54,7 +54,7 @@ class IsolatedMargin:
 def isolated_margin_of(setting: LeverageSetting, position: Position | None) -> IsolatedMargin:
     """Return the isolated margin of a position; of none if it is None."""
     side = position.side if position is not None else "flat"
-    wallet = Decimal(repr(position.isolated_wallet)) if position is not None else Decimal(0)
+    wallet = Decimal(f"{position.isolated_wallet:.8f}").normalize() if position is not None else Decimal(0)
     return IsolatedMargin(setting.symbol, setting.margin_type, side, wallet, setting.as_of, setting.read_at)
 
 
