@@ -19,6 +19,7 @@ from leverage_nb.changes.planner import make_plan
 from leverage_nb.changes.preview import Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
+from leverage_nb.changes.size_plan import SizePlan, make_size_plan
 from leverage_nb.changes.undo import preview_undo
 from leverage_nb.errors import LeverageError, UnexpectedAnswer
 from leverage_nb.journal.journal import Journal
@@ -355,6 +356,32 @@ class Account:
 
             targets = [target for target in targets if target.leverage is not pd.NA]
         return make_plan(self._service, targets)
+
+    def size_plan(self, sizes: Any, use: float = 0.9) -> SizePlan:
+        """Find the lowest common leverage at which the margin suffices for positions of these sizes. Sends no change.
+
+        A symbol whose tier, guard or account limit allows less gets the highest that they allow; an open isolated
+        position keeps its leverage at least, because it cannot be lowered (-4161). Positions and open orders of all
+        symbols count. In cross mode leverage does not move the liquidation price: the aim is a low leverage that fits.
+
+        Args:
+            sizes: A mapping or Series from symbol to the notional that the whole position of the symbol shall have, at
+                mark price in the margin asset; negative for a short; also as ``"2m"`` and ``"-300k"``. What the symbol
+                has now is part of it; its open orders count beside it. In hedge mode it is the size of one side, and
+                the other side stays.
+            use: The share of the margin that positions and open orders may use; above 0, at most 1. The margin is the
+                cross wallet with its profit: of each margin asset, or of all together in multi-assets mode.
+
+        Returns:
+            The leverages with the margin after it; ``.fits`` tells whether it suffices. ``.plan()`` makes a Plan of it.
+
+        Raises:
+            UnknownSymbol: The venue does not list a symbol.
+            InvalidInput: A size or ``use`` cannot be used, a symbol is not trading, or no possible leverage of a symbol
+                allows its size.
+            UnexpectedAnswer: A position or the available margin of a symbol is unknown, as in Credits Trading Mode.
+        """
+        return make_size_plan(self._service, sizes, use, self.plan)
 
     # -- past changes ---------------------------------------------------------------------------------------
 

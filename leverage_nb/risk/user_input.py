@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
+from leverage_nb.formatting import MINUS
 
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
@@ -89,8 +90,12 @@ def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> 
     return number
 
 
-def parse_notional(value: Any) -> float:
+def parse_notional(value: Any, kind: str = "notional") -> float:
     """Parse a number, or a text such as ``250k``, ``2m``, ``1.5b``, ``2e6`` or ``2,000,000``.
+
+    Args:
+        value: The input.
+        kind: What it is, for the message.
 
     Raises:
         InvalidInput: The value is anything else, or not above 0.
@@ -103,10 +108,23 @@ def parse_notional(value: Any) -> float:
         with suppress(ValueError, OverflowError):  # a signalling NaN, or beyond float64
             number = float(value)
     if not SMALLEST <= number <= LARGEST:
-        raise InvalidInput(
-            f"{as_typed(value)} is not a notional.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000."
-        )
+        raise InvalidInput(f"{as_typed(value)} is not a {kind}.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
     return number
+
+
+def parse_position(value: Any) -> float:
+    """Parse the size of a position as :func:`parse_notional` does; with a minus it is a short.
+
+    Raises:
+        InvalidInput: The value is anything else, or 0.
+    """
+    sign = 1.0
+    if isinstance(value, str) and value.strip()[:1] in ("-", MINUS):
+        sign, value = -1.0, value.strip()[1:]
+    elif is_number(value):
+        with suppress(ArithmeticError):  # comparing a signalling NaN raises
+            sign, value = (-1.0, -value) if value < 0 else (1.0, value)
+    return sign * parse_notional(value)
 
 
 def is_number(value: Any) -> bool:
