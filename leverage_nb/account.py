@@ -26,6 +26,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.ladder import make_ladder
+from leverage_nb.risk.new_position import BUFFER
 from leverage_nb.risk.tables import positions_table, settings_table
 from leverage_nb.risk.user_input import normalize, split_words
 from leverage_nb.tiers.cache import TierCache
@@ -291,16 +292,28 @@ class Account:
         """
         return self._service.preview(symbol, leverage, notional=notional)
 
-    def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
+    def highest_leverage(
+        self, symbol: str, notional: float | str = 0.0, *, stop: float | str | None = None, buffer: float = BUFFER
+    ) -> int:
         """Return the highest leverage that allows a position of this notional, your exposure, and your guard.
+
+        With a stop: the highest for a *new isolated position* of this notional, opened at mark price beside your
+        exposure, whose liquidation price lies beyond the stop. Fees are not included, and the margin may be too small
+        for it: see :meth:`size_plan`.
 
         Args:
             symbol: In any spelling.
-            notional: The size of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
+            notional: The size of the whole position, with a stop of the new one, in the margin asset; also as
+                ``"250k"`` or ``"2m"``. 0: any.
+            stop: A price, also as ``"60k"``: below the mark price for a long, above it for a short.
+            buffer: The share of the stop's price that lies between it and liquidation, at least; from 0 to below 1.
 
         Raises:
-            InvalidInput: There is none; the error states why.
+            InvalidInput: There is none, or an argument cannot be used; the error states why.
+            UnexpectedAnswer: The mark price could not be read.
         """
+        if stop is not None:
+            return self._service.highest_for_stop(symbol, notional, stop, buffer)
         return self._service.highest(self._service.read_symbol(symbol).outlook, notional)
 
     # -- changes ----------------------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         problem = _shorten(str(exc), 200)
     after_option = re.search(r"unrecognized arguments: [^-]", problem)
     hint = "Options come last." if after_option else "%leverage? lists the options."
+    if problem.startswith("argument --for"):
+        hint = "Try: --for 2m, or for a short --for=-2m"
     raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
 
 
@@ -177,7 +179,7 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None]:
 
 
 # Options that select what a line does; at most one of them.
-_ACTIONS = ("brackets", "plot", "history", "changes", "undo")
+_ACTIONS = ("brackets", "plot", "for", "history", "changes", "undo")
 
 
 def check_options(options: argparse.Namespace, leverage: str | None, *, is_cell: bool) -> None:
@@ -208,9 +210,12 @@ def check_options(options: argparse.Namespace, leverage: str | None, *, is_cell:
         raise InvalidInput(f"{actions[0]} takes no leverage ({leverage}).")
     if options.plot and not options.words:
         raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
+    size = getattr(options, "for")
+    if size and not options.words:
+        raise InvalidInput("--for needs a symbol.", hint=f"Try: %leverage BTCUSDT --for {size}")
     changes = is_cell or options.undo or leverage is not None
     for name in ("dry_run", "force", "yes"):
-        if getattr(options, name) and not changes:
+        if getattr(options, name) and not changes and not (size and name == "dry_run"):  # --for sends nothing
             raise InvalidInput(f"--{name.replace('_', '-')} needs a symbol and a leverage.")
     if options.notional and (leverage is None or not is_max(leverage)):
         symbol = options.words[0] if options.words else "BTCUSDT"

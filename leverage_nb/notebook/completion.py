@@ -29,6 +29,7 @@ _MEANINGS = {
     "--brackets": "tiers as a table",
     "--changes": "what Binance has changed",
     "--dry-run": "preview, send nothing",
+    "--for": "leverage for a size",
     "--force": "send despite the preview",
     "--help": "all options",
     "--history": "all changes so far",
@@ -43,9 +44,9 @@ _MEANINGS = {
 }
 # What may follow, by what the line does.
 _FOR_CHANGES = ("--dry-run", "--force", "--profile", "--venue", "--yes")
-_FOR_SYMBOLS = ("--brackets", "--changes", "--history", "--plot", "--profile", "--venue")
+_FOR_SYMBOLS = ("--brackets", "--changes", "--for", "--history", "--plot", "--profile", "--venue")
 _ALONE = ("--brackets", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue")
-_ACTIONS = {"--brackets", "--changes", "--help", "--history", "--plot"}
+_ACTIONS = {"--brackets", "--changes", "--for", "--help", "--history", "--plot"}
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
 _CELL = re.compile(r"\s*%%leverage(?P<words>\s[^\n]*|)\n")
@@ -98,7 +99,7 @@ def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
     last = words[-1] if words else ""
     if last in {"--venue", "--login", "--logout"}:
         return [(venue, "venue") for venue in VENUES]
-    if last in {"--notional", "--profile"}:
+    if last in {"--for", "--notional", "--profile"}:
         return []
     given = [word for word in words if not word.startswith("-") and word not in VENUES]
     has_leverage = any(_LEVERAGE.fullmatch(word) for word in given)

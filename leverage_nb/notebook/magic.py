@@ -57,6 +57,9 @@ class LeverageMagics(Magics):
     @argument("-n", "--dry-run", action=Once, nargs=0, default=False, help="Show the preview; send nothing.")
     @argument("--force", action=Once, nargs=0, default=False, help="Send although a refusal is expected.")
     @argument("--notional", action=Once, help="With max: the position size that must be allowed, as 250k, 2m or 2e6.")
+    @argument(
+        "--for", action=Once, metavar="SIZE", help="The leverage for a position of this size: 2m; a short: --for=-2m"
+    )
     @argument("-y", "--yes", action=Once, nargs=0, default=False, help="Send without a question (mainnet asks).")
     @argument(
         "--venue",
@@ -79,6 +82,7 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT 10                  change it
             %leverage BTCUSDT 10 --dry-run        preview it; nothing is sent
             %leverage BTCUSDT max --notional 2m   the highest leverage that still allows 2,000,000
+            %leverage BTCUSDT [...] --for 2m      the lowest leverage that fits a position of 2,000,000 each
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
             %%leverage [-n] [-y]                  a plan, one SYMBOL LEVERAGE per line: shown, then applied
@@ -128,6 +132,8 @@ class LeverageMagics(Magics):
         if options.changes:
             changes = account.tier_changes()
             return _only(changes, changes.index, _found(account, symbols), "Binance has changed no tiers of {} so far.")
+        if size := getattr(options, "for"):
+            return account.size_plan(dict.fromkeys(_found(account, symbols), size))
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if options.plot:

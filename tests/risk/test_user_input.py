@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage
-from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional, suggest
+from leverage_nb.risk.user_input import normalize, parse_leverage, parse_notional, parse_position, suggest
 
 LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ETHBTC", "42USDT", "哈基米USDT")
 
@@ -131,3 +131,30 @@ def test_a_long_number_is_rejected_at_once(written: str) -> None:
             parse(written)
         assert len(str(caught.value)) < 200
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("2m", 2e6), ("-300k", -3e5), ("\u2212300k", -3e5), (" - 1.5b ", -1.5e9), (-7, -7.0), (np.float64(-2.5), -2.5),
+        (Decimal("-1e3"), -1e3), (5, 5.0),
+    ],
+)  # fmt: skip
+def test_a_position_has_a_sign(written: Any, value: float) -> None:
+    """The size of a position is a notional; with a minus in front it is a short."""
+    assert parse_position(written) == value
+
+
+@pytest.mark.parametrize(
+    "written", [0, -0.0, "-0", "--1", "+-1", "-", "", float("nan"), -float("inf"), True, None, [1]]
+)
+def test_what_is_no_position(written: Any) -> None:
+    """0, more than one sign, and what is no number are errors."""
+    with pytest.raises(InvalidInput, match="is not a notional"):
+        parse_position(written)
+
+
+def test_the_message_names_what_is_parsed() -> None:
+    """A price that is none is not called a notional."""
+    with pytest.raises(InvalidInput, match="much is not a price"):
+        parse_notional("much", "price")
