@@ -124,7 +124,7 @@ class SizePlan(Shown):
             examples = (f"%leverage {lines[0]}",) if len(lines) == 1 else ("%%leverage", *lines)
         tone: Tone = "bad" if not self.fits else "warn" if self.expected else "plain"
         header = ("symbol", "position", "leverage", "limited by", "margin", "headroom left", "liquidation")
-        table = Table("Positions after it", header, tuple(map(_cells, self.sizing.positions)), frozenset({0, 3}))
+        table = Table("Positions afterwards", header, tuple(map(_cells, self.sizing.positions)), frozenset({0, 3}))
         return Card(self.venue, self.headline, tuple(rows), note.strip(), tone, examples, (table,))
 
     def _pool_text(self, pool: MarginPool) -> str:
