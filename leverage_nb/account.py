@@ -27,12 +27,14 @@ from leverage_nb.changes.planner import make_plan
 from leverage_nb.changes.preview import ChangePreview, Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
+from leverage_nb.changes.size_plan import SizePlan, make_size_plan
 from leverage_nb.changes.undo import preview_undo
 from leverage_nb.errors import LeverageError, UnexpectedAnswer
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.ladder import make_ladder
+from leverage_nb.risk.new_position import BUFFER
 from leverage_nb.risk.tables import positions_table, settings_table
 from leverage_nb.risk.user_input import normalize, parse_margin_change, split_words
 from leverage_nb.tiers.cache import TierCache
@@ -298,16 +300,28 @@ class Account:
         """
         return self._service.preview(symbol, leverage, notional=notional)
 
-    def highest_leverage(self, symbol: str, notional: float | str = 0.0) -> int:
+    def highest_leverage(
+        self, symbol: str, notional: float | str = 0.0, *, stop: float | str | None = None, buffer: float = BUFFER
+    ) -> int:
         """Return the highest leverage that allows a position of this notional, your exposure, and your guard.
+
+        With a stop: the highest for a *new isolated position* of this notional, opened at mark price beside your
+        exposure, whose liquidation price lies beyond the stop. Fees are not included, and the margin may be too small
+        for it: see :meth:`size_plan`.
 
         Args:
             symbol: In any spelling.
-            notional: The size of the whole position, in the margin asset; also as ``"250k"`` or ``"2m"``. 0: any.
+            notional: The size of the whole position, with a stop of the new one, in the margin asset; also as
+                ``"250k"`` or ``"2m"``. 0: any.
+            stop: A price, also as ``"60k"``: below the mark price for a long, above it for a short.
+            buffer: The share of the stop's price that lies between it and liquidation, at least; from 0 to below 1.
 
         Raises:
-            InvalidInput: There is none; the error states why.
+            InvalidInput: There is none, or an argument cannot be used; the error states why.
+            UnexpectedAnswer: The mark price could not be read.
         """
+        if stop is not None:
+            return self._service.highest_for_stop(symbol, notional, stop, buffer)
         return self._service.highest(self._service.read_symbol(symbol).outlook, notional)
 
     # -- changes ----------------------------------------------------------------------------------------------
@@ -454,6 +468,32 @@ class Account:
 
             targets = [target for target in targets if target.leverage is not pd.NA]
         return make_plan(self._service, targets, expected)
+
+    def size_plan(self, sizes: Any, use: float = 0.9) -> SizePlan:
+        """Find the lowest common leverage at which the margin suffices for positions of these sizes. Sends no change.
+
+        A symbol whose tier, guard or account limit allows less gets the highest that they allow; an open isolated
+        position keeps its leverage at least, because it cannot be lowered (-4161). Positions and open orders of all
+        symbols count. In cross mode leverage does not move the liquidation price: the aim is a low leverage that fits.
+
+        Args:
+            sizes: A mapping or Series from symbol to the notional that the whole position of the symbol shall have, at
+                mark price in the margin asset; negative for a short; also as ``"2m"`` and ``"-300k"``. What the symbol
+                has now is part of it; its open orders count beside it. In hedge mode it is the size of one side, and
+                the other side stays.
+            use: The share of the margin that positions and open orders may use; above 0, at most 1. The margin is the
+                cross wallet with its profit: of each margin asset, or of all together in multi-assets mode.
+
+        Returns:
+            The leverages with the margin after it; ``.fits`` tells whether it suffices. ``.plan()`` makes a Plan of it.
+
+        Raises:
+            UnknownSymbol: The venue does not list a symbol.
+            InvalidInput: A size or ``use`` cannot be used, a symbol is not trading, or no possible leverage of a symbol
+                allows its size.
+            UnexpectedAnswer: A position or the available margin of a symbol is unknown, as in Credits Trading Mode.
+        """
+        return make_size_plan(self._service, sizes, use, self.plan)
 
     # -- past changes ---------------------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ Frame = TypeVar("Frame", bound=pd.DataFrame)
 _LEVERAGES = {
     "leverage", "before", "after", "requested", "symbol_max", "initial_leverage", "effective_leverage",
 }  # fmt: skip
-_RATES = {"maint_margin_ratio": 4, "distance_long": 2, "distance_short": 2}  # decimal places of the percentage, at most
+# Decimal places of the percentage, at most.
+_RATES = {"maint_margin_ratio": 4, "distance_long": 2, "distance_short": 2, "distance": 2}
 _AMOUNTS = {
     "notional_floor", "notional_cap", "cum", "max_notional", "max_notional_before", "held", "room", "notional",
     "unrealized_profit", "initial_margin", "maintenance_margin", "available", "available_after",

@@ -297,3 +297,24 @@ def test_a_read_only_plan_without_changes_is_no_error(simulator: Simulator) -> N
     """A plan whose rows are all unchanged has nothing to send, so a read-only account reports it as usual."""
     plan = connect_to(simulator, read_only=True).plan({"BTCUSDT": 20}).apply()
     assert [row.status for row in plan.rows] == ["unchanged"]
+
+
+def test_the_highest_leverage_for_a_stop(account: Account, simulator: Simulator) -> None:
+    """It is that of a new isolated position at mark price, within tier, guard and what would be refused."""
+    assert account.highest_leverage("btc/usdt", "2m", stop="80k") == 11
+    assert account.highest_leverage("BTCUSDT", 2e6, stop=90_000) == 18
+    assert account.highest_leverage("BTCUSDT", 2e6, stop=86_000, buffer=0) == 75  # the tier of 2M
+    assert connect_to(simulator, max_leverage=8).highest_leverage("BTCUSDT", 2e6, stop="80k") == 8
+    for arguments, message in (
+        ({"stop": 80_000}, "A stop needs the notional"),
+        ({"notional": "2m", "stop": 86_412.5}, "The stop is the mark price"),
+        ({"notional": "2m", "stop": 1_000_000}, "too far away"),
+        ({"notional": "3b", "stop": 80_000}, "the tiers end at 1.8B"),
+        ({"notional": "-2m", "stop": 80_000}, "-2m is not a notional"),
+        ({"notional": "2m", "stop": "soon"}, "soon is not a price"),
+        ({"notional": "2m", "stop": 80_000, "buffer": 2}, "buffer is a share"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            account.highest_leverage("BTCUSDT", **arguments)
+    with pytest.raises(UnknownSymbol):
+        account.highest_leverage("FOO", "2m", stop=80_000)

@@ -39,6 +39,7 @@ from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
+from leverage_nb.risk.new_position import NewPosition
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.user_input import is_max, normalize, parse_leverage, parse_margin_type, parse_notional
 from leverage_nb.tiers.cache import TierCache
@@ -197,6 +198,22 @@ class ChangeService:
             return outlook.highest(size)
         exceeded = self.guard.exceeded(guard.leverage + 1)
         return outlook.highest(size, guard.leverage, str(exceeded or ""))
+
+    def highest_for_stop(self, symbol: str, notional: float | str, stop: float | str, buffer: float) -> int:
+        """Return the highest leverage that keeps liquidation beyond a stop: see ``Account.highest_leverage``."""
+        if notional == 0:
+            raise InvalidInput("A stop needs the notional of the new position.", hint='For example notional="2m".')
+        size = parse_notional(notional)
+        view, guard = self.read_symbol(symbol, mark_price=True), self.guard.limit()
+        if view.mark_price is None:
+            raise UnexpectedAnswer(
+                f"The mark price of {view.outlook.symbol} could not be read.", hint="Try again later."
+            )
+        most = guard.leverage if guard is not None else None
+        bound = NewPosition(view.outlook, size, "margin asset", view.mark_price, most).before_liquidation(stop, buffer)
+        if bound.leverage is None:
+            raise InvalidInput(bound.obstacle)
+        return bound.leverage
 
     # -- previewing -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from leverage_nb.risk.user_input import (
     is_max,
     join_caps,
     parse_leverage,
-    parse_notional,
+    parse_margin,
     read_margin_type,
 )
 
@@ -21,7 +21,7 @@ _SEVERAL = (
 )
 
 # Options that select what a line does; at most one of them.
-_ACTIONS = ("brackets", "plot", "history", "changes", "undo", "cap", "add_margin", "reduce_margin")
+_ACTIONS = ("brackets", "plot", "for", "history", "changes", "undo", "cap", "add_margin", "reduce_margin")
 # Those that change something.
 _CHANGING = {"undo", "cap", "add_margin", "reduce_margin"}
 
@@ -127,6 +127,9 @@ def _check_options(
         raise InvalidInput(f"{names[0]} takes no leverage ({leverage}).")
     if actions and margin_type:
         raise InvalidInput(f"{names[0]} takes no margin type ({margin_type}).")
+    size = getattr(options, "for")
+    if size and not symbols:
+        raise InvalidInput("--for needs a symbol.", hint=f"Try: %leverage BTCUSDT --for {as_typed(size)}")
     if options.plot and not options.words:
         raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
     _check_margin(options, symbols, margin_type)
@@ -134,7 +137,7 @@ def _check_options(
         raise InvalidInput(f"{EVERY} needs a leverage.", hint=f"Try: %leverage {EVERY} <=20 -n")
     changes = is_cell or leverage is not None or margin_type != "" or bool({*actions} & _CHANGING)
     for name in ("dry_run", "force", "yes", "expect"):
-        if getattr(options, name) and not changes:
+        if getattr(options, name) and not changes and not (size and name == "dry_run"):  # --for sends nothing
             raise InvalidInput(f"{_spell(name)} needs a symbol and a leverage.")
     if options.expect:
         _check_expected(options, actions, margin_type)
@@ -157,7 +160,7 @@ def _check_margin(options: argparse.Namespace, symbols: list[str], margin_type: 
             raise InvalidInput(
                 f"{_spell(name)} needs one symbol.", hint=f"Try: %leverage BTCUSDT {_spell(name)} {as_typed(amount)}"
             )
-        parse_notional(amount, "an amount of margin")
+        parse_margin(amount)
     if options.side is None:
         return
     if not asked:

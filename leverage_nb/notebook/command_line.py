@@ -101,6 +101,8 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         problem = _shorten(str(exc), 200)
     after_option = re.search(r"unrecognized arguments: [^-]", problem)
     hint = "Options come last." if after_option else "%leverage? lists the options."
+    if problem.startswith("argument --for"):
+        hint = "Try: --for 2m, or for a short --for=-2m"
     raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
 
 

@@ -33,8 +33,10 @@ _MEANINGS = {
     "--cap": "lower what is above it",
     "--changes": "what Binance has changed",
     "--cross": "cross margin",
+    "--confirm": "name a large amount",
     "--dry-run": "preview, send nothing",
     "--expect": "only in these modes",
+    "--for": "leverage for a size",
     "--force": "send despite the preview",
     "--help": "all options",
     "--history": "all changes so far",
@@ -55,21 +57,21 @@ _FOR_UNDO = ("--dry-run", "--force", "--profile", "--venue", "--yes")
 _FOR_PLANS = (*_FOR_UNDO, "--expect")
 _FOR_CHANGES = (*_FOR_PLANS, "--cross", "--isolated")
 _FOR_SYMBOLS = (
-    "--brackets", "--changes", "--history", "--plot", "--profile", "--venue", "--add-margin", "--cap", "--cross",
-    "--isolated", "--reduce-margin",
+    "--brackets", "--changes", "--for", "--history", "--plot", "--profile", "--venue", "--add-margin", "--cap",
+    "--cross", "--isolated", "--reduce-margin",
 )  # fmt: skip
-_FOR_MARGIN = ("--dry-run", "--profile", "--side", "--venue", "--yes")
+_FOR_MARGIN = ("--confirm", "--dry-run", "--profile", "--side", "--venue", "--yes")
 _ALONE = (
     "--brackets", "--cap", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue",
 )  # fmt: skip
 _ACTIONS = {
-    "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--help", "--history", "--isolated", "--plot",
-    "--reduce-margin",
+    "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--for", "--help", "--history", "--isolated",
+    "--plot", "--reduce-margin",
 }  # fmt: skip
 # Options whose argument is the next word.
 _WITH_ARGUMENT = {
-    "--add-margin", "--cap", "--expect", "--login", "--logout", "--notional", "--profile", "--reduce-margin", "--side",
-    "--venue",
+    "--add-margin", "--cap", "--confirm", "--expect", "--for", "--login", "--logout", "--notional", "--profile",
+    "--reduce-margin", "--side", "--venue",
 }  # fmt: skip
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")

@@ -67,6 +67,9 @@ class LeverageMagics(Magics):
     @argument("-n", "--dry-run", action=Once, nargs=0, default=False, help="Show the preview; send nothing.")
     @argument("--force", action=Once, nargs=0, default=False, help="Send although a refusal is expected.")
     @argument("--notional", action=Once, help="With max: the position size that must be allowed, as 250k, 2m or 2e6.")
+    @argument(
+        "--for", action=Once, metavar="SIZE", help="The leverage for a position of this size: 2m; a short: --for=-2m"
+    )
     @argument("-y", "--yes", action=Once, nargs=0, default=False, help="Send without a question (mainnet asks).")
     @argument(
         "--venue",
@@ -94,6 +97,7 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT 10 isolated         margin type, then leverage
             %leverage BTCUSDT --cross             change the margin type; cross asks first
             %leverage BTCUSDT --add-margin 500    add margin to an isolated position; --reduce-margin takes it out
+            %leverage BTCUSDT [...] --for 2m      the lowest leverage that fits a position of 2,000,000 each
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
             %%leverage [-n] [-y]                  a plan, one SYMBOL LEVERAGE per line: shown, then applied;
@@ -152,6 +156,8 @@ class LeverageMagics(Magics):
         if options.changes:
             changes = account.tier_changes()
             return _only(changes, changes.index, _found(account, symbols), "Binance has changed no tiers of {} so far.")
+        if size := getattr(options, "for"):
+            return account.size_plan(dict.fromkeys(_found(account, symbols), size))
         if options.brackets:
             return account.brackets(symbols[0] if len(symbols) == 1 else symbols or None)
         if options.plot:

@@ -59,6 +59,9 @@
  * @property {[string, string, string, string][]} rows Margin, why it is not affordable, liquidation long and short.
  * @property {number} lowest The lowest leverage that affords it; 0 for none.
  * @property {string} advice
+ * @property {string} stop The price of the stop as typed; "" for none. Without a size there is only this, and the symbol.
+ * @property {number} highest The highest leverage that keeps liquidation beyond the stop; 0 for none.
+ * @property {string} stopAdvice
  */
 
 /**
@@ -75,6 +78,7 @@
  * @property {number} since When the question of a confirmation was shown.
  * @property {boolean} copied
  * @property {string | null} size Text in the size field that is being edited.
+ * @property {string | null} stop Text in the stop field that is being edited.
  * @property {number} width Width of the chart.
  * @property {number} tall Height of its plot: less in one column, so that chart and decision fit on a screen.
  * @property {number} saidAt The leverage at which the message was shown.
@@ -148,8 +152,8 @@ export function deriveState(model, ui) {
   const pending = ui.clicks > model.get("answered");
   const busy = pending || ui.lost !== "" || phase === "applying" || phase === "checking";
   const changes = row !== undefined && ["ok", "mind", "unpredictable"].includes(row.verdict);
-  /** @type {Plan} */
-  const plan = model.get("plan");
+  /** @type {Plan | null} */
+  const plan = model.get("plan").symbol === table.symbol ? model.get("plan") : null;
   return {
     table, leverage, row, typed, wrong, phase, reviewing, pending, busy, changes,
     max: table.rows.length,
@@ -158,7 +162,8 @@ export function deriveState(model, ui) {
     undo: model.get("undo"),
     live: ui.lost ? "lost" : model.get("live"),
     liveReason: ui.lost || model.get("live_reason"),
-    plan: plan.symbol === table.symbol ? plan : null,
+    plan: plan?.rows ? plan : null,
+    stop: plan?.stop ?? "",
     message: model.get("message"),
     matches: ui.search === null ? null : search(ui.search, model.get("symbols")),
   };
@@ -261,9 +266,13 @@ function build(el) {
   const size = element("input", "leverage-size", sizing);
   Object.assign(size, { type: "text", autocomplete: "off", placeholder: "2m" });
   const units = element("span", "leverage-units", sizing);
+  const stop = element("input", "leverage-stop", element("label", "leverage-stop-label", sizing, "stop "));
+  Object.assign(stop, { type: "text", inputMode: "decimal", autocomplete: "off", placeholder: "price" });
   const plan = element("div", "leverage-plan", right);
   const planned = element("div", "leverage-planned", plan);
+  planned.id = `leverage-planned-${id}`;
   const lowest = element("button", "leverage-use leverage-lowest", plan);
+  const highest = element("button", "leverage-use leverage-highest", plan);
 
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
@@ -282,13 +291,16 @@ function build(el) {
   less.setAttribute("aria-label", "1x lower");
   more.setAttribute("aria-label", "1x higher");
   size.setAttribute("aria-label", "size of a new position");
+  stop.setAttribute("aria-label", "stop price of the new position");
+  stop.setAttribute("aria-describedby", planned.id);
+  stop.title = "Below the mark price for a long, above it for a short";
   field.setAttribute("aria-describedby", verdict.id);
   // JupyterLab would take the arrow keys for its cells.
-  for (const node of [symbol, slider, field, size]) node.dataset.lmSuppressShortcuts = "true";
+  for (const node of [symbol, slider, field, size, stop]) node.dataset.lmSuppressShortcuts = "true";
   return {
     root, symbol, list, badge, searchError, marginType, modes, status, mark, live, guard, account, position, plot, chart, slider, tip,
-    tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, planned,
-    lowest, apply, second, reload, copy, asOf, message,
+    tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, stop, plan, planned,
+    lowest, highest, apply, second, reload, copy, asOf, message,
   };
 }
 
@@ -561,6 +573,7 @@ function showRow(parts, row) {
 function showSizing(parts, state, ui) {
   const { table, plan, leverage, row } = state;
   if (ui.size === null) parts.size.value = plan?.text ?? "";
+  if (ui.stop === null) parts.stop.value = state.stop;
   const unit = plan?.unit ?? "margin asset";
   const names = { asset: table.asset || "margin asset", base: table.base, percent: "%" };
   parts.units.replaceChildren(...Object.entries(UNITS).map(([value, key]) => {
@@ -582,9 +595,19 @@ function showSizing(parts, state, ui) {
     write(parts.planned, "");
   }
   if (plan) element("div", "leverage-advice", parts.planned, plan.advice);
-  parts.lowest.hidden = !plan || plan.lowest === 0 || plan.lowest === leverage;
-  if (plan) write(parts.lowest, `Use ${plan.lowest}x, the lowest that affords ${plan.size}`);
-  parts.lowest.disabled = state.busy;
+  parts.plan.classList.toggle("leverage-with-stop", Boolean(plan?.stop));
+  if (plan?.stop) {
+    const advice = element("div", "leverage-advice", parts.planned, plan.stopAdvice);
+    advice.dataset.tone = leverage > plan.highest ? "bad" : "";
+  }
+  for (const [button, to, why] of [
+    [parts.lowest, plan?.lowest ?? 0, `the lowest that affords ${plan?.size}`],
+    [parts.highest, plan?.highest ?? 0, "the highest for the stop"],
+  ]) {
+    button.hidden = to === 0 || to === leverage;
+    button.disabled = state.busy;
+    write(button, `Use ${to}x, ${why}`);
+  }
 }
 
 function showDetails(parts, state) {
@@ -677,7 +700,7 @@ function render({ model, el }) {
   /** @type {Ui} */
   const ui = {
     typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, clicks: model.get("answered"), asked: "",
-    since: performance.now(), copied: false, size: null, width: 0, tall: 0, saidAt: model.get("leverage"),
+    since: performance.now(), copied: false, size: null, stop: null, width: 0, tall: 0, saidAt: model.get("leverage"),
   };
   const state = () => deriveState(model, ui);
 
@@ -842,29 +865,38 @@ function render({ model, el }) {
   // -- the planned size
 
   function resize(unit) {
-    const text = parts.size.value.trim();
-    const { plan } = state();
+    const [text, stop] = [parts.size.value.trim(), parts.stop.value.trim()];
+    const { plan, stop: before } = state();
     const chosen = unit ?? plan?.unit ?? "margin asset";
-    if (text === (plan?.text ?? "") && chosen === (plan?.unit ?? "margin asset")) return;
-    click("size", "the planned size", { text, unit: chosen });
+    if (text === (plan?.text ?? "") && chosen === (plan?.unit ?? "margin asset") && stop === before) return;
+    click("size", "the planned size", { text, unit: chosen, stop });
+  }
+  // What was typed stays until the kernel has answered: the other field is sent with it.
+  function forgetTyped() {
+    for (const name of ["size", "stop"]) {
+      if (document.activeElement !== parts[name] && !state().pending) ui[name] = null;
+    }
   }
   const resizeSoon = { timer: 0 };
-  parts.size.addEventListener("input", () => {
-    ui.size = parts.size.value;
-    clearTimeout(resizeSoon.timer);
-    // Shortly after the last key, because a notebook handles Enter itself.
-    resizeSoon.timer = setTimeout(() => resize(), 400);
-  });
-  parts.size.addEventListener("change", () => {
-    clearTimeout(resizeSoon.timer);
-    resize();
-  });
-  parts.size.addEventListener("blur", () => { ui.size = null; });
+  for (const name of ["size", "stop"]) {
+    parts[name].addEventListener("input", () => {
+      ui[name] = parts[name].value;
+      clearTimeout(resizeSoon.timer);
+      // Shortly after the last key, because a notebook handles Enter itself.
+      resizeSoon.timer = setTimeout(() => resize(), 400);
+    });
+    parts[name].addEventListener("change", () => {
+      clearTimeout(resizeSoon.timer);
+      resize();
+    });
+    parts[name].addEventListener("blur", forgetTyped);
+  }
   parts.units.addEventListener("click", event => {
     const unit = event.target.closest("[data-unit]")?.dataset.unit;
     if (unit) resize(unit);
   });
   parts.lowest.addEventListener("click", () => choose(state().plan.lowest));
+  parts.highest.addEventListener("click", () => choose(state().plan.highest));
 
   // -- the actions
 
@@ -911,7 +943,11 @@ function render({ model, el }) {
     "change:plan": showAll,
     "change:symbols": showFound,
     "change:state change:reviewed": beginReading,
-    "change:answered change:undo": follow,
+    "change:answered": () => {
+      forgetTyped();
+      follow();
+    },
+    "change:undo": follow,
     "change:message": () => update({ saidAt: model.get("leverage") }),
     "change:live change:live_reason": () => showLive(parts, state()),
   };

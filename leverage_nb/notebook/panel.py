@@ -387,7 +387,7 @@ class LeveragePanel(PanelTraits):
         if content.get("symbol") != self.symbol:
             return  # it was typed for another symbol
         with self._drawing:
-            planned = parse_size(str(content.get("text", "")), content.get("unit"))
+            planned = parse_size(str(content.get("text", "")), content.get("unit"), str(content.get("stop", "")))
             if planned.text and not self._data.mark_price:
                 raise InvalidInput(f"The mark price of {self.symbol} could not be read.", hint="Press Reload.")
             self.plan = make_plan(self._data, planned)

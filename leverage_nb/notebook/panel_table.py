@@ -72,36 +72,40 @@ class PanelData:
 
 @dataclass(frozen=True)
 class PlannedSize:
-    """The size of a new position, as typed. ``text`` is "" for none."""
+    """The size of a new position and its stop, as typed. ``text`` and ``stop`` are "" for none."""
 
     text: str = ""
     size: float = 0.0
     unit: Unit = "margin asset"
+    stop: str = ""
 
 
-def parse_size(text: str, unit: object) -> PlannedSize:
-    """Parse a planned size as typed.
+def parse_size(text: str, unit: object, stop: str = "") -> PlannedSize:
+    """Parse a planned size and its stop as typed.
 
     Args:
         text: A number, with ``k``, ``m`` or ``%``; "" for no size.
         unit: The selected unit; "%" in the text counts more.
+        stop: The price of the stop; "" for none.
 
     Raises:
-        InvalidInput: The text is no size above 0, or more than 100 percent.
+        InvalidInput: The text is no size above 0, or more than 100 percent; or the stop is no price.
     """
-    typed = text.strip()
+    typed, stop = text.strip(), stop.strip()
+    if stop:
+        parse_notional(stop, "a price")
     if not typed:
-        return PlannedSize()
+        return PlannedSize(stop=stop)
     if typed.endswith("%"):
         typed, unit = typed[:-1].strip(), "percent"
     size = parse_notional(typed)
     if unit == "base asset":
-        return PlannedSize(typed, size, "base asset")
+        return PlannedSize(typed, size, "base asset", stop)
     if unit != "percent":
-        return PlannedSize(typed, size)
+        return PlannedSize(typed, size, stop=stop)
     if size > MOST_PERCENT:
         raise InvalidInput(f"{size:g}% is more than the available margin.", hint="Enter 1 to 100 percent.")
-    return PlannedSize(typed, size, "percent")
+    return PlannedSize(typed, size, "percent", stop)
 
 
 def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], version: int) -> dict[str, Any]:
@@ -155,10 +159,13 @@ def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], 
 
 
 def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
-    """Return a new position of the planned size at every leverage, for the browser; {} without one."""
-    if not planned.text or not data.mark_price:
-        return {}
+    """Return a new position of the planned size at every leverage, for the browser.
+
+    Without a size it is {}, or has only the text of a stop, which stays in its field.
+    """
     outlook = data.outlook
+    if not planned.text or not data.mark_price:
+        return {"symbol": outlook.symbol, "stop": planned.stop} if planned.stop else {}
     most = data.guard.leverage if data.guard else None
     new = NewPosition(outlook, planned.size, planned.unit, data.mark_price, most)
     unit = {"margin asset": data.setting.margin_asset, "base asset": data.base, "percent": "% of the available margin"}
@@ -182,6 +189,8 @@ def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
         ],
         "lowest": new.lowest or 0,
         "advice": advice,
+        "stop": planned.stop,
+        **_stop(data, new, planned.stop),
     }
 
 
@@ -351,6 +360,19 @@ def _regions(data: PanelData, verdicts: list[dict[str, Any]]) -> list[dict[str, 
         else:
             regions.append({"from": leverage, "to": leverage, "label": label})
     return regions
+
+
+def _stop(data: PanelData, new: NewPosition, text: str) -> dict[str, Any]:
+    """Return the highest leverage that keeps liquidation beyond the stop, and why, for the browser."""
+    if not text:
+        return {"highest": 0, "stopAdvice": ""}
+    bound = new.before_liquidation(text)
+    if bound.leverage is None:
+        return {"highest": 0, "stopAdvice": bound.obstacle}
+    side = "long" if bound.stop < data.mark_price else "short"
+    where = "none" if math.isnan(bound.liquidation) else price(bound.liquidation)
+    advice = f"Isolated {side}: at most {bound.leverage}x keeps liquidation ({where}) beyond the stop."
+    return {"highest": bound.leverage, "stopAdvice": advice}
 
 
 def _too_much(data: PanelData, new: NewPosition, row: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -151,6 +151,23 @@ class Balance:
 
 
 @dataclass(frozen=True)
+class MarginPool:
+    """The margin that cross positions, open orders and new isolated positions share.
+
+    Attributes:
+        unit: The margin asset of the figures; "USD" in multi-assets mode, where all assets are one pool.
+        rate: The price of one unit of the margin asset in ``unit``, as margin in use is counted; NaN if unknown.
+        equity: Cross wallet and cross profit; NaN if a rate is unknown.
+        in_use: Initial margin of cross positions and open orders; NaN if a rate is unknown.
+    """
+
+    unit: str
+    rate: float
+    equity: float
+    in_use: float
+
+
+@dataclass(frozen=True)
 class AccountState:
     """Positions, balances, settings and modes of an account at one moment.
 
@@ -257,6 +274,24 @@ class AccountState:
             return math.nan
         return self._available_without(symbol, balance.asset)
 
+    def asset_of(self, symbol: str) -> str:
+        """Return the symbol's margin asset; "" if it is unknown."""
+        return next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
+
+    def pool(self, asset: str, without: Container[str]) -> MarginPool:
+        """Return the pool of a margin asset whose balance is known, without the margin of some symbols."""
+        others = [
+            (p, p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin))
+            for p in self.positions
+            if p.symbol not in without
+        ]
+        if self.multi_assets:
+            rate = self.rates[asset].ask if asset in self.rates else math.nan
+            return MarginPool("USD", rate, self._equity_in_usd(), self._cost_in_usd(others))
+        balance = self.balances[asset]
+        in_use = sum(margin for position, margin in others if position.margin_asset == asset)
+        return MarginPool(asset, 1.0, balance.cross_wallet + balance.cross_profit, in_use)
+
     def with_leverage(self, symbol: str, leverage: int) -> AccountState:
         """Return the expected state after a change of one symbol's initial leverage.
 
@@ -335,21 +370,11 @@ class AccountState:
         return setting is not None and setting.margin_type == "isolated"
 
     def _balance_of(self, symbol: str) -> Balance | None:
-        asset = next((p.margin_asset for p in self._positions_of(symbol)), "") or self.settings[symbol].margin_asset
-        return self.balances.get(asset)
+        return self.balances.get(self.asset_of(symbol))
 
     def _available_without(self, symbol: str, asset: str) -> float:
-        others = [
-            (p, p.order_margin + (0.0 if self.is_isolated(p.symbol) else p.position_margin))
-            for p in self.positions
-            if p.symbol != symbol
-        ]
-        if self.multi_assets:
-            rate = self.rates.get(asset)
-            return (self._equity_in_usd() - self._cost_in_usd(others)) / rate.ask if rate else math.nan
-        balance = self.balances[asset]
-        in_use = sum(margin for position, margin in others if position.margin_asset == asset)
-        return balance.cross_wallet + balance.cross_profit - in_use
+        pool = self.pool(asset, {symbol})
+        return (pool.equity - pool.in_use) / pool.rate
 
     def _equity_in_usd(self) -> float:
         return worth({b.asset: b.cross_wallet + b.cross_profit for b in self.balances.values()}, self.rates)

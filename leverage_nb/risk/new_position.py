@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from leverage_nb.formatting import amount, short
+from leverage_nb.errors import InvalidInput, as_typed
+from leverage_nb.formatting import amount, price, short
 from leverage_nb.risk.liquidation import liquidation_price
 from leverage_nb.risk.outlook import Floats, Outlook
+from leverage_nb.risk.user_input import is_number, parse_notional
 
 Unit = Literal["margin asset", "base asset", "percent"]
 MOST_PERCENT = 100.0
+# The share of the stop's price that lies between it and liquidation, unless another is asked for.
+BUFFER = 0.005
+
+
+@dataclass(frozen=True)
+class StopBound:
+    """What a stop allows: the highest leverage whose liquidation price lies beyond it by the buffer.
+
+    Attributes:
+        stop: The price of the stop.
+        buffer: The share of the stop's price that lies between it and liquidation, at least.
+        leverage: The highest such leverage that tiers, guard and the expected answer allow; None if there is none.
+        liquidation: Its liquidation price; NaN if no price liquidates the position, and without a leverage.
+        obstacle: Why there is none; "" if there is one.
+    """
+
+    stop: float
+    buffer: float
+    leverage: int | None
+    liquidation: float
+    obstacle: str
 
 
 class NewPosition:
@@ -37,7 +61,7 @@ class NewPosition:
     """
 
     def __init__(self, outlook: Outlook, size: float, unit: Unit, mark_price: float, most: int | None = None) -> None:
-        self._outlook, self._most = outlook, most
+        self._outlook, self._mark_price, self._most = outlook, mark_price, most
         leverage = outlook.leverage
         if unit == "percent":
             share = np.maximum(outlook.available_after, 0.0) * size / 100
@@ -80,7 +104,7 @@ class NewPosition:
             beside = f" beside the exposure of {short(outlook.exposure, 4)}" if outlook.exposure else ""
             return f"No leverage allows it{beside}: the tiers end at {short(outlook.brackets.last_cap)}."
         for affording in self._affording():
-            if self._most is not None and affording > self._most:
+            if self._above_guard(affording):
                 return f"{affording}x would afford it, but your guard is {self._most}x."
             return f"{affording}x would afford it, but {outlook.judge(affording).text}."
         chosen = [x for x in outlook.leverage[self._allowed].tolist() if self._can_choose(x)]
@@ -89,10 +113,50 @@ class NewPosition:
         why = "the highest that its tier allows" if best == self.tier_bound else "the highest possible leverage"
         return f"No leverage affords it: {best}x, {why}, needs {amount(missing, outlook.margin_asset)} more margin."
 
+    def before_liquidation(self, stop: Any, buffer: Any = BUFFER) -> StopBound:
+        """Return the highest leverage that keeps liquidation beyond a stop; the margin may still be too small for it.
+
+        Args:
+            stop: The price of the stop, also as ``"60k"``: below the mark price for a long, above it for a short.
+            buffer: The share of the stop's price that lies between it and liquidation, at least; from 0 to below 1.
+
+        Raises:
+            InvalidInput: ``stop`` is no price, or ``buffer`` is no such share.
+        """
+        stop = parse_notional(stop, "a price")
+        if not is_number(buffer) or not 0 <= buffer < 1:
+            raise InvalidInput(
+                f"buffer is a share of the stop's price: 0 or more, and below 1; got {as_typed(buffer)}.",
+                hint="Write 0.5 percent as buffer=0.005.",
+            )
+        is_long, buffer = stop < self._mark_price, float(buffer)
+        prices, edge = self.liquidation[0 if is_long else 1], stop * (1 - buffer if is_long else 1 + buffer)
+        with np.errstate(invalid="ignore"):  # NaN is judged by itself
+            beyond = self._allowed & (np.isnan(prices) | (prices <= edge if is_long else prices >= edge))
+        keeping = self._outlook.leverage[beyond].tolist()
+        found = max(filter(self._can_choose, keeping), default=None) if stop != self._mark_price else None
+        if found is None:
+            return StopBound(stop, buffer, None, math.nan, self._why_no_stop(stop, keeping))
+        return StopBound(stop, buffer, found, float(prices[found - 1]), "")
+
+    def _why_no_stop(self, stop: float, keeping: list[int]) -> str:
+        if stop == self._mark_price:
+            return f"The stop is the mark price of {price(stop)}: for a long it must be below, for a short above."
+        if self.tier_bound is None:
+            return self.obstacle
+        if not keeping:
+            return f"No leverage keeps liquidation beyond {price(stop)}: the stop is too far away."
+        if self._above_guard(keeping[0]):
+            return f"{keeping[0]}x keeps liquidation beyond the stop, but your guard is {self._most}x."
+        best = max(x for x in keeping if not self._above_guard(x))
+        return f"{best}x keeps liquidation beyond the stop, but {self._outlook.judge(best).text}."
+
     def _affording(self) -> list[int]:
         leverages: list[int] = self._outlook.leverage[self.affordable].tolist()
         return leverages
 
     def _can_choose(self, leverage: int) -> bool:
-        within = self._most is None or leverage <= self._most
-        return within and self._outlook.judge(leverage).verdict != "refused"
+        return not self._above_guard(leverage) and self._outlook.judge(leverage).verdict != "refused"
+
+    def _above_guard(self, leverage: int) -> bool:
+        return self._most is not None and leverage > self._most

@@ -16,6 +16,8 @@ from leverage_nb.formatting import MINUS
 
 # The symbol of a row of a plan for every symbol that is trading. A row that names a symbol wins over it.
 EVERY = "*"
+MarginType = Literal["cross", "isolated"]
+
 # Longer than any symbol, in any spelling.
 LONGEST_SYMBOL = 64
 # Longer than any number that a person types.
@@ -31,7 +33,7 @@ _NOTIONAL = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[
 # A word meant as a leverage, valid or not: -5, 10.5, 1e9, 10x, <=20, >20.
 _LIKE_LEVERAGE = re.compile(r"[<>=≤≥].*|[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
 _CAP = re.compile(r"\s*<=\s*")
-_MARGIN_TYPES = {"cross": "cross", "crossed": "cross", "isolated": "isolated"}
+_MARGIN_TYPES: dict[str, MarginType] = {"cross": "cross", "crossed": "cross", "isolated": "isolated"}
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
@@ -135,7 +137,7 @@ def parse_wanted(value: Any, symbol: str = "", highest: int | None = None) -> Wa
     raise InvalidLeverage(number, symbol, highest)
 
 
-def read_margin_type(value: Any) -> str:
+def read_margin_type(value: Any) -> MarginType | Literal[""]:
     """Return "cross" or "isolated" for a margin type in any case, also ``crossed``; "" for anything else."""
     return _MARGIN_TYPES.get(value.strip().lower(), "") if isinstance(value, str) else ""
 
@@ -186,17 +188,15 @@ def parse_notional(value: Any, what: str = "a notional") -> float:
     return number
 
 
-def parse_margin_type(value: Any) -> Literal["cross", "isolated"]:
+def parse_margin_type(value: Any) -> MarginType:
     """Parse ``cross``, ``crossed`` (Binance's word) or ``isolated``, in any case.
 
     Raises:
         InvalidInput: The value is anything else.
     """
-    word = value.strip().lower() if isinstance(value, str) and len(value) <= LONGEST_NUMBER else ""
-    if word in {"cross", "crossed"}:
-        return "cross"
-    if word == "isolated":
-        return "isolated"
+    name = read_margin_type(value)
+    if name == "cross" or name == "isolated":
+        return name
     raise InvalidInput(f"{as_typed(value)} is not a margin type.", hint="The margin types are cross and isolated.")
 
 
@@ -223,18 +223,33 @@ def parse_margin(value: Any) -> Decimal:
 
 
 def parse_margin_change(value: Any) -> Decimal:
-    """Parse an amount as :func:`parse_margin`; with a minus sign it is taken out.
+    """Parse an amount as :func:`parse_margin` does; with a minus it is taken out.
 
     Raises:
         InvalidInput: As for :func:`parse_margin`.
     """
-    if isinstance(value, str) and value.strip()[:1] in {"-", MINUS, "+"}:
-        parsed = parse_margin(value.strip()[1:])
-        return parsed if value.strip()[0] == "+" else -parsed
-    with suppress(ArithmeticError, ValueError, TypeError):
-        if is_number(value) and value < 0:
-            return -parse_margin(-value)
-    return parse_margin(value)
+    sign, value = _split_sign(value)
+    return sign * parse_margin(value)
+
+
+def parse_position(value: Any) -> float:
+    """Parse the size of a position as :func:`parse_notional` does; with a minus it is a short.
+
+    Raises:
+        InvalidInput: The value is anything else, or 0.
+    """
+    sign, value = _split_sign(value)
+    return sign * parse_notional(value)
+
+
+def _split_sign(value: Any) -> tuple[int, Any]:
+    """Return the sign of a number or a text, and the value without it."""
+    if isinstance(value, str) and value.strip()[:1] in ("-", MINUS):
+        return -1, value.strip()[1:]
+    if is_number(value):
+        with suppress(ArithmeticError):  # comparing a signalling NaN raises
+            return (-1, -value) if value < 0 else (1, value)
+    return 1, value
 
 
 def is_number(value: Any) -> bool:

@@ -131,6 +131,7 @@ def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
         'button "USDT" [pressed]',
         'button "BTC"',
         'button "%"',
+        'textbox "stop price of the new position"',
         'button "Reload"',  # Apply is not armed: nothing is chosen yet
         'button "Copy as code"',
     ]
@@ -186,6 +187,7 @@ def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
     cells = [
         LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25 -n", "%leverage BTCUSDT 22", "%leverage BTCUSTD 10",
         "%leverage ETHUSDT 5 --force", "%%leverage -n\nBTCUSDT 10\nETHUSDT max", "lev.connect('testnet')",
+        "%leverage BTCUSDT --for 9m",
         "from IPython.display import HTML; HTML(panel._twin()['text/html'])",
     ]  # fmt: skip
     notebook = open_notebook(cells)
@@ -193,6 +195,9 @@ def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
         run_cell(notebook, place)
         notebook.wait_for_all(place + 1)
     panel, page = PanelPage(notebook), notebook.page
+    panel.root.locator(".leverage-size").fill("2m")
+    panel.root.locator(".leverage-stop").fill("80k")
+    panel.root.get_by_text("beyond the stop").wait_for()
     for theme in reversed(THEMES):  # JupyterLab keeps the last one, and the other tests are to be in the light
         page.evaluate("name => { jupyterapp.commands.execute('apputils:change-theme', { theme: name }); }", theme)
         page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
@@ -242,6 +247,9 @@ def test_a_narrow_window_cuts_nothing_off(open_notebook: Any) -> None:
     panel, page = PanelPage(notebook), notebook.page
     notebook.command("application:toggle-left-area")
     page.set_viewport_size({"width": 400, "height": 1300})
+    panel.root.locator(".leverage-size").fill("2m")
+    panel.root.locator(".leverage-stop").fill("80k")
+    panel.root.get_by_text("beyond the stop").wait_for()
     panel.type_leverage(10)
     panel.apply.click()
     panel.wait_for_state("done")

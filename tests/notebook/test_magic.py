@@ -19,6 +19,7 @@ from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import LeverageChange
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import Preview
+from leverage_nb.changes.size_plan import SizePlan
 from leverage_nb.errors import (
     ChangeNotApplied,
     ChangeNotSent,
@@ -55,6 +56,47 @@ def test_a_symbol_opens_the_panel(shell: InteractiveShell) -> None:
     panel = run(shell, "eth/usdt:usdt")
     assert isinstance(panel, LeveragePanel)
     assert panel.symbol == "ETHUSDT"
+
+
+@pytest.mark.parametrize(
+    ("line", "leverages"),
+    [
+        ("BTCUSDT --for 2m", {"BTCUSDT": 24}), ("btc/usdt -n --for 2,000,000", {"BTCUSDT": 24}),
+        ("BTCUSDT SOLUSDT --for={size}", {"BTCUSDT": 24, "SOLUSDT": 24}), ("SOLUSDT --for=-1m", {"SOLUSDT": 16}),
+    ],
+)  # fmt: skip
+def test_the_leverage_for_a_size_is_shown_and_not_set(
+    shell: InteractiveShell, line: str, leverages: dict[str, int]
+) -> None:
+    """--for returns the leverage for a position of that size; every symbol gets the size; nothing is sent.
+
+    By hand: (2M + 650) / 24 and (1M + 1M + 13k) / 24 are within 84,926.25, / 23 is not; 1M / 16 beside 5 BTC too.
+    """
+    shell.user_ns["size"] = 1e6
+    sized = run(shell, line)
+    assert isinstance(sized, SizePlan)
+    assert sized.leverages == leverages
+    assert len(current().history()) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--for 2m", "--for needs a symbol. Try: %leverage BTCUSDT --for 2m"),
+        ("BTCUSDT 10 --for 2m", "--for takes no leverage (10)"), ("BTCUSDT --for 2m -y", "--yes needs"),
+        ("BTCUSDT --for 2m --force", "--force needs"), ("BTCUSDT --for 2m --plot", "--plot and --for cannot"),
+        ("BTCUSDT --for 2m --undo", "--undo takes neither"), ("BTCUSDT --for 2m --notional 1m", "--notional needs"),
+        ("BTCUSDT --for", "Try: --for 2m"), ("BTCUSDT --for -2m", "for a short --for=-2m"),
+        ("BTCUSDT --for much", "much is not a notional"), ("BTCUSDT --for 0", "0 is not a notional"),
+        ("BTCUSDT --for 2m --for 3m", "--for is given twice"), ("FOO --for 2m", "FOO is not a symbol"),
+        ("BTCUSDT --for {no}", "there is no variable no here"),
+    ],
+)  # fmt: skip
+def test_a_size_with_what_does_not_go_with_it(shell: InteractiveShell, line: str, message: str) -> None:
+    """--for needs symbols and a size, and takes neither a leverage nor another action."""
+    with pytest.raises(InvalidInput) as caught:
+        run(shell, line)
+    assert message in str(caught.value)
 
 
 def test_several_symbols_return_a_table(shell: InteractiveShell) -> None:

@@ -351,6 +351,34 @@ def test_slider_and_figures_follow_chart_and_planned_size(open_notebook: Any) ->
     panel.root.locator(".leverage-grid").filter(has_text="421,482,000").wait_for()
 
 
+def test_a_stop_bounds_the_leverage_of_a_planned_size(open_notebook: Any) -> None:
+    """With a stop the panel names the highest leverage that the kernel names, and a button chooses it."""
+    code = (
+        'account.highest_leverage("BTCUSDT", "2m", stop="80k"), account.highest_leverage("BTCUSDT", "2m", stop=90_000)'
+    )
+    notebook = open_notebook([LOAD, SHOW, f"import leverage_nb as lev\naccount = lev.current()\n{code}"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    stop, planned = panel.root.locator(".leverage-stop"), panel.root.locator(".leverage-planned")
+    stop.click()
+    notebook.page.keyboard.type("80k")  # the stop first: it waits for a size
+    panel.root.locator(".leverage-size").click()
+    notebook.page.keyboard.type("2m")
+    planned.filter(has_text="Isolated long: at most 11x keeps liquidation (79,005.54) beyond the stop.").wait_for()
+    assert stop.input_value() == "80k"
+    notebook.shoot("panel-stop")
+    panel.root.get_by_role("button", name="Use 11x, the highest for the stop").click()
+    panel.wait_for_leverage(11)
+    stop.click()
+    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.type("90000")
+    planned.filter(has_text="Isolated short: at most 18x").wait_for()
+    notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('(11, 18)')")
+    stop.press("Control+a")
+    notebook.page.keyboard.type("soon")
+    panel.message.filter(has_text="soon is not a price").wait_for()
+
+
 def test_panels_follow_changes_in_other_cells(open_notebook: Any) -> None:
     """A change by the magic or another panel is shown in every panel of the account; old messages fade."""
     notebook = open_notebook([LOAD, SHOW, "%leverage BTCUSDT 10\npanel.state"])

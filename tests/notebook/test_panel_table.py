@@ -7,6 +7,7 @@ import json
 import pytest
 
 from leverage_nb.account import Account
+from leverage_nb.errors import InvalidInput
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
@@ -106,9 +107,35 @@ def test_an_unaffordable_size_says_why(simulator: Simulator, size: str, most: in
     assert (panel.plan["lowest"], panel.plan["advice"]) == (0, obstacle)
 
 
+@pytest.mark.parametrize("stop", ["80k", "90,000", "60k", "86412.5", "5m"])
+def test_the_stop_of_a_planned_size_is_that_of_the_account(account: Account, panel: LeveragePanel, stop: str) -> None:
+    """The panel names the same leverage as ``highest_leverage``, or the same reason why there is none."""
+    click(panel, "size", 20, text="2m", unit="margin asset", stop=stop)
+    try:
+        expected, why = account.highest_leverage("BTCUSDT", "2m", stop=stop), "beyond the stop."
+    except InvalidInput as exc:
+        expected, why = 0, exc.message
+    assert (panel.plan["stop"], panel.plan["highest"]) == (stop, expected)
+    assert panel.plan["stopAdvice"].endswith(why)
+
+
+def test_a_stop_waits_for_a_size(panel: LeveragePanel) -> None:
+    """Without a size the stop stays in its field; with one it has a liquidation price; another symbol clears it."""
+    click(panel, "size", 20, text="", unit="margin asset", stop="80k")
+    assert panel.plan == {"symbol": "BTCUSDT", "stop": "80k"}
+    click(panel, "size", 20, text="2", unit="base asset", stop="80k")
+    assert "liquidation" in panel.plan["stopAdvice"]
+    click(panel, "size", 20, text="2", unit="base asset", stop="")
+    assert (panel.plan["stop"], panel.plan["highest"], panel.plan["stopAdvice"]) == ("", 0, "")
+    click(panel, "size", 20, text="2", unit="base asset", stop="soon")
+    assert "soon is not a price" in panel.message
+    panel.select("ETHUSDT")
+    assert panel.plan == {}
+
+
 def test_table_and_plan_stay_small(panel: LeveragePanel) -> None:
     """The table of 150 leverages is at most 60 kB, with a planned size too."""
-    click(panel, "size", 8, text="2m", unit="margin asset")
+    click(panel, "size", 8, text="2m", unit="margin asset", stop="80k")
     assert len(panel.table["rows"]) == 150
     sizes = [len(json.dumps(part, ensure_ascii=False).encode()) for part in (panel.table, panel.plan)]
     assert max(sizes) < 60_000

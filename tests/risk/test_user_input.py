@@ -15,6 +15,7 @@ from leverage_nb.risk.user_input import (
     normalize,
     parse_leverage,
     parse_notional,
+    parse_position,
     parse_wanted,
     read_margin_type,
     suggest,
@@ -196,3 +197,30 @@ def test_a_cap_never_raises(wanted: Wanted, current: int | None, highest: int, l
 def test_margin_types_are_read_in_any_case(typed: Any, name: str) -> None:
     """A margin type is read in any case, also with Binance's spelling of cross."""
     assert read_margin_type(typed) == name
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("2m", 2e6), ("-300k", -3e5), ("\u2212300k", -3e5), (" - 1.5b ", -1.5e9), (-7, -7.0), (np.float64(-2.5), -2.5),
+        (Decimal("-1e3"), -1e3), (5, 5.0),
+    ],
+)  # fmt: skip
+def test_a_position_has_a_sign(written: Any, value: float) -> None:
+    """The size of a position is a notional; with a minus in front it is a short."""
+    assert parse_position(written) == value
+
+
+@pytest.mark.parametrize(
+    "written", [0, -0.0, "-0", "--1", "+-1", "-", "", float("nan"), -float("inf"), True, None, [1]]
+)
+def test_what_is_no_position(written: Any) -> None:
+    """0, more than one sign, and what is no number are errors."""
+    with pytest.raises(InvalidInput, match="is not a notional"):
+        parse_position(written)
+
+
+def test_the_message_names_what_is_parsed() -> None:
+    """A price that is none is not called a notional."""
+    with pytest.raises(InvalidInput, match="much is not a price"):
+        parse_notional("much", "price")
