@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leverage_nb.changes.plan_input import Target, check_targets, read_lines, read_targets
+from leverage_nb.changes.plan_input import Goal, Target, check_targets, read_lines, read_targets
 from leverage_nb.errors import InvalidInput
 from leverage_nb.risk.user_input import Wanted, parse_wanted
 
@@ -236,10 +236,12 @@ def test_an_invalid_margin_type_in_a_file_is_named(tmp_path: Path) -> None:
 def test_a_symbol_that_is_there_twice_needs_one_leverage(symbol: str) -> None:
     """The same row twice is accepted; with another leverage, or an upper bound instead of it, it is an error."""
 
-    def check(target: Target) -> tuple[str, Wanted]:
-        return target.symbol, parse_wanted(target.leverage)
+    def check(target: Target) -> tuple[str, Goal]:
+        return target.symbol, Goal(parse_wanted(target.leverage), target.margin_type)
 
-    assert check_targets(read_lines(f"{symbol} 20\n{symbol} 20x"), check) == {symbol: Wanted(20)}
+    assert check_targets(read_lines(f"{symbol} 20\n{symbol} 20x"), check) == {symbol: Goal(Wanted(20))}
+    with pytest.raises(InvalidInput, match="is there twice, with another margin type"):
+        check_targets(read_lines(f"{symbol} 20\n{symbol} 20 isolated"), check)
     for other in ("30", "<=20", "max"):
         with pytest.raises(InvalidInput, match="is there twice, with another leverage"):
             check_targets(read_lines(f"{symbol} 20\n{symbol} {other}"), check)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from leverage_nb.changes.service import ChangeService
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.arrivals import on_arrival, record_requests
+from tests.arrivals import SETTING, edit_answers, on_arrival, record_requests
 from tests.changes.drafts import draft
 from tests.changes.plans import leverages, list_more_symbols, make_wide_plan, statuses
 from tests.conftest import connect_to
@@ -222,14 +224,16 @@ def test_a_symbol_missing_from_one_list_is_sent(quick: Account, simulator: Simul
     """A list of settings without a row's symbol is read again; the row is not reported as delisted."""
     plan = quick.plan({"SOLUSDT": 30, "ADAUSDT": 10})
     arrived: list[int] = []
-    on_settings = simulator.exchange.symbol_config
 
-    def incomplete(parameters: Any) -> Any:
+    def incomplete(request: Any, answer: Any) -> Any:
+        if f"{request.method} {request.path}" != SETTING:
+            return answer
         arrived.append(1)
-        rows = on_settings(parameters)
-        return [row for row in rows if row["symbol"] != "SOLUSDT"] if len(arrived) == 2 else rows
+        rows = json.loads(answer.body)
+        lacking = [row for row in rows if row["symbol"] != "SOLUSDT"] if len(arrived) == 2 else rows
+        return replace(answer, body=json.dumps(lacking))
 
-    simulator.exchange.symbol_config = incomplete  # type: ignore[method-assign]  # its second list lacks one
+    edit_answers(simulator, incomplete)
     assert set(statuses(plan.apply()).values()) == {"applied"}
 
 

@@ -398,7 +398,9 @@ def test_a_line_shows_what_is_being_verified(
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
         run(shell, "BTCUSDT 10")
-    assert "No definite answer about BTCUSDT 10x; verifying with the exchange, final by" in capsys.readouterr().out
+    assert (
+        "No definite answer about BTCUSDT 20x → 10x; verifying with the exchange, final by" in capsys.readouterr().out
+    )
 
 
 def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell) -> None:

@@ -519,7 +519,9 @@ def test_a_change_without_an_answer_is_verified(quick: LeveragePanel, simulator:
     simulator.inject("reset_after")
     click(quick, "apply", 75)
     assert states == ["applying", "checking", "done"]
-    assert any("No definite answer about BTCUSDT 75x; verifying with the exchange, final by" in text for text in said)
+    assert any(
+        "No definite answer about BTCUSDT 20x → 75x; verifying with the exchange, final by" in text for text in said
+    )
     assert "BTCUSDT is at 75x as of" in quick.message  # by an event, or by a read
     assert quick.table["current"] == 75
 

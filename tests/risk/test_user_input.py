@@ -223,4 +223,4 @@ def test_what_is_no_position(written: Any) -> None:
 def test_the_message_names_what_is_parsed() -> None:
     """A price that is none is not called a notional."""
     with pytest.raises(InvalidInput, match="much is not a price"):
-        parse_notional("much", "price")
+        parse_notional("much", "a price")
