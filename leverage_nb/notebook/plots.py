@@ -132,7 +132,7 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("distance to liquidation")
     symbol = _drawable(str(ladder.attrs.get("symbol", "")))
     size = short(float(allowed["initial_margin"].iloc[0] * allowed.index[0]))
-    title = f"{symbol}, new isolated position of {size}: distance to liquidation".removeprefix(", ")
+    title = " ".join(f"New isolated {symbol} position of {size}".split())
     title = _with_venue(title, ladder.attrs.get("venue", ""))
     ax.set_title(title, loc="left", family=_fonts_for([symbol]), parse_math=False)
     is_limited = highest_allowed < highest

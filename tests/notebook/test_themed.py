@@ -36,7 +36,7 @@ def test_text_and_lines_have_the_colours_of_the_theme(account: Account) -> None:
     for ax in (lev.plot_brackets(account.brackets("BTCUSDT"), 20), lev.plot_ladder(account.ladder("BTCUSDT", "400k"))):
         html = shown(ax)["text/html"]
         assert html.count("<svg") == 1
-        assert "fill:var(--jp-content-font-color1, currentColor)" in html
+        assert "color:var(--jp-content-font-color1, inherit);fill:currentColor" in html
         assert not re.findall(r"#000000|#ffffff|<style|<script|<text", html)
 
 
