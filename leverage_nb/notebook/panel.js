@@ -190,12 +190,14 @@ function escape(text) {
   return text.replace(/[&<>"]/g, letter => `&#${letter.charCodeAt(0)};`);
 }
 
-/** @param {string[]} header @param {string[][]} rows */
+/** A table. @param {Record<string, string>} header Each column's name, and what it means. @param {string[][]} rows */
 function grid(header, rows) {
   const table = element("table", "leverage-grid", null);
-  for (const [place, cells] of [header, ...rows].entries()) {
-    const line = element("tr", "", table);
-    for (const cell of cells) element(place === 0 ? "th" : "td", "", line, cell);
+  const line = element("tr", "", table);
+  for (const [name, help] of Object.entries(header)) element("th", "", line, name).title = help;
+  for (const cells of rows) {
+    const row = element("tr", "", table);
+    for (const cell of cells) element("td", "", row, cell);
   }
   return table;
 }
@@ -308,6 +310,21 @@ const TERMS = {
   liquidation: "The mark price at which the position is liquidated, and how far away it is",
   "margin used": "Initial margin of the position: notional divided by leverage",
   "isolated margin": "The position's own margin; it stays if the leverage is raised",
+};
+
+const TIER_TERMS = {
+  "max leverage": "The highest leverage that a position of this size may have",
+  "notional above": "The tier begins above this position size, in the margin asset",
+  "up to": "The largest position size of the tier, in the margin asset",
+  maintenance: "Maintenance margin rate: the part of the notional that must remain as margin",
+  amount: "Maintenance amount: it is deducted from notional times rate, so that the margin does not jump between tiers",
+};
+
+const LIQUIDATION_TERMS = {
+  leverage: "The initial leverage of the new position",
+  margin: "Initial margin of the new position: notional divided by leverage",
+  "liquidation long": "The mark price at which a new isolated long position is liquidated, without fees",
+  "liquidation short": "The mark price at which a new isolated short position is liquidated, without fees",
 };
 
 function showHead(parts, state, ui) {
@@ -589,9 +606,9 @@ function showDetails(parts, state) {
   write(parts.liquidation.firstElementChild, "Liquidation by leverage");
   parts.liquidation.hidden = !plan;
   for (const [node, make] of [
-    [parts.tiers, () => grid(["max leverage", "notional above", "up to", "maintenance", "amount"], table.tiers)],
+    [parts.tiers, () => grid(TIER_TERMS, table.tiers)],
     [parts.liquidation, () => grid(
-      ["leverage", "margin", "liquidation long", "liquidation short"],
+      LIQUIDATION_TERMS,
       [...new Set([1, ...table.edges, state.leverage])].sort((a, b) => a - b)
         .map(edge => [`${edge}x`, plan.rows[edge - 1][0], plan.rows[edge - 1][2] || "–", plan.rows[edge - 1][3] || "–"]),
     )],

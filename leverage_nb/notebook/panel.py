@@ -147,7 +147,7 @@ class LeveragePanel(PanelTraits):
         self._planned = PlannedSize()
         self._message_at = 0
         self._at_now = True
-        self._moving = False  # the panel itself sets the leverage
+        self._own_move = threading.local()  # the panel itself sets the leverage, in this thread
         self._reviewed: Preview | None = None
         self._asked_at = 0.0
         self._chart = ""
@@ -398,7 +398,7 @@ class LeveragePanel(PanelTraits):
     # -- changes and events -----------------------------------------------------------------------------------
 
     def _on_move(self, _event: dict[str, Any]) -> None:
-        if self._moving:
+        if getattr(self._own_move, "is_on", False):
             return
         self._at_now = self.leverage == self._data.start
         # Late messages of a busy kernel repeat the value. Only another value clears the message or the question.
@@ -545,11 +545,15 @@ class LeveragePanel(PanelTraits):
         """Set the slider, to the symbol's maximum at most."""
         leverage = min(leverage, self._most)
         self._at_now = leverage == self._data.start
-        self._moving = True
+        self._place(leverage)
+
+    def _place(self, leverage: int) -> None:
+        """Set the slider without taking that for a move of the user; observers run in the thread that sets it."""
+        self._own_move.is_on = True
         try:
             self.leverage = leverage
         finally:
-            self._moving = False
+            self._own_move.is_on = False
 
     def _draw(self, data: PanelData) -> None:
         with self._drawing:  # events arrive in another thread
@@ -566,9 +570,7 @@ class LeveragePanel(PanelTraits):
             self._decided = decided
             plan = make_plan(data, self._planned)
             with self.hold_sync():  # the browser must not combine the symbol's table with another one's leverage
-                self._moving = True
-                self.leverage = min(self.leverage, len(table["rows"]))
-                self._moving = False
+                self._place(min(self.leverage, len(table["rows"])))
                 self.table = table
                 self.plan = plan
                 self.symbol = self._symbol
