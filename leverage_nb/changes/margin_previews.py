@@ -10,13 +10,13 @@ from typing import Any, Literal
 from leverage_nb.change import signed_amount
 from leverage_nb.changes.preview import ChangePreview, step
 from leverage_nb.changes.request import ChangeRequest
-from leverage_nb.changes.service import ChangeService
+from leverage_nb.changes.service import ChangeService, SymbolView
 from leverage_nb.errors import GuardExceeded, InvalidInput
 from leverage_nb.formatting import percent, price
 from leverage_nb.risk.account_state import AccountState, Position
 from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of, preview_margin
 from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
-from leverage_nb.risk.user_input import parse_margin, parse_margin_type
+from leverage_nb.risk.user_input import MarginType, parse_margin, parse_margin_type
 
 # The guard on amounts: a larger share of the available margin, or of the margin of the position if some is taken out,
 # needs a confirmation that names the amount.
@@ -216,7 +216,11 @@ def preview_margin_type(
 ) -> MarginTypePreview:
     """Preview a change of margin type: see ``Account.preview_margin_type``."""
     wanted = parse_margin_type(margin_type)
-    view = service.read_symbol(symbol, reload_tiers=fresh)
+    return margin_type_preview(service, service.read_symbol(symbol, reload_tiers=fresh), wanted)
+
+
+def margin_type_preview(service: ChangeService, view: SymbolView, wanted: MarginType) -> MarginTypePreview:
+    """Preview a change of margin type from what was read before."""
     name, state = view.outlook.symbol, view.state
     setting = state.settings[name]
     judged = judge_margin_type(state, name, wanted)

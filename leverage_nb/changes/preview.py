@@ -14,7 +14,7 @@ from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress
 from leverage_nb.formatting import amount, moment, price, short, times
 from leverage_nb.risk.account_state import AccountState, Position
-from leverage_nb.risk.outlook import ISOLATED_OPEN, Certainty, Floats, Judgement, Outlook, Verdict
+from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "unpredictable": "warn"}
 
@@ -313,7 +313,7 @@ def make_preview(
         room=pair(outlook.room),
         initial_margin=pair(outlook.initial_margin),
         available=pair(outlook.available_after),
-        warnings=tuple(_warnings(outlook, state, leverage)),
+        warnings=tuple(_warnings(outlook, state)),
         held=held,
         effective_leverage=tuple(state.effective_leverage(position) for position in held),
         margin_type=setting.margin_type,
@@ -328,16 +328,11 @@ def make_preview(
     )
 
 
-def _warnings(outlook: Outlook, state: AccountState, leverage: int) -> list[str]:
+def _warnings(outlook: Outlook, state: AccountState) -> list[str]:
     warnings = []
     if state.credits_mode:
         warnings.append(f"Available margin is not known: {state.why_margin_unknown(outlook.symbol)}.")
     setting = state.settings[outlook.symbol]
-    if outlook.judge(leverage).code == ISOLATED_OPEN:
-        warnings.append(
-            "To lower the effective leverage of this position, add margin: "
-            f"%leverage {outlook.symbol} --add-margin AMOUNT."
-        )
     if setting.max_notional is not None and outlook.current is not None and outlook.current <= len(outlook.leverage):
         cap = float(outlook.max_notional[outlook.current - 1])
         if cap != setting.max_notional:

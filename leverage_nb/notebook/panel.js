@@ -159,6 +159,7 @@ export function deriveState(model, ui) {
     max: table.rows.length,
     step: row && row.verdict !== "unchanged" ? `${table.before} → ${leverage}x` : "",
     readable: performance.now() - ui.since > READING_MS,
+    question: model.get("question"),
     undo: model.get("undo"),
     live: ui.lost ? "lost" : model.get("live"),
     liveReason: ui.lost || model.get("live_reason"),
@@ -196,12 +197,14 @@ function escape(text) {
   return text.replace(/[&<>"]/g, letter => `&#${letter.charCodeAt(0)};`);
 }
 
-/** @param {string[]} header @param {string[][]} rows */
+/** A table. @param {Record<string, string>} header Each column's name, and what it means. @param {string[][]} rows */
 function grid(header, rows) {
   const table = element("table", "leverage-grid", null);
-  for (const [place, cells] of [header, ...rows].entries()) {
-    const line = element("tr", "", table);
-    for (const cell of cells) element(place === 0 ? "th" : "td", "", line, cell);
+  const line = element("tr", "", table);
+  for (const [name, help] of Object.entries(header)) element("th", "", line, name).title = help;
+  for (const cells of rows) {
+    const row = element("tr", "", table);
+    for (const cell of cells) element("td", "", row, cell);
   }
   return table;
 }
@@ -227,7 +230,8 @@ function build(el) {
   const badge = element("span", "leverage-venue", head);
   const searchError = element("span", "leverage-complaint leverage-search-error", head);
   const facts = element("span", "leverage-facts", head);
-  const marginType = element("span", "leverage-chip", facts);
+  const marginType = element("button", "leverage-chip leverage-margin-type", facts);
+  marginType.type = "button";
   const modes = element("span", "leverage-modes", facts);
   const status = element("span", "leverage-complaint leverage-status", facts);
   const mark = element("span", "leverage-mark", facts);
@@ -324,11 +328,30 @@ const TERMS = {
   "isolated margin": "The position's own margin; it stays if the leverage is raised",
 };
 
+const TIER_TERMS = {
+  "max leverage": "The highest leverage that a position of this size may have",
+  "notional above": "The tier begins above this position size, in the margin asset",
+  "up to": "The largest position size of the tier, in the margin asset",
+  maintenance: "Maintenance margin rate: the part of the notional that must remain as margin",
+  amount: "Maintenance amount: it is deducted from notional times rate, so that the margin does not jump between tiers",
+};
+
+const LIQUIDATION_TERMS = {
+  leverage: "The initial leverage of the new position",
+  margin: "Initial margin of the new position: notional divided by leverage",
+  "liquidation long": "The mark price at which a new isolated long position is liquidated, without fees",
+  "liquidation short": "The mark price at which a new isolated short position is liquidated, without fees",
+};
+
 function showHead(parts, state, ui) {
   const { table } = state;
   parts.badge.innerHTML = table.badge;
   write(parts.marginType, table.marginType);
-  parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own";
+  const other = { cross: "isolated", isolated: "cross" }[table.marginType];
+  parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own. "
+    + (other ? `Click to change it to ${other}` : "");
+  parts.marginType.setAttribute("aria-label", `margin type ${table.marginType}${other ? `, change to ${other}` : ""}`);
+  parts.marginType.disabled = state.busy || state.reviewing || !other;
   write(parts.modes, table.modes);
   parts.modes.title = "Modes of the account; they apply to all symbols, and are changed at Binance";
   parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
@@ -616,9 +639,9 @@ function showDetails(parts, state) {
   write(parts.liquidation.firstElementChild, "Liquidation by leverage");
   parts.liquidation.hidden = !plan;
   for (const [node, make] of [
-    [parts.tiers, () => grid(["max leverage", "notional above", "up to", "maintenance", "amount"], table.tiers)],
+    [parts.tiers, () => grid(TIER_TERMS, table.tiers)],
     [parts.liquidation, () => grid(
-      ["leverage", "margin", "liquidation long", "liquidation short"],
+      LIQUIDATION_TERMS,
       [...new Set([1, ...table.edges, state.leverage])].sort((a, b) => a - b)
         .map(edge => [`${edge}x`, plan.rows[edge - 1][0], plan.rows[edge - 1][2] || "–", plan.rows[edge - 1][3] || "–"]),
     )],
@@ -631,10 +654,10 @@ function showDetails(parts, state) {
 function showActions(parts, state, ui) {
   const { table, row, phase, busy, reviewing, changes, step, leverage } = state;
   const unknown = phase === "unknown";
-  const verb = unknown ? "Check again" : reviewing ? `Confirm ${step}` : `Apply ${step}`.trim();
+  const verb = unknown ? "Check again" : reviewing ? `Confirm ${state.question || step}` : `Apply ${step}`.trim();
   write(parts.apply, verb);
   parts.apply.title = unknown ? "Verify the outcome of the change" : "";
-  parts.apply.disabled = busy || !(unknown || changes);
+  parts.apply.disabled = busy || !(unknown || changes || reviewing);
   parts.apply.classList.toggle("leverage-confirm", reviewing);
   parts.apply.setAttribute("aria-disabled", String(reviewing && !state.readable));
   // The second button is Undo, or Cancel while a question waits; its place stays when there is neither.
@@ -905,10 +928,10 @@ function render({ model, el }) {
     setTimeout(follow, READING_MS + 20);
   }
   parts.apply.addEventListener("click", () => {
-    const { table, leverage, reviewing, readable, phase } = state();
+    const { table, leverage, reviewing, readable, phase, question } = state();
     if (reviewing && !readable) beginReading();  // repeated clicks restart the time
     else if (phase === "unknown") click("check", "check the outcome");
-    else click(reviewing ? "confirm" : "apply", `${table.symbol} ${leverage}x`);
+    else click(reviewing ? "confirm" : "apply", `${table.symbol} ${question || `${leverage}x`}`);
   });
   parts.second.addEventListener("click", () => {
     const { reviewing, undo } = state();
@@ -916,6 +939,7 @@ function render({ model, el }) {
     else click("undo", undo, { label: undo });
   });
   parts.reload.addEventListener("click", () => click("reload", "reload"));
+  parts.marginType.addEventListener("click", () => click("margin type", "margin type"));
   parts.copy.addEventListener("click", async () => {
     const { table, leverage } = state();
     try {

@@ -14,7 +14,7 @@ from leverage_nb.formatting import MINUS, amount, percent, price, short, signed,
 from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.new_position import MOST_PERCENT, NewPosition, Unit
-from leverage_nb.risk.outlook import Floats, Judgement, Outlook
+from leverage_nb.risk.outlook import ISOLATED_OPEN, Floats, Judgement, Outlook
 from leverage_nb.risk.user_input import parse_notional
 
 # A click on Apply is refused if one of these, or the verdict of a row, has changed since the table was shown.
@@ -228,11 +228,13 @@ def _verdict(data: PanelData, stopped: LeverageError | None, judged: Judgement, 
         nearest = max((x for x in data.outlook.fitting().tolist() if x <= within), default=0)
         return {"verdict": "stopped", "title": stopped.message, "detail": stopped.hint, "nearest": nearest}
     titles = {"ok": "Expected to be accepted", "unchanged": "This is the current leverage"}
-    details = {"ok": f"{judged.certainty} rule".capitalize(), "unchanged": ""}
+    rule = f"{judged.certainty} rule".capitalize()
+    if judged.advice and judged.code == ISOLATED_OPEN:  # other advice names a leverage, which is a button
+        rule = f"{rule}. {_sentence(judged.advice)}"
     return {
         "verdict": "mind" if caution and judged.verdict == "ok" else judged.verdict,
         "title": titles.get(judged.verdict) or _title(judged),
-        "detail": _sentence(caution) or details.get(judged.verdict, f"{judged.certainty} rule".capitalize()),
+        "detail": _sentence(caution) or (rule if judged.verdict != "unchanged" else ""),
         "nearest": judged.nearest or 0,
     }
 

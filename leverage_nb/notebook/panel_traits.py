@@ -52,7 +52,10 @@ class PanelTraits(anywidget.AnyWidget):
     """The message area, as HTML."""
 
     reviewed = traitlets.Int(0).tag(sync=True)
-    """The leverage that waits for a confirmation; 0 for none."""
+    """The leverage on the screen of the change that waits for a confirmation; 0 for none."""
+
+    question = traitlets.Unicode("").tag(sync=True)
+    """The change that waits for a confirmation, in short, if it is not one of leverage."""
 
     undo = traitlets.Unicode("").tag(sync=True)
     """The text of the Undo button; "" to hide it."""

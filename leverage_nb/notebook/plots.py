@@ -16,10 +16,15 @@ from leverage_nb.risk.user_input import normalize, parse_leverage
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import Bbox
 
 LABEL_SIZE = 8.5  # points
+MOST_LABELLED = 6
 MOST_IN_LEGEND = 12
 FIGURE_SIZE = (7.2, 3.8)  # inches
+_BESIDE = 22.0  # points from the end of the longest line to the names beside it
+_TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 150)
 
 # matplotlib's default font has no Chinese characters, which some symbols contain: use an installed font that has them.
 _CHINESE_FONTS = (
@@ -41,13 +46,17 @@ def plot_brackets(
 ) -> Axes:
     """Plot max notional against leverage: one descending staircase per symbol, on logarithmic axes.
 
+    A notebook shows the plot once: as the result of its cell, or else at the cell's end, as every pyplot figure. It
+    follows the colours of the theme, unless the style in use sets its own.
+
     Args:
         brackets: The result of ``Account.brackets(...)`` for one or several symbols, or the :class:`Brackets` of one.
         leverage: The current leverage to mark, as ``10`` or ``"10x"``, or a mapping from symbol to leverage.
         ax: The axes to draw on; None creates a pyplot figure.
 
     Returns:
-        The axes. The height of the staircase at a leverage is the max notional. There is a legend for 2 to 12 symbols.
+        The axes. The height of the staircase at a leverage is the max notional. 2 to 6 symbols are named at the ends of
+        their lines, 7 to 12 in a legend.
 
     Raises:
         InvalidInput: There are no tiers, or the symbols have different margin assets, which one axis cannot show.
@@ -68,15 +77,17 @@ def plot_brackets(
     asset = next(iter(assets.values()), "")
     marks = _read_marks(tables, leverage)
     ax = ax or _new_axes()
-    draw_brackets(ax, tables, marks, asset)
     symbols = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
     title = _with_venue(f"{symbols}: max notional by leverage", venue)
     ax.set_title(title, loc="left", family=_fonts_for(tables), parse_math=False)
+    draw_brackets(ax, tables, marks, asset)
     return ax
 
 
 def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Plot the distance to liquidation of a new position against leverage.
+
+    A notebook shows the plot as it shows that of :func:`plot_brackets`.
 
     Args:
         ladder: The result of ``Account.ladder(...)``.
@@ -91,7 +102,7 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    absent = {"distance_long", "distance_short"} - set(ladder.columns)
+    absent = {"initial_margin", "distance_long", "distance_short"} - set(ladder.columns)
     if absent:
         raise InvalidInput(
             f"The frame is not a ladder: it has no column {', '.join(sorted(absent))}.",
@@ -101,21 +112,42 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if allowed.empty:
         raise InvalidInput("No leverage allows this notional.", hint="Make a ladder with a smaller notional.")
     ax = ax or _new_axes()
+    lines = {}
     for side, style in (("long", "-"), ("short", "--")):
         distance = allowed[f"distance_{side}"].replace(np.inf, np.nan) * 100
-        ax.plot(allowed.index, distance, style, linewidth=1.8, label=f"new {side}, isolated")
+        marked = [n for n, leverage in enumerate(allowed.index) if leverage in _TICKS or n == len(allowed) - 1]
+        (line,) = ax.plot(
+            allowed.index, distance, style, linewidth=1.8, marker="o", markersize=4.5, markevery=marked
+        )  # fmt: skip
+        if np.isfinite(distance.iloc[-1]):  # a long position at 1x is never liquidated
+            lines[f"{side} {_percent(distance.iloc[-1])}"] = line
     _style(ax)
     highest_allowed, highest = int(allowed.index[-1]), int(ladder.index[-1])
-    if highest_allowed < highest:
-        ax.axvspan(highest_allowed + 0.5, highest, color="C3", alpha=0.13, linewidth=0)
-    ticks = [x for x in (1, 2, 3, 5, 10, 20, 50, 100, 150) if x <= highest]
+    ax.set_xlim(0.88, highest * 1.05)
+    ticks = [x for x in _TICKS if x <= highest]
     ax.set_xticks(ticks, [f"{x}x" for x in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
     ax.set_ylabel("distance to liquidation")
-    ax.legend(frameon=False, fontsize=9)
-    title = _with_venue("Distance to liquidation by leverage", ladder.attrs.get("venue", ""))
-    ax.set_title(title, loc="left", parse_math=False)
+    symbol = _drawable(str(ladder.attrs.get("symbol", "")))
+    size = short(float(allowed["initial_margin"].iloc[0] * allowed.index[0]))
+    title = " ".join(f"New isolated {symbol} position of {size}".split())
+    title = _with_venue(title, ladder.attrs.get("venue", ""))
+    ax.set_title(title, loc="left", family=_fonts_for([symbol]), parse_math=False)
+    is_limited = highest_allowed < highest
+    _label_ends(ax, lines, _fonts_for([]), spare=2 * LABEL_SIZE if is_limited else 0)
+    if is_limited:
+        ax.axvspan(highest_allowed + 0.5, ax.get_xlim()[1], color="C3", alpha=0.13, linewidth=0)
+        ax.annotate(
+            f"above {highest_allowed}x: size not allowed", (1, 0.5), xycoords="axes fraction", xytext=(-4, 0),
+            textcoords="offset points", rotation=90, ha="right", va="center", fontsize=LABEL_SIZE,
+        )  # fmt: skip
+    for leverage in sorted(set(_TICKS) & set(allowed.index[:-1])):
+        nearer = float(allowed.loc[[leverage], ["distance_long", "distance_short"]].to_numpy().min()) * 100
+        ax.annotate(
+            _percent(nearer), (leverage, nearer), xytext=(4, 3), textcoords="offset points", fontsize=LABEL_SIZE
+        )
     return ax
 
 
@@ -124,16 +156,19 @@ def draw_brackets(
 ) -> None:
     """Draw the staircases of symbols with the same margin asset, without a title."""
     marks = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
+    lines = {}
     for symbol, tiers in tables.items():
-        colour = _draw_staircase(ax, tiers, symbol)
+        lines[_drawable(symbol)] = line = _draw_staircase(ax, tiers, symbol)
         mark = marks.get(symbol)
         if mark is not None:
-            _mark(ax, tiers, mark, asset, colour, alone=len(tables) == 1)
+            _mark(ax, tiers, mark, asset, line.get_color(), alone=len(tables) == 1)
     _set_scales(ax, list(tables.values()), asset)
     if len(tables) == 1:
         _label_tiers(ax, next(iter(tables.values())))
+    elif len(tables) <= MOST_LABELLED:
+        _label_ends(ax, lines, _fonts_for(tables))
     elif len(tables) <= MOST_IN_LEGEND:
-        legend = ax.legend(frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
+        legend = ax.legend(loc="lower left", ncols=2, frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
         for text in legend.get_texts():
             text.set_parse_math(False)
 
@@ -150,10 +185,9 @@ def _read_marks(tables: Mapping[str, Brackets], leverage: Any) -> dict[str, int]
 
 
 def _new_axes() -> Axes:
-    from matplotlib import pyplot as plt
+    from leverage_nb.notebook.themed import new_axes  # it loads matplotlib
 
-    _, ax = plt.subplots(figsize=FIGURE_SIZE, layout="constrained")
-    return ax
+    return new_axes(FIGURE_SIZE)
 
 
 def _with_venue(title: str, venue: str) -> str:
@@ -206,13 +240,13 @@ def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dic
     return tables, assets, brackets.attrs.get("venue", "")
 
 
-def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Any:
+def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Line2D:
     leverage, cap = tiers.initial_leverage[::-1], tiers.notional_cap[::-1]  # ascending leverage
     # Between the leverages of two tiers, the cap of the higher leverage applies.
     (line,) = ax.plot(
         leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=_drawable(symbol)
     )
-    return line.get_color()
+    return line
 
 
 def _mark(ax: Axes, tiers: Brackets, leverage: int, asset: str, colour: Any, *, alone: bool) -> None:
@@ -239,9 +273,9 @@ def _set_scales(ax: Axes, tables: list[Brackets], asset: str) -> None:
     highest = int(offered[-1])
     ax.set_xlim(0.88, highest * 1.25)
     caps = np.concatenate([tiers.notional_cap for tiers in tables])
-    ax.set_ylim(caps.min() / 2.2, caps.max() * 2.2)
+    ax.set_ylim(caps.min() / (2.2 if len(tables) == 1 else 4), caps.max() * 2.2)
     if len(tables) > 1:
-        offered = np.array([x for x in (1, 2, 3, 5, 10, 20, 50, 75, 100, 125, 150) if x <= highest])
+        offered = np.array([x for x in _TICKS if x <= highest])
     shown = _spread(offered, highest)
     ax.xaxis.set_major_locator(FixedLocator(shown.tolist()))
     ax.xaxis.set_major_formatter(FixedFormatter([f"{int(x)}x" for x in shown]))
@@ -263,27 +297,84 @@ def _spread(leverages: Any, highest: int) -> Any:
 
 def _label_tiers(ax: Axes, tiers: Brackets) -> None:
     """Write each cap at its edge: above it if there is space, else below, else not at all."""
-    from matplotlib.transforms import Bbox
-
-    ax.apply_aspect()
-    to_points = 72 / ax.figure.dpi
     edges = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
     taken: list[Bbox] = []
     # Both ends first: they are the most informative.
     order = [0, len(edges) - 1, *range(1, len(edges) - 1)] if len(edges) > 1 else [0]
     for place in order:
-        leverage, cap = edges[place]
-        text = short(cap)
-        x, y = ax.transData.transform((leverage, cap)) * to_points
-        width, height = 0.62 * LABEL_SIZE * len(text), 1.15 * LABEL_SIZE
+        text = short(edges[place][1])
         for dx, dy, across, up in ((3, 3, "left", "bottom"), (-4, -4, "right", "top")):
-            left = x + dx - (width if across == "right" else 0)
-            bottom = y + dy - (height if up == "top" else 0)
-            box = Bbox.from_bounds(left, bottom, width, height)
+            box = _box(ax, edges[place], text, (dx, dy), across, up)
             if not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 ax.annotate(
-                    text, (leverage, cap), xytext=(dx, dy), textcoords="offset points",
+                    text, edges[place], xytext=(dx, dy), textcoords="offset points",
                     ha=across, va=up, fontsize=LABEL_SIZE,
                 )  # fmt: skip
                 break
+
+
+def _label_ends(ax: Axes, lines: Mapping[str, Line2D], fonts: list[str], spare: float = 0) -> None:
+    """Write the names of lines in a column beyond all of them, in the order of their ends.
+
+    Args:
+        ax: The axes.
+        lines: The lines by name.
+        fonts: The fonts for the names.
+        spare: Points that must stay free to the right of the names.
+    """
+    if not lines:
+        return
+    figure: Any = ax.figure  # or a part of one
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(getattr(figure, "figure", figure))  # it moves the axes
+    ends = {name: np.asarray(line.get_xydata())[-1] for name, line in lines.items()}
+    farthest = max(ends.values(), key=lambda end: float(end[0]))
+    needed = max(_box(ax, farthest, name, (_BESIDE + 12, 0), "left", "center").x1 for name in lines)
+    _widen(ax, needed + spare - ax.bbox.x1 * _points_per_pixel(ax))
+    column = _box(ax, farthest, "", (_BESIDE, 0), "left", "center").x0
+    bottom = ax.bbox.y0 * _points_per_pixel(ax)
+    for name, end in sorted(ends.items(), key=lambda named: float(named[1][1])):
+        box = _box(ax, end, name, (0, 0), "left", "center")
+        bottom = max(box.y0, bottom)
+        ax.annotate(
+            name, tuple(end), xytext=(column - box.x0, bottom - box.y0), textcoords="offset points", ha="left",
+            va="center", fontsize=LABEL_SIZE, family=fonts, parse_math=False,
+            arrowprops={
+                "arrowstyle": "-", "color": lines[name].get_color(), "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
+        )  # fmt: skip
+        bottom += 1.1 * box.height
+
+
+def _box(ax: Axes, point: Any, text: str, offset: tuple[float, float], across: str, up: str) -> Bbox:
+    """Return where a label would be, in points: ``offset`` from a point of the data."""
+    from matplotlib.transforms import Bbox
+
+    x, y = ax.transData.transform(point) * _points_per_pixel(ax) + offset
+    width, height = _text_width(text), 1.15 * LABEL_SIZE
+    left = x - {"left": 0.0, "right": width}[across]
+    bottom = y - {"bottom": 0.0, "center": height / 2, "top": height}[up]
+    return Bbox.from_bounds(left, bottom, width, height)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}%" if value >= 1 else f"{value:.2g}%"
+
+
+def _text_width(text: str) -> float:
+    return (0.62 if text.isascii() else 1.0) * LABEL_SIZE * len(text)
+
+
+def _points_per_pixel(ax: Axes) -> float:
+    ax.apply_aspect()
+    return 72 / ax.figure.dpi
+
+
+def _widen(ax: Axes, points: float) -> None:
+    """Move the right limit of a logarithmic axis, so that this many points are free beyond its present one."""
+    width = ax.bbox.width * _points_per_pixel(ax)
+    left, right = ax.get_xlim()
+    if 0 < points < width / 2:  # otherwise there is enough space, or too little for the lines
+        ax.set_xlim(left, right * (right / left) ** (points / (width - points)))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,7 +30,6 @@ INSTALL = (
     "If no live panel ever appeared here, install anywidget where JupyterLab itself runs (pip install anywidget) and "
     "reload the page."
 )
-_drawing = threading.Lock()  # matplotlib's settings are shared by all threads
 
 
 def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended with its kernel") -> tuple[str, str]:
@@ -81,43 +75,24 @@ def draw_chart(data: PanelData, prefix: str) -> str:
     setting, tiers = data.setting, data.tiers
     # The current leverage may be above the maximum, if Binance has changed the tiers.
     now = setting.leverage if (setting.leverage or 0) <= tiers.symbol_max_leverage else None
-    with _drawing:
-        chart = _draw(tiers, now, setting.margin_asset, _refused(data))
+    from leverage_nb.notebook.themed import with_ids
+
     # Two charts on a page must not share their ids.
-    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", chart)
+    return with_ids(_draw(tiers, now, setting.margin_asset, _refused(data)), prefix)
 
 
 @lru_cache(maxsize=16)  # drawing is slow, and panels of one symbol show the same chart
 def _draw(tiers: Brackets, now: int | None, margin_asset: str, refused: tuple[int, ...]) -> str:
     from matplotlib.figure import Figure  # not pyplot: it is slow to import and keeps figures in memory
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
-    axes = figure.add_axes(_AXES)
+    from leverage_nb.notebook.themed import to_svg
+
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72, facecolor="none")
+    axes = figure.add_axes(_AXES, facecolor="none")
     draw_brackets(axes, {tiers.symbol: tiers}, now, margin_asset)
     _paint(axes)
     _shade(axes, refused)
-    with _svg_settings():
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for colour, variable in _THEME.items():
-        svg = svg.replace(colour, variable)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
-    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-
-
-@contextmanager
-def _svg_settings() -> Iterator[None]:
-    """Set the options that ``savefig`` has no argument for; ``rc_context`` would reset the user's settings."""
-    from matplotlib import rcParams
-
-    before = rcParams["svg.fonttype"], rcParams["svg.hashsalt"]
-    rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "leverage_nb"
-    try:
-        yield
-    finally:
-        rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = before
+    return to_svg(figure, _THEME, text=True)
 
 
 def _paint(axes: Axes) -> None:

@@ -62,4 +62,6 @@ def make_ladder(brackets: Brackets, notional: float | str, mark_price: float) ->
         "distance_long": distances[0],
         "distance_short": distances[1],
     }
-    return LeverageFrame(columns, index=pd.RangeIndex(1, len(leverage) + 1, name="leverage"))
+    frame = LeverageFrame(columns, index=pd.RangeIndex(1, len(leverage) + 1, name="leverage"))
+    frame.attrs["symbol"] = brackets.symbol
+    return frame

@@ -78,7 +78,7 @@ class Judgement:
         code: The expected error code; None if there is none.
         certainty: How the rule is known: "documented" or "inferred".
         reason: Why, and which leverage would pass.
-        advice: The part of ``reason`` that names the leverage that would pass; "" without one.
+        advice: The part of ``reason`` that names what would pass; "" without it.
         nearest: The nearest leverage that would pass instead of a refused one; None if there is none.
     """
 
@@ -241,8 +241,10 @@ class Outlook:
             return Judgement("unpredictable", NOT_TRADING, "inferred", reason)
         lowering = self.current is not None and leverage < self.current
         if lowering and self._isolated and self._position_open:
-            reason = "an isolated position is open; until it is closed, leverage can only be raised"
-            return Judgement("refused", ISOLATED_OPEN, "inferred" if self._state.hedge_mode else "documented", reason)
+            advice = f"to lower its effective leverage, add margin: %leverage {self.symbol} --add-margin AMOUNT"
+            reason = f"an isolated position is open; until it is closed, leverage can only be raised; {advice}"
+            certainty: Certainty = "inferred" if self._state.hedge_mode else "documented"
+            return Judgement("refused", ISOLATED_OPEN, certainty, reason, advice)
         return (
             self._judge_cap(leverage)
             or (self._judge_margin(leverage) if lowering else None)

@@ -347,8 +347,11 @@ def test_slider_and_figures_follow_chart_and_planned_size(open_notebook: Any) ->
     notebook.page.keyboard.press("Control+a")
     notebook.page.keyboard.type("50%")
     planned.filter(has_text="At 26x: margin 38,").wait_for()
-    panel.root.locator(".leverage-details summary").nth(0).click()
-    panel.root.locator(".leverage-grid").filter(has_text="421,482,000").wait_for()
+    for place, known in enumerate(["421,482,000", "liquidation short"]):
+        panel.root.locator(".leverage-details summary").nth(place).click()
+        grid = panel.root.locator(".leverage-grid").filter(has_text=known)
+        grid.wait_for()
+        assert all(grid.locator("th").evaluate_all("cells => cells.map(cell => cell.title)"))  # what each column means
 
 
 def test_a_stop_bounds_the_leverage_of_a_planned_size(open_notebook: Any) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.text import Text
 
 import leverage_nb as lev
 from leverage_nb.account import Account
@@ -61,10 +63,44 @@ def test_tier_labels_do_not_overlap(account: Account) -> None:
 
 
 def test_several_symbols_share_an_axis(account: Account) -> None:
-    """Several symbols with one margin asset are drawn together, with a legend and a mark for each given leverage."""
+    """Several symbols with one margin asset are drawn together, with a mark for each given leverage."""
     ax = lev.plot_brackets(account.brackets(["BTCUSDT", "SOLUSDT", "42USDT"]), leverage={"SOLUSDT": 20})
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["BTCUSDT", "SOLUSDT", "42USDT"]
     assert sum(line.get_marker() == "D" for line in ax.get_lines()) == 1
+
+
+USDT = [
+    "BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT", "LTCUSDT", "1000PEPEUSDT",
+    "哈基米USDT", "42USDT",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("symbols", [USDT[:2], USDT[:4], USDT[:6], USDT[3:9], USDT[5:], ["1000PEPEUSDT", "42USDT"]])
+def test_up_to_six_symbols_are_named_at_their_lines(account: Account, symbols: list[str]) -> None:
+    """Each name is inside the plot, and neither over another name nor over a line."""
+    warnings.filterwarnings("ignore", "Glyph .* missing")
+    ax = lev.plot_brackets(account.brackets(symbols))
+    assert ax.figure is not None
+    ax.figure.canvas.draw()
+    assert len(ax.texts) == len(symbols)
+    assert ax.get_legend() is None
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the leader
+    for i, box in enumerate(boxes):
+        assert ax.get_window_extent().padded(1).containsx(box.x0)
+        assert ax.get_window_extent().padded(1).containsx(box.x1)
+        assert box.y0 > ax.bbox.y0
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        for line in ax.get_lines():
+            x, y = line.get_transform().transform(line.get_xydata()).T
+            path = Path(np.column_stack([np.repeat(x, 2)[:-1], np.repeat(y, 2)[1:]]))
+            assert not path.intersects_bbox(box, filled=False)
+
+
+def test_seven_symbols_have_a_legend(account: Account) -> None:
+    """From 7 to 12 symbols a legend names them, beyond that nothing does."""
+    ax = lev.plot_brackets(account.brackets(USDT[:7]))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == USDT[:7]
+    many = [symbol for symbol in account.symbols() if symbol.endswith("USDT")][:13]
+    assert lev.plot_brackets(account.brackets(many)).get_legend() is None
 
 
 def test_margin_assets_are_not_mixed(account: Account) -> None:
@@ -91,6 +127,9 @@ def test_the_ladder_plot_shows_both_distances(account: Account) -> None:
         assert list(x) == list(range(1, 101))
         assert y[9] == pytest.approx(ladder.loc[10, f"distance_{side}"] * 100)
     assert len(ax.patches) == 1
+    texts = {text.get_text() for text in ax.texts}
+    # 400,000 / 86,412.5 BTC in the tier of 0.5% with 300 USDT deducted: (4,000 - 1,700) / (400,000 x 0.995) for long.
+    assert {"long 0.58%", "short 0.57%", "above 100x: size not allowed"} <= texts
     assert "SIMULATOR" in ax.get_title(loc="left")
     with pytest.raises(InvalidInput, match="not a ladder"):
         lev.plot_ladder(account.brackets("BTCUSDT"))
