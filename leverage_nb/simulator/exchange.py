@@ -144,7 +144,8 @@ class Exchange:
         earlier = (account for until, account in self._earlier if until > shown_at)
         return next(earlier, self.account) if self._age else self.account
 
-    def _symbol_config(self, parameters: Parameters) -> Any:
+    def symbol_config(self, parameters: Parameters) -> Any:
+        """Answer ``GET /fapi/v1/symbolConfig``: always a list."""
         account = self.shown()
         return [answers.symbol_config(account, symbol) for symbol in self._requested(parameters)]
 
@@ -362,7 +363,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/assetIndex"): Route("none", 1, lambda own, p: own._asset_index(p), 9),
     ("GET", "/fapi/v1/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
     ("GET", "/papi/v1/um/leverageBracket"): Route("signed", 1, Exchange._leverage_bracket),
-    ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, Exchange._symbol_config),
+    ("GET", "/fapi/v1/symbolConfig"): Route("signed", 5, lambda own, p: own.symbol_config(p)),
     ("GET", "/fapi/v1/accountConfig"): Route("signed", 5, lambda own, _: answers.account_config(own.shown())),
     ("GET", "/fapi/v2/positionRisk"): Route(
         "signed", 5, lambda own, p: answers.position_risk_v2(own.shown(), own._requested(p))),

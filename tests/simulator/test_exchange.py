@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import requests
 
 from leverage_nb.simulator import Simulator
-from tests.simulator.calling import LEVERAGE, MARGIN_TYPE, Call, form_headers, signed_call, signed_text
+from tests.simulator.calling import MARGIN_TYPE, Call, signed_call
 
 
 @pytest.mark.parametrize(
@@ -134,39 +133,3 @@ def test_changes_send_events(simulator: Simulator, call: Call) -> None:
     assert events[0]["ac"] == {"s": "BTCUSDT", "l": 10}
     assert events[1]["a"]["P"][0]["mt"] == "isolated"
     assert (events[2]["p"][0]["s"], events[2]["p"][0]["mt"]) == ("ETHUSDT", "ISOLATED")
-
-
-def test_executed_and_received_record_every_change(simulator: Simulator, call: Call) -> None:
-    """A refused change is received but not executed; a change by another client is executed without a timestamp."""
-    exchange = simulator.exchange
-    call("POST", "/fapi/v1/leverage", symbol="XRPUSDT", leverage=500)
-    call("POST", "/fapi/v1/leverage", symbol="XRPUSDT", leverage=10)
-    exchange.change_elsewhere("XRPUSDT", 20)
-    exchange.change_elsewhere("XRPUSDT", 500)
-    assert [symbol for symbol, _ in exchange.received] == ["XRPUSDT"] * 2
-    assert [(run.before, run.after, run.timestamp is None) for run in exchange.executed] == [
-        (50, 10, False), (10, 20, True),
-    ]  # fmt: skip
-
-
-def test_only_authenticated_changes_are_recorded(simulator: Simulator, call: Call) -> None:
-    """A change without the key, or with a wrong signature, is not recorded as received."""
-    form = signed_text(simulator, symbol="XRPUSDT", leverage=10)
-    url = simulator.rest_url + LEVERAGE
-    assert requests.post(url + "?" + form, timeout=5).json()["code"] == -2014
-    forged = requests.post(
-        url, data=form.replace("leverage=10", "leverage=11"), headers=form_headers(simulator), timeout=5
-    )
-    assert forged.json()["code"] == -1022
-    assert simulator.exchange.received == []
-
-
-def test_the_records_are_bounded(simulator: Simulator) -> None:
-    """The record of executed changes keeps the latest 100,000."""
-    exchange = simulator.exchange
-    exchange.change_elsewhere("XRPUSDT", 10)
-    exchange.executed.extend(exchange.executed * 99_999)
-    exchange.change_elsewhere("XRPUSDT", 11)
-    exchange.change_elsewhere("XRPUSDT", 12)
-    assert len(exchange.executed) == 100_000
-    assert [run.after for run in exchange.executed[-3:]] == [10, 11, 12]
