@@ -297,7 +297,7 @@ function build(el) {
   size.setAttribute("aria-label", "size of a new position");
   stop.setAttribute("aria-label", "stop price of the new position");
   stop.setAttribute("aria-describedby", planned.id);
-  stop.title = "Below the mark price for a long, above it for a short";
+  stop.title = "Below the mark price for a long, above it for a short; liquidation is to lie 0.5% beyond it";
   field.setAttribute("aria-describedby", verdict.id);
   // JupyterLab would take the arrow keys for its cells.
   for (const node of [symbol, slider, field, size, stop]) node.dataset.lmSuppressShortcuts = "true";

@@ -11,6 +11,7 @@ Sources: https://www.binance.com/en/support/faq/360033162192 (initial margin at 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -183,17 +184,18 @@ def size_positions(
 
 def _lowest(needs: list[_Need], use: float) -> int | None:
     every = range(1, max(need.highest for need in needs) + 1)
-    return next((x for x in every if all(_fits(pool, use) for pool in _pools_at(needs, x))), None)
+    # A higher leverage never uses more margin.
+    place = bisect_left(every, True, key=lambda x: all(_fits(pool, use) for pool in _pools_at(needs, x)))
+    return every[place] if place < len(every) else None
 
 
 def _pools_at(needs: list[_Need], common: int) -> tuple[MarginPool, ...]:
     """Return the pools of the targets' margin assets, with the targets at a common leverage."""
-    pools: dict[str, MarginPool] = {}
+    pools = {need.pool.unit: need.pool for need in needs}
+    in_use = {unit: pool.in_use for unit, pool in pools.items()}
     for need in needs:
-        pool = pools.get(need.pool.unit, need.pool)
-        in_use = pool.in_use + need.using / need.leverage(common) * need.pool.rate
-        pools[pool.unit] = replace(pool, in_use=in_use)
-    return tuple(pools.values())
+        in_use[need.pool.unit] += need.using / need.leverage(common) * need.pool.rate
+    return tuple(replace(pool, in_use=in_use[unit]) for unit, pool in pools.items())
 
 
 def _fits(pool: MarginPool, use: float) -> bool:

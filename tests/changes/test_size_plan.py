@@ -146,6 +146,8 @@ def test_other_bad_input(account: Account) -> None:
         account.size_plan({})
     with pytest.raises(UnknownSymbol, match="BTCUSTD"):
         account.size_plan({"BTCUSTD": "2m"})
+    with pytest.raises(InvalidInput, match="A symbol is text"):
+        account.size_plan({7: "2m"})
     with pytest.raises(InvalidInput, match="BTCUSDT is there twice"):
         account.size_plan({"BTCUSDT": "2m", "btc/usdt": "2m"})
     with pytest.raises(InvalidInput, match="use is the share"):
