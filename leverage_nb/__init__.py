@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from leverage_nb.account import Account
     from leverage_nb.binance.credentials import KeyWarning
-    from leverage_nb.change import LeverageChange
+    from leverage_nb.change import IsolatedMarginChange, LeverageChange, MarginTypeChange
+    from leverage_nb.changes.margin_previews import IsolatedMarginPreview, MarginTypePreview
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
+    from leverage_nb.changes.size_plan import SizePlan
     from leverage_nb.errors import (
         ChangedElsewhere,
         ChangeFailed,
@@ -76,6 +78,8 @@ __all__ = [
     "GuardExceeded",
     "InvalidInput",
     "InvalidLeverage",
+    "IsolatedMarginChange",
+    "IsolatedMarginPreview",
     "JournalUnusable",
     "KeyWarning",
     "LeverageChange",
@@ -84,6 +88,8 @@ __all__ = [
     "LeverageRefused",
     "LeverageSetting",
     "LoggedOut",
+    "MarginTypeChange",
+    "MarginTypePreview",
     "NoAnswer",
     "NotConfirmed",
     "NotConnected",
@@ -112,10 +118,14 @@ __all__ = [
 _MODULES = {
     "Account": "account",
     "Brackets": "risk.brackets",
+    "IsolatedMarginChange": "change",
+    "IsolatedMarginPreview": "changes.margin_previews",
     "KeyWarning": "binance.credentials",
     "LeverageChange": "change",
     "LeveragePanel": "notebook.panel",
     "LeverageSetting": "risk.account_state",
+    "MarginTypeChange": "change",
+    "MarginTypePreview": "changes.margin_previews",
     "Plan": "changes.plan",
     "Preview": "changes.preview",
     "Simulator": "simulator",

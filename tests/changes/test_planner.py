@@ -268,3 +268,70 @@ def test_a_symbol_with_unusable_tiers_stops_its_own_row_only(account: Account, s
     assert rows["LTCUSDT"].verdict == "refused"
     assert "tiers of LTCUSDT are unusable" in rows["LTCUSDT"].reason
     assert len(rows) == 44
+
+
+def test_margin_types_come_before_leverages(quick: Account, simulator: Simulator) -> None:
+    """A row with both changes the margin type first, then the leverage; both are undone together."""
+    plan = quick.plan({"ADAUSDT": (10, "isolated"), "XRPUSDT": "isolated", "DOGEUSDT": 7})
+    frame = plan.to_frame()
+    assert list(zip(frame.index, frame["kind"], frame["before"], frame["after"], strict=True)) == [
+        ("ADAUSDT", "margin type", "cross", "isolated"),
+        ("XRPUSDT", "margin type", "cross", "isolated"),
+        ("ADAUSDT", "leverage", 20, 10),
+        ("DOGEUSDT", "leverage", 20, 7),
+    ]
+    done = plan.apply()
+    assert set(done.to_frame()["status"]) == {"applied"}
+    assert [arrival.kind for arrival in simulator.exchange.arrivals] == ["margin type"] * 2 + ["leverage"] * 2
+    undone = quick.undo()
+    assert set(undone.to_frame()["status"]) == {"applied"}
+    assert quick.setting("ADAUSDT").margin_type == "cross"
+    assert quick.setting("ADAUSDT").leverage == 20
+
+
+def test_a_leverage_is_not_sent_after_a_refused_margin_type(quick: Account, simulator: Simulator) -> None:
+    """Where the margin type would be refused, the leverage of that symbol is not sent; other rows are."""
+    plan = quick.plan({"BTCUSDT": (10, "isolated"), "ADAUSDT": (10, "isolated")})
+    assert plan.to_frame()["verdict"].tolist() == ["refused", "ok", "refused", "ok"]
+    done = plan.apply().to_frame().set_index("kind", append=True)["status"]
+    assert done["BTCUSDT", "margin type"] == done["BTCUSDT", "leverage"] == "not_sent"
+    assert done["ADAUSDT", "margin type"] == done["ADAUSDT", "leverage"] == "applied"
+    assert quick.setting("BTCUSDT").leverage == 20
+
+
+@pytest.mark.parametrize("fault", ["unavailable_503", "reset_before"])
+def test_a_leverage_is_not_sent_after_a_failed_margin_type(quick: Account, simulator: Simulator, fault: str) -> None:
+    """If the first of both fails, the report says what stands, and a retry sends both."""
+    simulator.inject(fault, on="POST /fapi/v1/marginType", times=None)
+    done = quick.plan({"ADAUSDT": (10, "isolated")}).apply()
+    first, second = done.rows
+    assert first.status in {"refused", "not_applied"}
+    assert (second.status, second.reason.startswith("the change of margin type before it ended as")) == (
+        "not_sent", True,
+    )  # fmt: skip
+    setting = quick.setting("ADAUSDT")
+    assert (setting.margin_type, setting.leverage) == ("cross", 20)
+    simulator.clear_faults()
+    assert {row.status for row in done.retry().rows} == {"applied"}
+
+
+def test_a_failed_leverage_leaves_the_margin_type(quick: Account, simulator: Simulator) -> None:
+    """If the second of both fails, the report says that the margin type stands."""
+    simulator.inject("other_client_first", symbol="ADAUSDT", leverage=33, on="POST /fapi/v1/leverage")
+    simulator.inject("reset_before", on="POST /fapi/v1/leverage")
+    done = quick.plan({"ADAUSDT": (10, "isolated")}).apply()
+    first, second = done.rows
+    assert first.status == "applied"
+    assert second.status in {"superseded", "not_applied"}
+    assert quick.setting("ADAUSDT").margin_type == "isolated"
+
+
+def test_unchanged_margin_types_are_not_sent(quick: Account, simulator: Simulator) -> None:
+    """A row whose margin type is there already changes the leverage only; every symbol can be named by *."""
+    quick.plan("BTCUSDT 10 cross\n# a comment\n").apply()
+    assert [arrival.kind for arrival in simulator.exchange.arrivals] == ["leverage"]
+    everywhere = quick.plan({"*": "isolated"})
+    verdicts = everywhere.to_frame()["verdict"]
+    assert verdicts["BTCUSDT"] == "refused"
+    assert verdicts["ETHUSDT"] == "unchanged"
+    assert verdicts["ADAUSDT"] == "ok"

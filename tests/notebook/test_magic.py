@@ -29,6 +29,7 @@ from leverage_nb.errors import (
     LeverageError,
     LeverageRefused,
     LoggedOut,
+    NotConfirmed,
     NothingToUndo,
     RequestRefused,
     UnknownSymbol,
@@ -795,3 +796,76 @@ def test_a_cell_magic_fills_in_its_line_and_not_its_body(shell: InteractiveShell
     shell.user_ns["v"] = "simulator -y"
     with pytest.raises(InvalidInput, match=r"\{v\} was not filled in: its value 'simulator -y' contains white space"):
         run_cell(shell, "--venue {v}", "XRPUSDT 10")
+
+
+def without_prompt(_question: str) -> str:
+    """Fail as the prompt of a front end without one does."""
+    raise EOFError
+
+
+def test_a_line_changes_margin_type_and_leverage(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Margin type and leverage in one line are a plan; to cross it asks first, on every venue."""
+    done = run(shell, "ADAUSDT 10 isolated")
+    assert [(row.kind, row.status) for row in done.rows] == [("margin type", "applied"), ("leverage", "applied")]
+    monkeypatch.setattr("builtins.input", without_prompt)
+    with pytest.raises(NotConfirmed, match="cannot ask"):
+        run(shell, "ADAUSDT cross 12")
+    with pytest.raises(NotConfirmed, match="cannot ask"):
+        run(shell, "ADAUSDT --cross")
+    assert run(shell, "ADAUSDT --cross -y").headline == "ADAUSDT isolated → cross applied"
+    assert run(shell, "ADAUSDT --isolated -n").verdict == "ok"
+    assert current().setting("ADAUSDT").margin_type == "cross"
+    assert (
+        run_cell(shell, "", "ADAUSDT 10 isolated\nXRPUSDT isolated").headline
+        == "Plan of 3 rows: 2 applied, 1 unchanged"
+    )
+
+
+def test_the_question_about_cross_names_what_it_exposes(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question names the balance that would back every position; anything but yes sends nothing."""
+    run(shell, "ADAUSDT isolated")
+    asked: list[str] = []
+    for reply, margin_type in (("no", "isolated"), ("yes", "cross")):
+        monkeypatch.setattr("builtins.input", lambda question, reply=reply: asked.append(question) or reply)
+        run(shell, "ADAUSDT cross")
+        assert current().setting("ADAUSDT").margin_type == margin_type
+    assert "backed by the whole cross balance of 94,362.50 USDT?" in asked[0]
+
+
+def test_a_line_adds_margin_and_takes_it_out(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Margin is added or taken out by a line; in a loop it prints one line."""
+    assert run(shell, "ETHUSDT --add-margin 1.5k").headline == "ETHUSDT isolated margin +1,500 USDT applied"
+    run(shell, "ETHUSDT --reduce-margin 500\n1")
+    assert "ETHUSDT isolated margin −500 USDT applied, SIMULATOR" in capsys.readouterr().out
+    assert run(shell, "ETHUSDT --add-margin 10 -n").verdict == "ok"
+    assert len(current().history()) == 2
+
+
+def test_a_large_amount_is_named_once_more(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-y does not send 50,000 typed for 500: the amount is typed again, or named by --confirm."""
+    monkeypatch.setattr("builtins.input", without_prompt)
+    with pytest.raises(NotConfirmed) as caught:
+        run(shell, "ETHUSDT --add-margin 50k -y")
+    assert "--confirm 50000" in caught.value.hint
+    for reply in ("yes", "500"):
+        monkeypatch.setattr("builtins.input", lambda _question, reply=reply: reply)
+        with pytest.raises(InvalidInput):
+            run(shell, "ETHUSDT --add-margin 50k")
+    monkeypatch.setattr("builtins.input", lambda _question: "")
+    assert run(shell, "ETHUSDT --add-margin 50k") is None
+    assert current().history().empty
+    monkeypatch.setattr("builtins.input", lambda _question: "50,000")
+    assert run(shell, "ETHUSDT --add-margin 50k").status == "applied"
+    assert run(shell, "ETHUSDT --reduce-margin 40k --confirm 40000").status == "applied"
+
+
+def test_an_undo_of_isolated_margin_asks(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another change, so a person confirms it on every venue."""
+    run(shell, "ETHUSDT --add-margin 500")
+    monkeypatch.setattr("builtins.input", without_prompt)
+    with pytest.raises(NotConfirmed):
+        run(shell, "--undo")
+    monkeypatch.setattr("builtins.input", lambda _question: "yes")
+    assert run(shell, "--undo").headline == "ETHUSDT isolated margin −500 USDT undone"

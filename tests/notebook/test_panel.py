@@ -823,3 +823,54 @@ def test_a_confirmation_needs_time_to_read_the_question(simulator: Simulator) ->
     until(lambda: time.monotonic() > asked + panel.reading_time)
     click(panel, "confirm", 10)
     assert (panel.state, account.setting("BTCUSDT").leverage) == ("done", 10)
+
+
+def test_the_margin_type_is_changed_after_a_question(panel: LeveragePanel, account: Account) -> None:
+    """A click on the margin type asks on every venue; the confirmation sends it, and Undo asks too."""
+    panel.reading_time = 0.0
+    panel.select("ADAUSDT")
+    click(panel, "margin type", panel.leverage)
+    assert (panel.state, panel.question) == ("reviewing", "cross → isolated")
+    assert "change the margin type of ADAUSDT from cross to isolated?" in panel.message
+    assert account.history().empty
+    click(panel, "confirm", panel.leverage)
+    assert (panel.state, panel.table["marginType"], panel.question) == ("done", "isolated", "")
+    assert "ADAUSDT cross → isolated applied" in panel.message
+    assert panel.undo == "Undo isolated → cross"
+    undo(panel)
+    assert panel.state == "reviewing"
+    assert "whole cross balance of 94,362.50 USDT" in panel.message
+    click(panel, "confirm", panel.leverage)
+    assert (panel.state, panel.table["marginType"]) == ("done", "cross")
+    assert account.history()["kind"].tolist() == ["margin type", "margin type"]
+
+
+def test_a_margin_type_that_would_be_refused_is_not_asked_for(panel: LeveragePanel, account: Account) -> None:
+    """With a position the click shows why the exchange would refuse it; nothing is sent."""
+    click(panel, "margin type", panel.leverage)
+    assert panel.state == "failed"
+    assert "close it first (-4048)" in panel.message
+    assert "Nothing was sent." in panel.message
+    assert account.history().empty
+
+
+def test_another_leverage_withdraws_the_question(panel: LeveragePanel, account: Account) -> None:
+    """Once the slider has moved, the question about the margin type is gone, and a late confirmation sends nothing."""
+    panel.reading_time = 0.0
+    panel.select("ADAUSDT")
+    click(panel, "margin type", panel.leverage)
+    panel.leverage = 7
+    assert (panel.state, panel.question) == ("editing", "")
+    click(panel, "confirm", 7)
+    assert "no longer the one on screen. Nothing was sent." in panel.message
+    assert account.history().empty
+
+
+def test_a_margin_type_that_was_changed_in_a_cell_is_shown(panel: LeveragePanel, account: Account) -> None:
+    """A change of margin type or isolated margin of the symbol that is shown is read and drawn."""
+    panel.select("ADAUSDT")
+    account.set_margin_type("ADAUSDT", "isolated")
+    until(lambda: panel.table["marginType"] == "isolated")
+    panel.select("ETHUSDT")
+    account.change_isolated_margin("ETHUSDT", 500)
+    until(lambda: "18,200" in str(panel.table["position"]))

@@ -614,3 +614,22 @@ def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> No
     panel.type_leverage(10)
     assert panel.apply.inner_text() == "Apply 33x → 10x"
     notebook.shoot("panel-live")
+
+
+def test_the_margin_type_is_changed_in_the_panel(open_notebook: Any) -> None:
+    """A click on the margin type asks with the name of the change; Confirm sends it, Cancel does not."""
+    notebook = open_notebook([LOAD, "%leverage ADAUSDT"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    switch = panel.root.locator(".leverage-margin-type")
+    for press, state in ((panel.root.locator(".leverage-second"), "editing"), (panel.apply, "done")):
+        switch.click()
+        panel.wait_for_state("reviewing")
+        assert panel.apply.inner_text() == "Confirm cross → isolated"
+        assert "change the margin type of ADAUSDT from cross to isolated?" in panel.message.inner_text()
+        notebook.shoot("panel-margin-type")
+        notebook.page.wait_for_function("() => document.querySelector('.leverage-apply').ariaDisabled === 'false'")
+        press.click()
+        panel.wait_for_state(state)
+    assert switch.inner_text().lower() == "isolated"
+    assert panel.root.locator(".leverage-second").inner_text() == "Undo isolated → cross"
