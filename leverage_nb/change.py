@@ -111,7 +111,7 @@ class Change(Shown):
             "not_sent": f"{self.symbol} {self.step} was not sent",
             "not_applied": f"{self.symbol} {self.step} was not applied: it {self.is_at(self.after)}",
             "superseded": f"{self.symbol} {self.step} was superseded: it {self.is_at(self.after)}",
-            "unknown": f"{self.symbol} {self.step}: outcome unknown",
+            "unknown": f"{self.symbol} {self.step}: outcome unknown{', and no read can settle it' * self.is_final}",
         }[self.status]
 
     @property

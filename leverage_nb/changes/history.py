@@ -21,7 +21,8 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
         if it was not set), ``requested`` (int64), ``after`` (Int64; NA if nothing was confirmed), ``status``,
         ``confirmed_by``, ``as_of`` (when the read was sent that the status rests on; NaT without one),
         ``max_notional`` (float64, in ``margin_asset``), ``margin_asset``, ``code`` (Int64), ``undoes`` (Int64),
-        ``note``. With changes of other kinds than leverage, ``before``, ``requested`` and ``after`` are of objects.
+        ``is_final`` (bool; False while the outcome may still be found), ``note``. With changes of other kinds than
+        leverage, ``before``, ``requested`` and ``after`` are of objects.
     """
     import pandas as pd
 
@@ -42,6 +43,7 @@ def history_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
         "margin_asset": pd.array([change.margin_asset for change in changes], dtype="object"),
         "code": pd.array(codes, dtype="Int64"),
         "undoes": pd.array([attempt.undoes for attempt in rows], dtype="Int64"),
+        "is_final": pd.array([change.is_final for change in changes], dtype="bool"),
         "note": pd.array([change.note for change in changes], dtype="object"),
     }
     index = pd.Index([attempt.number for attempt in rows], name="number", dtype="int64")

@@ -27,7 +27,10 @@ LOST = NoAnswer("The connection broke.", hint="Try again.")
 def change_with(status: Status, after: int | None = None) -> LeverageChange:
     """Return a change of BTCUSDT from 20x to 10x with an outcome."""
     read = NOW if after is not None else None
-    return LeverageChange("testnet", "key 1", "BTCUSDT", 20, after, 10, None, status, NOW, as_of=read)
+    is_final = status != "unknown"
+    return LeverageChange(
+        "testnet", "key 1", "BTCUSDT", 20, after, 10, None, status, NOW, as_of=read, is_final=is_final
+    )
 
 
 @pytest.mark.parametrize(

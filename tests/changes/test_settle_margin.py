@@ -42,6 +42,7 @@ def test_no_entry_is_unknown_for_good_and_blocks_nothing(quick: Account, simulat
     assert quick.change_isolated_margin("ETHUSDT", 500).status == "applied"
     assert [attempt.status for attempt in attempts(quick)] == ["unknown", "applied"]
     assert quick.history()["status"].tolist() == ["unknown", "applied"]
+    assert quick.history()["is_final"].all()
 
 
 def test_an_equal_change_of_another_client_makes_it_unknown(quick: Account, simulator: Simulator) -> None:
