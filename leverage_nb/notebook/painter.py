@@ -22,11 +22,16 @@ class Painter:
         self._ended = False
         atexit.register(self._end)
 
-    def draw(self, job: Callable[[], None]) -> None:
-        """Run a drawing job soon; several calls with the same job run it once."""
+    def draw(self, job: Callable[[], None], *, first: bool = False) -> None:
+        """Run a drawing job soon; several calls with the same job run it once.
+
+        Args:
+            job: The job.
+            first: Before the jobs that wait: a live panel must not wait for the charts of saved notebooks.
+        """
         with self._lock:
             if job not in self._waiting and not self._ended:
-                self._waiting.append(job)
+                (self._waiting.appendleft if first else self._waiting.append)(job)
             alive = (
                 self._thread is not None and self._thread.is_alive()
             )  # it is not alive if Ctrl-C came before its start

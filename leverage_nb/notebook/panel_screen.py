@@ -260,7 +260,7 @@ class PanelScreen(PanelTraits):
                 return
             self._latest[symbol] = latest  # also for a read that began earlier and is not drawn yet
         if symbol == self._symbol:
-            painter.draw(self._redraw)
+            painter.draw(self._redraw, first=True)
 
     def _redraw(self) -> None:
         """Draw the latest leverage of the symbol that is shown; runs in the painter's thread."""

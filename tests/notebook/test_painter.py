@@ -28,6 +28,17 @@ def test_jobs_run_in_another_thread_in_their_order() -> None:
     assert threading.current_thread() not in threads
 
 
+def test_a_live_panel_comes_first() -> None:
+    """A job that must not wait runs before those that were asked for earlier."""
+    painter, go_on, drawn = Painter(), threading.Event(), list[str]()
+    painter.draw(lambda: go_on.wait(10) and None)
+    painter.draw(lambda: drawn.append("chart"))
+    painter.draw(lambda: drawn.append("panel"), first=True)
+    go_on.set()
+    painter.wait()
+    assert drawn == ["panel", "chart"]
+
+
 def test_a_waiting_job_is_run_once() -> None:
     """Several calls with the same job run it once, after the job that is being run."""
     painter, go_on, drawn = Painter(), threading.Event(), list[int]()
