@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from leverage_nb.binance import reader
@@ -23,7 +24,7 @@ from leverage_nb.changes.margin_previews import (
 )
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
-from leverage_nb.changes.planner import make_plan
+from leverage_nb.changes.planner import make_plan, make_policy_plan
 from leverage_nb.changes.preview import ChangePreview, Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
@@ -468,6 +469,24 @@ class Account:
 
             targets = [target for target in targets if target.leverage is not pd.NA]
         return make_plan(self._service, targets, expected)
+
+    def policy_plan(self, path: str | Path) -> Plan:
+        """Compare the account with a policy in a TOML file: caps on leverage, and margin types. Sends no change.
+
+        A leverage above its cap is lowered to it; none is raised. A leverage that is not set counts as Binance's
+        default of 20x. What cannot be changed now, as the margin type of a symbol with a position, is a row with the
+        refusal; it does not stop the change of leverage of its symbol.
+
+        Args:
+            path: The path of the file: see :func:`leverage_nb.changes.policy.read_policy`.
+
+        Returns:
+            The plan: its headline counts the symbols that differ, and ``.apply()`` restores the policy.
+
+        Raises:
+            InvalidInput: The file cannot be read, or something in it is invalid; the error names all of it.
+        """
+        return make_policy_plan(self._service, path)
 
     def size_plan(self, sizes: Any, use: float = 0.9) -> SizePlan:
         """Find the lowest common leverage at which the margin suffices for positions of these sizes. Sends no change.
