@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
+from weakref import WeakSet
 
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
@@ -13,6 +16,7 @@ from leverage_nb.binance.events import Event
 from leverage_nb.binance.watch import Watch, Watchers
 from leverage_nb.change import Change, IsolatedMarginChange, LeverageChange, MarginTypeChange
 from leverage_nb.changes.expected_modes import ExpectedModes
+from leverage_nb.changes.follow import FollowEvent, PolicyWatch, check_follow
 from leverage_nb.changes.guard import Guard
 from leverage_nb.changes.history import history_table
 from leverage_nb.changes.margin_previews import (
@@ -23,7 +27,8 @@ from leverage_nb.changes.margin_previews import (
 )
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
-from leverage_nb.changes.planner import make_plan
+from leverage_nb.changes.planner import make_plan, make_policy_plan
+from leverage_nb.changes.policy import read_policy
 from leverage_nb.changes.preview import ChangePreview, Preview
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
@@ -78,6 +83,8 @@ class Account:
         guard = Guard(client.venue.asks_first, max_leverage, configured_guard)
         self._service = ChangeService(client, journal, self._tiers, guard)
         self._watchers = Watchers(client)
+        self._followers = WeakSet[PolicyWatch]()
+        self._reverts: Counter[str] = Counter()
         self._on_close = on_close
         self._service.add_listener(self._watchers.note_change)
         self.journal = journal.path
@@ -106,6 +113,8 @@ class Account:
 
         The simulator of this process stops when its last account is closed, and its settings are gone.
         """
+        for follower in list(self._followers):
+            follower.close()
         self._watchers.close()
         self._client.close()
         self.closed = True
@@ -469,6 +478,24 @@ class Account:
             targets = [target for target in targets if target.leverage is not pd.NA]
         return make_plan(self._service, targets, expected)
 
+    def policy_plan(self, path: str | Path) -> Plan:
+        """Compare the account with a policy in a TOML file: caps on leverage, and margin types. Sends no change.
+
+        A leverage above its cap is lowered to it; none is raised. A leverage that is not set counts as Binance's
+        default of 20x. What cannot be changed now, as the margin type of a symbol with a position, is a row with the
+        refusal; it does not stop the change of leverage of its symbol.
+
+        Args:
+            path: The path of the file: see :func:`leverage_nb.changes.policy.read_policy`.
+
+        Returns:
+            The plan: its headline counts the symbols that differ, and ``.apply()`` restores the policy.
+
+        Raises:
+            InvalidInput: The file cannot be read, or something in it is invalid; the error names all of it.
+        """
+        return make_policy_plan(self._service, path)
+
     def size_plan(self, sizes: Any, use: float = 0.9) -> SizePlan:
         """Find the lowest common leverage at which the margin suffices for positions of these sizes. Sends no change.
 
@@ -574,6 +601,43 @@ class Account:
             A handle; ``close()`` ends the calls, ``state`` tells whether events have arrived.
         """
         return self._watchers.watch(callback)
+
+    def follow_policy(
+        self,
+        path: str | Path,
+        revert: bool = False,
+        on_drift: Callable[[FollowEvent], object] | None = None,
+        allow_mainnet: bool = False,
+    ) -> PolicyWatch:
+        """Follow a policy: alert when a leverage is above its cap, or a margin type is another.
+
+        Changes of this account count like those of other programs. The events of the stream show a change of leverage
+        at once; all settings are read besides, every ten minutes, and every minute while the stream is not live. The
+        file is read once: an edited file needs a new call.
+
+        Args:
+            path: The path of the file: see :func:`leverage_nb.changes.policy.read_policy`.
+            revert: Whether a leverage that is changed to one above its cap is lowered to the cap, like any change: on a
+                new read, within the guard, recorded, once. What is above its cap at the start is only reported. Nothing
+                else is changed: no leverage is raised or set, and no margin type is changed. After two reverts of a
+                symbol in this session, that symbol is only reported. A refusal is not repeated.
+            on_drift: Called in a thread of its own with each event of ``leverage_nb.changes.follow``: Drift, Reverted,
+                NotReverted, FollowProblem. Each has a ``.text``; None prints it.
+            allow_mainnet: Whether leverages may be lowered without a question where real money may be at stake.
+
+        Returns:
+            A handle, also a context manager; ``close()`` ends it, as closing the account does. ``state`` is that of the
+            stream: only while it is "live" are changes seen at once.
+
+        Raises:
+            InvalidInput: The file or an argument is invalid, or ``revert`` needs ``allow_mainnet``. Nothing started.
+            ReadOnly: ``revert`` is given, and the account is read-only. Nothing started.
+        """
+        check_follow(self._service, revert, on_drift, allow_mainnet)
+        policy = read_policy(path, self.profile, self._tiers)
+        follower = PolicyWatch(self._service, self.watch, policy, on_drift, revert=revert, reverts=self._reverts)
+        self._followers.add(follower)
+        return follower
 
     def _find_all(self, symbols: str | Iterable[str] | None) -> list[str]:
         """Return Binance's spelling of symbols, each once; none for None."""

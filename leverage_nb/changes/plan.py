@@ -113,7 +113,11 @@ class Plan(Shown):
         rows: In the order in which they are sent; unchanged ones last.
         as_of: When the account was read.
         name: Identifies the plan's changes in the journal.
-        passed_over: Later changes that cannot be undone, with the reason, if the plan undoes earlier ones.
+        passed_over: What it leaves out, with the reason: later changes that cannot be undone, if it undoes earlier
+            ones; leverages that are not set and within a policy.
+        policy: The name of the policy's file, if it restores a policy; then a change of margin type that fails does not
+            stop the change of leverage after it.
+        covers: The number of symbols that the policy has rules for.
     """
 
     venue: str
@@ -123,6 +127,8 @@ class Plan(Shown):
     name: str
     _apply: Callable[[Plan, bool, PlanProgress | None], Plan] = field(repr=False, compare=False)
     passed_over: str = ""
+    policy: str = ""
+    covers: int = 0
 
     @property
     def to_send(self) -> tuple[PlanRow, ...]:
@@ -209,7 +215,12 @@ class Plan(Shown):
 
     @property
     def headline(self) -> str:
-        """The number of rows per verdict or status, in one line."""
+        """The number of rows per verdict or status, in one line; before a policy is applied, of symbols that differ."""
+        if self.policy and all(row.status == "planned" for row in self.rows):
+            differ = {row.symbol for row in self.rows if row.before != row.after}
+            stuck = {row.symbol for row in self.rows if row.symbol in differ and row.verdict == "refused"}
+            cannot = f", of which {len(stuck)} would be refused" if stuck else ""
+            return f"Policy {self.policy}: {len(differ)} of {self.covers} symbols differ{cannot}"
         counts: dict[str, int] = {}
         for row in self.rows:
             name = _EXPECTED[row.verdict] if row.status == "planned" else _outcome(row)
@@ -217,7 +228,8 @@ class Plan(Shown):
         what = ", ".join(f"{count} {name}" for name, count in counts.items())
         if not counts or counts.keys() == {_EXPECTED["unchanged"]}:
             what = f"nothing to do{f', {what}' if what else ''}"
-        return f"Plan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
+        of_policy = f"Policy {self.policy}, p" if self.policy else "P"
+        return f"{of_policy}lan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
 
     def card(self) -> Card:
         """Return the plan as a card: the rows to change, with verdict or outcome."""

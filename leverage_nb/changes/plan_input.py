@@ -162,7 +162,7 @@ def _read_frame(wanted: Any) -> list[Target]:
 
 
 def _read_csv(path: Path) -> list[Target]:
-    lines = _lines_of(_read_text(path))
+    lines = _lines_of(read_text(path))
     targets, bad = [], []
     named = False  # whether the header names the third column
     for number, line in enumerate(lines, start=1):
@@ -184,11 +184,11 @@ def _read_csv(path: Path) -> list[Target]:
         else:
             targets.append(_target(f"line {number}", symbol, leverage))
     if bad:
-        raise InvalidInput(f"{as_typed(path.name, 60)}: {_some(bad)}. Nothing was sent.")
+        raise InvalidInput(f"{as_typed(path.name, 60)}: {name_some(bad)}. Nothing was sent.")
     return targets
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Return the text of a file.
 
     Raises:
@@ -251,12 +251,13 @@ def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str
             bad.append(f"{target.where}: {symbol} is there twice, with another {what}")
         checked[symbol] = goal
     if bad:
-        raise InvalidInput(f"{_some(bad)}. Nothing was sent.")
+        raise InvalidInput(f"{name_some(bad)}. Nothing was sent.")
     if not checked:
         raise InvalidInput("The plan is empty.", hint="Write one SYMBOL LEVERAGE per line, as BTCUSDT 10.")
     return checked
 
 
-def _some(texts: list[str], most: int = 5) -> str:
+def name_some(texts: list[str], most: int = 5) -> str:
+    """Return the first texts as one, with the number of the others."""
     more = f"; and {len(texts) - most} more" if len(texts) > most else ""
     return "; ".join(texts[:most]) + more

@@ -88,14 +88,17 @@ class PlanRun:
         name: The plan's name in the journal.
         progress: Called after each row.
         total: The number of rows.
+        independent: Whether a leverage is sent although the change of its symbol's margin type failed.
 
     Attributes:
         ended: The rows with an outcome.
     """
 
-    def __init__(self, service: ChangeService, name: str, progress: PlanProgress | None, total: int) -> None:
+    def __init__(
+        self, service: ChangeService, name: str, progress: PlanProgress | None, total: int, *, independent: bool = False
+    ) -> None:
         self._service, self._client, self._journal = service, service.client, service.journal
-        self._name, self._progress, self._total = name, progress, total
+        self._name, self._progress, self._total, self._independent = name, progress, total, independent
         self.ended: dict[RowKey, PlanRow] = {}
         self._unanswered = 0
         self._latency = 0.0
@@ -133,7 +136,7 @@ class PlanRun:
     def _stop_after_failure(self, row: PlanRow) -> bool:
         """Report a leverage as not sent if the margin type of its symbol, which comes first, was not changed."""
         first = self.ended.get((row.symbol, "margin type"))
-        if row.kind != "leverage" or first is None or first.status in DONE:
+        if self._independent or row.kind != "leverage" or first is None or first.status in DONE:
             return False
         outcome = first.status.replace("_", " ")
         self.report(replace(row, status="not_sent", reason=f"the change of margin type before it ended as {outcome}"))

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from leverage_nb.change import Value, is_at, value_text
@@ -14,6 +15,7 @@ from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, RowKey
 from leverage_nb.changes.plan_input import Goal, Target, check_targets
 from leverage_nb.changes.plan_rows import changed_row, make_margin_rows, make_rows
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
+from leverage_nb.changes.policy import DEFAULT_LEVERAGE, read_policy
 from leverage_nb.changes.report import failed
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import ChangeNotSent, InvalidInput
@@ -50,13 +52,38 @@ def make_plan(service: ChangeService, targets: Sequence[Target], expected: Expec
     if every is not None:
         trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
         goals = dict.fromkeys(trading, every) | goals
-    wanted: dict[RowKey, Any] = {
-        (symbol, "leverage"): _leverage_of(service, state, symbol, goal.leverage)
-        for symbol, goal in goals.items()
-        if goal.leverage is not None
-    }
-    wanted |= {(symbol, "margin type"): goal.margin_type for symbol, goal in goals.items() if goal.margin_type}
-    return _plan(service, _rows(service, wanted, state), as_of, expected)
+    return _plan(service, _rows(service, _wanted(service, state, goals), state), as_of, expected)
+
+
+def make_policy_plan(service: ChangeService, path: str | Path) -> Plan:
+    """Compare the account with a policy, and plan what restores it. Patterns apply to symbols that are trading.
+
+    Args:
+        service: The service of the account.
+        path: The path of the file: see :func:`leverage_nb.changes.policy.read_policy`.
+
+    Raises:
+        InvalidInput: The file cannot be read, or something in it is invalid.
+    """
+    as_of = datetime.now().astimezone()
+    policy = read_policy(path, service.client.profile, service.tiers)
+    state = service.read_state(service.tiers.table().symbols)
+    table = service.tiers.table()
+    goals: dict[str, Goal] = {}
+    not_set = 0
+    for symbol in (*table.symbols, *table.skipped):
+        cap, margin_type = policy.cap(symbol), policy.margin_type(symbol)
+        if (cap is None and not margin_type) or (symbol in state.not_trading and not policy.names(symbol)):
+            continue
+        setting, tiers = state.settings.get(symbol), table.get(symbol)
+        default = min(DEFAULT_LEVERAGE, tiers.symbol_max_leverage if tiers is not None else DEFAULT_LEVERAGE)
+        if cap is not None and cap >= default and setting is not None and setting.leverage is None:
+            cap, not_set = None, not_set + 1  # a row would set it to the cap, which may be a raise
+        goals[symbol] = Goal(None if cap is None else Wanted(cap, is_cap=True), margin_type)
+    rows = _rows(service, _wanted(service, state, goals), state, independent=True)
+    note = f"{not_set} leverages that are not set: Binance's default of {DEFAULT_LEVERAGE}x is within their caps"
+    plan = _plan(service, rows, as_of)
+    return replace(plan, policy=policy.name, covers=len(goals), passed_over=note if not_set else "")
 
 
 def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
@@ -86,10 +113,10 @@ def apply_plan(
     state = service.read_state(list({symbol for symbol, _ in todo}), reload_tiers=True)
     expected.check(state)
     first = all(row.status == "planned" for row in plan.rows)
-    rows = _rows_to_apply(service, todo, state, first=first, force=force)
+    rows = _rows_to_apply(service, todo, state, first=first, force=force, independent=bool(plan.policy))
     if first:
         plan = replace(plan, name=_new_name())  # each application is undone by itself; a retry belongs to it
-    run = PlanRun(service, plan.name, progress, len(rows))
+    run = PlanRun(service, plan.name, progress, len(rows), independent=bool(plan.policy))
     for row in rows.values():
         if row.verdict == "unchanged":
             run.report(replace(row, status="unchanged"))
@@ -109,13 +136,19 @@ def apply_plan(
 
 
 def _rows_to_apply(
-    service: ChangeService, todo: Mapping[RowKey, PlanRow], state: AccountState, *, first: bool, force: bool
+    service: ChangeService,
+    todo: Mapping[RowKey, PlanRow],
+    state: AccountState,
+    *,
+    first: bool,
+    force: bool,
+    independent: bool,
 ) -> dict[RowKey, PlanRow]:
     """Predict the rows again, as the account is now. A row that may not be sent must not affect the others."""
     excluded: dict[RowKey, PlanRow] = {}
     while True:
         wanted = {key: None if row.stuck else row.after for key, row in todo.items() if key not in excluded}
-        rows = {row.key: row for row in _rows(service, wanted, state)}
+        rows = {row.key: row for row in _rows(service, wanted, state, independent=independent)}
         checked = {key: _exclude(row, todo[key], first, force) for key, row in rows.items()}
         more = {key: row for key, row in checked.items() if row is not None}
         if not more:
@@ -159,13 +192,27 @@ def _plan(
     return Plan(service.client.venue.label, service.client.account, rows, as_of, _new_name(), apply)
 
 
-def _rows(service: ChangeService, wanted: Mapping[RowKey, Any], state: AccountState) -> tuple[PlanRow, ...]:
+def _wanted(service: ChangeService, state: AccountState, goals: Mapping[str, Goal]) -> dict[RowKey, Any]:
+    """Return what goals ask for, by row."""
+    wanted: dict[RowKey, Any] = {
+        (symbol, "leverage"): _leverage_of(service, state, symbol, goal.leverage)
+        for symbol, goal in goals.items()
+        if goal.leverage is not None
+    }
+    wanted |= {(symbol, "margin type"): goal.margin_type for symbol, goal in goals.items() if goal.margin_type}
+    return wanted
+
+
+def _rows(
+    service: ChangeService, wanted: Mapping[RowKey, Any], state: AccountState, *, independent: bool = False
+) -> tuple[PlanRow, ...]:
+    """Predict rows. Unless they are independent, a margin type that would be refused stops the leverage after it."""
     margin_types, leverages = (
         {symbol: value for (symbol, each), value in wanted.items() if each == kind}
         for kind in ("margin type", "leverage")
     )
     first, state = make_margin_rows(margin_types, state)
-    blocked = frozenset(row.symbol for row in first if row.verdict == "refused")
+    blocked = frozenset(row.symbol for row in first if row.verdict == "refused" and not independent)
     rows = make_rows(leverages, state, service.tiers.table(), service.account_limits.of, service.guard, blocked)
     return (*first, *rows)
 

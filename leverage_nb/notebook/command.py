@@ -21,7 +21,7 @@ _SEVERAL = (
 )
 
 # Options that select what a line does; at most one of them.
-_ACTIONS = ("brackets", "plot", "for", "history", "changes", "undo", "cap", "add_margin", "reduce_margin")
+_ACTIONS = ("brackets", "plot", "for", "history", "changes", "undo", "cap", "add_margin", "reduce_margin", "policy")
 # Those that change something.
 _CHANGING = {"undo", "cap", "add_margin", "reduce_margin"}
 
@@ -59,7 +59,7 @@ def read_command(options: argparse.Namespace, *, is_cell: bool) -> Command:
     """
     if options.cap is not None:
         _check_cap(options)
-    symbols, leverage, margin_type = ([], None, "") if options.undo else split_symbols(options.words)
+    symbols, leverage, margin_type = ([], None, "") if options.undo or options.policy else split_symbols(options.words)
     if named := [name for name in ("cross", "isolated") if getattr(options, name)]:
         if len(named) > 1 or margin_type:
             raise InvalidInput("One margin type at a time.", hint="Use isolated or cross.")
@@ -121,6 +121,10 @@ def _check_options(
             "--undo takes neither symbol nor leverage: it undoes the last change of this account.",
             hint="Repeat it to undo the change before.",
         )
+    if options.policy and options.words:
+        raise InvalidInput("--policy takes neither symbol nor leverage: its file has them.")
+    if options.apply and not options.policy:
+        raise InvalidInput("--apply goes with --policy.", hint="Try: %leverage --policy risk.toml --apply")
     if len(actions) > 1:
         raise InvalidInput(f"{' and '.join(names)} cannot be combined.", hint="Use one at a time.")
     if actions and leverage is not None:
@@ -135,9 +139,17 @@ def _check_options(
     _check_margin(options, symbols, margin_type)
     if EVERY in symbols and leverage is None and not margin_type and options.cap is None:
         raise InvalidInput(f"{EVERY} needs a leverage.", hint=f"Try: %leverage {EVERY} <=20 -n")
-    changes = is_cell or leverage is not None or margin_type != "" or bool({*actions} & _CHANGING)
+    changes = is_cell or leverage is not None or margin_type != "" or options.apply or bool({*actions} & _CHANGING)
     for name in ("dry_run", "force", "yes", "expect"):
-        if getattr(options, name) and not changes and not (size and name == "dry_run"):  # --for sends nothing
+        if (
+            getattr(options, name)
+            and not changes
+            and not (
+                name == "dry_run" and (size or options.policy)  # these send nothing
+            )
+        ):
+            if options.policy:
+                raise InvalidInput(f"{_spell(name)} needs --apply beside --policy, which sends nothing by itself.")
             raise InvalidInput(f"{_spell(name)} needs a symbol and a leverage.")
     if options.expect:
         _check_expected(options, actions, margin_type)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # Each option in a few words, because JupyterLab wraps or cuts long ones.
 _MEANINGS = {
     "--add-margin": "add margin to a position",
+    "--apply": "restore the policy",
     "--brackets": "tiers as a table",
     "--cap": "lower what is above it",
     "--changes": "what Binance has changed",
@@ -45,6 +47,7 @@ _MEANINGS = {
     "--logout": "remove a key",
     "--notional": "size that must fit",
     "--plot": "max notional by leverage",
+    "--policy": "what differs from it",
     "--profile": "another account",
     "--reduce-margin": "take margin from it",
     "--side": "side of a hedged position",
@@ -54,6 +57,7 @@ _MEANINGS = {
 }
 # What may follow, by what the line does.
 _FOR_UNDO = ("--dry-run", "--force", "--profile", "--venue", "--yes")
+_FOR_POLICIES = ("--apply", *_FOR_UNDO)
 _FOR_PLANS = (*_FOR_UNDO, "--expect")
 _FOR_CHANGES = (*_FOR_PLANS, "--cross", "--isolated")
 _FOR_SYMBOLS = (
@@ -62,16 +66,17 @@ _FOR_SYMBOLS = (
 )  # fmt: skip
 _FOR_MARGIN = ("--confirm", "--dry-run", "--profile", "--side", "--venue", "--yes")
 _ALONE = (
-    "--brackets", "--cap", "--changes", "--help", "--history", "--login", "--logout", "--profile", "--undo", "--venue",
+    "--brackets", "--cap", "--changes", "--help", "--history", "--login", "--logout", "--policy", "--profile", "--undo",
+    "--venue",
 )  # fmt: skip
 _ACTIONS = {
     "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--for", "--help", "--history", "--isolated",
-    "--plot", "--reduce-margin",
+    "--plot", "--policy", "--reduce-margin",
 }  # fmt: skip
 # Options whose argument is the next word.
 _WITH_ARGUMENT = {
-    "--add-margin", "--cap", "--confirm", "--expect", "--for", "--login", "--logout", "--notional", "--profile",
-    "--reduce-margin", "--side", "--venue",
+    "--add-margin", "--cap", "--confirm", "--expect", "--for", "--login", "--logout", "--notional", "--policy",
+    "--profile", "--reduce-margin", "--side", "--venue",
 }  # fmt: skip
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
@@ -134,6 +139,8 @@ def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
             return _options(words, given, _FOR_MARGIN)
         if is_cell or is_cap:
             return _options(words, given, _FOR_PLANS)
+        if "--policy" in words:
+            return _options(words, given, _FOR_POLICIES)
         if "--undo" in words:
             return _options(words, given, _FOR_UNDO)
         return _options(words, given, _FOR_CHANGES if has_leverage else _FOR_SYMBOLS if given else _ALONE)
@@ -161,6 +168,8 @@ def _arguments(option: str) -> Offers:
 
     if option in {"--venue", "--login", "--logout"}:
         return [(venue, "venue") for venue in VENUES]
+    if option == "--policy":
+        return [(path.name, "policy") for path in sorted(Path().glob("*.toml"))]
     if option == "--expect":
         return [(mode, "mode") for mode in (*POSITION_MODES, *ASSETS_MODES)]
     return [(side, "side") for side in ("long", "short")] if option == "--side" else []

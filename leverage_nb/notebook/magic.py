@@ -57,6 +57,8 @@ class LeverageMagics(Magics):
     @argument("--changes", action=Once, nargs=0, default=False, help="What Binance changed in the tiers.")
     @argument("--undo", action=Once, nargs=0, default=False, help="Undo the last change.")
     @argument("--cap", action=Once, metavar="LEVERAGE", help="Lower what is above it, of the symbols or of all.")
+    @argument("--policy", action=Once, metavar="FILE", help="What differs from a policy: a TOML file, as risk.toml.")
+    @argument("--apply", action=Once, nargs=0, default=False, help="With --policy: make the changes that restore it.")
     @argument("--expect", action=Once, metavar="MODES", help="Stop unless the account is in these: hedge,multi-assets.")
     @argument("--cross", action=Once, nargs=0, default=False, help="Change the margin type to cross.")
     @argument("--isolated", action=Once, nargs=0, default=False, help="Change the margin type to isolated.")
@@ -97,6 +99,8 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT 10 isolated         margin type, then leverage
             %leverage BTCUSDT --cross             change the margin type; cross asks first
             %leverage BTCUSDT --add-margin 500    add margin to an isolated position; --reduce-margin takes it out
+            %leverage --policy risk.toml          what differs from a policy: cap = 20, margin_type = "isolated",
+                                                  tables [caps], [margin_types], [profiles.NAME]; --apply restores it
             %leverage BTCUSDT [...] --for 2m      the lowest leverage that fits a position of 2,000,000 each
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
@@ -131,7 +135,7 @@ class LeverageMagics(Magics):
             raise
         self._show_news(account)
         margin = command.margin_type or options.add_margin or options.reduce_margin
-        changes = bool(options.undo or command.leverage is not None or cell is not None or margin)
+        changes = bool(options.undo or options.apply or command.leverage is not None or cell is not None or margin)
         return report(result, is_quiet=is_quiet(line), is_change=changes and not options.dry_run)
 
     def _run(self, account: Account, command: Command, cell: str | None, options: argparse.Namespace) -> Any:
@@ -142,6 +146,9 @@ class LeverageMagics(Magics):
             return self._plan(account, read_lines(cell), options)
         if options.undo:
             return self._undo(account, options)
+        if options.policy:
+            plan = account.policy_plan(options.policy)
+            return self._apply_plan(account, plan, options) if options.apply else plan
         if options.add_margin or options.reduce_margin:
             return self._change_margin(account, symbols[0], options)
         if command.margin_type:

@@ -74,6 +74,12 @@ def test_a_plan_is_several_symbols_or_an_upper_bound(line: str, is_plan: bool) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("a --policy f", "--policy takes neither symbol nor leverage"), ("--apply", "--apply goes with --policy"),
+        ("--policy f 10 -n", "--policy takes neither"), ("--policy f --cap 5", "cannot be combined"),
+        ("--policy f -y", "--yes needs --apply beside --policy"), ("--policy f --force", "--force needs --apply"),
+        ("--policy f --expect hedge", "--expect needs --apply"),
+        ("--policy f --apply --expect hedge", "--expect cannot be combined with --policy"),
+        ("--policy f --cross", "--policy takes no margin type (cross)"), ("--policy f --undo", "cannot be combined"),
         ("10", "The symbol for 10 is missing. Try: %leverage BTCUSDT 10"),
         ("<=20", "The symbol for <=20 is missing"), ("isolated", "Try: %leverage BTCUSDT isolated"),
         ("10 a", "The leverage comes after the symbol. Try: %leverage a 10"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
         ("%leverage {row['a b']} m", ["max"]),
         ("%leverage --c", ["--cap", "--changes"]),
         ("%leverage --cap 20 SOL", ["SOLUSDT"]),
+        ("%leverage --policy risk.toml --", ["--apply", "--dry-run", "--force", "--profile", "--venue", "--yes"]),
         ("%leverage --cap 20 --", ["--dry-run", "--force", "--profile", "--venue", "--yes", "--expect"]),
         ("%leverage BTCUSDT SOLUSDT ", ["max"]),
         ("%leverage BTCUSDT SOLUSDT 10 --d", ["--dry-run"]),
@@ -92,6 +94,16 @@ def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
 def test_what_is_offered(shell: InteractiveShell, text: str, first: list[str]) -> None:
     """Symbols come first, then the leverages of the symbol's tiers and max, then options; also in an assignment."""
     assert offered(shell, text)[: len(first)] == first
+
+
+def test_policies_of_the_folder_are_offered(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After --policy come the TOML files of the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("risk.toml", "desk.toml", "plan.csv"):
+        (tmp_path / name).touch()
+    assert annotated(shell, "%leverage --policy ") == [("desk.toml", "policy"), ("risk.toml", "policy")]
 
 
 def test_symbols_that_are_not_trading_come_last_and_say_so(shell: InteractiveShell) -> None:
@@ -142,6 +154,7 @@ def test_options_say_what_they_do(shell: InteractiveShell) -> None:
         "%leverage BTCUSDT 10 --",
         "%leverage BTCUSDT max --",
         "%leverage BTCUSDT --add-margin 5 --",
+        "%leverage --policy risk.toml --",
     ):
         found |= dict(annotated(shell, text))
     listed = re.findall(r"^ +(?:-[a-z], )?(--[a-z-]+)", LeverageMagics.leverage.parser.format_help(), re.MULTILINE)

@@ -578,6 +578,37 @@ def test_mainnet_confirms_a_plan_by_its_number_of_changes(
     assert f"MAINNET, {account.label}: send 2 changes? Type 2 to confirm: " in asked[0]
 
 
+def test_a_policy_is_reported_and_applied_only_with_apply(
+    shell: InteractiveShell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--policy reports what differs and sends nothing; --apply shows the plan, and makes its changes."""
+    path = tmp_path / "risk.toml"
+    path.write_text("cap = 20")
+    for line in (f"--policy {path}", f"--policy {path} -n", f"--policy {path} --apply -n"):
+        assert run(shell, line).headline == "Policy risk.toml: 1 of 44 symbols differ"
+    assert current().setting("XRPUSDT").leverage == 50
+    capsys.readouterr()
+    done = run(shell, f"--policy {path} --apply")
+    assert "1 of 44 symbols differ" in capsys.readouterr().out
+    assert {row.symbol for row in done.rows if row.status == "applied"} == {"XRPUSDT"}
+    assert current().setting("XRPUSDT").leverage == 20
+    with pytest.raises(InvalidInput, match=r"none\.toml cannot be read"):
+        run(shell, f"--policy {tmp_path / 'none.toml'}")
+
+
+def test_a_policy_is_confirmed_on_mainnet(
+    shell: InteractiveShell, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On mainnet the changes of a policy are made only if their number is typed."""
+    account = connect_to(simulator, "mainnet")
+    path = tmp_path / "risk.toml"
+    path.write_text("cap = 20")
+    for answer, leverage in (("yes", 50), ("1", 20)):
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        run(shell, f"--policy {path} --apply --venue mainnet")
+        assert account.setting("XRPUSDT").leverage == leverage
+
+
 def test_login_stores_a_key_that_works(
     shell: InteractiveShell,
     simulator: Simulator,
