@@ -46,8 +46,8 @@ READS = (SETTINGS, SETTINGS, HISTORY, "GET /fapi/v3/positionRisk", "GET /fapi/v1
 
 # The longest time that a report may take, in seconds: an earlier attempt is settled, the setting is read, up to four
 # attempts are made with pauses, and the outcome is settled; each request may take its time-out to connect and again to
-# be answered.
-BUDGET = 20.0
+# be answered. A plan does this for margin types, raises and lowers, one after the other.
+BUDGET = 40.0
 
 
 @dataclass
