@@ -28,6 +28,7 @@ Name = Annotated[str, Meta(pattern=r"^\w+\Z", max_length=40)]
 Label = Annotated[str, Meta(pattern=r"^\w*\Z", max_length=40)]  # the same, or ""
 
 Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
+_LARGEST = Decimal(10) ** 30  # the same for exact amounts
 # 0 means that the leverage is not set.
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -234,20 +235,28 @@ class Success(_Message, frozen=True):
     code: int
 
 
-class ChangedMargin(_Message, frozen=True):
+class _WithAmount(_Message, frozen=True, kw_only=True):
+    """A message with an exact amount of margin. A Decimal may also be NaN, or too large to compute with."""
+
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        if not self.amount.is_finite() or not -_LARGEST <= self.amount <= _LARGEST:
+            raise ValueError("`amount` is no usable number")
+
+
+class ChangedMargin(_WithAmount, frozen=True):
     """The answer to ``POST /fapi/v1/positionMargin``: ``code`` is 200, ``type`` is 1 (added) or 2 (taken out)."""
 
     code: int
-    amount: Decimal
     type: int
 
 
-class MarginEntry(_Message, frozen=True):
+class MarginEntry(_WithAmount, frozen=True):
     """One row of ``positionMargin/history``. Rows of automatic additions have another ``deltaType``."""
 
     symbol: Name
     type: int
-    amount: Decimal
     time: EventTime
     delta_type: Label = "USER_ADJUST"
     position_side: Label = "BOTH"

@@ -153,11 +153,14 @@ def read_margin_entries(
     """Read a symbol's history of isolated margin between two times of the exchange's clock.
 
     Raises:
-        UnexpectedAnswer: The answer is not a list, or a row does not decode.
+        UnexpectedAnswer: The answer is not a list, a row does not decode, or rows may be missing.
     """
     parameters: Parameters = [("symbol", symbol), ("startTime", start_ms), ("endTime", end_ms)]
     reply = client.read_reply(endpoints.POSITION_MARGIN_HISTORY, parameters, within=within)
-    rows = messages.decode_entries(messages.MarginEntry, reply.body, client.source(endpoints.POSITION_MARGIN_HISTORY))
+    source = client.source(endpoints.POSITION_MARGIN_HISTORY)
+    rows = messages.decode_entries(messages.MarginEntry, reply.body, source)
+    if len(rows) >= _MOST_ENTRIES:
+        raise UnexpectedAnswer(f"{source} has {len(rows)} entries, so that others may be missing.")
     return [row for row in rows if row.symbol == symbol and start_ms <= row.time <= end_ms]
 
 
@@ -204,6 +207,10 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
         not_trading=listed.not_trading,
     )
 
+
+# What an answer of the history has at most, by default:
+# https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api/Get-Position-Margin-Change-History.
+_MOST_ENTRIES = 500
 
 _OTHERS_NOT_AFFECTED = "Other symbols are not affected. Try again later."
 

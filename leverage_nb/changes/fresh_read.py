@@ -12,8 +12,8 @@ from leverage_nb.binance.client import RestClient
 from leverage_nb.changes.kinds import KINDS
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress, record, seconds_left, settle, settled_by
-from leverage_nb.changes.settle_margin import give_up_margin
-from leverage_nb.errors import ChangePending, JournalUnusable, NoAnswer
+from leverage_nb.changes.settle_margin import deadline_ms, give_up_margin
+from leverage_nb.errors import ChangePending, JournalUnusable, LeverageError, NoAnswer
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Latest
 from leverage_nb.journal.journal import Journal
@@ -83,6 +83,29 @@ def all_agree(
     )
 
 
+def settle_earlier(
+    client: RestClient,
+    journal: Journal,
+    attempts: Sequence[Attempt],
+    *,
+    progress: Progress | None = None,
+    at_most: float | None = None,
+) -> list[Attempt]:
+    """Settle attempts that must end before others are sent: see :func:`settle`.
+
+    A change of isolated margin that cannot be settled after its deadline stays unknown, and blocks nothing.
+    """
+    settled = settle(client, journal, attempts, progress=progress, until_closed=True, at_most=at_most)
+    still = [one for one in settled if one.is_open and one.kind == "isolated margin"]
+    if still:
+        with suppress(LeverageError):  # only the exchange's clock shows that it is not executed any more
+            now_ms = client.compare_clocks()
+            past = [(one, give_up_margin(one)) for one in still if now_ms > deadline_ms(client, one)]
+            closed = {one.number: one for one in record(journal, past)}
+            return [closed.get(one.number, one) for one in settled]
+    return settled
+
+
 def pending(client: RestClient, earlier: Attempt) -> ChangePending:
     """Return the reason for not sending a change while an earlier attempt is open."""
     until = moment(settled_by(client, [earlier]))
@@ -104,13 +127,10 @@ def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: 
     left = seconds_left(client, earlier)
     if in_flight or left <= client.timeout + 1:
         at_most = max(client.timeout, min(left, client.timeout)) + 1 if in_flight else None
-        [earlier] = settle(client, journal, [earlier], progress=progress, until_closed=True, at_most=at_most)
+        [earlier] = settle_earlier(client, journal, [earlier], progress=progress, at_most=at_most)
         if not earlier.is_open:
             return
         if seconds_left(client, earlier) <= 0:
-            if earlier.kind == "isolated margin":  # its outcome stays unknown, and blocks nothing
-                record(journal, [(earlier, give_up_margin(earlier))])
-                return
             raise NoAnswer(
                 f"{_may_still_be_executed(earlier)}, and it could not be verified.", hint="Try again in a moment."
             )

@@ -21,7 +21,7 @@ from leverage_nb.binance.http import SentTooLate
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.change import Change
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
-from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending
+from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending, settle_earlier
 from leverage_nb.changes.kinds import changed_elsewhere, difference
 from leverage_nb.changes.plan import DONE, PlanProgress, PlanRow, RowKey, ended_row
 from leverage_nb.changes.report import not_sent, return_if_applied
@@ -204,7 +204,7 @@ class PlanRun:
         assets = {sending.row.symbol: sending.row.margin_asset for sending in batch}
         latest = self._journal.latest(self._client.identity, list(assets))
         if still := [known.open for known in latest.values() if known.open is not None]:
-            settle(self._client, self._journal, still, until_closed=True)
+            settle_earlier(self._client, self._journal, still)
         settings = read_settings(self._client, assets)
         if not all_agree(self._client, self._journal, settings, list(assets)):
             interrupts.pause(max(SECOND_READ_AFTER, self._client.grace))

@@ -24,7 +24,7 @@ from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE
 from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.change import Status, Value, is_at
-from leverage_nb.changes.settle_margin import settle_margin
+from leverage_nb.changes.settle_margin import deadline_ms, settle_margin
 from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
@@ -46,11 +46,6 @@ def seconds_left(client: RestClient, attempt: Attempt) -> float:
     """
     whole = attempt.recv_window_ms / 1000 + client.grace
     return min(max(0.0, (deadline_ms(client, attempt) - client.time_ms()) / 1000), whole)
-
-
-def deadline_ms(client: RestClient, attempt: Attempt) -> int:
-    """Return the deadline of an attempt, by the exchange's clock."""
-    return attempt.timestamp_ms + attempt.recv_window_ms + int(client.grace * 1000)
 
 
 def settled_by(client: RestClient, attempts: Iterable[Attempt]) -> datetime:
@@ -126,7 +121,7 @@ def settle(
             found += [(attempt, finding)] if finding is not None else []
         for attempt in wanted:
             if attempt.kind == "isolated margin" and attempt.number in past:
-                finding = settle_margin(client, journal, attempt, deadline_ms(client, attempt), _within(give_up))
+                finding = settle_margin(client, journal, attempt, _within(give_up))
                 found += [(attempt, finding)] if finding is not None else []
         if found:
             settled |= {attempt.number: attempt for attempt in record(journal, found)}

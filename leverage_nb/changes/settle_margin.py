@@ -6,13 +6,15 @@ belongs to no other attempt must have the same symbol, side, direction and amoun
 could be executed. Otherwise the outcome is unknown for good: the history may lack rows, and a row may be of another
 client. Such an attempt is closed and never sent again.
 
+An equal attempt before it owns the earliest row of its own time, if the answer said that it was applied. If its outcome
+is unknown, it may own one that came up to a minute later: only that it is executed by its deadline is inferred.
+
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api/Get-Position-Margin-Change-History.
 That a row appears in it within the grace is assumed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -26,24 +28,41 @@ from leverage_nb.journal.journal import Journal
 
 # The exchange accepts a timestamp up to one second ahead of its clock.
 _AHEAD_MS = 1000
+# For how long after its deadline an equal attempt with an unknown outcome may still own a row.
+_LATE_MS = 60_000
 
 
-def settle_margin(
-    client: RestClient, journal: Journal, attempt: Attempt, deadline_ms: int, within: float
-) -> Finding | None:
+def deadline_ms(client: RestClient, attempt: Attempt) -> int:
+    """Return the deadline of an attempt, by the exchange's clock."""
+    return attempt.timestamp_ms + attempt.recv_window_ms + int(client.grace * 1000)
+
+
+def settle_margin(client: RestClient, journal: Journal, attempt: Attempt, within: float) -> Finding | None:
     """Return the final finding about an attempt past its deadline; None if the history could not be read."""
     as_of = datetime.now().astimezone()
-    start_ms = attempt.timestamp_ms - _AHEAD_MS
+    end_ms = deadline_ms(client, attempt)
     try:
-        rows = read_margin_entries(client, attempt.symbol, start_ms, deadline_ms, within=within)
-        others = [one for one in journal.attempts(client.identity) if one.number != attempt.number]
+        others = [
+            other
+            for other in journal.attempts(client.identity)
+            if (other.kind, other.symbol) == (attempt.kind, attempt.symbol) and other.number < attempt.number
+        ]
+        owners = _find_owners(client, attempt, others)
+        start_ms = min(one.timestamp_ms for one in (attempt, *owners)) - _AHEAD_MS
+        rows = read_margin_entries(client, attempt.symbol, start_ms, end_ms, within=within)
     except LeverageError:
         return None
-    unclaimed = _without_claimed([row for row in rows if _fits(row, attempt)], attempt, others)
-    if len(unclaimed) == 1:
-        return _finding(as_of, attempt, "", claims=_name(unclaimed[0]))
-    count = "no entry" if not unclaimed else f"{len(unclaimed)} entries"
-    return _finding(as_of, attempt, f"The history of isolated margin has {count} that can be this change.")
+    claimed = {found.claims for other in others for found in other.findings}
+    free = sorted((r for r in rows if _fits(r, attempt) and _name(r) not in claimed), key=lambda row: row.time)
+    for owner in owners:
+        if owned := _in_time(free, owner, _last_ms(client, owner)):
+            free = [row for row in free if _name(row) != _name(owned[0])]
+    found = _in_time(free, attempt, end_ms)
+    if len(found) == 1:
+        return _finding(as_of, attempt, "", claims=_name(found[0]))
+    count = "no entry" if not found else f"{len(found)} entries"
+    other = ", apart from those that can be equal changes before it" if owners else ""
+    return _finding(as_of, attempt, f"The history of isolated margin has {count} that can be this change{other}.")
 
 
 def give_up_margin(attempt: Attempt) -> Finding:
@@ -53,40 +72,37 @@ def give_up_margin(attempt: Attempt) -> Finding:
 
 def _fits(row: MarginEntry, attempt: Attempt) -> bool:
     amount = Decimal(attempt.requested)
-    side = attempt.position_side or "BOTH"
     # The documentation shows the amount of an addition only; that of a reduction may have a sign.
     return (
         row.delta_type == "USER_ADJUST"
-        and (row.position_side or "BOTH") == side
+        and (row.position_side or "BOTH") == (attempt.position_side or "BOTH")
         and (row.type, abs(row.amount)) == (1 if amount > 0 else 2, abs(amount))
     )
 
 
-def _without_claimed(rows: Sequence[MarginEntry], attempt: Attempt, others: Sequence[Attempt]) -> list[MarginEntry]:
-    """Return the rows that cannot belong to another attempt of this account."""
-    claimed = Counter(found.claims for other in others for found in other.findings if found.claims)
-    left = []
-    for row in rows:
-        if claimed[_name(row)]:
-            claimed[_name(row)] -= 1
-        else:
-            left.append(row)
-    # An equal change that was confirmed by its answer has a row too, and it is not known which.
-    twins = [other for other in others if _is_twin(other, attempt)]
-    return left[len(twins) :]
+def _find_owners(client: RestClient, attempt: Attempt, others: Sequence[Attempt]) -> list[Attempt]:
+    """Return the equal attempts that can own rows of its time; those that certainly own one first, the oldest first."""
+    owners: list[Attempt] = []
+    start_ms = attempt.timestamp_ms - _AHEAD_MS
+    for other in reversed(others):
+        is_equal = (other.position_side, other.requested) == (attempt.position_side, attempt.requested)
+        has_row = other.status in {"applied", "unknown"} and not any(found.claims for found in other.findings)
+        if is_equal and has_row and _last_ms(client, other) >= start_ms:
+            owners.append(other)
+            start_ms = min(start_ms, other.timestamp_ms - _AHEAD_MS)
+    return sorted(owners, key=lambda owner: (owner.status == "unknown", owner.number))
 
 
-def _is_twin(other: Attempt, attempt: Attempt) -> bool:
-    same = (other.kind, other.symbol, other.position_side, other.requested) == (
-        attempt.kind, attempt.symbol, attempt.position_side, attempt.requested,
-    )  # fmt: skip
-    ended_ms = other.findings[-1].found_at.timestamp() * 1000 if other.findings else 0.0
-    overlaps = ended_ms >= attempt.timestamp_ms - 2 * _AHEAD_MS and other.number < attempt.number
-    return same and overlaps and other.status == "applied" and not any(found.claims for found in other.findings)
+def _last_ms(client: RestClient, owner: Attempt) -> int:
+    return deadline_ms(client, owner) + (_LATE_MS if owner.status == "unknown" else 0)
+
+
+def _in_time(rows: Sequence[MarginEntry], attempt: Attempt, last_ms: int) -> list[MarginEntry]:
+    return [row for row in rows if attempt.timestamp_ms - _AHEAD_MS <= row.time <= last_ms]
 
 
 def _name(row: MarginEntry) -> str:
-    return f"{row.time} {row.type} {row.amount.normalize():f} {row.position_side}"
+    return f"{row.time} {row.type} {abs(row.amount).normalize():f} {row.position_side or 'BOTH'}"
 
 
 def _finding(as_of: datetime, attempt: Attempt, note: str, claims: str | None = None) -> Finding:

@@ -29,7 +29,8 @@ _HTML, _JSON = {"Content-Type": "text/html"}, {"Content-Type": "application/json
 
 def without_exchange(course: Course, path: str, parameters: dict[str, str]) -> Answer:
     """Return the answer to a request that has not reached the exchange: a gateway's, or a success to be altered."""
-    if course.executed or course.alter not in {"leverage", "symbol", "code"}:
+    alterable = {"leverage", "symbol", "code"} if path == "/fapi/v1/leverage" else {"leverage", "code"}
+    if course.executed or course.alter not in alterable:  # an unaltered success would be a lie
         return Answer(502, BAD_GATEWAY, _HTML)
     content: dict[str, Any] = SUCCESS
     if path == "/fapi/v1/leverage":

@@ -14,17 +14,25 @@ from pathlib import Path
 
 from leverage_nb.account import Account
 from leverage_nb.binance.rate_limit import Limiter
-from leverage_nb.change import LeverageChange
+from leverage_nb.change import Change
+from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import ChangedElsewhere, ChangeFailed, ChangePending, LeverageError, NothingToUndo
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
-from leverage_nb.simulator.fault_kinds import CHANGE, CHANGES, FOR_CHANGES, FOR_READS, KINDS
+from leverage_nb.simulator.fault_kinds import CHANGES, FOR_CHANGES, FOR_READS, KINDS
 from tests.changes.claims import SimulatorRecord, contradiction, contradictions_of_journal
+from tests.changes.random_changes import (
+    AMOUNTS,
+    ISOLATED,
+    SYMBOLS,
+    Trader,
+    change_elsewhere,
+    open_positions,
+    opening_values,
+)
 from tests.conftest import connect_to
-
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT", "哈基米USDT")
 
 # Short times, so that thousands of time-outs fit into minutes.
 TIMEOUT, RECV_WINDOW, GRACE = 0.3, 150, 0.1
@@ -33,12 +41,13 @@ TIMEOUT, RECV_WINDOW, GRACE = 0.3, 150, 0.1
 COSTLY = ("gzip_bomb", "gzip_twice", "oversized")
 # After these nothing may be sent for a minute or two; here for a second.
 BANS = ("banned", "rate_limited", "rate_limited_for", "empty_418", "page_429")
-READS = ("GET /fapi/v1/symbolConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v1/time")
+SETTINGS, HISTORY = "GET /fapi/v1/symbolConfig", "GET /fapi/v1/positionMargin/history"
+READS = (SETTINGS, SETTINGS, HISTORY, "GET /fapi/v3/positionRisk", "GET /fapi/v1/time")
 
 # The longest time that a report may take, in seconds: an earlier attempt is settled, the setting is read, up to four
 # attempts are made with pauses, and the outcome is settled; each request may take its time-out to connect and again to
-# be answered.
-BUDGET = 20.0
+# be answered. A plan does this for margin types, raises and lowers, one after the other.
+BUDGET = 40.0
 
 
 @dataclass
@@ -55,7 +64,7 @@ class Result:
 class Report:
     """One outcome that was reported."""
 
-    change: LeverageChange
+    change: Change
     attempt: Attempt | None
     at: datetime
 
@@ -94,10 +103,11 @@ def inject_at_random(simulator: Simulator, chance: random.Random, *, times: int 
     for name in [_draw(tuple(FOR_CHANGES), chance) for _ in range(chance.choice([1, 1, 1, 2]))]:
         simulator.inject(
             name,
-            on=CHANGE,
+            on=CHANGES,
             seconds=seconds_of(name, chance),
             times=times or chance.choice([1, 1, 1, 5]),
             executed=chance.choice([None, *KINDS[name].choices]),
+            **_foreign(name, chance),
         )
     if chance.random() < 0.4:
         name = _draw(tuple(FOR_READS), chance)
@@ -108,7 +118,21 @@ def inject_at_random(simulator: Simulator, chance: random.Random, *, times: int 
             times=chance.choice([1, 2, 20]),
             chance=0.7,
             seconds=seconds_of(name, chance),
+            **_foreign(name, chance),
         )
+
+
+def _foreign(name: str, chance: random.Random) -> dict[str, str]:
+    """Return what another client changes by a fault; nothing for a random leverage."""
+    if KINDS[name].effect not in {"foreign_before", "foreign_after"}:
+        return {}
+    return chance.choice(
+        [
+            {},
+            {"margin_type": chance.choice(["ISOLATED", "CROSSED"])},
+            {"margin": chance.choice(AMOUNTS), "symbol": chance.choice(["", *ISOLATED])},
+        ]
+    )
 
 
 @contextmanager
@@ -118,8 +142,7 @@ def other_clients(simulator: Simulator, chance: random.Random) -> Iterator[None]
 
     def change() -> None:
         while not stop.wait(chance.expovariate(2.0)):
-            symbol = chance.choice(SYMBOLS)
-            simulator.exchange.change_elsewhere(symbol, chance.choice([1, 2, 3, 5, 10, 20]))
+            change_elsewhere(simulator, chance)
 
     thread = threading.Thread(target=change)
     thread.start()
@@ -135,48 +158,31 @@ def keep_quick(simulator: Simulator) -> None:
     session.use_limiter(simulator.rest_url, Limiter(10**9, shortest_ban=1.0, ticks=lambda: time.monotonic() * 60))
 
 
-def act_once(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:
-    """Make one random change, plan or undo, and return every outcome that is reported.
-
-    Args:
-        account: The account.
-        chance: The random generator.
-        most: The highest leverage of each symbol.
-    """
-    symbol = chance.choice(SYMBOLS)
-    leverage = chance.randint(1, most[symbol])
-    actions: list[Callable[[], list[LeverageChange]]] = [
-        lambda: [account.set_leverage(symbol, leverage)],
-        lambda: [account.set_leverage(symbol, leverage)],
-        lambda: [_previewed(account, symbol, leverage)],
-        lambda: _planned(account, chance, most),
-        lambda: _undone(account),
+def act_once(trader: Trader) -> list[Change]:
+    """Make one random change, plan or undo, and return every outcome that is reported."""
+    actions: list[Callable[[], list[Change]]] = [
+        lambda: [trader.change()],
+        lambda: [trader.change(previewed=True)],
+        lambda: _planned(trader),
+        lambda: _undone(trader.account),
     ]
     try:
-        return chance.choices(actions, weights=[5, 5, 4, 2, 2])[0]()
+        return trader.chance.choices(actions, weights=[10, 4, 2, 2])[0]()
     except LeverageError as error:
         return [error.change] if isinstance(error, ChangeFailed) else []
 
 
-def _previewed(account: Account, symbol: str, leverage: int) -> LeverageChange:
-    preview = account.preview(symbol, leverage)
-    change = preview.apply(force=True)
-    assert change.before == preview.before or change.status == "unchanged"
-    return change
-
-
-def _planned(account: Account, chance: random.Random, most: dict[str, int]) -> list[LeverageChange]:
-    plan = account.plan({symbol: chance.randint(1, most[symbol]) for symbol in chance.sample(SYMBOLS, k=3)})
-    rows = plan.apply(force=True).rows
+def _planned(trader: Trader) -> list[Change]:
+    rows = trader.account.plan(trader.targets(3)).apply(force=True).rows
     return [row.change for row in rows if row.change is not None]
 
 
-def _undone(account: Account) -> list[LeverageChange]:
+def _undone(account: Account) -> list[Change]:
     try:
         undone = account.undo(force=True)
     except (NothingToUndo, ChangePending, ChangedElsewhere):
         return []
-    return [undone] if isinstance(undone, LeverageChange) else [row.change for row in undone.rows if row.change]
+    return [row.change for row in undone.rows if row.change] if isinstance(undone, Plan) else [undone]
 
 
 def _load_tiers(account: Account) -> None:
@@ -194,17 +200,19 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
     chance, result, reports = random.Random(seed), Result(), list[Report]()
     with Simulator(weight_limit=10**9, seed=seed) as simulator:
         keep_quick(simulator)
-        opening = {symbol: simulator.exchange.account.leverage(symbol) for symbol in SYMBOLS}
+        open_positions(simulator)
+        opening = opening_values(simulator)
         options = {"timeout": TIMEOUT, "recv_window": RECV_WINDOW, "grace": GRACE}
         with connect_to(simulator, journal=journal, **options) as account:
             most = {symbol: simulator.exchange.market.symbols[symbol].max_leverage for symbol in SYMBOLS}
             _load_tiers(account)
+            trader = Trader(account, chance, most)
             with other_clients(simulator, random.Random(seed)):
                 while sum(result.reports.values()) < changes:
                     simulator.clear_faults()
                     inject_at_random(simulator, chance)
                     started = time.monotonic()
-                    outcomes = act_once(account, chance, most)
+                    outcomes = act_once(trader)
                     result.slowest = max(result.slowest, time.monotonic() - started)
                     recorded = {
                         attempt.number: attempt for attempt in Journal(journal).attempts(account.label, last=30)
@@ -213,13 +221,13 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
                         attempt = recorded.get(change.number or 0)
                         reports.append(Report(change, attempt, datetime.now().astimezone()))
                         by = f" ({change.confirmed_by})" if change.confirmed_by else ""
-                        result.reports[f"{change.status}{by}"] += 1
-                        if change.status == "unknown" and (attempt is None or not attempt.is_open):
-                            result.false.append(f"{change.headline}: not open in the journal")
+                        result.reports[f"{change.kind}: {change.status}{by}"] += 1
+                        if change.status == "unknown" and (attempt is None or attempt.is_open == change.is_final):
+                            result.false.append(f"{change.headline}: the journal says something else")
             simulator.clear_faults()
             time.sleep(1.5)  # until after the last late execution and the last ban
             result.settled_later = len(account.settle())
-            record = SimulatorRecord(simulator.exchange.executed, simulator.exchange.received, opening, GRACE)
+            record = SimulatorRecord.of(simulator, opening, GRACE)
             for report in reports:
                 why = contradiction(record, report.change, report.attempt, report.at)
                 if why:

@@ -1,4 +1,4 @@
-"""Processes that change leverages until they are killed or interrupted, and checks of their journals."""
+"""Processes that make changes until they are killed or interrupted, and checks of their journals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from leverage_nb.account import Account
 from leverage_nb.errors import ChangeFailed, ChangeInterrupted, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
-from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, SYMBOLS, TIMEOUT, seconds_of
-from tests.changes.claims import SimulatorRecord, contradictions_of_journal
+from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, TIMEOUT, seconds_of
+from tests.changes.claims import ArrivalKey, SimulatorRecord, contradictions_of_journal, key_of
+from tests.changes.random_changes import SYMBOLS, Trader, open_positions, opening_values
 
 # Seconds by which a request may arrive after the prompt on a busy machine, although it was sent before.
 ON_ITS_WAY = 0.3
@@ -30,34 +30,34 @@ processes.set_forkserver_preload(["tests.changes.killing"])
 
 
 def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) -> None:
-    """Change random leverages until the process ends."""
-    chance = random.Random(seed)
-    account = connect(**where)
-    most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
+    """Make random changes until the process ends."""
+    trader = _trader(where, seed)
     started.set()
     for _ in range(changes):
-        symbol = chance.choice(SYMBOLS)
         with suppress(LeverageError):
-            if chance.random() < 0.2:
-                account.plan({symbol: chance.randint(1, most[symbol]) for symbol in chance.sample(SYMBOLS, 4)}).apply()
+            if trader.chance.random() < 0.2:
+                trader.account.plan(trader.targets(4)).apply()
             else:
-                account.set_leverage(symbol, chance.randint(1, most[symbol]))
+                trader.change()
+
+
+def _trader(where: dict[str, Any], seed: int) -> Trader:
+    account = connect(**where)
+    most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
+    return Trader(account, random.Random(seed), most)
 
 
 def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe: Any) -> None:
     """Start changes and plans, and send the time of each prompt and the outcomes reported by then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    chance = random.Random(seed)
-    account = connect(**where)
-    most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
-    account.positions()
+    trader = _trader(where, seed)
+    trader.account.positions()
     for turn in range(tries):
-        wanted = {symbol: chance.randint(1, most[symbol]) for symbol in SYMBOLS}
         said: list[tuple[Any, ...]] = []
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             pipe.send(("begun", time.time(), said))
-            _change(account, wanted, chance.choice(SYMBOLS) if turn % 2 else None, said)
+            _change(trader, said, as_plan=turn % 2 == 0)
         except KeyboardInterrupt:
             pass
         _ignore_interrupts()
@@ -65,14 +65,14 @@ def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe:
     pipe.send("done")
 
 
-def _change(account: Account, wanted: dict[str, int], symbol: str | None, said: list[tuple[Any, ...]]) -> None:
-    """Change one symbol, or all as a plan, and store what is reported."""
+def _change(trader: Trader, said: list[tuple[Any, ...]], *, as_plan: bool) -> None:
+    """Make one change, or those of many symbols as a plan, and store what is reported."""
     try:
-        if symbol is None:
-            rows = account.plan(wanted).apply(force=True).rows
+        if as_plan:
+            rows = trader.account.plan(trader.targets(7)).apply(force=True).rows
             said += [(row.symbol, row.status, row.change.number if row.change else None) for row in rows]
             return
-        change = account.set_leverage(symbol, wanted[symbol])
+        change = trader.change()
     except ChangeInterrupted as stop:
         change = stop.change
     except ChangeFailed as error:
@@ -100,16 +100,18 @@ class Scene:
         self.journal = journal
         self.chance = random.Random(seed)
         self.settled = 0
-        self._arrivals: list[tuple[str, int, float]] = []
+        self._arrived_at: dict[ArrivalKey, float] = {}
         note = simulator.exchange.note_arrival
 
         def noting(request: Any) -> None:
-            before = len(simulator.exchange.received)
+            before = len(simulator.exchange.arrivals)
             note(request)
-            self._arrivals += [(*arrival, time.time()) for arrival in simulator.exchange.received[before:]]
+            for arrival in simulator.exchange.arrivals[before:]:
+                self._arrived_at[arrival.symbol, arrival.timestamp, arrival.kind] = time.time()
 
         simulator.exchange.note_arrival = noting  # type: ignore[method-assign]  # stores the time as well
-        self.opening = {symbol: simulator.exchange.account.leverage(symbol) for symbol in SYMBOLS}
+        open_positions(simulator)
+        self.opening = opening_values(simulator)
         self.where = {
             "rest_url": simulator.rest_url,
             "api_key": simulator.api_key,
@@ -129,7 +131,7 @@ class Scene:
                 self.simulator.inject(name, times=None, chance=0.02, seconds=seconds, executed=executed)
 
     def start(self, seed: int, changes: int = 10**9) -> Any:
-        """Start a process that changes leverages, and wait until it does."""
+        """Start a process that makes changes, and wait until it does."""
         started = processes.Event()
         process = processes.Process(target=keep_changing, args=(self.where, seed, changes, started), daemon=True)
         process.start()
@@ -172,9 +174,8 @@ class Scene:
     def _sent_late(self, turns: list[tuple[float, float]]) -> list[str]:
         """Return the attempts that were recorded or arrived while the prompt was shown."""
         false = []
-        arrived = {(symbol, stamp): at for symbol, stamp, at in self._arrivals}
         for attempt in Journal(self.journal).attempts(self._account):
-            at = arrived.get((attempt.symbol, attempt.timestamp_ms))
+            at = self._arrived_at.get(key_of(attempt))
             began = attempt.begun_at.timestamp()
             turn = next((turn for turn in turns if turn[0] <= began <= turn[1]), None)
             if at is not None and (turn is None or at > turn[1] + ON_ITS_WAY):
@@ -208,7 +209,6 @@ class Scene:
 
     def false_words(self, attempts: list[Attempt]) -> list[str]:
         """Return what the journal says wrongly or does not say."""
-        exchange = self.simulator.exchange
-        record = SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE)
+        record = SimulatorRecord.of(self.simulator, self.opening, GRACE)
         left_open = [f"#{attempt.number} was left open" for attempt in attempts if attempt.is_open]
         return contradictions_of_journal(record, attempts) + left_open

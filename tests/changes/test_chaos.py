@@ -14,7 +14,11 @@ def test_no_report_is_false(tmp_path: Path) -> None:
     result = run_many(workers=10, changes=30, folder=tmp_path)
     assert result.false == []
     assert sum(result.reports.values()) >= 300
-    assert {"applied (answer)", "refused", "not_applied (symbolConfig)"} <= result.reports.keys()
+    assert {
+        "leverage: applied (answer)", "leverage: refused", "leverage: not_applied (symbolConfig)",
+        "margin type: applied (symbolConfig)", "isolated margin: applied (answer)",
+        "isolated margin: applied (history)", "isolated margin: unknown",
+    } <= result.reports.keys()  # fmt: skip
 
 
 @pytest.mark.proof

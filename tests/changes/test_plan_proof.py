@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from leverage_nb.account import service_of
+from leverage_nb.change import Kind
 from leverage_nb.changes.plan import Plan
-from leverage_nb.errors import LeverageError
+from leverage_nb.errors import LeverageError, OutcomeUnknown
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from tests.changes.claims import SimulatorRecord, contradictions_of_journal
+from tests.changes.isolated import wallet
+from tests.changes.random_changes import opening_values
 from tests.conftest import connect_to
 
 GRACE = 0.02
-SYMBOLS = ("BTCUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "哈基米USDT")
+SYMBOLS = ("BTCUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "哈基米USDT")
 LEVERAGES = st.integers(1, 3) | st.integers(1, 100)
+MARGIN_TYPES = st.sampled_from(["cross", "isolated"])
+AMOUNTS = st.sampled_from(["5", "-5", "12.5"])
 FAULTS = (
     "reset_before",
     "reset_after",
@@ -38,26 +45,38 @@ class Desk(RuleBasedStateMachine):
         self.simulator = Simulator(weight_limit=10**9)
         self.account = connect_to(self.simulator, timeout=0.5, recv_window=40, grace=GRACE)
         self.most = {symbol: self.account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
-        self.opening = {symbol: self.at(symbol) for symbol in SYMBOLS}
+        self.opening = opening_values(self.simulator)
         self.last: Plan | None = None
 
-    def at(self, symbol: str) -> int:
-        """Return the leverage that the exchange has."""
-        return self.simulator.exchange.account.leverage(symbol)
+    def at(self, symbol: str, kind: Kind = "leverage") -> Any:
+        """Return the leverage or margin type that the exchange has."""
+        books = self.simulator.exchange.account
+        return books.leverage(symbol) if kind == "leverage" else "isolated" if symbol in books.isolated else "cross"
 
     def check(self, plan: Plan) -> None:
         """Compare each row that was just applied with the exchange."""
         for row in plan.rows:
             assert row.status != "planned"
             if row.status in {"applied", "unchanged"}:
-                assert self.at(row.symbol) == row.after
+                assert self.at(*row.key) == row.after
             elif row.status in {"not_applied", "refused"} and row.change is not None:
-                assert self.at(row.symbol) == row.change.before
+                assert self.at(*row.key) == row.change.before
 
-    @rule(wanted=st.dictionaries(st.sampled_from(SYMBOLS), LEVERAGES, min_size=1), force=st.booleans())
-    def apply(self, wanted: dict[str, int], force: bool) -> None:
-        """Make a plan and apply it."""
-        wanted = {symbol: min(leverage, self.most[symbol]) for symbol, leverage in wanted.items()}
+    @rule(
+        wanted=st.dictionaries(
+            st.sampled_from(SYMBOLS),
+            LEVERAGES | MARGIN_TYPES | st.tuples(LEVERAGES, MARGIN_TYPES),
+            min_size=1,
+        ),
+        force=st.booleans(),
+    )
+    def apply(self, wanted: dict[str, Any], force: bool) -> None:
+        """Make a plan of leverages and margin types, and apply it."""
+        for symbol, value in wanted.items():
+            if isinstance(value, tuple):
+                wanted[symbol] = min(value[0], self.most[symbol]), value[1]
+            elif isinstance(value, int):
+                wanted[symbol] = min(value, self.most[symbol])
         self.last = self.account.plan(wanted).apply(force=force)
         self.check(self.last)
         assert {row.symbol for row in self.last.rows} == wanted.keys()
@@ -78,11 +97,32 @@ class Desk(RuleBasedStateMachine):
             return
         assert self.at(symbol) == made.after
 
-    @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
-    def change_elsewhere(self, symbol: str, leverage: int) -> None:
+    @rule(symbol=st.sampled_from(SYMBOLS), wanted=MARGIN_TYPES)
+    def change_type(self, symbol: str, wanted: str) -> None:
+        """Change one margin type."""
+        try:
+            made = self.account.set_margin_type(symbol, wanted)
+        except LeverageError:
+            return
+        assert self.at(symbol, "margin type") == made.after
+
+    @rule(amount=AMOUNTS)
+    def move_margin(self, amount: str) -> None:
+        """Change the isolated margin of one position."""
+        before = wallet(self.simulator)
+        try:
+            moved = self.account.change_isolated_margin("ETHUSDT", amount).requested
+        except OutcomeUnknown:
+            return
+        except LeverageError:
+            moved = 0
+        assert wallet(self.simulator) == before + moved
+
+    @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES, margin_type=st.sampled_from(["", "ISOLATED", "CROSSED"]))
+    def change_elsewhere(self, symbol: str, leverage: int, margin_type: str) -> None:
         """Change a symbol through another client."""
         self.last = None
-        self.simulator.exchange.change_elsewhere(symbol, min(leverage, self.most[symbol]))
+        self.simulator.exchange.change_elsewhere(symbol, min(leverage, self.most[symbol]), margin_type=margin_type)
 
     @rule()
     def undo(self) -> None:
@@ -94,8 +134,8 @@ class Desk(RuleBasedStateMachine):
             return
         if isinstance(undone, Plan):
             self.check(undone)
-        else:
-            assert self.at(undone.symbol) == undone.after
+        elif undone.kind != "isolated margin":
+            assert self.at(undone.symbol, undone.kind) == undone.after
 
     @rule(name=st.sampled_from(FAULTS), times=st.integers(1, 3))
     def fault(self, name: str, times: int) -> None:
@@ -105,14 +145,9 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_journal_is_true(self) -> None:
         """No entry of the journal is false, and every change that arrived has an entry."""
-        exchange, attempts = self.simulator.exchange, service_of(self.account).attempts()
-        assert (
-            contradictions_of_journal(
-                SimulatorRecord(exchange.executed, exchange.received, self.opening, GRACE), attempts
-            )
-            == []
-        )
-        assert set(exchange.received) <= {(attempt.symbol, attempt.timestamp_ms) for attempt in attempts}
+        attempts = service_of(self.account).attempts()
+        record = SimulatorRecord.of(self.simulator, self.opening, GRACE)
+        assert contradictions_of_journal(record, attempts) == []
 
     def teardown(self) -> None:
         """Stop the exchange, and drop its journal: another exchange may get the same port."""

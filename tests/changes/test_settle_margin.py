@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 
 import pytest
 
 from leverage_nb.account import Account, service_of
 from leverage_nb.changes.settle import settle
-from leverage_nb.errors import (
-    LeverageRefused,
-    OutcomeUnknown,
-)
+from leverage_nb.errors import ChangeNotSent, LeverageRefused, OutcomeUnknown
 from leverage_nb.simulator import Simulator
 from tests.changes.isolated import sent, wallet
-from tests.changes.quick import attempts
+from tests.changes.quick import attempts, connect_quick, failure
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "html", "bad_gateway", "disconnected_500", "wrong_leverage"])
@@ -72,31 +70,86 @@ def test_an_entry_belongs_to_one_attempt_only(quick: Account, simulator: Simulat
     simulator.inject("reset_before")
     with pytest.raises(OutcomeUnknown):
         quick.change_isolated_margin("ETHUSDT", 500)
-    simulator.inject("reset_after")
-    assert quick.change_isolated_margin("ETHUSDT", 500).confirmed_by == "history"
+    assert wallet(simulator) == 18_200
+
+
+def test_the_latest_of_two_entries_belongs_to_the_later_attempt(quick: Account, simulator: Simulator) -> None:
+    """After a change that was confirmed by its answer, the second entry is that of the next, equal change."""
+    for amount in (500, -500):
+        quick.change_isolated_margin("ETHUSDT", amount)
+        for executed in (True, True, False):
+            simulator.inject("bad_gateway", executed=executed)
+            if executed:
+                assert quick.change_isolated_margin("ETHUSDT", amount).confirmed_by == "history"
+            else:
+                with pytest.raises(OutcomeUnknown):
+                    quick.change_isolated_margin("ETHUSDT", amount)
+    claims = [found.claims for attempt in attempts(quick) for found in attempt.findings if found.claims]
+    assert len(set(claims)) == 4
+
+
+def test_an_entry_may_belong_to_an_attempt_that_stays_unknown(quick: Account, simulator: Simulator) -> None:
+    """The entry of an attempt whose history could not be read is not taken for that of the next, equal one."""
+    simulator.inject("bad_gateway", executed=True)
+    simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    quick.set_leverage("ETHUSDT", 11)  # gives the attempt up
+    simulator.clear_faults()
+    simulator.inject("reset_before")
+    with pytest.raises(OutcomeUnknown) as caught:
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert "apart from those that can be equal changes before it" in caught.value.change.note
+    assert wallet(simulator) == 18_200
+
+
+def test_a_late_execution_is_not_taken_for_the_next_change(quick: Account, simulator: Simulator) -> None:
+    """An attempt that is executed after its deadline, which is not expected, does not confirm the next one."""
+    simulator.inject("late_execution", seconds=0.6)
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    time.sleep(0.3)
     simulator.inject("reset_before")
     with pytest.raises(OutcomeUnknown):
         quick.change_isolated_margin("ETHUSDT", 500)
-    assert wallet(simulator) == 18_700
+    assert wallet(simulator) == 18_200
 
 
-def test_a_history_that_cannot_be_read_leaves_it_open_until_it_blocks(quick: Account, simulator: Simulator) -> None:
-    """The attempt is verified later; if another change is to be sent before that, it is unknown for good."""
-    simulator.inject("reset_after")
-    simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
-    with pytest.raises(OutcomeUnknown) as caught:
-        quick.change_isolated_margin("ETHUSDT", 500)
-    assert not caught.value.change.is_final
-    simulator.clear_faults()
-    [change] = quick.settle()
-    assert (change.status, change.confirmed_by) == ("applied", "history")
+@pytest.mark.parametrize("ahead", [-30.0, 30.0])
+def test_a_wrong_clock_confuses_no_entries(ahead: float) -> None:
+    """With the clocks 30 s apart, the entry of one change is not taken for that of the next, equal one."""
+    with Simulator(clock=lambda: time.time() + ahead) as simulator:
+        account = connect_quick(simulator)
+        account.change_isolated_margin("ETHUSDT", 500)
+        simulator.inject("reset_before")
+        with pytest.raises(OutcomeUnknown):
+            account.change_isolated_margin("ETHUSDT", 500)
+        simulator.inject("reset_after")
+        assert account.change_isolated_margin("ETHUSDT", 600).confirmed_by == "history"
+        assert wallet(simulator) == 18_800
 
+
+def test_an_attempt_past_its_deadline_does_not_block_a_plan(quick: Account, simulator: Simulator) -> None:
+    """A plan is sent although a change of isolated margin before it cannot be settled."""
     simulator.inject("reset_after")
     simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
     with pytest.raises(OutcomeUnknown):
-        quick.change_isolated_margin("ETHUSDT", 600)
+        quick.change_isolated_margin("ETHUSDT", 500)
+    plan = quick.plan({"ETHUSDT": 12, "BTCUSDT": 12}).apply()
+    assert {row.symbol: row.status for row in plan.rows} == {"ETHUSDT": "applied", "BTCUSDT": "applied"}
+
+
+def test_only_the_exchanges_clock_ends_an_attempt(quick: Account, simulator: Simulator) -> None:
+    """While the exchange's time cannot be read, an attempt that may still be executed goes on blocking its symbol."""
+    simulator.inject("reset_before")
+    simulator.inject("time_float", times=None)
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 500)
+    assert isinstance(failure(quick, "ETHUSDT", 11), ChangeNotSent)
+    assert [attempt.is_open for attempt in attempts(quick)] == [True]
+    assert [arrival.kind for arrival in simulator.exchange.arrivals] == ["isolated margin"]
+    simulator.clear_faults()
     assert quick.set_leverage("ETHUSDT", 11).status == "applied"
-    assert [attempt.status for attempt in attempts(quick)] == ["applied", "unknown", "applied"]
 
 
 @pytest.mark.parametrize("fault", ["unavailable_503", "internal_503"])
