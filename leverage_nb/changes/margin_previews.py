@@ -13,9 +13,10 @@ from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService, SymbolView
 from leverage_nb.errors import GuardExceeded, InvalidInput
 from leverage_nb.formatting import percent, price
-from leverage_nb.risk.account_state import AccountState, Position
+from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of, preview_margin
 from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
+from leverage_nb.risk.outlook import Judgement
 from leverage_nb.risk.user_input import MarginType, parse_margin, parse_margin_type
 
 # The guard on amounts: a larger share of the available margin, or of the margin of the position if some is taken out,
@@ -226,19 +227,9 @@ def margin_type_preview(service: ChangeService, view: SymbolView, wanted: Margin
     judged = judge_margin_type(state, name, wanted)
     exposed = exposed_by_cross(state, name) if wanted == "cross" else ""
     return MarginTypePreview(
-        venue=setting.venue,
-        account=setting.account,
-        symbol=name,
-        verdict=judged.verdict,
-        code=judged.code,
-        certainty=judged.certainty,
-        reason=judged.reason,
-        margin_asset=setting.margin_asset,
+        **_of_every_kind(service, state, setting, judged),
         setting=setting,
-        modes=(state.hedge_mode, state.multi_assets),
-        _send=service.apply,
         _again=lambda: preview_margin_type(service, name, wanted, fresh=True),
-        guard=str(service.forbidden() or ""),
         before=setting.margin_type,
         after=wanted,
         exposed=exposed,
@@ -272,19 +263,9 @@ def preview_isolated_margin(
     change = preview_margin(state, view.outlook.brackets, position, float(delta))
     judged = change.judgement
     preview = IsolatedMarginPreview(
-        venue=setting.venue,
-        account=setting.account,
-        symbol=name,
-        verdict=judged.verdict,
-        code=judged.code,
-        certainty=judged.certainty,
-        reason=judged.reason,
-        margin_asset=setting.margin_asset,
+        **_of_every_kind(service, state, setting, judged),
         setting=isolated_margin_of(setting, position),
-        modes=(state.hedge_mode, state.multi_assets),
-        _send=service.apply,
         _again=lambda: preview_isolated_margin(service, name, delta, side, is_named=is_named, fresh=True),
-        guard=str(service.forbidden() or ""),
         amount=delta,
         position_side=side,
         position=position,
@@ -298,6 +279,25 @@ def preview_isolated_margin(
     if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:
         return replace(preview, warnings=(str(preview.request().forbidden),))
     return preview
+
+
+def _of_every_kind(
+    service: ChangeService, state: AccountState, setting: LeverageSetting, judged: Judgement
+) -> dict[str, Any]:
+    """Return the attributes of a preview that do not depend on its kind."""
+    return {
+        "venue": setting.venue,
+        "account": setting.account,
+        "symbol": setting.symbol,
+        "verdict": judged.verdict,
+        "code": judged.code,
+        "certainty": judged.certainty,
+        "reason": judged.reason,
+        "margin_asset": setting.margin_asset,
+        "modes": (state.hedge_mode, state.multi_assets),
+        "guard": str(service.forbidden() or ""),
+        "_send": service.apply,
+    }
 
 
 def _find_position(state: AccountState, symbol: str, position_side: str | None) -> tuple[str, Position | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from leverage_nb.change import CHANGES, Change, Kind, Status, Value
+from leverage_nb.change import CHANGES, Change, Kind, Status, Value, value_text
 
 # Random, because process numbers are used again.
 _RUN = uuid.uuid4().hex[:8]
@@ -128,8 +128,9 @@ class Attempt:
 
     @property
     def step(self) -> str:
-        """The change in short, as ``BTCUSDT 20x → 10x``."""
-        return f"{self.symbol} {self.change.step}"
+        """The change in short, as ``BTCUSDT 20x → 10x``; without a leverage before it was not set."""
+        not_set = f"{value_text(self.kind, None)} → " if self.kind == "leverage" and self.before is None else ""
+        return f"{self.symbol} {not_set}{self.change.step}"
 
     @property
     def change(self) -> Change:
