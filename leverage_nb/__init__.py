@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leverage_nb.account import Account
     from leverage_nb.binance.credentials import KeyWarning
     from leverage_nb.change import LeverageChange
+    from leverage_nb.changes.multi_plan import MultiPlan
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.errors import (
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from leverage_nb.notebook.plots import plot_brackets, plot_ladder
     from leverage_nb.risk.account_state import LeverageSetting
     from leverage_nb.risk.brackets import Brackets
-    from leverage_nb.session import connect, current
+    from leverage_nb.session import connect, current, plan_profiles, policy_profiles
     from leverage_nb.simulator import Simulator
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ __all__ = [
     "LeverageRefused",
     "LeverageSetting",
     "LoggedOut",
+    "MultiPlan",
     "NoAnswer",
     "NotConfirmed",
     "NotConnected",
@@ -104,8 +106,10 @@ __all__ = [
     "WrongMode",
     "connect",
     "current",
+    "plan_profiles",
     "plot_brackets",
     "plot_ladder",
+    "policy_profiles",
 ]
 
 # Where the public names are defined that are not errors; each is imported on first use.
@@ -116,12 +120,15 @@ _MODULES = {
     "LeverageChange": "change",
     "LeveragePanel": "notebook.panel",
     "LeverageSetting": "risk.account_state",
+    "MultiPlan": "changes.multi_plan",
     "Plan": "changes.plan",
     "Preview": "changes.preview",
     "Simulator": "simulator",
     "SizePlan": "changes.size_plan",
     "connect": "session",
     "current": "session",
+    "plan_profiles": "session",
+    "policy_profiles": "session",
     "plot_brackets": "notebook.plots",
     "plot_ladder": "notebook.plots",
 }
