@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from leverage_nb.binance.credentials import KeyWarning
     from leverage_nb.change import IsolatedMarginChange, LeverageChange, MarginTypeChange
     from leverage_nb.changes.margin_previews import IsolatedMarginPreview, MarginTypePreview
+    from leverage_nb.changes.multi_plan import MultiPlan
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
     from leverage_nb.changes.size_plan import SizePlan
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from leverage_nb.notebook.plots import plot_brackets, plot_ladder
     from leverage_nb.risk.account_state import LeverageSetting
     from leverage_nb.risk.brackets import Brackets
-    from leverage_nb.session import connect, current
+    from leverage_nb.session import connect, current, plan_profiles, policy_profiles
     from leverage_nb.simulator import Simulator
 
 __version__ = "0.1.0"
@@ -90,6 +91,7 @@ __all__ = [
     "LoggedOut",
     "MarginTypeChange",
     "MarginTypePreview",
+    "MultiPlan",
     "NoAnswer",
     "NotConfirmed",
     "NotConnected",
@@ -110,8 +112,10 @@ __all__ = [
     "WrongMode",
     "connect",
     "current",
+    "plan_profiles",
     "plot_brackets",
     "plot_ladder",
+    "policy_profiles",
 ]
 
 # Where the public names are defined that are not errors; each is imported on first use.
@@ -126,12 +130,15 @@ _MODULES = {
     "LeverageSetting": "risk.account_state",
     "MarginTypeChange": "change",
     "MarginTypePreview": "changes.margin_previews",
+    "MultiPlan": "changes.multi_plan",
     "Plan": "changes.plan",
     "Preview": "changes.preview",
     "Simulator": "simulator",
     "SizePlan": "changes.size_plan",
     "connect": "session",
     "current": "session",
+    "plan_profiles": "session",
+    "policy_profiles": "session",
     "plot_brackets": "notebook.plots",
     "plot_ladder": "notebook.plots",
 }

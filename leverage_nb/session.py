@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from leverage_nb.binance.credentials import Credentials, check_profile, find_cre
 from leverage_nb.binance.proof import is_our_simulator
 from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.binance.venues import Venue, back_end, find_venue
+from leverage_nb.changes.multi_plan import MultiPlan, make_multi_plan
+from leverage_nb.changes.plan import Plan
 from leverage_nb.errors import InvalidInput
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
@@ -201,6 +204,52 @@ class Session:
             name = find_venue(venue or self.venue).name
             return self._opened(name, chosen) or self.connect(name, profile=chosen)
 
+    def plan_profiles(self, wanted: Mapping[str | None, Any], venue: str | None = None, **modes: Any) -> MultiPlan:
+        """Plan changes of several accounts of one venue. Nothing is sent before ``.apply()``.
+
+        Args:
+            wanted: What :meth:`Account.plan` takes, by the profile's name; None is the account without a profile.
+            venue: The venue; the one in use if None.
+            modes: ``position_mode`` and ``multi_assets``, as for :meth:`Account.plan`.
+
+        Returns:
+            The plans. ``.problems`` names the accounts that could not be opened or read.
+
+        Raises:
+            InvalidInput: A profile, or what is wanted of one of the accounts, is invalid.
+        """
+        if not isinstance(wanted, Mapping):
+            raise InvalidInput(f"plan_profiles() needs a mapping from profile to plan; got {type(wanted).__name__}.")
+        return self._plans(wanted, venue, lambda account, profile: account.plan(wanted[profile], **modes))
+
+    def policy_profiles(self, path: str | Path, profiles: Iterable[str | None], venue: str | None = None) -> MultiPlan:
+        """Compare several accounts of one venue with a policy: see :meth:`Account.policy_plan`.
+
+        Args:
+            path: The path of the file.
+            profiles: The profiles; None is the account without one.
+            venue: The venue; the one in use if None.
+
+        Returns:
+            The plans. ``.problems`` names the accounts that could not be opened or read.
+
+        Raises:
+            InvalidInput: A profile or the file is invalid.
+        """
+        if isinstance(profiles, str):
+            raise InvalidInput('profiles is a list, as ["sub1", "sub2"].')
+        return self._plans(profiles, venue, lambda account, _profile: account.policy_plan(path))
+
+    def _plans(
+        self, profiles: Iterable[str | None], venue: str | None, plan: Callable[[Account, str | None], Plan]
+    ) -> MultiPlan:
+        name = find_venue(venue or self.venue).name
+
+        def make(profile: str | None) -> Callable[[], Plan]:
+            return lambda: plan(self.current(name, profile), profile)
+
+        return make_multi_plan(name, [(profile, make(profile)) for profile in profiles])
+
     def connected(self) -> Account | None:
         """Return the account that ``%leverage`` is using, if it is open."""
         return self._opened(self.venue, self.profile)
@@ -308,6 +357,7 @@ session = Session()
 """The session of this process. ``leverage_nb.connect`` and ``leverage_nb.current`` belong to it."""
 
 connect, current = session.connect, session.current
+plan_profiles, policy_profiles = session.plan_profiles, session.policy_profiles
 
 atexit.register(session.close)
 

@@ -118,6 +118,7 @@ class Plan(Shown):
         policy: The name of the policy's file, if it restores a policy; then a change of margin type that fails does not
             stop the change of leverage after it.
         covers: The number of symbols that the policy has rules for.
+        interrupted: Whether Ctrl-C ended it.
     """
 
     venue: str
@@ -129,6 +130,7 @@ class Plan(Shown):
     passed_over: str = ""
     policy: str = ""
     covers: int = 0
+    interrupted: bool = False
 
     @property
     def to_send(self) -> tuple[PlanRow, ...]:

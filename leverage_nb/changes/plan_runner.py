@@ -92,6 +92,7 @@ class PlanRun:
 
     Attributes:
         ended: The rows with an outcome.
+        interrupted: Whether Ctrl-C ended it.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class PlanRun:
         self._service, self._client, self._journal = service, service.client, service.journal
         self._name, self._progress, self._total, self._independent = name, progress, total, independent
         self.ended: dict[RowKey, PlanRow] = {}
+        self.interrupted = False
         self._unanswered = 0
         self._latency = 0.0
         self._clock_differs = False
@@ -393,5 +395,6 @@ def run_plan(run: PlanRun, *groups: Sequence[PlanRow]) -> None:
         task.result()
         return
     except KeyboardInterrupt:
+        run.interrupted = True
         task.cancel()
     task.finish()

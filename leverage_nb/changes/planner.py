@@ -132,7 +132,7 @@ def apply_plan(
     service.warn_of_key()
     order = [*rows, *(row.key for row in plan.rows if row.key not in rows)]
     known = {row.key: row for row in plan.rows} | run.ended
-    return replace(plan, rows=tuple(known[key] for key in order), as_of=as_of)
+    return replace(plan, rows=tuple(known[key] for key in order), as_of=as_of, interrupted=run.interrupted)
 
 
 def _rows_to_apply(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
@@ -10,7 +10,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Int, Unicode, observe
 
-from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol
+from leverage_nb.errors import InvalidInput, JournalUnusable, LeverageError, UnknownSymbol, as_typed
 from leverage_nb.notebook.command import read_command
 from leverage_nb.notebook.command_line import Once, is_quiet, parse_line
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from leverage_nb.account import Account
     from leverage_nb.binance.venues import Venue
     from leverage_nb.change import Change
+    from leverage_nb.changes.multi_plan import MultiPlan
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import ChangePreview
     from leverage_nb.notebook.command import Command
+
+Applicable = TypeVar("Applicable", "Plan", "MultiPlan")
 
 
 @magics_class
@@ -78,7 +81,7 @@ class LeverageMagics(Magics):
         action=Once,
         help="simulator, testnet or mainnet. Alone: from now on. With anything else: for this line.",
     )
-    @argument("--profile", action=Once, help="A sub-account, by your name for it. It applies like --venue.")
+    @argument("--profile", action=Once, help="A sub-account, by your name for it; several for plans: sub1,sub2.")
     @argument("--login", action=Once, metavar="VENUE", help="Ask for a key, check it, and store it in the keyring.")
     @argument("--logout", action=Once, metavar="VENUE", help="Remove the stored key from the keyring.")
     @argument("-h", "--help", action=Once, nargs=0, default=False, help="Show this help.")
@@ -101,6 +104,7 @@ class LeverageMagics(Magics):
             %leverage BTCUSDT --add-margin 500    add margin to an isolated position; --reduce-margin takes it out
             %leverage --policy risk.toml          what differs from a policy: cap = 20, margin_type = "isolated",
                                                   tables [caps], [margin_types], [profiles.NAME]; --apply restores it
+            %leverage --policy risk.toml --profile no-profile,sub1   the same for several accounts; plans too
             %leverage BTCUSDT [...] --for 2m      the lowest leverage that fits a position of 2,000,000 each
             %leverage [BTCUSDT ...] --brackets    the tiers as a DataFrame
             %leverage BTCUSDT [...] --plot        max notional against leverage
@@ -125,6 +129,9 @@ class LeverageMagics(Magics):
         if options.login or options.logout:
             return self._keep_key(options)
         command = read_command(options, is_cell=cell is not None)
+        if options.profile and "," in options.profile:
+            result = self._in_profiles(command, cell, options)
+            return report(result, is_quiet=is_quiet(line), is_change=bool(options.apply or not options.policy))
         account = self._account(options)
         self._set_guard()
         self._report_earlier(account)
@@ -141,9 +148,7 @@ class LeverageMagics(Magics):
     def _run(self, account: Account, command: Command, cell: str | None, options: argparse.Namespace) -> Any:
         symbols = list(command.symbols)
         if cell is not None:
-            from leverage_nb.changes.plan_input import read_lines
-
-            return self._plan(account, read_lines(cell), options)
+            return self._plan(account, _targets(command, cell), options)
         if options.undo:
             return self._undo(account, options)
         if options.policy:
@@ -154,7 +159,7 @@ class LeverageMagics(Magics):
         if command.margin_type:
             return self._change_margin_type(account, command, options)
         if command.leverage is not None and (command.is_plan or options.expect):
-            return self._plan(account, dict.fromkeys(symbols, command.leverage), options)
+            return self._plan(account, _targets(command), options)
         if command.leverage is not None:
             return self._change(account, symbols[0], command.leverage, options)
         if options.history:
@@ -309,15 +314,10 @@ class LeverageMagics(Magics):
         return self._apply(account, preview, options)
 
     def _change_margin_type(self, account: Account, command: Command, options: argparse.Namespace) -> Any:
-        from leverage_nb.changes.plan_input import Target
-
         if command.leverage is None and len(command.symbols) == 1 and command.symbols[0] != EVERY:
             preview = account.preview_margin_type(command.symbols[0], command.margin_type)
             return self._apply(account, preview, options)
-        targets = [
-            Target(symbol, symbol, command.leverage, margin_type=command.margin_type) for symbol in command.symbols
-        ]
-        return self._plan(account, targets, options)
+        return self._plan(account, _targets(command), options)
 
     def _change_margin(self, account: Account, symbol: str, options: argparse.Namespace) -> Any:
         amount = parse_margin(options.add_margin or options.reduce_margin)
@@ -351,6 +351,48 @@ class LeverageMagics(Magics):
         plan = account.plan(wanted, position_mode=modes.position_mode, multi_assets=modes.multi_assets)
         return self._apply_plan(account, plan, options)
 
+    def _in_profiles(self, command: Command, cell: str | None, options: argparse.Namespace) -> MultiPlan | None:
+        """Plan changes of several profiles, and apply them after one confirmation."""
+        from leverage_nb.changes.expected_modes import ExpectedModes
+        from leverage_nb.changes.multi_plan import read_profiles
+        from leverage_nb.session import session
+
+        profiles, venue = read_profiles(options.profile), options.venue or self.venue
+        self._set_guard()
+        if options.policy:
+            plans = session.policy_profiles(options.policy, profiles, venue)
+            return self._apply_plans(plans, options) if options.apply else plans
+        if (cell is None and command.leverage is None and not command.margin_type) or options.notional:
+            raise InvalidInput(
+                "Several profiles go with changes of leverage and margin type, and with --policy.",
+                hint="Name one profile for anything else.",
+            )
+        modes = ExpectedModes.read(options.expect) if options.expect else ExpectedModes()
+        plans = session.plan_profiles(
+            dict.fromkeys(profiles, _targets(command, cell)),
+            venue,
+            position_mode=modes.position_mode,
+            multi_assets=modes.multi_assets,
+        )
+        return self._apply_plans(plans, options)
+
+    def _apply_plans(self, plans: MultiPlan, options: argparse.Namespace) -> MultiPlan | None:
+        """Show the plans of several profiles and apply them; one question names every account."""
+        from leverage_nb.cards import is_real_money
+
+        counts = plans.count(force=options.force)
+        count = sum(counts.values())
+        if options.dry_run or not count:
+            return plans
+        display(plans)
+        if (any(is_real_money(plan.venue) for plan in plans.plans.values()) or plans.asks) and not options.yes:
+            whose = "; ".join(f"{number} for {plans.plans[name].account}" for name, number in counts.items())
+            question = f"{plans.venue.upper()}: send {count} change{'s' if count > 1 else ''} ({whose})? "
+            if answer(f"{question}Type {count} to confirm: ") != str(count):
+                _show_text("The plans were not applied. Nothing was sent.")
+                return None
+        return _with_bar(plans, sum(len(plans.plans[name].rows) for name in counts), options)
+
     def _apply(
         self, account: Account, preview: ChangePreview, options: argparse.Namespace
     ) -> Change | ChangePreview | None:
@@ -379,14 +421,31 @@ class LeverageMagics(Magics):
             if answer(question) != str(count):
                 _show_text("The plan was not applied. Nothing was sent.")
                 return None
-        from tqdm.auto import tqdm
-
-        with tqdm(total=len(plan.rows), desc="leverage", leave=False) as bar:
-            return plan.apply(lambda done, _total, _row: bar.update(done - bar.n), force=options.force)
+        return _with_bar(plan, len(plan.rows), options)
 
 
 # --ven must not mean --venue: an option that chooses real money has to be typed in full.
 LeverageMagics.leverage.parser.allow_abbrev = False
+
+
+def _targets(command: Command, cell: str | None = None) -> Any:
+    """Return the targets of a plan that a line or a cell asks for."""
+    from leverage_nb.changes.plan_input import Target, read_lines
+
+    if cell is not None:
+        return read_lines(cell)
+    return [
+        Target(as_typed(symbol, 40), symbol, command.leverage, margin_type=command.margin_type)
+        for symbol in command.symbols
+    ]
+
+
+def _with_bar(plan: Applicable, total: int, options: argparse.Namespace) -> Applicable:
+    """Apply a plan, or those of several profiles, with a progress bar."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc="leverage", leave=False) as bar:
+        return plan.apply(lambda done, _total, _row: bar.update(done - bar.n), force=options.force)
 
 
 def _found(account: Account, symbols: list[str]) -> list[str]:

@@ -39,13 +39,14 @@ def report(result: Any, *, is_quiet: bool, is_change: bool) -> Any:
         return None if use == "shown" else result
     if use == "shown" or result is None:
         return result
-    from leverage_nb.changes.plan import Plan  # not at the top: it loads numpy, and %load_ext must not
+    from leverage_nb.changes.multi_plan import MultiPlan  # not at the top: it loads numpy, and %load_ext must not
+    from leverage_nb.changes.plan import Plan
 
     if isinstance(result, Change):
         print(encodable(result.summary), flush=True)  # noqa: T201 - the lines of a loop are one output
         return result
 
-    if (use == "dropped" or (is_change and isinstance(result, Plan))) and any(
+    if (use == "dropped" or (is_change and isinstance(result, (Plan, MultiPlan)))) and any(
         hasattr(result, name)
         for name in ("_repr_html_", "_ipython_display_")  # not a plot
     ):

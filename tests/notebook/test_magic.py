@@ -609,6 +609,32 @@ def test_a_policy_is_confirmed_on_mainnet(
         assert account.setting("XRPUSDT").leverage == leverage
 
 
+def test_several_profiles_are_changed_after_one_question(
+    shell: InteractiveShell, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line, a cell or a policy for several profiles is one result; on mainnet one question names every account."""
+    path = tmp_path / "risk.toml"
+    path.write_text("cap = 15\n[caps]\nXRPUSDT = 18\nETHUSDT = 20")
+    asked: list[str] = []
+    with Simulator() as other:
+        labels = [connect_to(simulator, "mainnet").label, connect_to(other, "mainnet", profile="sub1").label]
+        where = "--venue mainnet --profile no-profile,sub1"
+        assert run(shell, f"BTCUSDT 10 -n {where}").headline == "Plans of 2 profiles: 2 to send"
+        assert run(shell, f"* <=15 -n {where}").count().keys() == {"no-profile", "sub1"}
+        assert run_cell(shell, f"-n {where}", "BTCUSDT 10\nSOLUSDT 10").headline.endswith("4 to send")
+        report = run(shell, f"--policy {path} {where}")
+        count = sum(report.count().values())
+        for answer, outcome in (("yes", None), (str(count), "applied")):
+            monkeypatch.setattr("builtins.input", lambda question, answer=answer: asked.append(question) or answer)
+            done = run(shell, f"--policy {path} --apply {where}")
+            assert done is None if outcome is None else f"{count} applied" in done.headline
+        assert all(label in asked[0] for label in labels)
+        assert f"MAINNET: send {count} changes (" in asked[0]
+        for line in ("BTCUSDT", "--history", "--undo", "BTCUSDT max --notional 2m"):
+            with pytest.raises(InvalidInput, match="Several profiles go with changes of leverage"):
+                run(shell, f"{line} {where}")
+
+
 def test_login_stores_a_key_that_works(
     shell: InteractiveShell,
     simulator: Simulator,
