@@ -317,6 +317,8 @@ def _find_position(state: AccountState, symbol: str, position_side: str | None) 
         return "BOTH", position
     if named in {"LONG", "SHORT"}:
         return named, opened.get(named)
+    if named == "BOTH":
+        raise InvalidInput(f"The account is in hedge mode, where {symbol} has the sides long and short.")
     if len(opened) > 1:
         raise InvalidInput(
             f"{symbol} has a long and a short position.", hint="Name one: --side long, or position_side='long'."

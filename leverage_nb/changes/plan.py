@@ -91,6 +91,11 @@ class PlanRow:
         return self.kind == "leverage" and (self.before is None or self.after > self.before)
 
     @property
+    def exposes(self) -> bool:
+        """Whether it exposes the whole balance, so that a person must confirm it on every venue."""
+        return self.kind == "margin type" and self.after == "cross"
+
+    @property
     def step(self) -> str:
         """The change in short: ``20x → 10x``, ``cross → isolated``."""
         return f"{value_text(self.kind, self.before)} → {value_text(self.kind, self.after)}"
@@ -142,11 +147,6 @@ class Plan(Shown):
         """The rows that would be sent with ``force``: also those that the exchange is expected to refuse."""
         refused = tuple(row for row in self.rows if row.status not in DONE and row.verdict == "refused")
         return (*self.to_send, *(row for row in refused if row.code is not None))
-
-    @property
-    def asks(self) -> bool:
-        """Whether a person must confirm it on every venue, because a change to cross exposes the whole balance."""
-        return any(row.kind == "margin type" and row.after == "cross" for row in self.to_send)
 
     def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
         """Make the changes, several at a time within the rate limit. Each is recorded and settled like a single one.

@@ -158,7 +158,9 @@ def _rows_to_apply(
 
 def _continued(row: PlanRow, shown: PlanRow) -> PlanRow:
     """Return a row as predicted now, with what only the row as shown knows: its undo, and where max ends."""
-    reason = shown.reason if row.verdict == shown.verdict == "ok" else row.reason
+    # The reason of a row that was applied before is that of its outcome.
+    keeps = shown.status == "planned" and row.verdict == shown.verdict == "ok"
+    reason = shown.reason if keeps else row.reason
     return replace(row, undoes=shown.undoes, reason=reason)
 
 

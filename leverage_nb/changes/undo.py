@@ -16,7 +16,11 @@ from leverage_nb.changes.settle import DEFAULT_LEVERAGE
 from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt
+from leverage_nb.risk.margin_type import OPEN_ORDERS, OPEN_POSITION
 from leverage_nb.risk.outlook import ISOLATED_OPEN
+
+# The expected refusals of an undo while a position or orders are open: a change before it may be undone.
+_STUCK = {ISOLATED_OPEN, OPEN_ORDERS, OPEN_POSITION}
 
 
 def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePreview | Plan:
@@ -33,7 +37,7 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
         last = changes[-1]
         if last.plan is not None:
             plan = make_undo_plan(service, changes)
-            stuck |= {row.symbol: row.reason for row in plan.rows if row.code == ISOLATED_OPEN}
+            stuck |= {row.symbol: row.reason for row in plan.rows if row.code in _STUCK}
             if force or any(row.symbol not in stuck for row in plan.rows):
                 return replace(plan, passed_over="; ".join(skipped.values()))
             skipped |= {change.number: f"{change.step}: {stuck[change.symbol]}" for change in changes}
@@ -41,7 +45,7 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
             skipped[last.number] = f"{last.step}: {stuck[last.symbol]}"
         else:
             preview = _preview_one(service, last)
-            if preview.code != ISOLATED_OPEN or force:
+            if preview.code not in _STUCK or force:
                 return replace(preview, passed_over="; ".join(skipped.values()))
             stuck[last.symbol] = preview.reason
             skipped[last.number] = f"{last.step}: {preview.reason}"
@@ -59,6 +63,12 @@ def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
         preview = preview_isolated_margin(
             service, last.symbol, -Decimal(last.requested), last.position_side, is_named=True
         )
+        if preview.position_side != last.position_side:
+            raise ChangedElsewhere(
+                f"The last change, {step}, cannot be undone: the position mode was changed since, so that the position "
+                "of today is another one. Nothing was sent.",
+                hint=f"To change its margin all the same: %leverage {last.symbol} --add-margin AMOUNT",
+            )
     else:
         if last.kind == "leverage":
             preview = service.preview(last.symbol, last.before)

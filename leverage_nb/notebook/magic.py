@@ -411,11 +411,13 @@ class LeverageMagics(Magics):
 
     def _apply_plan(self, account: Account, plan: Plan, options: argparse.Namespace) -> Plan | None:
         """Show a plan and apply it; where the venue asks first, the number of its changes must be typed."""
-        count = len(plan.to_force if options.force else plan.to_send)
+        rows = plan.to_force if options.force else plan.to_send
+        count = len(rows)
         if options.dry_run or not count:
             return plan
         display(plan)
-        if (account.asks_first or plan.asks) and not options.yes and not account.read_only:
+        asks = account.asks_first or any(row.exposes for row in rows)
+        if asks and not options.yes and not account.read_only:
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "
             if answer(question) != str(count):

@@ -26,6 +26,8 @@ LONGEST_NUMBER = 40
 HIGHEST_LEVERAGE = 10**9
 # Beyond any notional or price; what is calculated from figures between these bounds never overflows.
 SMALLEST, LARGEST = 1e-30, 1e30
+# Below it an amount with eight decimal places has no more digits than Decimal computes with.
+_LARGEST_MARGIN = Decimal(10) ** 19
 
 # BTC/USDT, BTC/USDT:USDT and BTC/USDT:USDT-261225: the spelling of ccxt.
 _CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+)(?::(?P=quote)(?:-(?P<delivery>\d{6}))?)?")
@@ -215,7 +217,7 @@ def parse_margin(value: Any) -> Decimal:
     elif is_number(value):
         with suppress(ArithmeticError, ValueError):
             parsed = Decimal(str(value))
-    if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed <= Decimal(str(LARGEST)):
+    if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed < _LARGEST_MARGIN:
         raise InvalidInput(f"{as_typed(value)} is not an amount of margin.", hint="Write it as 500, 0.25 or 2.5k.")
     if parsed != round(parsed, 8):
         raise InvalidInput(f"{as_typed(value)} has more than eight decimal places.", hint="Binance accepts eight.")

@@ -179,7 +179,8 @@ def test_the_wrong_side_in_one_way_mode_is_an_error(quick: Account) -> None:
 @pytest.mark.parametrize(
     "amount",
     [
-        0, -0.0, float("nan"), float("inf"), "", "abc", "5 USDT", "--5", "1e400", 1e31, 1e-9, "0.123456789", None, True,
+        0, -0.0, float("nan"), float("inf"), "", "abc", "5 USDT", "--5", "1e400", 1e31, 1e20, 10**25, -1e29, 1e-9,
+        "0.123456789", None, True,
         [5], Decimal("NaN"), Decimal("sNaN"),
     ],
 )  # fmt: skip
@@ -198,3 +199,19 @@ def test_a_read_only_account_sends_nothing(simulator: Simulator, quick: Account)
     assert not preview.sends
     with pytest.raises(LeverageError, match="read_only"):
         preview.apply()
+
+
+def test_an_undo_is_not_sent_to_a_position_of_another_mode(quick: Account, simulator: Simulator) -> None:
+    """A position mode can change only without positions, so the position of today is another one: it is not changed."""
+    quick.change_isolated_margin("ETHUSDT", 5)
+    simulator.exchange.account.dual_side = True
+    simulator.exchange.account.orders = []
+    simulator.exchange.account.positions = [Position("ETHUSDT", "LONG", Decimal(10), Decimal(2800), Decimal(3000))]
+    with pytest.raises(InvalidInput, match="hedge mode"):
+        quick.undo()
+    quick.change_isolated_margin("ETHUSDT", 5)
+    simulator.exchange.account.dual_side = False
+    simulator.exchange.account.positions = [Position("ETHUSDT", "BOTH", Decimal(10), Decimal(2800), Decimal(3000))]
+    with pytest.raises(ChangedElsewhere, match="position mode was changed"):
+        quick.undo()
+    assert sent(simulator) == 2

@@ -43,7 +43,7 @@ class Desk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.simulator = Simulator(weight_limit=10**9)
-        self.account = connect_to(self.simulator, timeout=0.5, recv_window=40, grace=GRACE)
+        self.account = connect_to(self.simulator, timeout=0.5, recv_window=120, grace=GRACE)
         self.most = {symbol: self.account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
         self.opening = opening_values(self.simulator)
         self.last: Plan | None = None

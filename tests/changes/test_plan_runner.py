@@ -38,8 +38,24 @@ def test_a_failed_row_does_not_stop_the_others(quick: Account, simulator: Simula
     simulator.clear_faults()
     again = done.retry()
     assert set(statuses(again).values()) == {"applied"}
+    assert {row.note for row in again.rows if statuses(done)[row.symbol] != "applied"} == {""}
     assert leverages(simulator, *wanted) == wanted
     assert again.retry().rows == again.rows
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_leverage_waits_for_the_margin_type_before_it(quick: Account, simulator: Simulator, executed: bool) -> None:
+    """A leverage is sent only if the margin type of its symbol, whose answer was lost, was changed; or in a retry."""
+    simulator.inject("bad_gateway", on="POST /fapi/v1/marginType", executed=executed)
+    done = quick.plan({"ADAUSDT": (7, "isolated")}).apply()
+    kinds = [arrival.kind for arrival in simulator.exchange.arrivals]
+    if executed:
+        assert [row.status for row in done.rows] == ["applied", "applied"]
+        assert kinds == ["margin type", "leverage"]
+    else:
+        assert [row.status for row in done.rows] == ["not_applied", "not_sent"]
+        assert kinds == ["margin type"]
+        assert [(row.status, row.note) for row in done.retry().rows] == [("applied", "")] * 2
 
 
 def test_a_symbol_that_does_not_trade_stays_pending(

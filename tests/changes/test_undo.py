@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from leverage_nb.errors import (
     NothingToUndo,
 )
 from leverage_nb.simulator import Simulator
+from leverage_nb.simulator.account import Position
 from tests.changes.drafts import begin
 from tests.changes.plans import WANTED, leverages, statuses
 from tests.conftest import connect_to
@@ -194,6 +196,24 @@ def test_the_rest_of_a_partly_undone_plan_is_skipped(account: Account) -> None:
     account.plan({"ADAUSDT": 10, "ETHUSDT": 20}).apply()
     assert {row.symbol: row.status for row in undo_plan(account).rows} == {"ADAUSDT": "applied", "ETHUSDT": "not_sent"}
     assert undo(account).symbol == "SOLUSDT"
+
+
+def test_a_margin_type_with_a_position_or_orders_is_skipped(account: Account, simulator: Simulator) -> None:
+    """A plan's margin type cannot be undone while a position is open: the other rows are, then the change before."""
+    account.set_leverage("SOLUSDT", 10)
+    account.plan({"ADAUSDT": (7, "isolated"), "XRPUSDT": 30}).apply()
+    position = Position("ADAUSDT", "BOTH", Decimal(100), Decimal("0.41"), Decimal(20))
+    simulator.exchange.account.positions.append(position)
+    rows = [(row.symbol, row.kind, row.status) for row in undo_plan(account).rows]
+    assert rows == [
+        ("ADAUSDT", "margin type", "not_sent"), ("ADAUSDT", "leverage", "not_sent"), ("XRPUSDT", "leverage", "applied"),
+    ]  # fmt: skip
+    preview = preview_undo(account)
+    assert preview.symbol == "SOLUSDT"
+    assert "close it first" in preview.passed_over
+    simulator.exchange.account.positions.remove(position)
+    assert [row.status for row in undo_plan(account).rows] == ["applied", "applied"]
+    assert "ADAUSDT" not in simulator.exchange.account.isolated
 
 
 def test_the_undo_of_a_plan_says_undone(account: Account) -> None:

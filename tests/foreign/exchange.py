@@ -394,9 +394,12 @@ class ForeignExchange:
         names = [request.symbol] if request.symbol else list(self.leverages)
         return Reply.of([self._config(name) for name in names])
 
+    def margin_type(self, symbol: str) -> str:
+        """Return the margin type of a symbol, ISOLATED or CROSSED."""
+        return "ISOLATED" if self._is_isolated(symbol) else "CROSSED"
+
     def _config(self, name: str) -> dict[str, Any]:
-        margin_type = "ISOLATED" if self._is_isolated(name) else "CROSSED"
-        row: dict[str, Any] = {"symbol": name, "marginType": margin_type, "isAutoAddMargin": False}
+        row: dict[str, Any] = {"symbol": name, "marginType": self.margin_type(name), "isAutoAddMargin": False}
         return row | {"leverage": self.leverages[name], "maxNotionalValue": str(self._max_notional(name))}
 
     def _is_isolated(self, symbol: str) -> bool:

@@ -635,6 +635,20 @@ def test_several_profiles_are_changed_after_one_question(
                 run(shell, f"{line} {where}")
 
 
+def test_a_forced_change_to_cross_is_confirmed_in_a_plan_too(
+    shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --force a plan asks also for a change to cross that the exchange is expected to refuse."""
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
+    connect_to(simulator)
+    assert run(shell, "ETHUSDT SOLUSDT --cross --force") is None
+    assert len(asked) == 1
+    assert simulator.exchange.arrivals == []
+    assert run(shell, "ETHUSDT SOLUSDT --cross").headline == "Plan of 2 rows: 1 would be refused, 1 unchanged"
+    assert len(asked) == 1
+
+
 def test_login_stores_a_key_that_works(
     shell: InteractiveShell,
     simulator: Simulator,
