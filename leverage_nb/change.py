@@ -95,7 +95,7 @@ class Change(Shown):
     def step(self) -> str:
         """The change in short: ``20x → 10x``, ``cross → isolated``, ``isolated margin +500 USDT``."""
         requested = value_text(self.kind, self.requested)
-        return f"{value_text(self.kind, self.before)} → {requested}" if self.before else requested
+        return requested if self.before is None else f"{value_text(self.kind, self.before)} → {requested}"
 
     def is_at(self, value: Any) -> str:
         """Say which value the symbol has: ``is at 10x``, ``is isolated``."""
@@ -202,5 +202,9 @@ def is_at(kind: Kind, value: Value | None) -> str:
 
 def signed_amount(value: Decimal, asset: str = "") -> str:
     """Return an amount of margin exactly, with its sign: ``+500 USDT``."""
-    sign = MINUS if value < 0 else "+"
-    return f"{sign}{abs(value).normalize():,f} {asset}".rstrip()
+    return f"{MINUS if value < 0 else '+'}{exact_amount(value, asset)}"
+
+
+def exact_amount(value: Decimal, asset: str = "") -> str:
+    """Return an amount of margin exactly, without its sign: ``500 USDT``."""
+    return f"{abs(value).normalize():,f} {asset}".rstrip()

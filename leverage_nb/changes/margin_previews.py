@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from leverage_nb.change import signed_amount
+from leverage_nb.change import exact_amount, signed_amount
 from leverage_nb.changes.preview import ChangePreview, step
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService, SymbolView
@@ -94,7 +94,7 @@ class IsolatedMarginPreview(ChangePreview):
         available: The available margin; NaN if it is unknown.
         liquidation: The liquidation price, before as the exchange calculates it; None without one.
         effective_leverage: |notional| / (isolated wallet + profit); None if that is not above 0.
-        limit: The most that can be added, or taken out; NaN if it is unknown.
+        most: The most that can be added, or taken out; NaN if it is unknown.
         is_named: Whether the confirmation named the amount.
     """
 
@@ -105,7 +105,7 @@ class IsolatedMarginPreview(ChangePreview):
     available: tuple[float, float]
     liquidation: tuple[float | None, float | None]
     effective_leverage: tuple[float | None, float | None]
-    limit: float
+    most: float
     is_named: bool = False
 
     @property
@@ -122,9 +122,9 @@ class IsolatedMarginPreview(ChangePreview):
     @property
     def question(self) -> str:
         """The change as a question asks for it."""
-        plain = signed_amount(abs(self.amount), self.margin_asset)[1:]
-        add = self.amount > 0
-        return f"{'add' if add else 'take'} {plain} {'to' if add else 'out of'} the isolated margin of {self.symbol}"
+        side = f"the {self.position_side.lower()} position of " if self.position_side != "BOTH" else ""
+        do, where = ("add", "to") if self.amount > 0 else ("take", "out of")
+        return f"{do} {exact_amount(self.amount, self.margin_asset)} {where} the isolated margin of {side}{self.symbol}"
 
     @property
     def step(self) -> str:
@@ -156,7 +156,7 @@ class IsolatedMarginPreview(ChangePreview):
         """
         if parse_margin(confirmed) != abs(self.amount):
             raise InvalidInput(
-                f"The confirmation names {signed_amount(parse_margin(confirmed))}, and the change is {self.step}.",
+                f"The confirmation names {exact_amount(parse_margin(confirmed))}, and the change is {self.step}.",
                 hint="Nothing was sent. Name the amount of the change.",
             )
         return replace(self, is_named=True)
@@ -206,7 +206,7 @@ class IsolatedMarginPreview(ChangePreview):
         )
         plain = f"{abs(self.amount):f}"
         return GuardExceeded(
-            f"{signed_amount(abs(self.amount), self.margin_asset)[1:]} is {share} of the {what}. More than "
+            f"{exact_amount(self.amount, self.margin_asset)} is {share} of the {what}. More than "
             f"{LARGEST_SHARE:.0%} needs a confirmation that names the amount.",
             hint=f"To confirm it: --confirm {plain}, or change_isolated_margin(..., confirm={plain}).",
         )
@@ -217,10 +217,10 @@ def preview_margin_type(
 ) -> MarginTypePreview:
     """Preview a change of margin type: see ``Account.preview_margin_type``."""
     wanted = parse_margin_type(margin_type)
-    return margin_type_preview(service, service.read_symbol(symbol, reload_tiers=fresh), wanted)
+    return predict_margin_type(service, service.read_symbol(symbol, reload_tiers=fresh), wanted)
 
 
-def margin_type_preview(service: ChangeService, view: SymbolView, wanted: MarginType) -> MarginTypePreview:
+def predict_margin_type(service: ChangeService, view: SymbolView, wanted: MarginType) -> MarginTypePreview:
     """Preview a change of margin type from what was read before."""
     name, state = view.outlook.symbol, view.state
     setting = state.settings[name]
@@ -233,7 +233,6 @@ def margin_type_preview(service: ChangeService, view: SymbolView, wanted: Margin
         before=setting.margin_type,
         after=wanted,
         exposed=exposed,
-        caution=f"positions of {name} would be backed by {exposed}" if exposed and judged.verdict == "ok" else "",
     )
 
 
@@ -260,8 +259,8 @@ def preview_isolated_margin(
     name, state = view.outlook.symbol, view.state
     setting = state.settings[name]
     side, position = _find_position(state, name, position_side)
-    change = preview_margin(state, view.outlook.brackets, position, float(delta))
-    judged = change.judgement
+    effect = preview_margin(state, view.outlook.brackets, position, float(delta))
+    judged = effect.judgement
     preview = IsolatedMarginPreview(
         **_of_every_kind(service, state, setting, judged),
         setting=isolated_margin_of(setting, position),
@@ -269,11 +268,11 @@ def preview_isolated_margin(
         amount=delta,
         position_side=side,
         position=position,
-        wallet=change.wallet,
-        available=change.available,
-        liquidation=change.liquidation,
-        effective_leverage=change.effective_leverage,
-        limit=change.limit,
+        wallet=effect.wallet,
+        available=effect.available,
+        liquidation=effect.liquidation,
+        effective_leverage=effect.effective_leverage,
+        most=effect.most,
         is_named=is_named,
     )
     if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:

@@ -32,14 +32,13 @@ class MultiPlan(Shown):
     plans: Mapping[str, Plan]
     problems: Mapping[str, str]
 
-    @property
-    def asks(self) -> bool:
-        """Whether a person must confirm it on every venue."""
-        return any(plan.asks for plan in self.plans.values())
+    def exposes(self, force: bool) -> bool:
+        """Whether a row that would be sent exposes the whole balance, so that a person must confirm it."""
+        return any(plan.exposes(force) for plan in self.plans.values())
 
     def count(self, *, force: bool = False) -> Mapping[str, int]:
         """Return the number of changes that would be sent for each profile that has some."""
-        counts = {name: len(plan.to_force if force else plan.to_send) for name, plan in self.plans.items()}
+        counts = {name: len(plan.sent_with(force)) for name, plan in self.plans.items()}
         return {name: count for name, count in counts.items() if count}
 
     def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> MultiPlan:

@@ -148,6 +148,14 @@ class Plan(Shown):
         refused = tuple(row for row in self.rows if row.status not in DONE and row.verdict == "refused")
         return (*self.to_send, *(row for row in refused if row.code is not None))
 
+    def sent_with(self, force: bool) -> tuple[PlanRow, ...]:
+        """Return the rows that would be sent, with or without ``force``."""
+        return self.to_force if force else self.to_send
+
+    def exposes(self, force: bool) -> bool:
+        """Whether a row that would be sent exposes the whole balance, so that a person must confirm it."""
+        return any(row.exposes for row in self.sent_with(force))
+
     def apply(self, progress: PlanProgress | None = None, *, force: bool = False) -> Plan:
         """Make the changes, several at a time within the rate limit. Each is recorded and settled like a single one.
 
@@ -246,7 +254,7 @@ class Plan(Shown):
             else ""
         )
         if self.to_send and not unapplied:
-            note = "To send the other rows again: .retry()"
+            note = "To send the other rows again: .retry()."
         if self.passed_over:
             note += f" Skipped: {self.passed_over}."
         if self.venue == "simulator":
@@ -268,7 +276,8 @@ def _row_text(row: PlanRow) -> str:
     step = row.step
     caution = f"; {row.caution}" if row.caution else ""
     if row.status != "planned":
-        proof = f", {row.change.proof}" if row.change and row.change.confirmed_by == "symbolConfig" else ""
+        read = row.change is not None and row.change.confirmed_by == "symbolConfig" and row.change.as_of
+        proof = f", confirmed by a read at {read.astimezone():%H:%M:%S}" if read else ""
         detail = f": {row.note}" if row.status not in DONE and row.note else proof
         return f"{step}  {_outcome(row)}{detail}{caution if row.status == 'applied' else ''}"
     if row.verdict in {"refused", "unpredictable"}:

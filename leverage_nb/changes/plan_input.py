@@ -88,7 +88,9 @@ def read_lines(text: str) -> list[Target]:
             if len(words) > 1 and len(leverages) <= 1 and len(margin_types) <= 1:
                 targets.append(_target(place, words[0], leverages[0] if leverages else None, "".join(margin_types)))
             else:
-                targets.append(Target(place, "", None, f"{as_typed(line.strip(), 60, '“”')} is not SYMBOL LEVERAGE"))
+                typed = as_typed(line.strip(), 60, "“”")
+                problem = f"{typed} is not a symbol with a leverage, a margin type or both"
+                targets.append(Target(place, "", None, problem))
     return targets
 
 
@@ -178,7 +180,7 @@ def _read_csv(path: Path) -> list[Target]:
         symbol, leverage, third = [*cells, "", "", ""][:3]
         margin_type = third if named or read_margin_type(third) else ""  # any other third column is a note
         if not symbol or not (leverage or margin_type):
-            bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not symbol,leverage")
+            bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not a symbol and a leverage")
         elif margin_type:
             targets.append(_with_margin_type(f"line {number}", symbol, leverage or None, margin_type))
         else:
@@ -246,10 +248,12 @@ def check_targets(targets: Iterable[Target], check: Callable[[Target], tuple[str
         except (InvalidInput, UnexpectedAnswer) as exc:
             bad.append(f"{target.where}: {exc.message.rstrip('.')}" + (f" ({exc.hint})" if exc.hint else ""))
             continue
-        if symbol in checked and checked[symbol] != goal:
-            what = "leverage" if checked[symbol].leverage != goal.leverage else "margin type"
-            bad.append(f"{target.where}: {symbol} is there twice, with another {what}")
-        checked[symbol] = goal
+        known = checked.get(symbol, Goal())
+        if None not in {known.leverage, goal.leverage} and known.leverage != goal.leverage:
+            bad.append(f"{target.where}: {symbol} is there twice, with another leverage")
+        elif known.margin_type and goal.margin_type and known.margin_type != goal.margin_type:
+            bad.append(f"{target.where}: {symbol} is there twice, with another margin type")
+        checked[symbol] = Goal(goal.leverage or known.leverage, goal.margin_type or known.margin_type)
     if bad:
         raise InvalidInput(f"{name_some(bad)}. Nothing was sent.")
     if not checked:

@@ -15,12 +15,12 @@ from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, RowKey
 from leverage_nb.changes.plan_input import Goal, Target, check_targets
 from leverage_nb.changes.plan_rows import changed_row, make_margin_rows, make_rows
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
-from leverage_nb.changes.policy import DEFAULT_LEVERAGE, read_policy
+from leverage_nb.changes.policy import read_policy
 from leverage_nb.changes.report import failed
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import ChangeNotSent, InvalidInput
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.risk.account_state import AccountState, LeverageSetting
+from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, AccountState, LeverageSetting
 from leverage_nb.risk.user_input import EVERY, Wanted, parse_wanted
 
 _ANY_MODE = ExpectedModes()

@@ -15,10 +15,6 @@ from leverage_nb.errors import InvalidInput, UnexpectedAnswer, as_typed
 from leverage_nb.risk.user_input import EVERY, HIGHEST_LEVERAGE, LONGEST_SYMBOL, normalize, parse_margin_type
 from leverage_nb.tiers.cache import TierCache
 
-# What applies to a symbol whose leverage is not set. Documented: https://www.binance.com/en/support/faq/360033162192.
-# That a lower maximum of the symbol limits it is inferred.
-DEFAULT_LEVERAGE = 20
-
 _KEYS = ("cap", "caps", "margin_type", "margin_types")
 
 Value = TypeVar("Value", int, str)

@@ -93,6 +93,10 @@ class ChangePreview(Shown):
         """Whether applying it would send a request, without ``force``."""
         return not self.guard and self.verdict in {"ok", "unpredictable"}
 
+    def is_sent(self, force: bool) -> bool:
+        """Whether applying it would send a request, with or without ``force``."""
+        return self.sends or (force and self.verdict == "refused" and not self.guard)
+
     @property
     def expectation(self) -> str:
         """The verdict in words."""

@@ -29,12 +29,9 @@ from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.account_state import LeverageSetting
+from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, LeverageSetting
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
-
-# What Binance applies to a symbol whose leverage was never set, as public reports say; not documented.
-DEFAULT_LEVERAGE = 20
 
 Progress = Callable[[str], None]
 

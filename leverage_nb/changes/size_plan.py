@@ -22,7 +22,7 @@ from leverage_nb.risk.user_input import parse_position
 if TYPE_CHECKING:
     import pandas as pd
 
-_CROSS = "Cross: leverage does not move liquidation, it decides how much margin is tied up."
+_CROSS = "In cross margin liquidation is not affected by leverage, which decides how much margin is tied up."
 
 
 @dataclass(frozen=True, repr=False)  # Shown has one
@@ -114,6 +114,8 @@ class SizePlan(Shown):
         if any(row.margin_type == "cross" for row in self.sizing.positions):
             note += f"{_CROSS} "
         examples: tuple[str, ...] = ()
+        if self.expected and self.fits:
+            note += "The exchange is expected to refuse some of it now: change positions or margin first. "
         if not self.fits:
             note += self.advice
         elif not changed:

@@ -12,10 +12,10 @@ from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import make_undo_plan
 from leverage_nb.changes.preview import ChangePreview
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.changes.settle import DEFAULT_LEVERAGE
 from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt
+from leverage_nb.risk.account_state import DEFAULT_LEVERAGE
 from leverage_nb.risk.margin_type import OPEN_ORDERS, OPEN_POSITION
 from leverage_nb.risk.outlook import ISOLATED_OPEN
 
@@ -29,7 +29,9 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
     skipped: dict[int, str] = {}  # changes that cannot be undone, by number, with the reason
     stuck: dict[str, str] = {}  # the same by symbol: earlier changes of it cannot be undone either
     while True:
-        changes = _last_to_undo(service.attempts(), skipped)
+        attempts = service.attempts()
+        changes = _last_to_undo(attempts, skipped)
+        skipped = _unknown_for_good(attempts, changes[0].number) | skipped
         skipped |= {one.number: _cannot_restore(one) for one in changes if one.before is None}
         changes = [one for one in changes if one.before is not None]
         if not changes:
@@ -41,11 +43,11 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
             if force or any(row.symbol not in stuck for row in plan.rows):
                 return replace(plan, passed_over="; ".join(skipped.values()))
             skipped |= {change.number: f"{change.step}: {stuck[change.symbol]}" for change in changes}
-        elif last.symbol in stuck and not force:
+        elif last.kind == "leverage" and last.symbol in stuck and not force:
             skipped[last.number] = f"{last.step}: {stuck[last.symbol]}"
         else:
             preview = _preview_one(service, last)
-            if preview.code not in _STUCK or force:
+            if last.kind == "isolated margin" or preview.code not in _STUCK or force:
                 return replace(preview, passed_over="; ".join(skipped.values()))
             stuck[last.symbol] = preview.reason
             skipped[last.number] = f"{last.step}: {preview.reason}"
@@ -81,6 +83,16 @@ def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
                 hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
             )
     return replace(preview, undoes=last.number, warnings=(f"Undoes {step}.", *preview.warnings))
+
+
+def _unknown_for_good(attempts: list[Attempt], after: int) -> dict[int, str]:
+    """Return the later changes whose outcome no read can settle, by number, with the reason why they stay."""
+    undone = {attempt.undoes for attempt in attempts}
+    return {
+        one.number: f"{one.step}: its outcome is unknown, so compare the position's margin at Binance first"
+        for one in attempts
+        if one.number > after and one.number not in undone and one.status == "unknown" and not one.is_open
+    }
 
 
 def _cannot_restore(attempt: Attempt) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from leverage_nb.errors import InvalidInput, InvalidLeverage, as_typed
 from leverage_nb.risk.user_input import (
@@ -99,7 +100,10 @@ def split_symbols(words: list[str]) -> tuple[list[str], str | None, str]:
     if words[: len(symbols)] != symbols:
         if leverages and is_max(leverages[0]) and words[:-1] == [symbols[0], leverages[0]]:
             raise _size_after_max(symbols[0], words[-1])
-        kind = "leverage" if leverages else "margin type"
+        odd = next((word for word in words[words.index(values[0]) :] if word not in values), "")
+        if words[0] not in values and (similar := get_close_matches(odd.lower(), ("isolated", "cross"), 1)):
+            raise InvalidInput(f"{as_typed(odd)} is not a margin type.", hint=f"Did you mean {similar[0]}?")
+        kind = "margin type" if words[0] in margin_types or not leverages else "leverage"
         hint = f"Try: %leverage {' '.join((*symbols, *values))}"
         raise InvalidInput(f"The {kind} comes after the symbol.", hint=hint)
     return symbols, leverages[0] if leverages else None, read_margin_type("".join(margin_types))
@@ -111,7 +115,7 @@ def _check_options(
     """Check that options, words and cell go together."""
     actions = [name for name in _ACTIONS if getattr(options, name) not in {None, False}]
     names = [_spell(name) for name in actions]
-    if is_cell and (actions or options.words or options.notional or margin_type or options.side):
+    if is_cell and (actions or options.words or options.notional or margin_type or options.side or options.confirm):
         raise InvalidInput(
             "%%leverage takes only -n, -y, --force, --expect, --venue and --profile.",
             hint="Write the changes below it, one SYMBOL LEVERAGE per line.",
@@ -173,11 +177,12 @@ def _check_margin(options: argparse.Namespace, symbols: list[str], margin_type: 
                 f"{_spell(name)} needs one symbol.", hint=f"Try: %leverage BTCUSDT {_spell(name)} {as_typed(amount)}"
             )
         parse_margin(amount)
+    for name in ("side", "confirm"):
+        if getattr(options, name) is not None and not asked:
+            raise InvalidInput(f"--{name} goes with --add-margin or --reduce-margin.")
     if options.side is None:
         return
-    if not asked:
-        raise InvalidInput("--side goes with --add-margin or --reduce-margin.")
-    if options.side not in {"long", "short"}:
+    if options.side.lower() not in {"long", "short"}:
         raise InvalidInput(f"{as_typed(options.side)} is not a side.", hint="Use --side long or --side short.")
 
 

@@ -23,6 +23,12 @@ from leverage_nb.risk.user_input import is_max, read_margin_type
 MAX_LINE = 4_000
 MAX_WORD = 100
 
+# A value of each option that takes one.
+_EXAMPLES = {
+    "--add-margin": "500", "--cap": "20", "--confirm": "500", "--expect": "hedge", "--for": "2m", "--login": "testnet",
+    "--logout": "testnet", "--notional": "2m", "--policy": "risk.toml", "--reduce-margin": "500", "--side": "long",
+    "--venue": "testnet",
+}  # fmt: skip
 _CHECK_DATA = "Check the data that the value comes from."
 _ONE_EACH = "Write a field for each word; for several symbols use %%leverage or account.plan()."
 
@@ -101,8 +107,10 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         problem = _shorten(str(exc), 200)
     after_option = re.search(r"unrecognized arguments: [^-]", problem)
     hint = "Options come last." if after_option else "%leverage? lists the options."
-    if problem.startswith("argument --for"):
-        hint = "Try: --for 2m, or for a short --for=-2m"
+    if lacking := re.match(r"argument (--[a-z-]+): expected one argument", problem):
+        option = lacking[1]
+        short = f", or for a short {option}=-2m" if option == "--for" else ""
+        raise InvalidInput(f"{option} needs a value.", hint=f"Try: {option} {_EXAMPLES.get(option, 'NAME')}{short}")
     raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
 
 

@@ -75,7 +75,7 @@ class LeverageMagics(Magics):
     @argument(
         "--for", action=Once, metavar="SIZE", help="The leverage for a position of this size: 2m; a short: --for=-2m"
     )
-    @argument("-y", "--yes", action=Once, nargs=0, default=False, help="Send without a question (mainnet asks).")
+    @argument("-y", "--yes", action=Once, nargs=0, default=False, help="Send without a question.")
     @argument(
         "--venue",
         action=Once,
@@ -385,7 +385,8 @@ class LeverageMagics(Magics):
         if options.dry_run or not count:
             return plans
         display(plans)
-        if (any(is_real_money(plan.venue) for plan in plans.plans.values()) or plans.asks) and not options.yes:
+        real_money = any(is_real_money(plan.venue) for plan in plans.plans.values())
+        if (real_money or plans.exposes(options.force)) and not options.yes:
             whose = "; ".join(f"{number} for {plans.plans[name].account}" for name, number in counts.items())
             question = f"{plans.venue.upper()}: send {count} change{'s' if count > 1 else ''} ({whose})? "
             if answer(f"{question}Type {count} to confirm: ") != str(count):
@@ -399,8 +400,7 @@ class LeverageMagics(Magics):
         """Make a previewed change; ask first if the venue or the change requires it."""
         if options.dry_run:
             return preview
-        sends = preview.sends or (preview.verdict == "refused" and options.force and not preview.guard)
-        asks = (account.asks_first or preview.asks) and sends and not options.yes
+        asks = (account.asks_first or preview.asks) and preview.is_sent(options.force) and not options.yes
         if asks:
             self._show_news(account)
             display(preview)
@@ -411,12 +411,13 @@ class LeverageMagics(Magics):
 
     def _apply_plan(self, account: Account, plan: Plan, options: argparse.Namespace) -> Plan | None:
         """Show a plan and apply it; where the venue asks first, the number of its changes must be typed."""
-        rows = plan.to_force if options.force else plan.to_send
-        count = len(rows)
+        count = len(plan.sent_with(options.force))
+        if not options.dry_run and not count and any(row.verdict == "refused" for row in plan.rows):
+            _say("nothing was sent: no row of the plan can be sent")
         if options.dry_run or not count:
             return plan
         display(plan)
-        asks = account.asks_first or any(row.exposes for row in rows)
+        asks = account.asks_first or plan.exposes(options.force)
         if asks and not options.yes and not account.read_only:
             step = f"send {count} change{'s' if count > 1 else ''}"
             question = f"{account.venue_label.upper()}, {account.label}: {step}? Type {count} to confirm: "

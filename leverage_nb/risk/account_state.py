@@ -23,6 +23,10 @@ CREDITS = "BNFCR"
 POSITION_MODES = ("one-way", "hedge")
 ASSETS_MODES = ("single-asset", "multi-assets")
 
+# What applies to a symbol whose leverage was never set: https://www.binance.com/en/support/faq/360033162192. That a
+# lower maximum of the symbol limits it is inferred.
+DEFAULT_LEVERAGE = 20
+
 # In multi-assets mode the available margin as calculated and as reported may differ by this share of the equity,
 # because prices and rates move between the reads. A larger difference means that a rule here is not Binance's.
 _TOLERANCE = 0.02

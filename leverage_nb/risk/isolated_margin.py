@@ -51,15 +51,20 @@ class IsolatedMargin:
         return self.wallet
 
 
+def _exact(amount: float) -> Decimal:
+    """Return an amount with the eight decimal places of the exchange at most, and without an exponent."""
+    return Decimal(f"{Decimal(f'{amount:.8f}').normalize():f}")
+
+
 def isolated_margin_of(setting: LeverageSetting, position: Position | None) -> IsolatedMargin:
     """Return the isolated margin of a position; of none if it is None."""
     side = position.side if position is not None else "flat"
-    wallet = Decimal(f"{position.isolated_wallet:.8f}").normalize() if position is not None else Decimal(0)
+    wallet = _exact(position.isolated_wallet) if position is not None else Decimal(0)
     return IsolatedMargin(setting.symbol, setting.margin_type, side, wallet, setting.as_of, setting.read_at)
 
 
 @dataclass(frozen=True)
-class MarginChange:
+class MarginEffect:
     """What adding margin to an isolated position, or taking it out, is expected to do; amounts in the margin asset.
 
     Attributes:
@@ -68,7 +73,7 @@ class MarginChange:
         available: The available margin before and after; NaN if it is unknown.
         liquidation: The liquidation price before, as the exchange calculates it, and after; None without one.
         effective_leverage: |notional| / (isolated wallet + profit) before and after; None if that is not above 0.
-        limit: The most that can be added, or taken out; NaN if it is unknown.
+        most: The most that can be added, or taken out; NaN if it is unknown.
     """
 
     judgement: Judgement
@@ -76,7 +81,7 @@ class MarginChange:
     available: tuple[float, float]
     liquidation: tuple[float | None, float | None]
     effective_leverage: tuple[float | None, float | None]
-    limit: float
+    most: float
 
 
 def most_addable(state: AccountState, symbol: str) -> float:
@@ -101,7 +106,7 @@ def most_removable(position: Position, leverage: int) -> float:
     return max(0.0, min(position.isolated_wallet - position.maintenance_margin, surplus))
 
 
-def preview_margin(state: AccountState, brackets: Brackets, position: Position | None, delta: float) -> MarginChange:
+def preview_margin(state: AccountState, brackets: Brackets, position: Position | None, delta: float) -> MarginEffect:
     """Predict a change of isolated margin.
 
     Args:
@@ -121,23 +126,23 @@ def preview_margin(state: AccountState, brackets: Brackets, position: Position |
         absent = _judge_setting(state, symbol) or Judgement(
             "refused", code, certainty, f"{symbol} has no open position"
         )
-        return MarginChange(absent, unknown, unknown, (None, None), (None, None), math.nan)
+        return MarginEffect(absent, unknown, unknown, (None, None), (None, None), math.nan)
     wallet = position.isolated_wallet, position.isolated_wallet + delta
     after = float(liquidation_price(brackets, position.amount, position.entry_price, wallet[1]))
     leverage = state.settings[symbol].leverage
-    limit = math.nan
+    most = math.nan
     if state.is_isolated(symbol):
         if delta > 0:
-            limit = most_addable(state, symbol)
+            most = most_addable(state, symbol)
         elif leverage is not None:
-            limit = most_removable(position, leverage)
-    return MarginChange(
-        judgement=_judge_setting(state, symbol) or _judge_amount(delta, limit, position.margin_asset),
+            most = most_removable(position, leverage)
+    return MarginEffect(
+        judgement=_judge_setting(state, symbol) or _judge_amount(delta, most, position.margin_asset),
         wallet=wallet,
         available=(available, available - delta),
         liquidation=(position.liquidation_price, after if after == after else None),
         effective_leverage=(_effective(position, wallet[0]), _effective(position, wallet[1])),
-        limit=limit,
+        most=most,
     )
 
 
@@ -149,17 +154,17 @@ def _judge_setting(state: AccountState, symbol: str) -> Judgement | None:
     return Judgement("refused", NOT_ISOLATED, "documented", reason)
 
 
-def _judge_amount(delta: float, limit: float, asset: str) -> Judgement:
+def _judge_amount(delta: float, most: float, asset: str) -> Judgement:
     code, what = (CROSS_TOO_SMALL, "added") if delta > 0 else (ISOLATED_TOO_SMALL, "taken out")
-    if math.isnan(limit):
+    if math.isnan(most):
         return Judgement("unpredictable", code, "inferred", "the margin that the account has available is not known")
     # Prices move between this read and the exchange's own calculation.
-    if abs(abs(delta) - limit) <= 1e-3 * max(limit, abs(delta)):
+    if abs(abs(delta) - most) <= 1e-3 * max(most, abs(delta)):
         return Judgement(
-            "unpredictable", code, "inferred", f"it is close to the {amount(limit, asset)} that can be {what}"
+            "unpredictable", code, "inferred", f"it is close to the {amount(most, asset)} that can be {what}"
         )
-    if abs(delta) > limit:
-        return Judgement("refused", code, "inferred", f"at most {amount(limit, asset)} can be {what} now")
+    if abs(delta) > most:
+        return Judgement("refused", code, "inferred", f"at most {amount(most, asset)} can be {what} now")
     return Judgement("ok", None, "documented", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -216,7 +217,9 @@ def parse_margin(value: Any) -> Decimal:
             parsed = Decimal(re.sub("[_,]", "", match[1])) * Decimal(_SUFFIXES[match[2].lower()])
     elif is_number(value):
         with suppress(ArithmeticError, ValueError):
-            parsed = Decimal(str(value))
+            # 0.1 + 0.2 is 0.3: what float64 cannot represent is no ninth decimal place.
+            rounded = round(value, 8)
+            parsed = Decimal(str(rounded if math.isclose(value, rounded, rel_tol=1e-12) else value))
     if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed < _LARGEST_MARGIN:
         raise InvalidInput(f"{as_typed(value)} is not an amount of margin.", hint="Write it as 500, 0.25 or 2.5k.")
     if parsed != round(parsed, 8):

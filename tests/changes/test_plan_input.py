@@ -69,14 +69,14 @@ def test_symbol_and_leverage_may_be_separated_by_several_signs(line: str) -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("BTCUSDT", "line 1: “BTCUSDT” is not SYMBOL LEVERAGE"), ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
+        ("BTCUSDT", "line 1: “BTCUSDT” is not a symbol with a leverage"), ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
         ("a\nb\nc\nd\ne\nf\ng", "and 2 more"),
     ],
 )  # fmt: skip
 def test_invalid_lines_are_named_by_number(text: str, words: str) -> None:
     """The error names every invalid line by its number."""
     with pytest.raises(InvalidInput, match=words):
-        check_targets(read_lines(text), lambda target: (target.symbol, Wanted(10)))
+        check_targets(read_lines(text), lambda target: (target.symbol, Goal(Wanted(10))))
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_other_input_is_refused(wrong: Any) -> None:
 def problems(targets: Any) -> str:
     """Return the error text of targets that cannot be read."""
     with pytest.raises(InvalidInput) as caught:
-        check_targets(targets, lambda target: (target.symbol, Wanted(10)))
+        check_targets(targets, lambda target: (target.symbol, Goal(Wanted(10))))
     return str(caught.value)
 
 
@@ -216,9 +216,9 @@ def test_a_table_of_margin_types_alone_is_read() -> None:
         ({"BTCUSDT": (10, None)}, "None is not a margin type"), ({"BTCUSDT": (10,)}, "a tuple has a leverage and"),
         ({"BTCUSDT": (10, "cross", 1)}, "a tuple has a leverage and"),
         (pd.DataFrame({"symbol": ["BTCUSDT"], "leverage": [5], "margin_type": ["x"]}), "row 1: x is not a margin type"),
-        ("BTCUSDT isolated cross\n", "line 1: “BTCUSDT isolated cross” is not SYMBOL LEVERAGE"),
-        ("BTCUSDT 10 5 cross\n", "is not SYMBOL LEVERAGE"), ("isolated\n", "“isolated” is not SYMBOL LEVERAGE"),
-        ("BTCUSDT 10 isolatd\n", "is not SYMBOL LEVERAGE"),
+        ("BTCUSDT isolated cross\n", "line 1: “BTCUSDT isolated cross” is not a symbol with a leverage"),
+        ("BTCUSDT 10 5 cross\n", "is not a symbol with a leverage"), ("isolated\n", "“isolated” is not a symbol with"),
+        ("BTCUSDT 10 isolatd\n", "is not a symbol with a leverage, a margin type or both"),
     ],
 )  # fmt: skip
 def test_invalid_margin_types_are_named(form: Any, words: str) -> None:
@@ -240,8 +240,10 @@ def test_a_symbol_that_is_there_twice_needs_one_leverage(symbol: str) -> None:
         return target.symbol, Goal(parse_wanted(target.leverage), target.margin_type)
 
     assert check_targets(read_lines(f"{symbol} 20\n{symbol} 20x"), check) == {symbol: Goal(Wanted(20))}
+    both = check_targets(read_lines(f"{symbol} 20\n{symbol} 20 isolated"), check)
+    assert both == {symbol: Goal(Wanted(20), "isolated")}
     with pytest.raises(InvalidInput, match="is there twice, with another margin type"):
-        check_targets(read_lines(f"{symbol} 20\n{symbol} 20 isolated"), check)
+        check_targets(read_lines(f"{symbol} 20 cross\n{symbol} 20 isolated"), check)
     for other in ("30", "<=20", "max"):
         with pytest.raises(InvalidInput, match="is there twice, with another leverage"):
             check_targets(read_lines(f"{symbol} 20\n{symbol} {other}"), check)

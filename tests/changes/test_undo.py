@@ -19,6 +19,7 @@ from leverage_nb.errors import (
     ChangePending,
     LeverageRefused,
     NothingToUndo,
+    OutcomeUnknown,
 )
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Position
@@ -222,3 +223,24 @@ def test_the_undo_of_a_plan_says_undone(account: Account) -> None:
     card = account.undo().card()
     assert card.title == "Plan of 2 rows: 2 undone"
     assert dict(card.rows) == {"BTCUSDT": "10x → 20x  undone", "XRPUSDT": "20x → 50x  undone"}
+
+
+def test_a_change_that_stays_unknown_is_named(quick: Account, simulator: Simulator) -> None:
+    """A later change whose outcome no read can settle is not undone, and the undo of the one before names it."""
+    quick.change_isolated_margin("ETHUSDT", 77)
+    simulator.inject("reset_before")
+    with pytest.raises(OutcomeUnknown):
+        quick.change_isolated_margin("ETHUSDT", 78)
+    preview = quick.preview_undo()
+    assert preview.step == "ETHUSDT isolated margin −77 USDT"
+    assert "ETHUSDT isolated margin +78 USDT: its outcome is unknown" in preview.passed_over
+
+
+def test_isolated_margin_is_undone_though_the_leverage_is_not(quick: Account) -> None:
+    """That the leverage of an open isolated position cannot be lowered does not keep its margin in the position."""
+    quick.change_isolated_margin("ETHUSDT", 10)
+    quick.set_leverage("ETHUSDT", 20)
+    preview = quick.preview_undo()
+    assert preview.step == "ETHUSDT isolated margin −10 USDT"
+    assert "ETHUSDT 10x → 20x: an isolated position is open" in preview.passed_over
+    assert preview.apply().status == "applied"

@@ -98,7 +98,7 @@ def test_a_plan_is_several_symbols_or_an_upper_bound(line: str, is_plan: bool) -
         ("--cap 20 30", "--cap takes no other leverage (30)"), ("a 10 --cap 20", "--cap takes no other leverage (10)"),
         ("--cap max", "--cap takes a leverage; max is none. Write a whole number, as --cap 20."),
         ("--cap <=20", "--cap takes a leverage"), ("--cap=", "--cap takes a leverage"), ("--cap -5", "-5 is none"),
-        ("--cap 2.5", "2.5 is none"), ("--cap", "expected one argument"),
+        ("--cap 2.5", "2.5 is none"), ("--cap", "--cap needs a value"),
         ("--cap 20 --plot", "--plot and --cap cannot be combined"), ("--cap 5 --undo", "--undo and --cap cannot"),
         ("--cap 5 --cross", "--cap takes no margin type (cross)"), ("a --cap 5 --notional 2m", "needs the word max"),
         ("--add-margin 50", "--add-margin needs one symbol. Try: %leverage BTCUSDT --add-margin 50"),
@@ -125,3 +125,20 @@ def test_words_that_do_not_go_together_get_advice(line: str, message: str) -> No
 def test_a_cell_takes_its_changes_from_its_lines(line: str) -> None:
     """The first line of %%leverage takes no words, and no options that change something."""
     assert "takes only -n, -y, --force, --expect, --venue and --profile" in failure(line, is_cell=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("XRPUSDT 10 isolatd", "isolatd is not a margin type. Did you mean isolated?"),
+        ("XRPUSDT 10 foo", "The leverage comes after the symbol. Try: %leverage XRPUSDT foo 10"),
+        ("isolated XRPUSDT 10", "The margin type comes after the symbol. Try: %leverage XRPUSDT isolated 10"),
+        ("10 XRPUSDT", "The leverage comes after the symbol. Try: %leverage XRPUSDT 10"),
+        ("BTCUSDT 10 --confirm 500", "--confirm goes with --add-margin or --reduce-margin."),
+        ("BTCUSDT --reduce-margin", "--reduce-margin needs a value. Try: --reduce-margin 500"),
+        ("--cap", "--cap needs a value. Try: --cap 20"),
+    ],
+)
+def test_a_message_names_the_word_that_is_wrong(line: str, message: str) -> None:
+    """The error names the word that is not understood, or the option that lacks a value, with what to write."""
+    assert failure(line) == message

@@ -187,7 +187,7 @@ def test_brackets_and_plot_return_a_table_and_axes(shell: InteractiveShell) -> N
         ("{undefined} 10", InvalidInput, "{undefined} was not filled in"),
         ("$nope", InvalidInput, "$nope was not filled in"),
         ("--nope", InvalidInput, "Unrecognized arguments: --nope"),
-        ("--venue", InvalidInput, "expected one argument"),
+        ("--venue", InvalidInput, "--venue needs a value"),
         ("--venue mars", InvalidInput, "mars is not a venue"),
         (f"--venue {'a1b2c3d4' * 8}", InvalidInput, "That text is not a venue"),
         (f"--login {'a1b2c3d4' * 8}", InvalidInput, "That text is not a venue"),
@@ -493,7 +493,7 @@ def test_a_cell_is_applied_as_a_plan(shell: InteractiveShell, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("line", "cell", "words"),
     [
-        ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not SYMBOL LEVERAGE"),
+        ("", "BTCUSDT 10\nETHUSDT\n", "line 2: “ETHUSDT” is not a symbol with a leverage, a margin type or both"),
         ("", "BTCUSDT 10\nETHUSDT 0\n", "line 2: 0 is not a leverage for ETHUSDT"),
         ("", "BTCUSTD 10\n", "line 1: BTCUSTD is not a symbol"), ("", "# nothing\n", "plan is empty"),
         ("BTCUSDT", "BTCUSDT 10\n", "takes only -n, -y, --force, --expect, --venue and --profile"),
