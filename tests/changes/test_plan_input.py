@@ -69,7 +69,8 @@ def test_symbol_and_leverage_may_be_separated_by_several_signs(line: str) -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("BTCUSDT", "line 1: “BTCUSDT” is not a symbol with a leverage"), ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
+        ("BTCUSDT", "line 1: “BTCUSDT” is not a symbol with a leverage"),
+        ("BTCUSDT 10\nETHUSDT 5 6", "line 2: “ETHUSDT 5 6”"),
         ("a\nb\nc\nd\ne\nf\ng", "and 2 more"),
     ],
 )  # fmt: skip
