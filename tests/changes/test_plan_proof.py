@@ -43,7 +43,7 @@ class Desk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.simulator = Simulator(weight_limit=10**9)
-        self.account = connect_to(self.simulator, timeout=0.5, recv_window=120, grace=GRACE)
+        self.account = connect_to(self.simulator, timeout=2.0, recv_window=120, grace=GRACE)
         self.most = {symbol: self.account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
         self.opening = opening_values(self.simulator)
         self.last: Plan | None = None
@@ -77,7 +77,12 @@ class Desk(RuleBasedStateMachine):
                 wanted[symbol] = min(value[0], self.most[symbol]), value[1]
             elif isinstance(value, int):
                 wanted[symbol] = min(value, self.most[symbol])
-        self.last = self.account.plan(wanted).apply(force=force)
+        self.last, arrived = None, len(self.simulator.exchange.arrivals)
+        try:
+            self.last = self.account.plan(wanted).apply(force=force)
+        except LeverageError:  # the account could not be read, on a busy machine
+            assert len(self.simulator.exchange.arrivals) == arrived
+            return
         self.check(self.last)
         assert {row.symbol for row in self.last.rows} == wanted.keys()
 
