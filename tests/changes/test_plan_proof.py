@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,6 +54,15 @@ class Desk(RuleBasedStateMachine):
         books = self.simulator.exchange.account
         return books.leverage(symbol) if kind == "leverage" else "isolated" if symbol in books.isolated else "cross"
 
+    def applied(self, apply: Callable[[], Plan]) -> Plan | None:
+        """Return an applied plan; None if a busy machine could not read the account in time, and nothing was sent."""
+        arrived = len(self.simulator.exchange.arrivals)
+        try:
+            return apply()
+        except LeverageError:
+            assert len(self.simulator.exchange.arrivals) == arrived
+            return None
+
     def check(self, plan: Plan) -> None:
         """Compare each row that was just applied with the exchange."""
         for row in plan.rows:
@@ -77,11 +87,8 @@ class Desk(RuleBasedStateMachine):
                 wanted[symbol] = min(value[0], self.most[symbol]), value[1]
             elif isinstance(value, int):
                 wanted[symbol] = min(value, self.most[symbol])
-        self.last, arrived = None, len(self.simulator.exchange.arrivals)
-        try:
-            self.last = self.account.plan(wanted).apply(force=force)
-        except LeverageError:  # the account could not be read, on a busy machine
-            assert len(self.simulator.exchange.arrivals) == arrived
+        self.last = self.applied(lambda: self.account.plan(wanted).apply(force=force))
+        if self.last is None:
             return
         self.check(self.last)
         assert {row.symbol for row in self.last.rows} == wanted.keys()
@@ -90,7 +97,7 @@ class Desk(RuleBasedStateMachine):
     def retry(self) -> None:
         """Retry the last plan."""
         if self.last is not None:
-            again = self.last.retry()
+            again = self.applied(self.last.retry) or self.last
             self.check(Plan(**{**vars(again), "rows": tuple(row for row in again.rows if row not in self.last.rows)}))
 
     @rule(symbol=st.sampled_from(SYMBOLS), leverage=LEVERAGES)
