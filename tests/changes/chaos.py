@@ -185,7 +185,7 @@ def _undone(account: Account) -> list[Change]:
     return [row.change for row in undone.rows if row.change] if isinstance(undone, Plan) else [undone]
 
 
-def _load_tiers(account: Account) -> None:
+def load_tiers(account: Account) -> None:
     """Read the tiers before faults are injected; on a busy machine this may exceed the short time-out."""
     for _ in range(50):
         with suppress(LeverageError):
@@ -205,7 +205,7 @@ def run_chaos(seed: int, changes: int, journal: Path) -> Result:
         options = {"timeout": TIMEOUT, "recv_window": RECV_WINDOW, "grace": GRACE}
         with connect_to(simulator, journal=journal, **options) as account:
             most = {symbol: simulator.exchange.market.symbols[symbol].max_leverage for symbol in SYMBOLS}
-            _load_tiers(account)
+            load_tiers(account)
             trader = Trader(account, chance, most)
             with other_clients(simulator, random.Random(seed)):
                 while sum(result.reports.values()) < changes:

@@ -17,7 +17,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
-from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, TIMEOUT, seconds_of
+from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, TIMEOUT, load_tiers, seconds_of
 from tests.changes.claims import ArrivalKey, SimulatorRecord, contradictions_of_journal, key_of
 from tests.changes.random_changes import SYMBOLS, Trader, open_positions, opening_values
 
@@ -43,6 +43,7 @@ def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) 
 
 def _trader(where: dict[str, Any], seed: int) -> Trader:
     account = connect(**where)
+    load_tiers(account)
     most = {symbol: account.tiers(symbol).symbol_max_leverage for symbol in SYMBOLS}
     return Trader(account, random.Random(seed), most)
 
@@ -51,7 +52,6 @@ def change_until_interrupted(where: dict[str, Any], seed: int, tries: int, pipe:
     """Start changes and plans, and send the time of each prompt and the outcomes reported by then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trader = _trader(where, seed)
-    trader.account.positions()
     for turn in range(tries):
         said: list[tuple[Any, ...]] = []
         try:
