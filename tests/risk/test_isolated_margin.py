@@ -46,12 +46,13 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
             simulator.exchange.account = Books(MARKET, opening)
             state = account.state()
             sizes = iter(shares)
-            for symbol in SYMBOLS:
-                for side in ("LONG", "SHORT") if state.hedge_mode else ("BOTH",):
+            sides = ("LONG", "SHORT") if state.hedge_mode else ("BOTH",)
+            for place, symbol in enumerate(SYMBOLS):
+                for turn, side in enumerate(sides):
                     held = [p for p in state.positions if (p.symbol, p.position_side) == (symbol.name, side)]
                     position = held[0] if held and held[0].amount else None
                     whole = max(1.0, abs(position.notional) if position else 1.0)
-                    delta = Decimal(f"{whole * next(sizes, 0.5) / 5:.8f}") * (-1) ** len(seen)
+                    delta = Decimal(f"{whole * next(sizes, 0.5) / 5:.8f}") * (-1) ** (place + turn)
                     change = preview_margin(state, tiers[symbol.name], position, float(delta))
                     code, price = outcome(opening, symbol.name, side, delta)
                     judged = change.judgement
@@ -59,8 +60,10 @@ def compare(runs: int, *, alike: bool) -> Counter[str]:
                     if judged.verdict == "unpredictable":
                         continue
                     assert (judged.verdict, judged.code or 0) == ("ok" if code == 0 else "refused", code)
-                    if judged.verdict == "ok":
-                        assert (change.liquidation[1] or 0) == pytest.approx(float(price), rel=1e-6)
+                    after = change.liquidation[1] or 0
+                    # Beyond the last cap the engine has no price, and this package uses the last tier.
+                    if judged.verdict == "ok" and after * abs(position.amount) <= tiers[symbol.name].last_cap:
+                        assert after == pytest.approx(float(price), rel=1e-6)
 
         check()
     return seen
