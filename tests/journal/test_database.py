@@ -22,6 +22,7 @@ from leverage_nb.journal.journal import Journal
 from leverage_nb.simulator import Simulator
 from tests.conftest import ROOT, connect_to
 from tests.journal.drafts import APPLIED, draft
+from tests.journal.processes import another_process
 
 
 def symbols(path: Path) -> list[str]:
@@ -36,25 +37,6 @@ def connections(kind: type[sqlite3.Connection]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, factory=kind, **more))
         yield
-
-
-@contextmanager
-def another_process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a process that prints "ready" once it has started; it ends with the block."""
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

@@ -15,7 +15,7 @@ from leverage_nb.errors import JournalUnusable
 from leverage_nb.journal.journal import Journal
 from leverage_nb.journal.schema import APPLICATION_ID, VERSION
 from tests.journal.drafts import APPLIED, draft
-from tests.journal.test_database import another_process
+from tests.journal.processes import another_process
 
 
 def test_entries_cannot_be_altered(path: Path) -> None:
