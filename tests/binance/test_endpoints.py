@@ -20,6 +20,9 @@ TABLE = {name: value for name, value in vars(endpoints).items() if isinstance(va
 # not.
 DOCUMENTED = {
     "trade/rest-api/Change-Initial-Leverage": ("POST /fapi/v1/leverage", "signed", 1),
+    "trade/rest-api/Change-Margin-Type": ("POST /fapi/v1/marginType", "signed", 1),
+    "trade/rest-api/Modify-Isolated-Position-Margin": ("POST /fapi/v1/positionMargin", "signed", 1),
+    "trade/rest-api/Get-Position-Margin-Change-History": ("GET /fapi/v1/positionMargin/history", "signed", 1),
     "trade/rest-api/Position-Information-V3": ("GET /fapi/v3/positionRisk", "signed", 5),
     "account/rest-api/Notional-and-Leverage-Brackets": ("GET /fapi/v1/leverageBracket", "signed", 1),
     "account/rest-api/Symbol-Config": ("GET /fapi/v1/symbolConfig", "signed", 5),

@@ -1,4 +1,4 @@
-"""Other processes that use a journal."""
+"""Another process that uses a journal."""
 
 from __future__ import annotations
 

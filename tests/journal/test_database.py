@@ -126,7 +126,6 @@ def test_a_journal_that_was_moved_away_starts_again(path: Path, tmp_path: Path) 
 _RECORDS_MANY = """
 import sys, threading
 from leverage_nb.journal.journal import Journal
-from tests.journal.processes import another_process
 from tests.journal.drafts import APPLIED, draft
 path, account = sys.argv[1:]
 journal = Journal(path)
@@ -162,7 +161,6 @@ def test_a_descriptor_closed_within_a_transaction_drops_no_lock(path: Path) -> N
     script = """
 import sys
 from leverage_nb.journal.journal import Journal
-from tests.journal.processes import another_process
 from tests.journal.drafts import draft
 print("ready", flush=True)
 Journal(sys.argv[1]).begin([draft("ETHUSDT")], lambda: 1)
@@ -184,7 +182,6 @@ print("done", flush=True)
 _IS_KILLED = """
 import os, signal, sys
 from leverage_nb.journal.journal import Journal
-from tests.journal.processes import another_process
 from tests.journal.drafts import draft
 def stamp():
     if sys.argv[2] == "within":
