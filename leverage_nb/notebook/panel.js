@@ -240,6 +240,13 @@ function build(el) {
   const account = element("span", "leverage-account", head);
 
   const position = element("div", "leverage-position", root);
+  const margin = element("div", "leverage-margin", root);
+  const amount = element("input", "leverage-amount", margin);
+  const addMargin = element("button", "leverage-add-margin", margin, "Add margin");
+  const takeMargin = element("button", "leverage-take-margin", margin, "Take out");
+  amount.placeholder = "isolated margin";
+  amount.setAttribute("aria-label", "amount of isolated margin");
+  amount.title = "An amount in the margin asset. Added margin moves the liquidation price away";
 
   const body = element("div", "leverage-body", root);
   const left = element("div", "leverage-left", body);
@@ -300,9 +307,10 @@ function build(el) {
   stop.title = "Below the mark price for a long, above it for a short; liquidation is to lie 0.5% beyond it";
   field.setAttribute("aria-describedby", verdict.id);
   // JupyterLab would take the arrow keys for its cells.
-  for (const node of [symbol, slider, field, size, stop]) node.dataset.lmSuppressShortcuts = "true";
+  for (const node of [symbol, slider, field, size, stop, amount]) node.dataset.lmSuppressShortcuts = "true";
   return {
-    root, symbol, list, badge, searchError, marginType, modes, status, mark, live, guard, account, position, plot, chart, slider, tip,
+    root, symbol, list, badge, searchError, marginType, modes, status, mark, live, guard, account, position, margin,
+    amount, addMargin, takeMargin, plot, chart, slider, tip,
     tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, stop, plan, planned,
     lowest, highest, apply, second, reload, copy, asOf, message,
   };
@@ -347,11 +355,10 @@ function showHead(parts, state, ui) {
   const { table } = state;
   parts.badge.innerHTML = table.badge;
   write(parts.marginType, table.marginType);
-  const other = { cross: "isolated", isolated: "cross" }[table.marginType];
+  const other = OTHER_MARGIN_TYPE[table.marginType];
   parts.marginType.title = "Margin type of the symbol: cross shares the balance, isolated has margin of its own. "
     + (other ? `Click to change it to ${other}` : "");
   parts.marginType.setAttribute("aria-label", `margin type ${table.marginType}${other ? `, change to ${other}` : ""}`);
-  parts.marginType.disabled = state.busy || state.reviewing || !other;
   write(parts.modes, table.modes);
   parts.modes.title = "Modes of the account; they apply to all symbols, and are changed at Binance";
   parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
@@ -417,6 +424,18 @@ function showPosition(parts, state) {
   if (rows.length === 0) rows.push(element("div", "leverage-side", null, "No position"));
   if (table.orders) element("span", "", rows[rows.length - 1], table.orders);
   parts.position.replaceChildren(...rows);
+}
+
+const OTHER_MARGIN_TYPE = { cross: "isolated", isolated: "cross" };
+
+/** Whether the margin type can be changed, and isolated margin added or taken out. */
+function showMargin(parts, state) {
+  parts.marginType.disabled = state.busy || state.reviewing || !OTHER_MARGIN_TYPE[state.table.marginType];
+  const isolated = state.table.position.some(({ fields }) => fields.some(([name]) => name === "isolated margin"));
+  parts.margin.hidden = !isolated;
+  const idle = isolated && !state.busy && !state.reviewing;
+  for (const button of [parts.addMargin, parts.takeMargin]) button.disabled = !idle || parts.amount.value.trim() === "";
+  parts.amount.disabled = !idle;
 }
 
 /** The vertical scale of the chart. */
@@ -733,6 +752,7 @@ function render({ model, el }) {
     showChoice(parts, now, ui);
     showRow(parts, now.row);
     showSizing(parts, now, ui);
+    showMargin(parts, now);
     showActions(parts, now, ui);
     showMessage(parts, now, ui);
     if (parts.liquidation.open) showDetails(parts, now);
@@ -939,6 +959,9 @@ function render({ model, el }) {
     else click("undo", undo, { label: undo });
   });
   parts.reload.addEventListener("click", () => click("reload", "reload"));
+  parts.amount.addEventListener("input", follow);
+  parts.addMargin.addEventListener("click", () => click("isolated margin", "add margin", { amount: parts.amount.value }));
+  parts.takeMargin.addEventListener("click", () => click("isolated margin", "take margin out", { amount: `-${parts.amount.value}` }));
   parts.marginType.addEventListener("click", () => click("margin type", "margin type"));
   parts.copy.addEventListener("click", async () => {
     const { table, leverage } = state();

@@ -162,6 +162,7 @@ class LeveragePanel(PanelScreen):
             "check": lambda _: self._check(),
             "undo": self._undo,
             "margin type": self._change_margin_type,
+            "isolated margin": self._change_isolated_margin,
             "reload": lambda _: self.reload(),
             "size": self._resize,
             "select": lambda content: self._show(str(content.get("to"))),
@@ -206,6 +207,21 @@ class LeveragePanel(PanelScreen):
         preview = self.account.preview_margin_type(data.setting.symbol, other)
         if not preview.sends:
             raise NotConfirmed(f"{preview.headline}. Nothing was sent.", hint=preview.guard)
+        self._ask(preview)
+
+    def _change_isolated_margin(self, content: dict[str, Any]) -> None:
+        """Ask for a confirmation of the amount that was typed, on every venue."""
+        data, _ = self._as_rendered(content)
+        preview = self.account.preview_isolated_margin(data.setting.symbol, str(content.get("amount", "")))
+        if not preview.sends:
+            raise NotConfirmed(f"{preview.headline}. Nothing was sent.", hint=preview.guard)
+        if preview.needs_name:
+            plain = f"{abs(preview.amount):f}"
+            option = "--add-margin" if preview.amount > 0 else "--reduce-margin"
+            raise NotConfirmed(
+                f"{preview.request().forbidden} Nothing was sent.",
+                hint=f"To send it: %leverage {preview.symbol} {option} {plain} --confirm {plain}",
+            )
         self._ask(preview)
 
     def _ask(self, preview: ChangePreview) -> None:
@@ -295,8 +311,12 @@ class LeveragePanel(PanelScreen):
         before = change.before
         if change.status != "applied" or made.undoes is not None or before is None:
             return
-        back: ChangePreview
-        if change.kind == "margin type":
+        back: ChangePreview | Plan
+        if change.kind == "isolated margin":
+            back = self.account.preview_undo()
+            if isinstance(back, Plan):
+                return
+        elif change.kind == "margin type":
             view = SymbolView(self._data.outlook, self._data.state)
             back = predict_margin_type(self._service, view, before)
         elif before > self._most:

@@ -874,3 +874,37 @@ def test_a_margin_type_that_was_changed_in_a_cell_is_shown(panel: LeveragePanel,
     panel.select("ETHUSDT")
     account.change_isolated_margin("ETHUSDT", 500)
     until(lambda: "18,200" in str(panel.table["position"]))
+
+
+def test_isolated_margin_is_changed_after_a_question(panel: LeveragePanel, account: Account) -> None:
+    """The amount that was typed is confirmed with the new liquidation price, and undone after another question."""
+    panel.reading_time = 0.0
+    panel.select("ETHUSDT")
+    click(panel, "isolated margin", panel.leverage, amount="500")
+    assert (panel.state, panel.question) == ("reviewing", "isolated margin +500 USDT")
+    assert "add 500 USDT to the isolated margin of ETHUSDT?" in panel.message
+    assert "moves the liquidation price to 3,240.37" in panel.message
+    click(panel, "confirm", panel.leverage)
+    assert panel.state == "done"
+    assert "18,200" in str(panel.table["position"])
+    assert panel.undo == "Undo isolated margin −500 USDT"
+    undo(panel)
+    click(panel, "confirm", panel.leverage)
+    assert "17,700" in str(panel.table["position"])
+    assert account.history()["kind"].tolist() == ["isolated margin", "isolated margin"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        ("50k", "--add-margin 50000 --confirm 50000"), ("-17600", "can be taken out now"),
+        ("", "is not an amount of margin"), ("--5", "is not an amount of margin"), ("0", "is not an amount of margin"),
+    ],
+)  # fmt: skip
+def test_other_amounts_are_not_asked_for(panel: LeveragePanel, account: Account, amount: str, words: str) -> None:
+    """A large amount, one that would be refused, and what is no amount: the panel says why, and sends nothing."""
+    panel.select("ETHUSDT")
+    click(panel, "isolated margin", panel.leverage, amount=amount)
+    assert panel.state == "failed"
+    assert words in panel.message
+    assert account.history().empty

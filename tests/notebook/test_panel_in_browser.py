@@ -633,3 +633,25 @@ def test_the_margin_type_is_changed_in_the_panel(open_notebook: Any) -> None:
         panel.wait_for_state(state)
     assert switch.inner_text().lower() == "isolated"
     assert panel.root.locator(".leverage-second").inner_text() == "Undo isolated → cross"
+
+
+def test_isolated_margin_is_added_in_the_panel(open_notebook: Any) -> None:
+    """With an isolated position an amount can be added; without one the field is not there."""
+    notebook = open_notebook([LOAD, "%leverage ETHUSDT"])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    amount, add = panel.root.locator(".leverage-amount"), panel.root.locator(".leverage-add-margin")
+    assert add.is_disabled()
+    amount.click()
+    notebook.page.keyboard.type("500")
+    notebook.shoot("panel-isolated-margin")
+    add.click()
+    panel.wait_for_state("reviewing")
+    assert panel.apply.inner_text() == "Confirm isolated margin +500 USDT"
+    notebook.page.wait_for_function("() => document.querySelector('.leverage-apply').ariaDisabled === 'false'")
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "18,200" in panel.root.locator(".leverage-position").inner_text()
+    panel.pick("BTCUSDT")
+    panel.wait_for_symbol("BTCUSDT")
+    assert amount.is_hidden()
