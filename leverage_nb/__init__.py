@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from leverage_nb.account import Account
     from leverage_nb.binance.credentials import KeyWarning
     from leverage_nb.change import IsolatedMarginChange, LeverageChange, MarginTypeChange
-    from leverage_nb.changes.margin_previews import IsolatedMarginPreview, MarginTypePreview
+    from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview
+    from leverage_nb.changes.margin_type_preview import MarginTypePreview
     from leverage_nb.changes.multi_plan import MultiPlan
     from leverage_nb.changes.plan import Plan
     from leverage_nb.changes.preview import Preview
@@ -123,13 +124,13 @@ _MODULES = {
     "Account": "account",
     "Brackets": "risk.brackets",
     "IsolatedMarginChange": "change",
-    "IsolatedMarginPreview": "changes.margin_previews",
+    "IsolatedMarginPreview": "changes.isolated_margin_preview",
     "KeyWarning": "binance.credentials",
     "LeverageChange": "change",
     "LeveragePanel": "notebook.panel",
     "LeverageSetting": "risk.account_state",
     "MarginTypeChange": "change",
-    "MarginTypePreview": "changes.margin_previews",
+    "MarginTypePreview": "changes.margin_type_preview",
     "MultiPlan": "changes.multi_plan",
     "Plan": "changes.plan",
     "Preview": "changes.preview",

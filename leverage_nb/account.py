@@ -19,12 +19,8 @@ from leverage_nb.changes.expected_modes import ExpectedModes
 from leverage_nb.changes.follow import FollowEvent, PolicyWatch, check_follow
 from leverage_nb.changes.guard import Guard
 from leverage_nb.changes.history import history_table
-from leverage_nb.changes.margin_previews import (
-    IsolatedMarginPreview,
-    MarginTypePreview,
-    preview_isolated_margin,
-    preview_margin_type,
-)
+from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview, preview_isolated_margin
+from leverage_nb.changes.margin_type_preview import MarginTypePreview, preview_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.plan_input import Target, read_targets
 from leverage_nb.changes.planner import make_plan, make_policy_plan

@@ -13,7 +13,7 @@ from leverage_nb.change import Change, LeverageChange
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress
 from leverage_nb.formatting import amount, moment, price, short, times
-from leverage_nb.risk.account_state import AccountState, Position
+from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.outlook import Certainty, Floats, Judgement, Outlook, Verdict
 
 _TONES: dict[Verdict, Tone] = {"ok": "good", "unchanged": "plain", "refused": "bad", "unpredictable": "warn"}
@@ -274,6 +274,25 @@ class Preview(ChangePreview):
         return ", ".join(parts)
 
 
+def of_every_kind(
+    state: AccountState, setting: LeverageSetting, judged: Judgement, send: Callable[..., Change], guard: str
+) -> dict[str, Any]:
+    """Return the attributes of a preview that do not depend on the kind of change."""
+    return {
+        "venue": setting.venue,
+        "account": setting.account,
+        "symbol": setting.symbol,
+        "verdict": judged.verdict,
+        "code": judged.code,
+        "certainty": judged.certainty,
+        "reason": judged.reason,
+        "margin_asset": setting.margin_asset,
+        "modes": (state.hedge_mode, state.multi_assets),
+        "guard": guard,
+        "_send": send,
+    }
+
+
 def step(pair: tuple[float, float], asset: str) -> str:
     """Return an amount before and after as text; one amount if both look alike, or if the first is unknown."""
     before, after = pair
@@ -304,15 +323,9 @@ def make_preview(
         return today, float(values[leverage - 1])
 
     return Preview(
-        venue=setting.venue,
-        account=setting.account,
-        symbol=outlook.symbol,
+        **of_every_kind(state, setting, judged, send, guard),
         before=outlook.current,
         after=leverage,
-        verdict=judged.verdict,
-        code=judged.code,
-        certainty=judged.certainty,
-        reason=judged.reason,
         max_notional=pair(outlook.max_notional),
         room=pair(outlook.room),
         initial_margin=pair(outlook.initial_margin),
@@ -321,14 +334,10 @@ def make_preview(
         held=held,
         effective_leverage=tuple(state.effective_leverage(position) for position in held),
         margin_type=setting.margin_type,
-        margin_asset=setting.margin_asset,
         setting=setting,
         wallet=balance.cross_wallet if balance is not None else 0.0,
-        modes=(state.hedge_mode, state.multi_assets),
-        _send=send,
         _again=again,
         caution=outlook.caution(leverage),
-        guard=guard,
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from leverage_nb.change import is_at
-from leverage_nb.changes.margin_previews import preview_isolated_margin, preview_margin_type
+from leverage_nb.changes.isolated_margin_preview import preview_isolated_margin
+from leverage_nb.changes.margin_type_preview import preview_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.planner import make_undo_plan
 from leverage_nb.changes.preview import ChangePreview

@@ -16,7 +16,7 @@ from leverage_nb.account import Account
 from leverage_nb.binance.events import Event
 from leverage_nb.binance.watch import Watch
 from leverage_nb.change import Change
-from leverage_nb.changes.margin_previews import predict_margin_type
+from leverage_nb.changes.margin_type_preview import predict_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import ChangePreview, Preview
 from leverage_nb.changes.service import SymbolView

@@ -1,85 +1,25 @@
-"""Previews of changes of margin type and of isolated margin."""
+"""Preview of a change of isolated margin, and the guard on its amount."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from leverage_nb.change import exact_amount, signed_amount
-from leverage_nb.changes.preview import ChangePreview, step
+from leverage_nb.changes.preview import ChangePreview, of_every_kind, step
 from leverage_nb.changes.request import ChangeRequest
-from leverage_nb.changes.service import ChangeService, SymbolView
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import GuardExceeded, InvalidInput
 from leverage_nb.formatting import percent, price
-from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
+from leverage_nb.risk.account_state import AccountState, Position
 from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of, preview_margin
-from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
-from leverage_nb.risk.outlook import Judgement
-from leverage_nb.risk.user_input import MarginType, parse_margin, parse_margin_type
+from leverage_nb.risk.user_input import parse_margin
 
 # The guard on amounts: a larger share of the available margin, or of the margin of the position if some is taken out,
 # needs a confirmation that names the amount.
 LARGEST_SHARE = 0.25
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
-class MarginTypePreview(ChangePreview):
-    """What a change of margin type is expected to do. See :class:`ChangePreview`.
-
-    Attributes:
-        before: The current margin type.
-        after: The requested margin type, "cross" or "isolated".
-        exposed: The balance that backs positions of the symbol after a change to cross, in words; "" otherwise.
-    """
-
-    before: str
-    after: Literal["cross", "isolated"]
-    exposed: str = ""
-
-    @property
-    def facts(self) -> tuple[object, ...]:
-        """What must be the same when the change is sent."""
-        return self.before, self.verdict, self.code, self.modes
-
-    @property
-    def asks(self) -> bool:
-        """A change to cross is confirmed on every venue."""
-        return self.after == "cross"
-
-    @property
-    def question(self) -> str:
-        """The change as a question asks for it."""
-        exposed = f"; positions are then backed by {self.exposed}" if self.exposed else ""
-        return f"change the margin type of {self.symbol} from {self.before} to {self.after}{exposed}"
-
-    @property
-    def step(self) -> str:
-        """The change in short, as ``BTCUSDT cross → isolated``."""
-        return f"{self.symbol} {self.before} → {self.after}"
-
-    @property
-    def headline(self) -> str:
-        """The change and its verdict, in one line."""
-        if self.verdict == "unchanged":
-            return f"{self.symbol} is {self.after} already"
-        return f"{self.step} {self.expectation}"
-
-    def request(self) -> ChangeRequest:
-        """Return the change that is sent."""
-        return ChangeRequest(
-            self.symbol, self.after, self.margin_asset, self.before, True, self.setting, self.rows(), self.undoes,
-            kind="margin type",
-        )  # fmt: skip
-
-    def effects(self) -> list[tuple[str, str]]:
-        """Return what would change, as label and text."""
-        if self.verdict == "unchanged":
-            return []
-        if self.after == "cross":
-            return [("backed by", self.exposed)]
-        return [("backed by", "the margin of each position alone; the rest of the balance is not exposed")]
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)  # Shown has one
@@ -212,30 +152,6 @@ class IsolatedMarginPreview(ChangePreview):
         )
 
 
-def preview_margin_type(
-    service: ChangeService, symbol: str, margin_type: Any, *, fresh: bool = False
-) -> MarginTypePreview:
-    """Preview a change of margin type: see ``Account.preview_margin_type``."""
-    wanted = parse_margin_type(margin_type)
-    return predict_margin_type(service, service.read_symbol(symbol, reload_tiers=fresh), wanted)
-
-
-def predict_margin_type(service: ChangeService, view: SymbolView, wanted: MarginType) -> MarginTypePreview:
-    """Preview a change of margin type from what was read before."""
-    name, state = view.outlook.symbol, view.state
-    setting = state.settings[name]
-    judged = judge_margin_type(state, name, wanted)
-    exposed = exposed_by_cross(state, name) if wanted == "cross" else ""
-    return MarginTypePreview(
-        **_of_every_kind(service, state, setting, judged),
-        setting=setting,
-        _again=lambda: preview_margin_type(service, name, wanted, fresh=True),
-        before=setting.margin_type,
-        after=wanted,
-        exposed=exposed,
-    )
-
-
 def preview_isolated_margin(
     service: ChangeService,
     symbol: str,
@@ -262,7 +178,7 @@ def preview_isolated_margin(
     effect = preview_margin(state, view.outlook.brackets, position, float(delta))
     judged = effect.judgement
     preview = IsolatedMarginPreview(
-        **_of_every_kind(service, state, setting, judged),
+        **of_every_kind(state, setting, judged, service.apply, str(service.forbidden() or "")),
         setting=isolated_margin_of(setting, position),
         _again=lambda: preview_isolated_margin(service, name, delta, side, is_named=is_named, fresh=True),
         amount=delta,
@@ -278,25 +194,6 @@ def preview_isolated_margin(
     if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:
         return replace(preview, warnings=(str(preview.request().forbidden),))
     return preview
-
-
-def _of_every_kind(
-    service: ChangeService, state: AccountState, setting: LeverageSetting, judged: Judgement
-) -> dict[str, Any]:
-    """Return the attributes of a preview that do not depend on its kind."""
-    return {
-        "venue": setting.venue,
-        "account": setting.account,
-        "symbol": setting.symbol,
-        "verdict": judged.verdict,
-        "code": judged.code,
-        "certainty": judged.certainty,
-        "reason": judged.reason,
-        "margin_asset": setting.margin_asset,
-        "modes": (state.hedge_mode, state.multi_assets),
-        "guard": str(service.forbidden() or ""),
-        "_send": service.apply,
-    }
 
 
 def _find_position(state: AccountState, symbol: str, position_side: str | None) -> tuple[str, Position | None]:
