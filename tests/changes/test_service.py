@@ -42,7 +42,7 @@ def leverage(account: Account, symbol: str = "BTCUSDT") -> int:
 def test_the_next_session_settles_open_changes_once(simulator: Simulator, tmp_path: Path) -> None:
     """A change that an earlier session left open is settled by the next one, and reported once."""
     path = tmp_path / "journal.sqlite"
-    before = connect_to(simulator, journal=path, timeout=0.3, recv_window=50, grace=0.0)
+    before = connect_to(simulator, journal=path, timeout=0.3, recv_window=1000, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
@@ -51,7 +51,7 @@ def test_the_next_session_settles_open_changes_once(simulator: Simulator, tmp_pa
     simulator.clear_faults()
     after = connect_to(simulator, journal=path, grace=0.0)
     assert [change.status for change in service_of(after).open_changes()] == ["unknown"]
-    [found] = after.settle(wait=False)
+    [found] = after.settle()
     assert (found.symbol, found.status, found.confirmed_by) == ("BTCUSDT", "applied", "symbolConfig")
     assert after.settle() == []
     assert service_of(after).open_changes() == []
