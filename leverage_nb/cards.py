@@ -73,12 +73,14 @@ class Table:
         header: The names of its columns.
         rows: The cells of each row.
         texts: The places of the columns that are left-aligned; figures are right-aligned.
+        labels: How many of the first columns name the rows.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     texts: frozenset[int] = frozenset({0})
+    labels: int = 1
 
     def html(self) -> str:
         """Return it as an HTML fragment that follows JupyterLab's theme."""
@@ -92,23 +94,25 @@ class Table:
         )
 
     def text(self, columns: int | None = None, *, colours: bool = False) -> str:
-        """Return it as text; if it is wider than ``columns``, in parts that repeat the first column."""
+        """Return it as text; if it is wider than ``columns``, in parts that repeat the columns which name the rows."""
         cells = [
             [terminal.pad(cell, size, left=place in self.texts) for cell in column]
             for place, column in enumerate(zip(self.header, *self.rows, strict=True))
             for size in [max(map(terminal.width, column))]
         ]
-        parts = [[0]]
-        for place in range(1, len(cells)):
+        names = list(range(self.labels))
+        parts = [names]
+        for place in range(self.labels, len(cells)):
             size = sum(terminal.width(cells[one][0]) + 2 for one in (*parts[-1], place)) - 2
-            if columns is not None and size > columns and len(parts[-1]) > 1:
-                parts.append([0])
-            parts[-1].append(place)
-        lines = [terminal.paint(self.caption, terminal.BOLD) if colours else self.caption]
+            if columns is not None and size > columns and parts[-1] != names:
+                parts.append(names)
+            parts[-1] = [*parts[-1], place]
+        lines = []
         for part in parts:
             head, *rows = ["  ".join(cells[place][row] for place in part).rstrip() for row in range(len(self.rows) + 1)]
             lines += ["", terminal.paint(head, terminal.DIM) if colours else head, *rows]
-        return "\n".join([lines[0], *lines[2:]])
+        caption = [terminal.paint(self.caption, terminal.BOLD) if colours else self.caption] if self.caption else []
+        return "\n".join([*caption, *lines[1:]])
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from leverage_nb import terminal
-from leverage_nb.cards import NO_MATH, badge, label
+from leverage_nb.cards import NO_MATH, Table, badge, label
 from leverage_nb.formatting import NOTHING, price
-from leverage_nb.terminal import encodable, pad, width
+from leverage_nb.terminal import encodable
 
 Frame = TypeVar("Frame", bound=pd.DataFrame)
 
@@ -55,13 +55,7 @@ class LeverageFrame(pd.DataFrame):
             venue = f"[{label(self.attrs['venue'])}] " if "venue" in self.attrs else ""
             return encodable(f"{venue}{_why_empty(self)}")
         shown, lefts = _as_text(self)
-        _align_text(shown, lefts, pd.get_option("display.max_colwidth"))
-        options: list[Any] = ["display.max_columns", None, "display.max_colwidth", None]
-        options += ["display.unicode.east_asian_width", True]
-        if (columns := terminal.columns()) is not None:
-            options += ["display.width", columns]
-        with pd.option_context(*options):
-            return encodable(f"{shown}{_size(self, shown)}")
+        return encodable(f"{_table(shown, lefts).text(terminal.columns())}{_size(self, shown)}")
 
     def _repr_html_(self) -> Any:
         if not pd.get_option("display.notebook_repr_html"):
@@ -79,6 +73,15 @@ class LeverageFrame(pd.DataFrame):
         html = _align_html(html, styles, _LEFT if has_text else _RIGHT)
         size = f"<p>{_size(self, shown).strip()[1:-1]}</p>" if len(shown) != len(self) else ""
         return f'<div class="{NO_MATH}" style="overflow-x:auto">{html}{size}</div>'
+
+    def _display_(self) -> Any:
+        """Return marimo's own table with the venue above it: marimo does not show the name of the columns."""
+        import marimo
+
+        plain = pd.DataFrame(self)
+        if "venue" not in self.attrs:
+            return plain
+        return marimo.vstack([marimo.Html(f"<div>{badge(self.attrs['venue'])}</div>"), plain])
 
 
 def mark(frame: Frame, venue: str, account: str) -> Frame:
@@ -174,16 +177,26 @@ def _size(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     return f"\n\n[{rows:,} rows × {count} columns]" if len(shown) != len(frame) else ""
 
 
-def _align_text(shown: pd.DataFrame, lefts: list[bool], most: int | None) -> None:
-    """Pad texts to the right, because pandas right-aligns them; cut those that are longer than ``most``."""
-    labels = [str(name) for name in shown.columns]
-    for place, left in enumerate(lefts):
-        texts = [text if most is None or len(text) <= most else f"{text[: most - 1]}…" for text in shown.iloc[:, place]]
-        size = max(map(width, (labels[place], *texts)))
-        shown.isetitem(place, pd.array([pad(text, size, left=left) for text in texts], dtype="object"))
-        labels[place] = pad(labels[place], size, left=left)
-    if shown.columns.nlevels == 1:
-        shown.columns = pd.Index(labels, name=shown.columns.name)
+def _table(shown: pd.DataFrame, lefts: list[bool]) -> Table:
+    """Return the texts of a frame as a table for a terminal; texts that are longer than pandas' option are cut."""
+    most = pd.get_option("display.max_colwidth")
+    index = shown.index.to_frame()
+    numbers = [_is_figure(dtype) for dtype in index.dtypes]
+    columns = [part.iloc[:, place].tolist() for part in (index, shown) for place in range(part.shape[1])]
+    texts = [[_cut(str(text), most) for text in column] for column in columns]
+    names = ["" if name is None else str(name) for name in shown.index.names]
+    left = [*(not number for number in numbers), *lefts]
+    return Table(
+        str(shown.columns.name or ""),
+        (*names, *map(str, shown.columns)),
+        tuple(zip(*texts, strict=True)),
+        frozenset(place for place, is_left in enumerate(left) if is_left),
+        len(names),
+    )
+
+
+def _cut(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _align_html(html: str, styles: Sequence[str], index_style: str) -> str:

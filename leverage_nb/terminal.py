@@ -27,6 +27,11 @@ def is_terminal() -> bool:
         return False
 
 
+def is_terminal_shell(shell: object) -> bool:
+    """Return whether a shell is IPython in a terminal: it shows no widgets, and cannot replace what it has printed."""
+    return any(kind.__name__ == "TerminalInteractiveShell" for kind in type(shell).__mro__)
+
+
 def paint(text: str, *codes: int) -> str:
     """Return text in the colours and styles of these ANSI codes."""
     return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m" if codes and text else text

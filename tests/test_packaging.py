@@ -1,9 +1,13 @@
-"""What is released, and what becomes of it elsewhere. ``pytest -n 0 -m fresh`` installs it into new environments."""
+"""What is released, and what becomes of it elsewhere.
+
+``pytest -n 0 -m fresh`` installs it into new environments, ``-m oldest`` with the oldest versions of its dependencies.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,19 +20,21 @@ import pytest
 from leverage_nb import __version__
 from tests.conftest import ROOT
 
+ADDRESS = "https://example.com/owner/leverage_nb"
 TOOLS = Path(sys.executable).parent
 # Browsers, style and the looks of notebooks belong to the newest versions; old ones warn of what has come since.
 # The random runs, the independent exchange and the simulator's own tests use no other parts of these libraries.
 OF_THE_OLDEST = [f"tests/{folder}" for folder in ("binance", "journal", "notebook", "risk", "tiers")]
 OF_THE_OLDEST += ["tests/test_account.py", "tests/test_frames.py", "tests/test_session.py", "tests/test_secrets.py"]
 OF_THE_OLDEST += ["tests/changes/test_plan.py", "tests/changes/test_plan_input.py", "tests/changes/test_history.py"]
-OF_THE_OLDEST += ["-m", "not browser and not clients and not proof and not testnet and not fresh"]
+OF_THE_OLDEST += ["-m", "not browser and not clients and not proof and not testnet and not fresh and not oldest"]
 OF_THE_OLDEST += ["-W", "ignore"]
 
 
-def run(*command: object, cwd: Path = ROOT, path: Path | None = None) -> str:
-    """Run a command, with ``path`` first on the PATH, and hand back what it printed."""
+def run(*command: object, cwd: Path = ROOT, path: Path | None = None, **variables: str) -> str:
+    """Run a command, with ``path`` first on the PATH, and return what it printed."""
     environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    environment |= variables
     if path is not None:
         environment["PATH"] = f"{path}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
@@ -46,9 +52,9 @@ def run(*command: object, cwd: Path = ROOT, path: Path | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheel and sdist, built from this tree without isolation: the build backend is installed for the tests."""
+    """Wheel and sdist, built as for a release, without isolation: the build backend is installed for the tests."""
     folder = tmp_path_factory.mktemp("released")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, LEVERAGE_NB_REPOSITORY=ADDRESS)
     return folder
 
 
@@ -91,6 +97,19 @@ def test_the_metadata_is_what_an_index_takes(released: Path) -> None:
     files = list(released.iterdir())
     assert {file.name.split("-")[1].removesuffix(".tar.gz") for file in files} == {__version__}
     run(sys.executable, "-m", "twine", "check", "--strict", *files)
+
+
+def test_a_release_has_absolute_links(wheel: Path) -> None:
+    """The description of a release links to the repository that built it, at its version; README's links are files."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        headers, _, description = archive.read(name).decode().partition("\n\n")
+    assert f"Project-URL: Source, {ADDRESS}" in headers.splitlines()
+    assert f"]({ADDRESS}/raw/v{__version__}/.github/assets/panel.gif)" in description
+    for target in re.findall(r"\]\(([^)]+)\)", description):
+        assert target.startswith("https://"), target
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (ROOT / target.partition("#")[0]).exists(), target
 
 
 def test_the_wheel_works_away_from_its_source(wheel: Path, tmp_path: Path) -> None:
@@ -173,7 +192,7 @@ def test_the_quickstart_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> Non
     assert run(programs / "python", "-m", "leverage_nb", cwd=tmp_path).startswith(f"leverage_nb  {__version__}")
 
 
-@pytest.mark.fresh
+@pytest.mark.oldest
 def test_the_oldest_versions_that_are_named(tmp_path: Path) -> None:
     """With the oldest release of everything that pyproject.toml allows, the tests of what uses them pass."""
     programs = make_environment(tmp_path / "venv")

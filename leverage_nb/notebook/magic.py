@@ -16,7 +16,7 @@ from leverage_nb.notebook.command_line import Once, is_quiet, parse_line
 from leverage_nb.notebook.prompts import answer, ask_for_key, check_key, confirmed, connect_or_ask
 from leverage_nb.notebook.reporting import report
 from leverage_nb.risk.user_input import EVERY, parse_margin
-from leverage_nb.terminal import encodable
+from leverage_nb.terminal import encodable, is_terminal_shell
 
 if TYPE_CHECKING:
     import argparse
@@ -181,7 +181,7 @@ class LeverageMagics(Magics):
             return settings
         from leverage_nb.notebook.overview import Overview, SymbolOverview
 
-        if symbols and _is_terminal(self.shell):
+        if symbols and is_terminal_shell(self.shell):
             return SymbolOverview.of(account, symbols[0])
         if symbols:
             from leverage_nb.notebook.panel import LeveragePanel
@@ -464,11 +464,6 @@ def _found(account: Account, symbols: list[str]) -> list[str]:
         if len(symbols) != 2 or exc.suggestions or exc.symbol != symbols[1].upper():
             raise
     raise InvalidInput(f"{symbols[1]} is neither a leverage nor a symbol.", hint=f"Try: %leverage {symbols[0]} 10")
-
-
-def _is_terminal(shell: Any) -> bool:
-    """Whether the shell is IPython in a terminal, which shows no widgets."""
-    return any(kind.__name__ == "TerminalInteractiveShell" for kind in type(shell).__mro__)
 
 
 def _only(frame: pd.DataFrame, names: pd.Series | pd.Index, symbols: list[str], empty: str) -> pd.DataFrame:

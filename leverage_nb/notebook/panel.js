@@ -73,6 +73,8 @@
  * @property {string} searchError
  * @property {string} lost Why the kernel cannot be reached; "" if it can.
  * @property {boolean} gone Whether it cannot come back.
+ * @property {boolean} heard Whether the kernel has answered this view: a saved or exported page has no kernel.
+ * @property {string} silence What to say while it has not; "" at first.
  * @property {number} clicks The number of the last click.
  * @property {string} asked What the last click asks for.
  * @property {number} since When the question of a confirmation was shown.
@@ -86,6 +88,10 @@
 
 // How long a question must be on the screen before an answer counts.
 const READING_MS = 800;
+// How long the kernel may take for its first answer before the panel says that none came.
+const SILENCE_MS = 8000;
+const SILENCE = "The kernel has not answered yet. It may be busy. If this page was saved or exported, it has no kernel: "
+  + "open the notebook in Jupyter and run the cell again.";
 const MOST_MATCHES = 60;
 const TWO_COLUMNS = 880;  // px, as in panel.css
 const PLOT = { left: 46, right: 16, top: 26, track: 22, bottom: 54 };
@@ -150,7 +156,7 @@ export function deriveState(model, ui) {
   const row = wrong === "" ? table.rows[leverage - 1] : undefined;
   const reviewing = row !== undefined && phase === "reviewing" && model.get("reviewed") === leverage;
   const pending = ui.clicks > model.get("answered");
-  const busy = pending || ui.lost !== "" || phase === "applying" || phase === "checking";
+  const busy = pending || !ui.heard || ui.lost !== "" || phase === "applying" || phase === "checking";
   const changes = row !== undefined && ["ok", "mind", "unpredictable"].includes(row.verdict);
   /** @type {Plan | null} */
   const plan = model.get("plan").symbol === table.symbol ? model.get("plan") : null;
@@ -161,8 +167,8 @@ export function deriveState(model, ui) {
     readable: performance.now() - ui.since > READING_MS,
     question: model.get("question"),
     undo: model.get("undo"),
-    live: ui.lost ? "lost" : model.get("live"),
-    liveReason: ui.lost || model.get("live_reason"),
+    live: ui.lost ? "lost" : ui.heard ? model.get("live") : "unheard",
+    liveReason: ui.lost || (ui.heard ? model.get("live_reason") : ""),
     plan: plan?.rows ? plan : null,
     stop: plan?.stop ?? "",
     message: model.get("message"),
@@ -319,6 +325,7 @@ function build(el) {
 // -- one function per part ----------------------------------------------------------------------------------------
 
 const LIVE = {
+  unheard: ["○ waiting for the kernel", "The kernel has not answered this page yet"],
   connecting: ["○ connecting", "The exchange's events are not connected yet"],
   connected: ["○ connected, no event yet", "Changes made elsewhere are shown within about a minute"],
   live: ["● live", "Changes made elsewhere are shown immediately"],
@@ -695,8 +702,8 @@ function showActions(parts, state, ui) {
 function showMessage(parts, state, ui) {
   const note = ui.lost
     ? `${ui.lost} ${ui.gone ? "Run the cell again to use the panel." : "The panel works again when it is back."}`
-    : state.phase === "applying" ? "Sending…"
-    : state.pending && state.phase !== "checking" ? `Waiting for the kernel: ${ui.asked}.` : "";
+    : ui.silence || (state.phase === "applying" ? "Sending…"
+    : state.pending && state.phase !== "checking" ? `Waiting for the kernel: ${ui.asked}.` : "");
   const showing = note || state.message;
   if (parts.message.dataset.showing !== showing) {
     if (note) write(parts.message, note);
@@ -735,13 +742,46 @@ function watchKernel(model, report) {
   };
 }
 
+/** Ask the kernel for an answer, and call `report` with what to say while there is none, and with "" once there is one. */
+function askForAnswer(model, report) {
+  const timer = setTimeout(() => report(SILENCE), SILENCE_MS);
+  const onMessage = content => {
+    if (content?.kind !== "hello") return;
+    clearTimeout(timer);
+    report("");
+  };
+  model.on("msg:custom", onMessage);
+  try {
+    model.send({ kind: "hello" });
+  } catch {
+    report(SILENCE);
+  }
+  return () => {
+    clearTimeout(timer);
+    model.off("msg:custom", onMessage);
+  };
+}
+
+/**
+ * Hide the static twins of this panel while this view is shown. They stay in the saved notebook.
+ * @param {string} name The twins' class. @param {Document} page
+ */
+function hideTwins(name, page) {
+  const style = page.createElement("style");
+  // The output around the twin has a prompt and a margin of its own: in JupyterLab, and in the classic notebook.
+  const places = [".jp-OutputArea-child", ".output_area"].map(output => `${output}:has(.${name})`);
+  style.textContent = `${[`.${name}`, ...places].join(", ")} { display: none; }`;
+  page.head.append(style);
+  return () => style.remove();
+}
+
 // -- the view -----------------------------------------------------------------------------------------------------
 
 function render({ model, el }) {
   const parts = build(el);
   /** @type {Ui} */
   const ui = {
-    typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, clicks: model.get("answered"), asked: "",
+    typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, heard: false, silence: "", clicks: model.get("answered"), asked: "",
     since: performance.now(), copied: false, size: null, stop: null, width: 0, tall: 0, saidAt: model.get("leverage"),
   };
   const state = () => deriveState(model, ui);
@@ -1002,6 +1042,8 @@ function render({ model, el }) {
   const unwatch = watchKernel(model, (lost, gone) => {
     if (!ui.gone) update({ lost, gone }, showAll);
   });
+  const unask = askForAnswer(model, silence => update({ silence, heard: silence === "" }, showAll));
+  const unhide = hideTwins(model.get("twin"), el.ownerDocument);
   const observer = new ResizeObserver(() => {
     const width = Math.floor(parts.plot.clientWidth);
     const tall = parts.root.clientWidth >= TWO_COLUMNS ? 300 : 200;
@@ -1013,6 +1055,8 @@ function render({ model, el }) {
     observer.disconnect();
     clearTimeout(resizeSoon.timer);
     unwatch();
+    unask();
+    unhide();
     for (const [events, listener] of Object.entries(listeners)) model.off(events, listener);
   };
 }

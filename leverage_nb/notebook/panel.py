@@ -31,11 +31,13 @@ from leverage_nb.errors import (
 )
 from leverage_nb.formatting import times
 from leverage_nb.notebook.open_panels import Outputs, open_panels
+from leverage_nb.notebook.overview import SymbolOverview
 from leverage_nb.notebook.painter import painter
 from leverage_nb.notebook.panel_screen import PanelScreen
 from leverage_nb.notebook.panel_table import PanelData, make_plan, parse_size
 from leverage_nb.notebook.twin import draw_chart, make_twin
 from leverage_nb.session import session
+from leverage_nb.terminal import encodable, is_terminal_shell
 
 _CHECK = "Check again reads the setting. Until the outcome is known, no other change of this symbol is sent."
 
@@ -105,11 +107,11 @@ class LeveragePanel(PanelScreen):
     reading_time = 0.5
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
-        self._prefix = f"twin-{uuid.uuid4().hex}"
         self._asked_at = 0.0
         self._chart = ""
         self.outputs = Outputs()
         super().__init__(account or session.current())
+        self.twin = f"leverage-twin-{uuid.uuid4().hex}"
         try:
             self._show(symbol)
         except BaseException:
@@ -124,6 +126,11 @@ class LeveragePanel(PanelScreen):
         open_panels.open(self)
         if (events := getattr(get_ipython(), "events", None)) is not None:
             events.register("post_run_cell", painter.wait)  # repeated calls register it once
+
+    def __repr__(self) -> str:
+        data = self._data
+        shown = f"[{cards.label(data.setting.venue)}] {data.setting.symbol} at {times(data.setting.leverage)}"
+        return encodable(f"<LeveragePanel {shown}>")
 
     @property
     def whose(self) -> tuple[str, str]:
@@ -155,6 +162,9 @@ class LeveragePanel(PanelScreen):
     # -- messages of the browser --------------------------------------------------------------------------------
 
     def _receive(self, _panel: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("kind") == "hello":
+            self.send({"kind": "hello"})
+            return
         handle = {
             "apply": self._apply,
             "confirm": self._confirm,
@@ -382,19 +392,20 @@ class LeveragePanel(PanelScreen):
 
     def _draw(self, data: PanelData) -> None:
         super()._draw(data)
-        painter.draw(self._draw_twin)
+        if self.outputs:  # other front ends than IPython's show no twin, and need no matplotlib
+            painter.draw(self._draw_twin)
 
     def _draw_twin(self) -> None:
         """Draw the twin's chart, which takes matplotlib some time; runs in the painter's thread."""
         data = self._data
-        chart = draw_chart(data, self._prefix)
+        chart = draw_chart(data, self.twin)
         with self._drawing:
             if data is self._data and self._is_open:
                 self._chart = chart
                 self.outputs.update(self._twin())
 
     def _twin(self, ended: str = "") -> dict[str, str]:
-        html, text = make_twin(self._data, self._chart, *([ended] if ended else []))
+        html, text = make_twin(self._data, self._chart, self.twin, *([ended] if ended else []))
         return {"text/html": html, "text/plain": text}
 
     def _ipython_display_(self) -> None:
@@ -402,6 +413,9 @@ class LeveragePanel(PanelScreen):
         if self not in open_panels:
             text, hint = "This panel is closed.", "To open another: lev.LeveragePanel()"
             display({"text/html": cards.message(text, hint, "warn"), "text/plain": f"{text} {hint}"}, raw=True)
+            return
+        if is_terminal_shell(get_ipython()):
+            display(SymbolOverview(self._data.setting, self._data.state, self._data.tiers))
             return
         if self.outputs:  # displayed before: its content may be old
             self._showing_errors(lambda _: self.reload())({})

@@ -60,6 +60,9 @@ class PanelTraits(anywidget.AnyWidget):
     undo = traitlets.Unicode("").tag(sync=True)
     """The text of the Undo button; "" to hide it."""
 
+    twin = traitlets.Unicode("").tag(sync=True)
+    """The class of the panel's static twins, which the browser hides beside the panel."""
+
     answered = traitlets.Int(0).tag(sync=True)
     """The number of the last click that the kernel has handled."""
 

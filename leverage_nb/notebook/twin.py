@@ -32,12 +32,15 @@ INSTALL = (
 )
 
 
-def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended with its kernel") -> tuple[str, str]:
+def make_twin(
+    data: PanelData, chart: str, name: str, ended: str = "The live panel ended with its kernel"
+) -> tuple[str, str]:
     """Return the twin as HTML and plain text: setting, position, figures, chart and tiers.
 
     Args:
         data: What was read.
         chart: Its chart as SVG; "" without one.
+        name: The class of the twins of one panel.
         ended: Why the panel itself is gone.
     """
     setting = data.setting
@@ -62,7 +65,7 @@ def make_twin(data: PanelData, chart: str, ended: str = "The live panel ended wi
     caption = f"Tiers of {setting.symbol}, in {asset}"
     picture = f'<div class="leverage-twin-chart" style="max-width:46em">{chart}</div>'
     html = (
-        f'<div class="leverage-twin {cards.NO_MATH}">{cards.message(saved, INSTALL)}{card.html()}{picture}'
+        f'<div class="leverage-twin {name} {cards.NO_MATH}">{cards.message(saved, INSTALL)}{card.html()}{picture}'
         f"{cards.table(caption, header, tiers)}</div>"
     )
     widths = [max(len(row[column]) for row in [header, *tiers]) for column in range(len(header))]

@@ -55,6 +55,17 @@ def test_changes_of_a_loop_are_lines_and_a_semicolon_hides_them(tmp_path: Path) 
         assert ipython.run("lower()") == "BTCUSDT 12x → 8x applied, SIMULATOR"
 
 
+def test_a_panel_is_shown_once_as_text(tmp_path: Path) -> None:
+    """In a terminal, which has no widgets, a panel is a table; later changes print nothing about it."""
+    with IPythonTerminal(tmp_path, columns=90) as ipython:
+        ipython.run("import leverage_nb as lev; panel = lev.LeveragePanel()")
+        assert "needs a notebook" in plain(ipython.run("panel"))
+        assert plain(ipython.run("print(panel)")) == "<LeveragePanel [SIMULATOR] BTCUSDT at 20x>"
+        changed = plain(ipython.run("lev.current().set_leverage('BTCUSDT', 10)"))
+        assert "BTCUSDT 20x → 10x applied" in changed
+        assert "maintenance rate" not in changed
+
+
 @pytest.mark.parametrize(
     ("environment", "arrow"), [({"NO_COLOR": "1"}, "→"), ({"TERM": "dumb"}, "→"), ({"PYTHONIOENCODING": "ascii"}, "->")]
 )

@@ -728,7 +728,8 @@ def test_a_change_does_not_wait_for_the_drawing(
         drawn.append(data.setting.leverage)
         return draw_chart(data, prefix)
 
-    painter.wait()  # the panel was drawn when it was opened
+    Notebook(monkeypatch).run("one", panel)
+    painter.wait()  # the panel was drawn when it was displayed
     monkeypatch.setattr(panel_module, "draw_chart", draw)
     account.set_leverage("BTCUSDT", 12)
     assert begun.wait(10)

@@ -28,7 +28,7 @@ def test_the_saved_output_is_readable_without_widgets(twin: dict[str, str]) -> N
             "72,109.38", "1,800,000,000", "0.65%", "Run this cell again",
         ):  # fmt: skip
             assert part in shown
-    assert twin["text/html"].startswith('<div class="leverage-twin mathjax_ignore tex2jax_ignore">')
+    assert re.match(r'<div class="leverage-twin leverage-twin-\w+ mathjax_ignore tex2jax_ignore">', twin["text/html"])
 
 
 def test_it_says_what_to_install(twin: dict[str, str]) -> None:
