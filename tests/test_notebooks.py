@@ -29,9 +29,9 @@ def test_the_testnet_notebook_says_where_it_runs() -> None:
     """Without a key it goes on on the simulator, under a banner that says so and why."""
     notebook = nbformat.read(ROOT / "notebooks" / "04_testnet.ipynb", 4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    banner = cells[0].outputs[0]["text"]
-    assert banner.startswith("This is the SIMULATOR, not the testnet. ")
-    assert "key" in banner
+    banner, reason = cells[0].outputs[:2]
+    assert banner["data"]["text/markdown"] == "## This is the SIMULATOR, not the testnet"
+    assert reason["text"].startswith("There is no API key for the testnet.")
     shown = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.outputs]
     assert any("SIMULATOR" in html for html in shown)
     assert not any("TESTNET" in html for html in shown)
