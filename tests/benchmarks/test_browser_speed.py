@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notebook.conftest import chromium, lab, lab_page, open_notebook
-from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy, run_cell
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, go_on, keep_busy, run_cell
 
 __all__ = ["chromium", "lab", "lab_page", "open_notebook"]
 
@@ -89,7 +89,7 @@ def test_first_paint_of_a_panel(open_notebook: Any) -> None:
 @pytest.mark.browser
 def test_marker_follows_the_slider(open_notebook: Any) -> None:
     """From slider event to marker under 16 ms, at every one of 60 steps, with the kernel idle and asleep."""
-    notebook = open_notebook([LOAD + WAITS.replace("2.5", "12"), SHOW, BUSY])
+    notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
     panel.slider.focus()
@@ -99,7 +99,8 @@ def test_marker_follows_the_slider(open_notebook: Any) -> None:
         told = notebook.page.evaluate(MEASURE)
         if status == "busy":
             prompt = notebook.page.locator(".jp-CodeCell .jp-InputPrompt").nth(2)
-            assert "*" in prompt.inner_text()  # it slept all the while
+            assert "*" in prompt.inner_text()  # it was busy all the while
+            go_on(notebook)
         print(f"\nkernel {status}: median {told['median']:.1f} ms, {told['frames']} of 60 steps shown, "
               f"second worst {told['worst']:.1f} ms")  # fmt: skip
         assert told["median"] < 16

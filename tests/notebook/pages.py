@@ -20,9 +20,16 @@ import requests
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 LOAD = "%load_ext leverage_nb\nimport leverage_nb as lev, time"
 SHOW = "panel = %leverage BTCUSDT\npanel"
-# A cell that ends at once when all cells are run, and keeps the kernel busy when it is run again.
-BUSY = "time.sleep(next(waits))"
-WAITS = "\nwaits = iter([0, 2.5])"
+# A cell that ends at once when all cells are run; when it is run again, it keeps the kernel busy until ``go_on()``.
+BUSY = "work()"
+WAITS = """
+from pathlib import Path
+first, file = iter([True]), Path('go-on')
+def work():
+    while not next(first, False) and not file.exists():
+        time.sleep(0.02)
+    file.unlink(missing_ok=True)
+"""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
@@ -212,6 +219,15 @@ class NotebookPage:
         )
         self.wait_for_kernel()
 
+    def send_comms_to_the_shell(self) -> None:
+        """Send messages of widgets as front ends without subshells do: they wait while a cell runs."""
+        self.page.evaluate(
+            """() => {
+                const session = window.jupyterapp.shell.currentWidget.sessionContext.session;
+                session.kernel.commsOverSubshells = 'disabled';
+            }"""
+        )
+
     def save(self, containing: str) -> Path:
         """Save the notebook, and wait until its file contains a text."""
         self.command("docmanager:save")
@@ -320,6 +336,11 @@ def keep_busy(notebook: Any, place: int) -> None:
     notebook.page.wait_for_function(
         "place => document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')[place].textContent.includes('*')", arg=place
     )
+
+
+def go_on(notebook: Any) -> None:
+    """End the cell that keeps the kernel busy."""
+    (notebook.lab.root / "go-on").touch()
 
 
 def output_of(notebook: Any, place: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.notebook.pages import LOAD, SHOW, PanelPage, Voila, keep_busy, run_cell
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, Voila, go_on, keep_busy, run_cell
 
 pytestmark = pytest.mark.browser
 
@@ -158,7 +158,7 @@ def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
 
 def test_mouse_and_keys_move_the_slider_while_the_kernel_is_busy(open_notebook: Any) -> None:
     """While the kernel is busy, marker and figures follow the mouse and the arrow keys."""
-    notebook = open_notebook([LOAD + "\nwaits = iter([0, 6])", SHOW, "time.sleep(next(waits))"])
+    notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel, page = PanelPage(notebook), notebook.page
     keep_busy(notebook, 2)
@@ -181,6 +181,7 @@ def test_mouse_and_keys_move_the_slider_while_the_kernel_is_busy(open_notebook: 
     assert panel.field.input_value() == f"{before - 1}x"
     assert panel.marker_x() < places[-1][0]
     notebook.wait_for_kernel("busy")
+    go_on(notebook)
 
 
 def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, keep_busy, output_of, run_cell
+from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, go_on, keep_busy, output_of, run_cell
 
 pytestmark = pytest.mark.browser
 
@@ -119,6 +119,7 @@ def test_a_reopened_notebook_shows_the_saved_output(open_notebook: Any) -> None:
 def test_the_chart_follows_the_slider_while_the_kernel_is_busy(open_notebook: Any) -> None:
     """While a cell runs, marker and figures follow the slider, and a click waits and says so."""
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
+    notebook.send_comms_to_the_shell()
     notebook.run_all()
     panel = PanelPage(notebook)
     keep_busy(notebook, 2)
@@ -131,13 +132,30 @@ def test_the_chart_follows_the_slider_while_the_kernel_is_busy(open_notebook: An
     assert "Waiting for the kernel: BTCUSDT 50x" in panel.root.inner_text()
     assert panel.apply.is_disabled()
     notebook.shoot("panel-kernel-busy")
+    go_on(notebook)
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 50x" in panel.message.inner_text()
+
+
+def test_a_click_is_handled_while_a_cell_runs(open_notebook: Any) -> None:
+    """JupyterLab sends the messages of widgets to a thread of their own in the kernel: Apply waits for no cell."""
+    notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
+    notebook.run_all()
+    panel = PanelPage(notebook)
+    notebook.page.wait_for_selector('.leverage-live:not([data-live="unheard"])')
+    keep_busy(notebook, 2)
+    panel.type_leverage(50)
+    panel.apply.click()
+    panel.wait_for_state("done")
+    assert "BTCUSDT 20x → 50x applied" in panel.message.inner_text()
+    assert "*" in notebook.page.locator(".jp-CodeCell .jp-InputPrompt").nth(2).inner_text()
+    go_on(notebook)
 
 
 def test_apply_sends_what_is_on_the_screen(open_notebook: Any) -> None:
     """While a picked symbol waits for the busy kernel, Apply is disabled, and the panel says what it waits for."""
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY, "print(lev.current().settings()['leverage'].to_dict())"])
+    notebook.send_comms_to_the_shell()
     notebook.run_all()
     panel = PanelPage(notebook)
     keep_busy(notebook, 2)
@@ -146,6 +164,7 @@ def test_apply_sends_what_is_on_the_screen(open_notebook: Any) -> None:
     panel.wait_for_leverage(80)
     assert "Waiting for the kernel: show 哈基米USDT" in panel.message.inner_text()
     assert panel.apply.is_disabled()
+    go_on(notebook)
     panel.wait_for_symbol("哈基米USDT")
     panel.wait_for_leverage(3)
     run_cell(notebook, 3)
@@ -543,6 +562,7 @@ def test_an_int_slider_moves_the_panel(open_notebook: Any) -> None:
     panel.type_leverage(50)
     panel.wait_for_leverage(50)
     assert handle.get_attribute("aria-valuenow") == "50.0"
+    go_on(notebook)
 
 
 LOSING = """
@@ -600,20 +620,21 @@ def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> No
         "import threading\n"
         "sim = lev.session.session.simulator()\n"
         "threading.Timer(1.0, sim.exchange.change_elsewhere, ('BTCUSDT', 33)).start()\n"
-        "time.sleep(6)"
+        "next(first), work()"
     )
-    notebook = open_notebook([LOAD, SHOW, elsewhere])
+    notebook = open_notebook([LOAD + WAITS, SHOW, elsewhere])
     run_cell(notebook, 0)
     run_cell(notebook, 1)
     panel = PanelPage(notebook)
     notebook.page.wait_for_selector('.leverage-live:text("connected, no event yet")')
     keep_busy(notebook, 2)
-    panel.root.locator(".leverage-now").filter(has_text="now 33x").wait_for(timeout=4_000)
+    panel.root.locator(".leverage-now").filter(has_text="now 33x").wait_for()
     notebook.wait_for_kernel("busy")
     notebook.page.wait_for_selector('.leverage-live[data-live="live"]')
     panel.type_leverage(10)
     assert panel.apply.inner_text() == "Apply 33x → 10x"
     notebook.shoot("panel-live")
+    go_on(notebook)
 
 
 def test_the_margin_type_is_changed_in_the_panel(open_notebook: Any) -> None:
