@@ -31,37 +31,6 @@ def connect_quick(simulator: Simulator, **options: Any) -> Account:
 
 
 @contextmanager
-def giving_up_soon(account: Account, seconds: float = 0.5) -> Iterator[None]:
-    """Let changes, and no reads, wait for their answer for a short time: for faults that never answer."""
-    client = service_of(account).client
-    post, patient = client.post, client.timeout
-
-    def post_impatiently(*arguments: Any) -> Any:
-        client.timeout = seconds
-        try:
-            return post(*arguments)
-        finally:
-            client.timeout = patient
-
-    client.post = post_impatiently  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        client.post = post  # type: ignore[method-assign]
-
-
-@contextmanager
-def verifying_at_most(account: Account, seconds: float = 2.0) -> Iterator[None]:
-    """Give up verifying an outcome soon after its deadline, while the reads that it needs fail."""
-    client = service_of(account).client
-    patient, client.timeout = client.timeout, seconds
-    try:
-        yield
-    finally:
-        client.timeout = patient
-
-
-@contextmanager
 def quick_pair(**options: Any) -> Iterator[tuple[Account, Simulator]]:
     """Open a simulator for one of several cases that run side by side, and an account on it that ends soon."""
     with Simulator() as simulator, connect_quick(simulator, **options) as account:

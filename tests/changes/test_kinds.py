@@ -21,7 +21,8 @@ from leverage_nb.errors import (
 )
 from leverage_nb.simulator import Simulator
 from tests.arrivals import SETTING, edit_answers
-from tests.changes.quick import DEADLINE_MS, attempts, giving_up_soon, quick_pair
+from tests.changes.quick import DEADLINE_MS, attempts, quick_pair
+from tests.patience import giving_up_soon
 from tests.side_by_side import side_by_side
 
 

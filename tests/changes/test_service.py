@@ -29,9 +29,10 @@ from leverage_nb.simulator import Simulator
 from tests.arrivals import on_arrival, record_requests
 from tests.binance.wire import response, serving
 from tests.changes.drafts import begin
-from tests.changes.quick import connect_quick, verifying_at_most
+from tests.changes.quick import connect_quick
 from tests.conftest import connect_to
 from tests.interrupting import interrupt, interrupt_on, interruptible
+from tests.patience import verifying_at_most
 
 
 def leverage(account: Account, symbol: str = "BTCUSDT") -> int:

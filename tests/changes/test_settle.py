@@ -29,11 +29,10 @@ from tests.changes.quick import (
     attempts,
     connect_quick,
     failure,
-    giving_up_soon,
     in_thread,
     quick_pair,
-    verifying_at_most,
 )
+from tests.patience import giving_up_soon, verifying_at_most
 from tests.side_by_side import side_by_side
 from tests.waiting import until
 

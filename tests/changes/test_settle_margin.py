@@ -12,7 +12,8 @@ from leverage_nb.changes.settle import settle
 from leverage_nb.errors import ChangeNotSent, LeverageRefused, OutcomeUnknown
 from leverage_nb.simulator import Simulator
 from tests.changes.isolated import sent, wallet
-from tests.changes.quick import attempts, connect_quick, failure, giving_up_soon, quick_pair, verifying_at_most
+from tests.changes.quick import attempts, connect_quick, failure, quick_pair
+from tests.patience import giving_up_soon, verifying_at_most
 from tests.side_by_side import side_by_side
 from tests.waiting import until
 

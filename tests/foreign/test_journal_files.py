@@ -86,7 +86,7 @@ def test_two_kernels_never_have_two_open_attempts(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], journal: Path, disturbance: str
 ) -> None:
     """While one kernel's request may still be executed, another kernel sends no change of the same symbol."""
-    first = start_kernel(timeout=3, recv_window=500)
+    first = start_kernel(recv_window=1500)
     change(first, "BTCUSDT", 11)
     first.run(DISTURBANCES[disturbance])
     second = start_kernel()
@@ -99,11 +99,11 @@ def test_two_kernels_never_have_two_open_attempts(
     first.start("account.set_leverage('BTCUSDT', 12)")
     exchange.wait_for(CHANGE, len(exchange.arrived(CHANGE)) + 1)
     begun = exchange.arrived(CHANGE)[-1]
-    third = start_kernel(timeout=0.5)
+    third = start_kernel()
     change(third, "BTCUSDT", 30)
     for later in exchange.arrived(CHANGE, "BTCUSDT"):
         if later.leverage == 30:
-            assert later.at - begun.at >= 0.75  # recvWindow and grace, without the time to arrive
+            assert later.timestamp - begun.timestamp >= 1800  # recvWindow and grace
 
 
 @pytest.mark.parametrize(

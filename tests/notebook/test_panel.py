@@ -6,6 +6,8 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -464,13 +466,12 @@ def test_a_lowered_maximum_is_named(simulator: Simulator) -> None:
 
 
 @pytest.fixture
-def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
-    """A panel whose attempts pass their deadline after 0.2 s."""
+def quick(simulator: Simulator) -> Iterator[LeveragePanel]:
+    """A panel whose attempts pass their deadline after 0.85 s."""
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event shows the outcome of a change
-    account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
-    panel = LeveragePanel(account, "BTCUSDT")
-    service_of(account).client.timeout = 0.5  # after the panel was opened, also on a busy machine
-    return panel
+    account = connect_to(simulator, timeout=3.0, recv_window=800, grace=0.05)
+    with closing(LeveragePanel(account, "BTCUSDT")) as panel:
+        yield panel
 
 
 def break_reads_after_a_change(simulator: Simulator) -> None:
