@@ -117,7 +117,7 @@ def test_a_post_is_never_sent_twice(client: RestClient) -> None:
     responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
     responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
     assert client.post(LEVERAGE, [("symbol", "BTCUSDT")]).status == 400
-    assert [call.request.method for call in responses.calls] == ["POST"]
+    assert [call.request.url for call in responses.calls] == [f"{BASE}/fapi/v1/leverage"]
     client.compare_clocks()
     client.post(LEVERAGE, [("symbol", "BTCUSDT")])
     assert abs(int(parse_qs(str(responses.calls[2].request.body))["timestamp"][0]) - ahead) < 5_000

@@ -135,7 +135,7 @@ def test_ctrl_c_waits_a_moment_for_the_answer(quick: Account, simulator: Simulat
 def test_ctrl_c_after_a_passing_refusal_makes_no_further_attempt(quick: Account, simulator: Simulator) -> None:
     """Ctrl-C after a passing refusal reports refused, and no further attempt is made."""
     simulator.inject("unavailable_503", times=None)
-    on_arrival(simulator, lambda request: interrupt() if request.method == "POST" else None)
+    on_arrival(simulator, lambda request: interrupt() if request.path == "/fapi/v1/leverage" else None)
     error = interrupted(quick)
     assert (error.change.status, error.change.number) == ("refused", 1)
     simulator.clear_faults()

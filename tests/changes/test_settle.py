@@ -82,7 +82,7 @@ def test_a_read_within_the_grace_does_not_count(simulator: Simulator) -> None:
     posted = [0.0]
 
     def note_post(request: Any) -> None:
-        if request.method == "POST":
+        if request.path == "/fapi/v1/leverage":
             posted[0] = time.monotonic()
 
     def show_the_target(request: Any, answer: Any) -> Any:
