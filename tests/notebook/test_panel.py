@@ -38,6 +38,7 @@ from tests.notebook.front_end import (
     verdicts_of,
     wait_until_connected,
 )
+from tests.patience import verifying_at_most
 from tests.waiting import threads_since, until
 
 
@@ -469,7 +470,7 @@ def test_a_lowered_maximum_is_named(simulator: Simulator) -> None:
 def quick(simulator: Simulator) -> Iterator[LeveragePanel]:
     """A panel whose attempts pass their deadline after 0.85 s."""
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event shows the outcome of a change
-    account = connect_to(simulator, timeout=3.0, recv_window=800, grace=0.05)
+    account = connect_to(simulator, recv_window=800, grace=0.05)
     with closing(LeveragePanel(account, "BTCUSDT")) as panel:
         yield panel
 
@@ -538,7 +539,8 @@ def test_a_change_that_was_not_applied_has_failed(quick: LeveragePanel, simulato
 def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
     """An outcome that cannot be verified stays unknown, also if the slider moves, until Check again."""
     lose_the_answer_and_break_reads(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     assert (quick.state, quick.state) == ("unknown", "unknown")
     assert "may or may not be at 75x" in quick.message
     quick.leverage = 30
@@ -554,7 +556,8 @@ def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator:
 def test_a_panel_opens_with_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
     """A panel of a symbol with an open change shows it at once; a panel of another symbol does not."""
     lose_the_answer_and_break_reads(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     simulator.clear_faults()
     assert LeveragePanel(quick.account, "BTCUSDT").state == "unknown"
     assert LeveragePanel(quick.account, "ETHUSDT").state == "editing"
@@ -604,7 +607,8 @@ def test_a_panel_shows_an_outcome_found_elsewhere(quick: LeveragePanel, simulato
     """An unknown outcome that history() settles is also shown in the panel."""
     simulator.inject("reset_before")
     break_reads_after_a_change(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     assert quick.state == "unknown"
     simulator.clear_faults()
     quick.account.history()
