@@ -170,7 +170,8 @@ def test_every_field_of_a_position(exchange: ForeignExchange, account: Account) 
         if name not in shown:
             assert pd.isna(held[name]), rows[name]
             assert field in frame.attrs["skipped"][name]
-            assert attempt(lambda name=name: account.preview(name, 20)) is None
+            if value in {"missing", "nan", "list"}:
+                assert attempt(lambda name=name: account.preview(name, 20)) is None
             continue
         negative = value.startswith("negative")
         assert negative or value == "missing" or field in {"positionSide", "marginAsset"}, rows[name]
@@ -209,7 +210,8 @@ def test_every_field_of_a_tier(exchange: ForeignExchange, account: Account) -> N
             raise AssertionError(bad[name])
         if name not in frame.index:
             assert name in frame.attrs["skipped"]
-            assert attempt(lambda name=name: account.preview(name, 20)) is None
+            if name in lists or bad[name][1] in {"missing", "nan", "list"}:
+                assert attempt(lambda name=name: account.preview(name, 20)) is None
     kept = set(frame.index.get_level_values("symbol"))
     assert kept == {"BTCUSDT", "ETHUSDT"} | {name for name in bad if bad[name][0] == "bracket"}
     for name in kept:
@@ -247,10 +249,14 @@ def test_every_field_of_a_balance(exchange: ForeignExchange, account: Account) -
         (MARK, {"symbol": "BTCUSDT", "markPrice": "60000"}),
     ],
 )
-def test_every_field_of_an_object(
-    exchange: ForeignExchange, account: Account, endpoint: str, row: dict[str, Any]
-) -> None:
+def test_every_field_of_an_object(endpoint: str, row: dict[str, Any]) -> None:
     """With a bad field in an answer that is no list, each call works without it or says what is wrong."""
+    with desk(grace=0.05) as (exchange, account):
+        check_every_field(exchange, account, endpoint, row)
+
+
+def check_every_field(exchange: ForeignExchange, account: Account, endpoint: str, row: dict[str, Any]) -> None:
+    """Answer with each bad value of each field, and then well."""
     for _, value, other in spoilt(row, *row):
         exchange.play(endpoint, times=None, answer=as_reply(other))
         for call in (account.state, lambda: finite(account.brackets()), lambda: account.preview("BTCUSDT", 20)):
@@ -259,6 +265,7 @@ def test_every_field_of_an_object(
             assert attempt(account.state) is None
         if endpoint == MARK:
             assert attempt(lambda: account.mark_price("BTCUSDT")) is None
+        if endpoint == MARK and value in {"missing", "nan", "negative"}:
             panel = lev.LeveragePanel(account, "BTCUSDT")
             assert panel.table["mark"] == "–"
             panel.close()
