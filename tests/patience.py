@@ -10,7 +10,7 @@ from leverage_nb.account import Account, service_of
 
 
 @contextmanager
-def verifying_at_most(account: Account, seconds: float = 2.0) -> Iterator[None]:
+def verifying_at_most(account: Account, seconds: float = 3.0) -> Iterator[None]:
     """Give up every request, and the search for an outcome after its deadline, within a few seconds."""
     client = service_of(account).client
     patient, client.timeout = client.timeout, seconds

@@ -20,7 +20,16 @@ from leverage_nb.errors import (
 )
 from leverage_nb.journal.attempts import Applied
 from leverage_nb.simulator import Simulator
-from tests.arrivals import SETTING, TIME, before_answer, edit_answers, on_arrival, record_requests
+from tests.arrivals import (
+    SETTING,
+    TIME,
+    at_a_change,
+    before_answer,
+    break_reads_after_a_change,
+    edit_answers,
+    on_arrival,
+    record_requests,
+)
 from tests.changes.drafts import begin, draft
 from tests.changes.quick import (
     DEADLINE_MS,
@@ -205,7 +214,7 @@ def test_a_symbol_missing_from_one_list_is_read_alone(quick: Account, simulator:
     """If one list lacks the symbol, it is read alone."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("missing_symbol", symbol="BTCUSDT")
+    at_a_change(simulator, lambda: simulator.inject("missing_symbol", symbol="BTCUSDT"))
     settled = preview.apply()
     assert (settled.status, settled.confirmed_by) == ("applied", "symbolConfig")
 
@@ -214,7 +223,7 @@ def test_an_attempt_on_a_missing_symbol_stays_open(quick: Account, simulator: Si
     """An attempt on a symbol that no list contains stays open, and is settled once one contains it."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("missing_symbol", symbol="BTCUSDT", times=None)
+    at_a_change(simulator, lambda: simulator.inject("missing_symbol", symbol="BTCUSDT", times=None))
     with pytest.raises(OutcomeUnknown):
         preview.apply()
     assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
@@ -259,9 +268,9 @@ def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simul
     """If no read succeeds, the outcome is unknown, the attempt stays open and is settled at the next contact."""
     before = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
+    break_reads_after_a_change(simulator)
     started = time.monotonic()
-    with verifying_at_most(quick, 2.0), pytest.raises(OutcomeUnknown, match="could not be verified") as caught:
+    with verifying_at_most(quick, 3.0), pytest.raises(OutcomeUnknown, match="could not be verified") as caught:
         before.apply()
     assert time.monotonic() - started < DEADLINE_MS / 1000 + TIMEOUT
     assert "%leverage --history" in caught.value.hint

@@ -39,6 +39,7 @@ from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.session import connect, current, session
 from leverage_nb.simulator import Simulator
+from tests.arrivals import break_reads_after_a_change
 from tests.conftest import connect_to
 from tests.keyrings import PlaintextKeyring, Ring, using
 from tests.notebook.commands import run, run_cell
@@ -379,8 +380,8 @@ def test_changes_of_an_earlier_session_are_shown_once(
     before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", recv_window=500, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
-    with verifying_at_most(before, 1.0), pytest.raises(LeverageError):
+    break_reads_after_a_change(simulator)
+    with verifying_at_most(before, 3.0), pytest.raises(LeverageError):
         preview.apply()
     simulator.clear_faults()
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")

@@ -26,7 +26,7 @@ from leverage_nb.notebook.panel_table import PanelData
 from leverage_nb.notebook.twin import draw_chart
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.arrivals import CHANGE, SETTING, on_arrival, record_requests
+from tests.arrivals import CHANGE, SETTING, break_reads_after_a_change, record_requests
 from tests.conftest import connect_to
 from tests.notebook.front_end import (
     Notebook,
@@ -473,16 +473,6 @@ def quick(simulator: Simulator) -> Iterator[LeveragePanel]:
     account = connect_to(simulator, recv_window=800, grace=0.05)
     with closing(LeveragePanel(account, "BTCUSDT")) as panel:
         yield panel
-
-
-def break_reads_after_a_change(simulator: Simulator) -> None:
-    """Answer every read of the setting after the next change with an error."""
-
-    def break_reads(request: Any) -> None:
-        if request.path == "/fapi/v1/leverage":
-            simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
-
-    on_arrival(simulator, break_reads)
 
 
 def lose_the_answer_and_break_reads(simulator: Simulator) -> None:
