@@ -238,7 +238,7 @@ def test_a_change_through_another_account_object_stops_a_preview(account: Accoun
     preview = account.preview("BTCUSDT", 10)
     with connect_quick(simulator) as other:
         other.set_leverage("BTCUSDT", 25)
-    with pytest.raises(ChangeNotSent, match="BTCUSDT is at 25x now|Now: BTCUSDT 25x"):
+    with pytest.raises(ChangeNotSent, match=r"BTCUSDT is at 25x now|Now: BTCUSDT 25x"):
         preview.apply()
     assert account.setting("BTCUSDT").leverage == 25
 

@@ -48,7 +48,7 @@ DISTURBANCES = {
 
 
 def change(kernel: Kernel, symbol: str, leverage: int) -> None:
-    """Change a leverage in a kernel, again if a busy machine was too late to send it; a refused change sends nothing."""
+    """Change a leverage in a kernel, again if a busy machine was too late to send it."""
     kernel.run(
         "for _ in range(5):\n"
         f"    try: account.set_leverage({symbol!r}, {leverage}); break\n"
