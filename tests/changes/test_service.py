@@ -113,7 +113,7 @@ def test_ctrl_c_after_sending_is_unknown_and_settled_later(quick: Account, simul
     """Ctrl-C after the request has left reports that the change may have been made; it is settled later."""
     simulator.inject("stall", executed=True)
     interrupt_on(simulator, "POST", "/fapi/v1/leverage")
-    with giving_up_soon(quick, 2.0):  # the abandoned request ends before the simulator does
+    with giving_up_soon(quick):  # the abandoned request ends before the simulator does
         error = interrupted(quick)
     assert "may or may not be at 10x" in error.message
     assert (error.change.status, error.change.before) == ("unknown", 20)
