@@ -48,3 +48,13 @@ def on_arrival(simulator: Simulator, action: Callable[[Any], object]) -> None:
         action(request)
 
     simulator.exchange.note_arrival = acting  # type: ignore[method-assign]  # it notes as before
+
+
+def at_a_change(simulator: Simulator, action: Callable[[], object]) -> None:
+    """Call a function when a change of leverage arrives: the read before it has been answered, however late it was."""
+    on_arrival(simulator, lambda request: action() if CHANGE.endswith(request.path) else None)
+
+
+def break_reads_after_a_change(simulator: Simulator) -> None:
+    """Answer every read of the setting after the next change with an error."""
+    at_a_change(simulator, lambda: simulator.inject("bad_gateway", on=SETTING, times=None, executed=False))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+_opened: list[Account] = []
+
 # The time that an example takes depends on the machine.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
@@ -68,6 +70,8 @@ def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     session.reset()
     session.max_leverage = 0
     yield
+    while _opened:  # also those that another one replaced in the session: they may follow a stream
+        _opened.pop().close()
     session.close()
 
 
@@ -86,9 +90,11 @@ def account(simulator: Simulator) -> Iterator[Account]:
 
 
 def connect_to(simulator: Simulator, venue: str = "simulator", **options: Any) -> Account:
-    """Return an account on a simulator, under the name of any venue."""
+    """Return an account on a simulator, under the name of any venue. It is closed after the test."""
     keys = {"api_key": simulator.api_key, "api_secret": simulator.api_secret}
-    return connect(venue, rest_url=simulator.rest_url, **{**keys, **options})
+    account = connect(venue, rest_url=simulator.rest_url, **{**keys, **options})
+    _opened.append(account)
+    return account
 
 
 @pytest.fixture

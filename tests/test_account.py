@@ -242,7 +242,7 @@ def test_symbols_may_be_named_twice_or_alone(account: Account) -> None:
 
 def test_a_preview_of_an_unreachable_exchange_is_not_sent(simulator: Simulator) -> None:
     """A preview that cannot be read raises ChangeNotSent with a record, with or without known tiers."""
-    cold, warm = connect_to(simulator, timeout=0.5), connect_to(simulator, timeout=0.5)
+    cold, warm = connect_to(simulator), connect_to(simulator)
     warm.tiers("BTCUSDT")
     simulator.close()
     for account in (cold, warm):

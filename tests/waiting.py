@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for something to become true."""
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for something to become true, for as long as a busy machine may need."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not become true in time"

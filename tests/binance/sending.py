@@ -31,7 +31,7 @@ def plain_get(url: str) -> Outgoing:
     return Outgoing("GET", "/", f"{url}/", None, {})
 
 
-def deliver(url: str, timeout: float = 0.5) -> Answer:
+def deliver(url: str, timeout: float = 10.0) -> Answer:
     """Send one signed request to an address."""
     transport = Transport(url, "The exchange", timeout)
     try:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import responses
 
+from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.credentials import Credentials
 from leverage_nb.binance.endpoints import (
@@ -116,7 +117,7 @@ def test_a_post_is_never_sent_twice(client: RestClient) -> None:
     responses.get(f"{BASE}/fapi/v1/time", json={"serverTime": ahead})
     responses.post(f"{BASE}/fapi/v1/leverage", json=LATE, status=400)
     assert client.post(LEVERAGE, [("symbol", "BTCUSDT")]).status == 400
-    assert [call.request.method for call in responses.calls] == ["POST"]
+    assert [call.request.url for call in responses.calls] == [f"{BASE}/fapi/v1/leverage"]
     client.compare_clocks()
     client.post(LEVERAGE, [("symbol", "BTCUSDT")])
     assert abs(int(parse_qs(str(responses.calls[2].request.body))["timestamp"][0]) - ahead) < 5_000
@@ -280,14 +281,16 @@ def answered_at(*answers: tuple[int, str]) -> list[float]:
 
 
 @responses.activate
-def test_a_read_that_fails_in_passing_is_repeated_after_pauses() -> None:
+def test_a_read_that_fails_in_passing_is_repeated_after_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read is repeated once per pause; each pause varies by half."""
-    pauses = (0.04, 0.08, 0.16)
+    pauses, made = (1.0, 2.0, 0.5), list[float]()
+    monkeypatch.setattr(interrupts, "pause", made.append)
     client = RestClient(VENUES["testnet"], Credentials("k", "s"), retry_pauses=pauses)
     times = answered_at((502, ""), (503, ""), (408, ""), (200, "[]"))
     assert client.read(SYMBOL_CONFIG) == b"[]"
-    for pause, earlier, later in zip(pauses, times, times[1:], strict=False):
-        assert 0.5 * pause <= later - earlier <= 1.5 * pause + 0.2
+    assert len(times) == 4
+    assert all(0.5 * pause <= seconds <= 1.5 * pause for pause, seconds in zip(pauses, made, strict=True))
+    assert made != list(pauses)
 
 
 @responses.activate
@@ -314,8 +317,8 @@ def test_repetitions_keep_the_time_out(simulator: Simulator) -> None:
     simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
     started = time.monotonic()
     with pytest.raises(NoAnswer):
-        client_of(simulator, timeout=0.4).read(SYMBOL_CONFIG)
-    assert time.monotonic() - started < 1.2
+        client_of(simulator, timeout=1.0).read(SYMBOL_CONFIG)
+    assert time.monotonic() - started < 4  # each attempt for itself would take 1 s, and the pauses 1 s
 
 
 # -- the rate limit ------------------------------------------------------------------------------------------------
@@ -346,9 +349,9 @@ def test_a_closed_client_that_is_used_again_keeps_its_share(simulator: Simulator
 @pytest.mark.parametrize(("fault", "status"), [("rate_limited_for", 429), ("banned", 418)])
 def test_after_a_429_or_418_nothing_is_sent_until_the_time_named(simulator: Simulator, fault: str, status: int) -> None:
     """The error names the time of day; until then every request is stopped on this machine."""
-    client = client_of(simulator, timeout=0.3, limiter=Limiter(shortest_ban=0.5))
+    client = client_of(simulator, limiter=Limiter(shortest_ban=0.5))
     client.read(SERVER_TIME)
-    simulator.inject(fault, on="GET /fapi/v1/symbolConfig", seconds=1)
+    simulator.inject(fault, on="GET /fapi/v1/symbolConfig", seconds=2)
     with pytest.raises(RateLimited) as caught:
         client.read(SYMBOL_CONFIG)
     assert caught.value.http_status == status
@@ -357,10 +360,11 @@ def test_after_a_429_or_418_nothing_is_sent_until_the_time_named(simulator: Simu
     assert f"Nothing more is sent before {moment(until)}" in caught.value.hint
     arrived: list[Any] = []
     simulator.exchange.note_arrival = arrived.append  # type: ignore[method-assign]  # records each request
+    client.timeout = 0.3  # shorter than the ban
     with pytest.raises(RateLimited, match="the next request may leave at"):
         client.post(LEVERAGE, [("symbol", "BTCUSDT"), ("leverage", 10)])
     assert arrived == []
-    time.sleep(1.1)
+    client.timeout = 10.0  # the next one waits for the end of the ban
     assert client.post(LEVERAGE, [("symbol", "BTCUSDT"), ("leverage", 10)]).status == 200
     client.close()
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leverage_nb.binance import reader
@@ -157,8 +158,30 @@ def show(client: Any, leverage: int) -> None:
             make_ladder(table[symbol], 100.0, reader.read_mark_price(client, "A")).to_html()
 
 
-@given(answers(), st.integers(1, 300))
-def test_no_figure_of_the_exchange_raises_a_bare_exception(prepared: dict[str, Any], leverage: int) -> None:
+def show_many(examples: int, *, alike: bool) -> None:
+    """Show random answers; ``alike``: the same ones at each run."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=alike,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(answers(), st.integers(1, 300))
+    def check(prepared: dict[str, Any], leverage: int) -> None:
+        with suppress(LeverageError):
+            show(Recorded(prepared), leverage)
+
+    check()
+
+
+def test_no_figure_of_the_exchange_raises_a_bare_exception() -> None:
     """Either an answer raises an error of the package, or everything computed from it can be shown."""
-    with suppress(LeverageError):
-        show(Recorded(prepared), leverage)
+    show_many(40, alike=True)
+
+
+@pytest.mark.proof
+def test_no_figure_of_many_raises_a_bare_exception() -> None:
+    """The same for 2,000 random answers."""
+    show_many(2000, alike=False)

@@ -1,4 +1,4 @@
-"""Accounts and clients on which time passes quickly."""
+"""Accounts and clients whose attempts pass their deadline soon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.changes.quick import connect_quick
 
 @pytest.fixture
 def quick(simulator: Simulator) -> Account:
-    """An account whose attempts pass their deadline after 0.4 s."""
+    """An account whose attempts pass their deadline after 1.1 s."""
     return connect_quick(simulator)
 
 

@@ -50,7 +50,7 @@ class FakedWire:
         wire.get(SYMBOL_CONFIG, json=[setting_row()])
         wire.add_callback("GET", f"{BASE}/fapi/v1/time", lambda _: (200, {}, json.dumps({"serverTime": _now_ms()})))
         keys = Credentials("k" * 64, "s" * 64)
-        self.client = RestClient(VENUES["testnet"], keys, recv_window=20, timeout=0.5, grace=0.0)
+        self.client = RestClient(VENUES["testnet"], keys, recv_window=20, timeout=5.0, grace=0.0)
         self.journal = Journal(MEMORY)
 
     def change(self, leverage: int = 10, asset: str = "", setting: LeverageSetting | None = None) -> LeverageChange:
@@ -73,8 +73,9 @@ class FakedWire:
 
     @property
     def methods(self) -> list[str]:
-        """The methods of the requests that left, in their order."""
-        return [str(call.request.method) for call in self.wire.calls]
+        """The methods of the requests that left for the faked address, in their order."""
+        requests = [call.request for call in self.wire.calls]
+        return [str(request.method) for request in requests if str(request.url).startswith(BASE)]
 
     @property
     def posts(self) -> int:

@@ -20,6 +20,7 @@ from leverage_nb.simulator.fault_kinds import FOR_CHANGES, KINDS
 from tests.changes.chaos import BANS, COSTLY, GRACE, RECV_WINDOW, TIMEOUT, load_tiers, seconds_of
 from tests.changes.claims import ArrivalKey, SimulatorRecord, contradictions_of_journal, key_of
 from tests.changes.random_changes import SYMBOLS, Trader, open_positions, opening_values
+from tests.waiting import until
 
 # Seconds by which a request may arrive after the prompt on a busy machine, although it was sent before.
 ON_ITS_WAY = 0.3
@@ -139,7 +140,10 @@ class Scene:
         return process
 
     def kill(self, process: Any, after: float) -> None:
-        """Kill a process after a number of seconds."""
+        """Kill a process a number of seconds after one of its changes has arrived."""
+        wanted = len(self.simulator.exchange.arrivals) + self.chance.randint(1, 4)
+        with suppress(AssertionError):  # after a fault nothing may be sent for a while
+            until(lambda: len(self.simulator.exchange.arrivals) >= wanted, 3.0)
         time.sleep(after)
         os.kill(process.pid, signal.SIGKILL)
         process.join()

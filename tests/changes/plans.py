@@ -34,5 +34,5 @@ def list_more_symbols(simulator: Simulator, count: int) -> list[str]:
 def make_wide_plan(simulator: Simulator, count: int, **options: Any) -> tuple[Account, Plan]:
     """Return an account, and a plan of many symbols to 7x."""
     names = list_more_symbols(simulator, count)
-    account = connect_to(simulator, **{"recv_window": 200, "grace": 0.05, **options})
+    account = connect_to(simulator, **{"recv_window": 2000, "grace": 0.05, **options})
     return account, account.plan(dict.fromkeys(names, 7))

@@ -24,7 +24,7 @@ def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]
         count = 0
         for run in range(times):
             scene.inject()
-            scene.kill(scene.start(seed * 10_000 + run), after=scene.chance.uniform(0.0, 0.3))
+            scene.kill(scene.start(seed * 10_000 + run), after=scene.chance.uniform(0.0, 0.1))
             attempts = scene.look_back()
             if len(attempts) < count:
                 return count, scene.settled, [f"{count} attempts became {len(attempts)}"]
@@ -60,7 +60,7 @@ def in_rows(rows: int, work: Callable[[int], tuple[int, int, list[str]]]) -> tup
 
 def test_killed_processes_leave_a_true_journal(tmp_path: Path) -> None:
     """After kill -9 every change that was sent is in the journal, and the next start settles it correctly."""
-    count, left_open, false = kill_often(tmp_path, times=8, seed=1)
+    count, left_open, false = kill_often(tmp_path, times=6, seed=1)
     assert false == []
     assert count > 0
     assert left_open > 0
@@ -68,7 +68,7 @@ def test_killed_processes_leave_a_true_journal(tmp_path: Path) -> None:
 
 def test_interrupted_processes_send_nothing_more(tmp_path: Path) -> None:
     """After Ctrl-C nothing is sent, the next change works, and reports, journal and exchange agree."""
-    count, _, false = interrupt_often(tmp_path, times=30, seed=2)
+    count, _, false = interrupt_often(tmp_path, times=12, seed=2)
     assert false == []
     assert count > 0
 
@@ -78,7 +78,7 @@ def test_two_processes_change_the_same_symbols(tmp_path: Path) -> None:
     with Simulator(weight_limit=10**9, seed=3) as simulator:
         scene = Scene(simulator, tmp_path / "journal.sqlite", 3)
         scene.inject()
-        both = [scene.start(seed, changes=25) for seed in (31, 32)]
+        both = [scene.start(seed, changes=10) for seed in (31, 32)]
         for process in both:
             process.join(120)
             assert process.exitcode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from leverage_nb.errors import (
 )
 from leverage_nb.simulator import Simulator
 from tests.arrivals import SETTING, edit_answers
-from tests.changes.quick import DEADLINE_MS, attempts
+from tests.changes.quick import DEADLINE_MS, attempts, quick_pair
+from tests.patience import giving_up_soon
+from tests.side_by_side import side_by_side
 
 
 def show_always(simulator: Simulator, margin_type: str, after_reads: int = 0) -> None:
@@ -79,17 +82,21 @@ def test_nothing_to_change_is_unchanged_once_a_read_shows_it(quick: Account, sim
     assert change.headline == "ADAUSDT is isolated already; nothing was changed"
 
 
-@pytest.mark.parametrize("executed", [True, False])
-@pytest.mark.parametrize("fault", ["stall", "html", "bad_gateway", "unknown_503", "timeout_1007", "disconnected_200"])
-def test_an_indefinite_answer_is_verified(quick: Account, simulator: Simulator, fault: str, executed: bool) -> None:
+def test_an_indefinite_answer_is_verified() -> None:
     """After an indefinite answer the change is not sent again, and the report agrees with the exchange."""
-    simulator.inject(fault, executed=executed)
-    if executed:
-        assert quick.set_margin_type("ADAUSDT", "isolated").status == "applied"
-    else:
-        with pytest.raises(ChangeNotApplied, match=r"ADAUSDT was not changed to isolated\. It is cross as of"):
-            quick.set_margin_type("ADAUSDT", "isolated")
-    assert len(simulator.exchange.received) == 1
+
+    def check(fault: str, executed: bool) -> None:
+        with quick_pair() as (quick, simulator), giving_up_soon(quick):
+            simulator.inject(fault, executed=executed)
+            if executed:
+                assert quick.set_margin_type("ADAUSDT", "isolated").status == "applied"
+            else:
+                with pytest.raises(ChangeNotApplied, match=r"ADAUSDT was not changed to isolated\. It is cross as of"):
+                    quick.set_margin_type("ADAUSDT", "isolated")
+            assert len(simulator.exchange.received) == 1
+
+    faults = ("stall", "html", "bad_gateway", "unknown_503", "timeout_1007", "disconnected_200")
+    side_by_side(check, product(faults, [True, False]))
 
 
 def test_success_without_a_read_that_shows_it_is_not_applied(quick: Account, simulator: Simulator) -> None:
@@ -145,7 +152,8 @@ def test_an_unknown_symbol_is_named(quick: Account) -> None:
 def test_an_open_change_blocks_every_other_change_of_the_symbol(quick: Account, simulator: Simulator) -> None:
     """A change of leverage is sent only once the change of margin type before it cannot be executed any more."""
     simulator.inject("late_execution", seconds=0.2)
-    assert quick.set_margin_type("ADAUSDT", "isolated").status == "applied"
+    with giving_up_soon(quick):
+        assert quick.set_margin_type("ADAUSDT", "isolated").status == "applied"
     assert quick.set_leverage("ADAUSDT", 9).status == "applied"
     first, second = attempts(quick)
     assert [arrival.kind for arrival in simulator.exchange.arrivals] == ["margin type", "leverage"]

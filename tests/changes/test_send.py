@@ -156,7 +156,9 @@ def test_another_attempt_follows_a_passing_refusal(faked: FakedWire) -> None:
 def test_an_attempt_is_recorded_before_it_is_sent(quick: Account, simulator: Simulator) -> None:
     """When a change arrives, its attempt is in the journal; an unchanged one records none."""
     seen: list[Attempt] = []
-    before_answer(simulator, lambda request: seen.extend(attempts(quick) if request.method == "POST" else ()))
+    before_answer(
+        simulator, lambda request: seen.extend(attempts(quick) if request.path == "/fapi/v1/leverage" else ())
+    )
     quick.set_leverage("BTCUSDT", 10)
     [attempt] = seen
     assert (attempt.symbol, attempt.before, attempt.requested, attempt.is_open) == ("BTCUSDT", 20, 10, True)
@@ -200,7 +202,7 @@ def test_a_refusal_is_reported_although_the_next_attempt_failed(quick: Account, 
     simulator.inject("unavailable_503")
 
     def close_soon(request: Any) -> None:
-        if request.method == "POST":
+        if request.path == "/fapi/v1/leverage":
             threading.Timer(0.05, simulator.close).start()
 
     on_arrival(simulator, close_soon)

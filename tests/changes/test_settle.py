@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -19,42 +20,62 @@ from leverage_nb.errors import (
 )
 from leverage_nb.journal.attempts import Applied
 from leverage_nb.simulator import Simulator
-from tests.arrivals import SETTING, TIME, before_answer, edit_answers, on_arrival, record_requests
+from tests.arrivals import (
+    SETTING,
+    TIME,
+    at_a_change,
+    before_answer,
+    break_reads_after_a_change,
+    edit_answers,
+    on_arrival,
+    record_requests,
+)
 from tests.changes.drafts import begin, draft
-from tests.changes.quick import DEADLINE_MS, GRACE, TIMEOUT, attempts, connect_quick, failure, in_thread
+from tests.changes.quick import (
+    DEADLINE_MS,
+    GRACE,
+    TIMEOUT,
+    attempts,
+    connect_quick,
+    failure,
+    in_thread,
+    quick_pair,
+)
+from tests.patience import giving_up_soon, verifying_at_most
+from tests.side_by_side import side_by_side
 from tests.waiting import until
 
-
-@pytest.mark.parametrize("executed", [True, False])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "stall", "truncated", "html", "bad_gateway", "unknown_503", "timeout_1007", "throttled_502", "throttled_503",
-        "disconnected_500", "shutdown_500", "disconnected_200", "firewall", "page_401", "page_451", "restricted",
-    ],
+INDEFINITE = (
+    "stall", "truncated", "html", "bad_gateway", "unknown_503", "timeout_1007", "throttled_502", "throttled_503",
+    "disconnected_500", "shutdown_500", "disconnected_200", "firewall", "page_401", "page_451", "restricted",
 )  # fmt: skip
-def test_an_indefinite_answer_is_verified_and_not_sent_again(
-    quick: Account, simulator: Simulator, fault: str, executed: bool
-) -> None:
+
+
+def test_an_indefinite_answer_is_verified_and_not_sent_again() -> None:
     """After any indefinite answer the change is not sent again, and the report agrees with the exchange."""
-    simulator.inject(fault, executed=executed)
-    status = "applied" if executed else "not_applied"
-    try:
-        assert quick.set_leverage("BTCUSDT", 10).status == status
-    except ChangeNotApplied:
-        assert not executed
-    assert len(simulator.exchange.received) == 1
-    assert [attempt.status for attempt in attempts(quick)] == [status]
+
+    def check(fault: str, executed: bool) -> None:
+        with quick_pair(recv_window=2000) as (quick, simulator), giving_up_soon(quick):
+            simulator.inject(fault, executed=executed)
+            status = "applied" if executed else "not_applied"
+            try:
+                assert quick.set_leverage("BTCUSDT", 10).status == status
+            except ChangeNotApplied:
+                assert not executed
+            assert len(simulator.exchange.received) == 1
+            assert [attempt.status for attempt in attempts(quick)] == [status]
+
+    side_by_side(check, product(INDEFINITE, [True, False]))
 
 
 def test_a_read_of_the_target_is_applied_before_the_deadline(simulator: Simulator) -> None:
     """A read that shows the target does not wait for the deadline, and the attempt stays open."""
-    account = connect_quick(simulator, recv_window=5000)
+    account = connect_quick(simulator, recv_window=30_000)
     simulator.inject("reset_after")
     started = time.monotonic()
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.confirmed_by, change.after) == ("applied", "symbolConfig", 10)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     [attempt] = attempts(account)
     assert attempt.is_open
     assert [finding.status for finding in attempt.findings] == ["unknown", "applied"]
@@ -70,7 +91,7 @@ def test_a_read_within_the_grace_does_not_count(simulator: Simulator) -> None:
     posted = [0.0]
 
     def note_post(request: Any) -> None:
-        if request.method == "POST":
+        if request.path == "/fapi/v1/leverage":
             posted[0] = time.monotonic()
 
     def show_the_target(request: Any, answer: Any) -> Any:
@@ -86,8 +107,9 @@ def test_a_read_within_the_grace_does_not_count(simulator: Simulator) -> None:
 
 def test_not_applied_is_reported_only_after_the_deadline(quick: Account, simulator: Simulator) -> None:
     """The value before counts only in a read after the deadline, by the exchange's clock."""
-    simulator.inject("late_execution", seconds=0.25)
-    change = quick.set_leverage("BTCUSDT", 10)
+    simulator.inject("late_execution", seconds=0.6)
+    with giving_up_soon(quick, 0.3):
+        change = quick.set_leverage("BTCUSDT", 10)
     assert (change.status, change.confirmed_by) == ("applied", "symbolConfig")
     simulator.inject("reset_before")
     error = failure(quick, leverage=30)
@@ -104,21 +126,27 @@ def test_the_local_clock_alone_closes_no_attempt(quick: Account, simulator: Simu
     """If the exchange's time cannot be read, the attempt stays open."""
     simulator.inject("reset_before")
     simulator.inject("stall", on=TIME, times=None)
-    error = failure(quick)
+    with verifying_at_most(quick):
+        error = failure(quick)
     assert isinstance(error, OutcomeUnknown)
     assert attempts(quick)[0].is_open
 
 
-@pytest.mark.parametrize("fault", ["time_far_ahead", "time_far_back", "time_float"])
-def test_an_implausible_server_time_closes_no_attempt(quick: Account, simulator: Simulator, fault: str) -> None:
+def test_an_implausible_server_time_closes_no_attempt() -> None:
     """An implausible server time is ignored: the attempt stays open until the time can be read."""
-    simulator.inject("reset_before")
-    simulator.inject(fault, times=None)
-    assert isinstance(failure(quick), OutcomeUnknown)
-    assert attempts(quick)[0].is_open
-    simulator.clear_faults()
-    assert [change.status for change in quick.settle()] == ["not_applied"]
-    assert quick.set_leverage("BTCUSDT", 10).status == "applied"
+
+    def check(fault: str) -> None:
+        with quick_pair() as (quick, simulator):
+            simulator.inject("reset_before")
+            simulator.inject(fault, times=None)
+            with verifying_at_most(quick):
+                assert isinstance(failure(quick), OutcomeUnknown)
+            assert attempts(quick)[0].is_open
+            simulator.clear_faults()
+            assert [change.status for change in quick.settle()] == ["not_applied"]
+            assert quick.set_leverage("BTCUSDT", 10).status == "applied"
+
+    side_by_side(check, [("time_far_ahead",), ("time_far_back",), ("time_float",)])
 
 
 def test_a_third_value_is_superseded(quick: Account, simulator: Simulator) -> None:
@@ -186,7 +214,7 @@ def test_a_symbol_missing_from_one_list_is_read_alone(quick: Account, simulator:
     """If one list lacks the symbol, it is read alone."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("missing_symbol", symbol="BTCUSDT")
+    at_a_change(simulator, lambda: simulator.inject("missing_symbol", symbol="BTCUSDT"))
     settled = preview.apply()
     assert (settled.status, settled.confirmed_by) == ("applied", "symbolConfig")
 
@@ -195,7 +223,7 @@ def test_an_attempt_on_a_missing_symbol_stays_open(quick: Account, simulator: Si
     """An attempt on a symbol that no list contains stays open, and is settled once one contains it."""
     preview = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("missing_symbol", symbol="BTCUSDT", times=None)
+    at_a_change(simulator, lambda: simulator.inject("missing_symbol", symbol="BTCUSDT", times=None))
     with pytest.raises(OutcomeUnknown):
         preview.apply()
     assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
@@ -240,11 +268,11 @@ def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simul
     """If no read succeeds, the outcome is unknown, the attempt stays open and is settled at the next contact."""
     before = quick.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
+    break_reads_after_a_change(simulator)
     started = time.monotonic()
-    with pytest.raises(OutcomeUnknown, match="could not be verified") as caught:
+    with verifying_at_most(quick, 3.0), pytest.raises(OutcomeUnknown, match="could not be verified") as caught:
         before.apply()
-    assert time.monotonic() - started < DEADLINE_MS / 1000 + 3 * TIMEOUT + 1
+    assert time.monotonic() - started < DEADLINE_MS / 1000 + TIMEOUT
     assert "%leverage --history" in caught.value.hint
     assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
     simulator.clear_faults()
@@ -254,9 +282,11 @@ def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simul
 
 def test_a_finding_of_another_thread_counts(simulator: Simulator) -> None:
     """If another thread has settled an attempt, its finding is reported, and undo works."""
-    account = connect_quick(simulator, timeout=1.5)
+    account = connect_quick(simulator)
     simulator.inject("stall", executed=True)
-    thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
+    with giving_up_soon(account, 2.0):
+        thread, ended = in_thread(lambda: account.set_leverage("BTCUSDT", 10))
+        until(lambda: simulator.exchange.received != [])
     until(lambda: account.history()["status"].tolist() == ["applied"])
     thread.join()
     assert (ended[0].status, ended[0].confirmed_by) == ("applied", "symbolConfig")
@@ -265,13 +295,13 @@ def test_a_finding_of_another_thread_counts(simulator: Simulator) -> None:
     assert account.undo().after == 20  # type: ignore[union-attr]  # a single change
 
 
-def test_a_time_that_cannot_be_read_is_not_read_all_the_time(simulator: Simulator) -> None:
+def test_a_time_that_cannot_be_read_is_not_read_all_the_time(quick: Account, simulator: Simulator) -> None:
     """If the exchange's time cannot be read after the deadline, it is read a few times with pauses."""
-    account = connect_quick(simulator, timeout=2.0)
     simulator.inject("reset_before")
     simulator.inject("firewall", on=TIME, times=None, executed=True)
     arrived = record_requests(simulator)
-    failure(account)
+    with verifying_at_most(quick, 3.0):
+        failure(quick)
     assert len(arrived) < 30
 
 

@@ -12,35 +12,47 @@ from leverage_nb.changes.settle import settle
 from leverage_nb.errors import ChangeNotSent, LeverageRefused, OutcomeUnknown
 from leverage_nb.simulator import Simulator
 from tests.changes.isolated import sent, wallet
-from tests.changes.quick import attempts, connect_quick, failure
+from tests.changes.quick import attempts, connect_quick, failure, quick_pair
+from tests.patience import giving_up_soon, verifying_at_most
+from tests.side_by_side import side_by_side
+from tests.waiting import until
 
 
-@pytest.mark.parametrize("fault", ["reset_after", "html", "bad_gateway", "disconnected_500", "wrong_leverage"])
-def test_one_entry_of_the_history_is_applied(quick: Account, simulator: Simulator, fault: str) -> None:
+def test_one_entry_of_the_history_is_applied() -> None:
     """Without a definite answer, exactly one entry of the history that fits means applied. It is sent once."""
-    simulator.inject(fault, **({} if fault in {"reset_after", "wrong_leverage"} else {"executed": True}))
-    change = quick.change_isolated_margin("ETHUSDT", 500)
-    assert (change.status, change.confirmed_by, change.is_final) == ("applied", "history", True)
-    assert sent(simulator) == 1
-    assert wallet(simulator) == 18_200
+
+    def check(fault: str) -> None:
+        with quick_pair() as (quick, simulator):
+            simulator.inject(fault, **({} if fault in {"reset_after", "wrong_leverage"} else {"executed": True}))
+            change = quick.change_isolated_margin("ETHUSDT", 500)
+            assert (change.status, change.confirmed_by, change.is_final) == ("applied", "history", True)
+            assert sent(simulator) == 1
+            assert wallet(simulator) == 18_200
+
+    faults = ("reset_after", "html", "bad_gateway", "disconnected_500", "wrong_leverage")
+    side_by_side(check, ((fault,) for fault in faults))
 
 
-@pytest.mark.parametrize("fault", ["reset_before", "stall", "bad_gateway"])
-def test_no_entry_is_unknown_for_good_and_blocks_nothing(quick: Account, simulator: Simulator, fault: str) -> None:
+def test_no_entry_is_unknown_for_good_and_blocks_nothing() -> None:
     """Without an entry the outcome is unknown for good: nothing is sent again, and later changes are not blocked."""
-    simulator.inject(fault, **({} if fault == "reset_before" else {"executed": False}))
-    with pytest.raises(OutcomeUnknown) as caught:
-        quick.change_isolated_margin("ETHUSDT", 500)
-    assert caught.value.change.is_final
-    assert "may or may not have been executed" in caught.value.message
-    assert "no entry that can be this change" in caught.value.change.note
-    assert "before you repeat it" in caught.value.hint
-    assert quick.settle() == []
-    assert sent(simulator) <= 1
-    assert quick.change_isolated_margin("ETHUSDT", 500).status == "applied"
-    assert [attempt.status for attempt in attempts(quick)] == ["unknown", "applied"]
-    assert quick.history()["status"].tolist() == ["unknown", "applied"]
-    assert quick.history()["is_final"].all()
+
+    def check(fault: str) -> None:
+        with quick_pair() as (quick, simulator):
+            simulator.inject(fault, **({} if fault == "reset_before" else {"executed": False}))
+            with giving_up_soon(quick), pytest.raises(OutcomeUnknown) as caught:
+                quick.change_isolated_margin("ETHUSDT", 500)
+            assert caught.value.change.is_final
+            assert "may or may not have been executed" in caught.value.message
+            assert "no entry that can be this change" in caught.value.change.note
+            assert "before you repeat it" in caught.value.hint
+            assert quick.settle() == []
+            assert sent(simulator) <= 1
+            assert quick.change_isolated_margin("ETHUSDT", 500).status == "applied"
+            assert [attempt.status for attempt in attempts(quick)] == ["unknown", "applied"]
+            assert quick.history()["status"].tolist() == ["unknown", "applied"]
+            assert quick.history()["is_final"].all()
+
+    side_by_side(check, [("reset_before",), ("stall",), ("bad_gateway",)])
 
 
 def test_an_equal_change_of_another_client_makes_it_unknown(quick: Account, simulator: Simulator) -> None:
@@ -73,28 +85,33 @@ def test_an_entry_belongs_to_one_attempt_only(quick: Account, simulator: Simulat
     assert wallet(simulator) == 18_200
 
 
-def test_the_latest_of_two_entries_belongs_to_the_later_attempt(quick: Account, simulator: Simulator) -> None:
+def test_the_latest_of_two_entries_belongs_to_the_later_attempt() -> None:
     """After a change that was confirmed by its answer, the second entry is that of the next, equal change."""
-    for amount in (500, -500):
-        quick.change_isolated_margin("ETHUSDT", amount)
-        for executed in (True, True, False):
-            simulator.inject("bad_gateway", executed=executed)
-            if executed:
-                assert quick.change_isolated_margin("ETHUSDT", amount).confirmed_by == "history"
-            else:
-                with pytest.raises(OutcomeUnknown):
-                    quick.change_isolated_margin("ETHUSDT", amount)
-    claims = [found.claims for attempt in attempts(quick) for found in attempt.findings if found.claims]
-    assert len(set(claims)) == 4
+
+    def check(amount: int) -> None:
+        with quick_pair() as (quick, simulator):
+            quick.change_isolated_margin("ETHUSDT", amount)
+            for executed in (True, True, False):
+                simulator.inject("bad_gateway", executed=executed)
+                if executed:
+                    assert quick.change_isolated_margin("ETHUSDT", amount).confirmed_by == "history"
+                else:
+                    with pytest.raises(OutcomeUnknown):
+                        quick.change_isolated_margin("ETHUSDT", amount)
+            claims = [found.claims for attempt in attempts(quick) for found in attempt.findings if found.claims]
+            assert len(set(claims)) == 2
+
+    side_by_side(check, [(500,), (-500,)])
 
 
 def test_an_entry_may_belong_to_an_attempt_that_stays_unknown(quick: Account, simulator: Simulator) -> None:
     """The entry of an attempt whose history could not be read is not taken for that of the next, equal one."""
     simulator.inject("bad_gateway", executed=True)
     simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
-    with pytest.raises(OutcomeUnknown):
-        quick.change_isolated_margin("ETHUSDT", 500)
-    quick.set_leverage("ETHUSDT", 11)  # gives the attempt up
+    with verifying_at_most(quick):
+        with pytest.raises(OutcomeUnknown):
+            quick.change_isolated_margin("ETHUSDT", 500)
+        quick.set_leverage("ETHUSDT", 11)  # gives the attempt up
     simulator.clear_faults()
     simulator.inject("reset_before")
     with pytest.raises(OutcomeUnknown) as caught:
@@ -105,21 +122,24 @@ def test_an_entry_may_belong_to_an_attempt_that_stays_unknown(quick: Account, si
 
 def test_a_late_execution_is_not_taken_for_the_next_change(quick: Account, simulator: Simulator) -> None:
     """An attempt that is executed after its deadline, which is not expected, does not confirm the next one."""
-    simulator.inject("late_execution", seconds=0.6)
-    with pytest.raises(OutcomeUnknown):
+    simulator.inject("late_execution", seconds=3.0)
+    with giving_up_soon(quick), pytest.raises(OutcomeUnknown):
         quick.change_isolated_margin("ETHUSDT", 500)
-    time.sleep(0.3)
+    until(lambda: wallet(simulator) == 18_200)
     simulator.inject("reset_before")
     with pytest.raises(OutcomeUnknown):
         quick.change_isolated_margin("ETHUSDT", 500)
     assert wallet(simulator) == 18_200
 
 
-@pytest.mark.parametrize("ahead", [-30.0, 30.0])
-def test_a_wrong_clock_confuses_no_entries(ahead: float) -> None:
+def test_a_wrong_clock_confuses_no_entries() -> None:
     """With the clocks 30 s apart, the entry of one change is not taken for that of the next, equal one."""
-    with Simulator(clock=lambda: time.time() + ahead) as simulator:
-        account = connect_quick(simulator)
+    side_by_side(change_with_a_wrong_clock, [(-30.0,), (30.0,)])
+
+
+def change_with_a_wrong_clock(ahead: float) -> None:
+    """Change an isolated margin three times, of which the second is not executed."""
+    with Simulator(clock=lambda: time.time() + ahead) as simulator, connect_quick(simulator) as account:
         account.change_isolated_margin("ETHUSDT", 500)
         simulator.inject("reset_before")
         with pytest.raises(OutcomeUnknown):
@@ -133,9 +153,10 @@ def test_an_attempt_past_its_deadline_does_not_block_a_plan(quick: Account, simu
     """A plan is sent although a change of isolated margin before it cannot be settled."""
     simulator.inject("reset_after")
     simulator.inject("disconnected_500", on="GET /fapi/v1/positionMargin/history", times=None, executed=True)
-    with pytest.raises(OutcomeUnknown):
+    with verifying_at_most(quick), pytest.raises(OutcomeUnknown):
         quick.change_isolated_margin("ETHUSDT", 500)
-    plan = quick.plan({"ETHUSDT": 12, "BTCUSDT": 12}).apply()
+    with verifying_at_most(quick):
+        plan = quick.plan({"ETHUSDT": 12, "BTCUSDT": 12}).apply()
     assert {row.symbol: row.status for row in plan.rows} == {"ETHUSDT": "applied", "BTCUSDT": "applied"}
 
 
@@ -143,9 +164,10 @@ def test_only_the_exchanges_clock_ends_an_attempt(quick: Account, simulator: Sim
     """While the exchange's time cannot be read, an attempt that may still be executed goes on blocking its symbol."""
     simulator.inject("reset_before")
     simulator.inject("time_float", times=None)
-    with pytest.raises(OutcomeUnknown):
-        quick.change_isolated_margin("ETHUSDT", 500)
-    assert isinstance(failure(quick, "ETHUSDT", 11), ChangeNotSent)
+    with verifying_at_most(quick):
+        with pytest.raises(OutcomeUnknown):
+            quick.change_isolated_margin("ETHUSDT", 500)
+        assert isinstance(failure(quick, "ETHUSDT", 11), ChangeNotSent)
     assert [attempt.is_open for attempt in attempts(quick)] == [True]
     assert [arrival.kind for arrival in simulator.exchange.arrivals] == ["isolated margin"]
     simulator.clear_faults()

@@ -26,8 +26,8 @@ processes.set_forkserver_preload(["tests.foreign.kernels"])
 def options_for(exchange: ForeignExchange, journal: Path | str, **more: Any) -> dict[str, Any]:
     """Return arguments of ``connect()`` for the exchange's account, with a short grace.
 
-    A test that waits for a deadline gives a short ``recv_window`` itself: with one, requests of a busy machine may be
-    refused as late.
+    A test that waits for a deadline gives a short ``recv_window`` itself, and one whose exchange is silent a short
+    ``timeout``: with them, requests of a busy machine may be refused as late, or given up.
     """
     return {
         "rest_url": exchange.url,
@@ -35,7 +35,7 @@ def options_for(exchange: ForeignExchange, journal: Path | str, **more: Any) -> 
         "api_secret": exchange.api_secret,
         "journal": str(journal),
         "max_leverage": 150,
-        "timeout": 1.0,
+        "timeout": 10.0,
         "recv_window": 3000,
         "grace": 0.3,
         "weight_share": 1.0,

@@ -45,7 +45,7 @@ def test_an_event_before_the_attempt_does_not_decide(
     exchange: ForeignExchange, connect: Callable[..., Account], ahead: int
 ) -> None:
     """An event of the target before an attempt does not make a lost request applied."""
-    account = connect(recv_window=300, stream_url=exchange.stream_url())
+    account = connect(recv_window=1500, stream_url=exchange.stream_url())
     follower = Follower(account)
     # Another client has set 20x and then 10x again; the clock of the stream is ahead.
     exchange.send_event("BTCUSDT", 20, exchange.now_ms() + ahead)
@@ -60,7 +60,7 @@ def test_an_event_during_the_attempt_does_not_decide(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """Changes by another client during an attempt do not confirm a request that was lost."""
-    account = connect(recv_window=300, stream_url=exchange.stream_url())
+    account = connect(recv_window=1500, stream_url=exchange.stream_url())
     follower = Follower(account)
     account.set_leverage("BTCUSDT", 20)
     exchange.send_event("BTCUSDT", 20, exchange.now_ms())
@@ -92,7 +92,7 @@ def test_only_a_200_that_names_the_change_confirms_it(
     exchange: ForeignExchange, connect: Callable[..., Account], body: dict[str, object], executed: bool
 ) -> None:
     """A 200 confirms a change only if it names symbol and leverage and has no negative code."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1500, grace=0.1)
     exchange.play(CHANGE, execute=executed, answer=Reply.of(body))
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after) == (("applied", 12) if executed else ("not_applied", 10))
@@ -100,7 +100,7 @@ def test_only_a_200_that_names_the_change_confirms_it(
 
 def test_an_open_attempt_blocks_until_its_deadline(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
     """The next change of a symbol waits for the deadline of an attempt, even if a read showed its target."""
-    account = connect(recv_window=600)
+    account = connect(recv_window=1500, grace=0.3)
     exchange.play(CHANGE, answer=RESET)
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
     first = exchange.arrived(CHANGE)[0]
@@ -110,4 +110,4 @@ def test_an_open_attempt_blocks_until_its_deadline(exchange: ForeignExchange, co
         assert len(exchange.arrived(CHANGE)) == 1
         return
     second = exchange.arrived(CHANGE)[1]
-    assert second.at - first.at >= 0.85  # recvWindow and grace, without the time to arrive
+    assert second.timestamp - first.timestamp >= 1800  # recvWindow and grace

@@ -46,13 +46,13 @@ def test_an_implausible_server_time_while_an_attempt_is_open(
     exchange: ForeignExchange, connect: Callable[..., Account], false_time: str
 ) -> None:
     """An implausible server time neither prolongs settling nor breaks the next change."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1000, grace=0.1, timeout=3.0)
     exchange.play(TIME, answer=Reply.of({"serverTime": FALSE_TIMES[false_time]}), times=None)
     exchange.play(CHANGE, execute=False, answer=RESET)
     started = time.monotonic()
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status in {"not_applied", "unknown"}
     next_change = outcome(lambda: account.set_leverage("BTCUSDT", 13))
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 25
     assert next_change.status in {"applied", "not_sent"}
     exchange.clear()
     account.settle()
@@ -88,7 +88,7 @@ def test_the_system_clock_is_set_back_while_a_change_settles(
 ) -> None:
     """A system clock that is set back by ten minutes neither prolongs settling nor changes its result."""
     flag, executed = tmp_path / "stepped", case == "executed"
-    kernel = start_kernel(recv_window=300)
+    kernel = start_kernel(recv_window=1000, timeout=3)
     kernel.run(STEPPED.format(flag=str(flag), seconds=-600))
 
     def step() -> None:
@@ -96,9 +96,9 @@ def test_the_system_clock_is_set_back_while_a_change_settles(
         if case == "no read is answered":
             break_reads(exchange)
 
-    exchange.play(CHANGE, execute=executed, execute_after=0.3 * executed, answer=RESET, first=step)
+    exchange.play(CHANGE, execute=executed, execute_after=0.6 * executed, answer=RESET, first=step)
     kernel.start("account.set_leverage('BTCUSDT', 12)")
-    status = outcome(lambda: kernel.result(timeout=6)).status
+    status = outcome(lambda: kernel.result(timeout=30)).status
     assert status in {"applied" if executed else "not_applied", "unknown"}
 
 
@@ -109,16 +109,16 @@ def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
     """The wait for an open attempt ends soon after its deadline, even if the exchange answers no read."""
     flag = tmp_path / "stepped"
     exchange.play(CHANGE, execute=False, answer=SILENCE)
-    first = start_kernel(timeout=5, recv_window=300)
+    first = start_kernel(recv_window=1000)
     first.start("account.set_leverage('BTCUSDT', 12)")
     exchange.wait_for(CHANGE)
     first.kill()
-    kernel = start_kernel()
+    kernel = start_kernel(timeout=3)
     kernel.run(STEPPED.format(flag=str(flag), seconds=-600) + "account.symbols()")
     flag.touch()
     break_reads(exchange)
     kernel.start(cell)
     with suppress(LeverageError):
-        kernel.result(timeout=7)
+        kernel.result(timeout=30)
     exchange.clear()
-    assert kernel.run("account.history()['status'].tolist()", timeout=7) in (["not_applied"], ["unknown"])
+    assert kernel.run("account.history()['status'].tolist()", timeout=30) in (["not_applied"], ["unknown"])

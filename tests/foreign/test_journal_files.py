@@ -48,8 +48,12 @@ DISTURBANCES = {
 
 
 def change(kernel: Kernel, symbol: str, leverage: int) -> None:
-    """Change a leverage in a kernel; a refused change sends nothing."""
-    kernel.run(f"try: account.set_leverage({symbol!r}, {leverage})\nexcept lev.LeverageError: pass")
+    """Change a leverage in a kernel, again if a busy machine was too late to send it."""
+    kernel.run(
+        "for _ in range(5):\n"
+        f"    try: account.set_leverage({symbol!r}, {leverage}); break\n"
+        "    except lev.LeverageError: pass"
+    )
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
@@ -75,6 +79,7 @@ def test_no_committed_attempt_is_lost(
         if link.is_file():
             link.unlink()  # a journal with a second name may be refused
     history = connect().history()
+    history = history[history["status"] != "not_sent"]  # recorded, and then too late to be sent
     recorded = list(zip(history["symbol"], history["requested"], strict=True))
     assert sorted(recorded) == sorted(exchange.changes_sent())
     assert set(history["status"]) == {"applied"}
@@ -86,7 +91,7 @@ def test_two_kernels_never_have_two_open_attempts(
     exchange: ForeignExchange, start_kernel: Callable[..., Kernel], journal: Path, disturbance: str
 ) -> None:
     """While one kernel's request may still be executed, another kernel sends no change of the same symbol."""
-    first = start_kernel(timeout=3, recv_window=500)
+    first = start_kernel(recv_window=1500)
     change(first, "BTCUSDT", 11)
     first.run(DISTURBANCES[disturbance])
     second = start_kernel()
@@ -99,11 +104,11 @@ def test_two_kernels_never_have_two_open_attempts(
     first.start("account.set_leverage('BTCUSDT', 12)")
     exchange.wait_for(CHANGE, len(exchange.arrived(CHANGE)) + 1)
     begun = exchange.arrived(CHANGE)[-1]
-    third = start_kernel(timeout=0.5)
+    third = start_kernel()
     change(third, "BTCUSDT", 30)
     for later in exchange.arrived(CHANGE, "BTCUSDT"):
         if later.leverage == 30:
-            assert later.at - begun.at >= 0.75  # recvWindow and grace, without the time to arrive
+            assert later.timestamp - begun.timestamp >= 1800  # recvWindow and grace
 
 
 @pytest.mark.parametrize(

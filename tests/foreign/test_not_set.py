@@ -13,13 +13,14 @@ from leverage_nb.errors import ChangeNotApplied, ChangeNotSent
 from leverage_nb.notebook.overview import Overview
 from tests.foreign.exchange import CHANGE, ForeignExchange
 from tests.foreign.wire import SILENCE
+from tests.patience import giving_up_soon
 
 
 @pytest.fixture
 def account(exchange: ForeignExchange, connect: Callable[..., Account]) -> Account:
     """An account that has never used SOLUSDT."""
     exchange.leverages["SOLUSDT"] = 0
-    return connect(timeout=1.0, recv_window=300, grace=0.1)
+    return connect(recv_window=1500, grace=0.1)
 
 
 @pytest.mark.parametrize("target", [7, 20])
@@ -66,7 +67,7 @@ def test_a_preview_from_not_set_is_not_sent_from_a_leverage(exchange: ForeignExc
 def test_a_lost_change_that_left_the_default_is_not_applied(exchange: ForeignExchange, account: Account) -> None:
     """A lost attempt after which the exchange shows its default of 20x was not applied, and not superseded."""
     exchange.play(CHANGE, execute=False, answer=SILENCE)
-    with pytest.raises(ChangeNotApplied):
+    with giving_up_soon(account), pytest.raises(ChangeNotApplied):
         account.set_leverage("SOLUSDT", 5, progress=lambda _: exchange.change("SOLUSDT", 20))
 
 

@@ -21,7 +21,7 @@ from tests.notebook.front_end import click
 @pytest.fixture
 def account(connect: Callable[..., Account]) -> Account:
     """An account that reads quickly again."""
-    return connect(timeout=2.0, recv_window=300, grace=0.05)
+    return connect(recv_window=1500, grace=0.05)
 
 
 def change_rows(exchange: ForeignExchange, endpoint: str, symbol: str, **fields: Any) -> None:

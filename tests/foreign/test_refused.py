@@ -48,7 +48,7 @@ def test_a_change_not_executed_behind_an_error_is_not_applied(
     exchange: ForeignExchange, connect: Callable[..., Account], answer: str
 ) -> None:
     """A change that was not executed behind the same errors is not applied, by a read after the deadline."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1500, grace=0.1)
     exchange.play(CHANGE, execute=False, answer=INDEFINITE[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert (change.status, change.after, change.confirmed_by) == ("not_applied", 10, "symbolConfig")
@@ -60,7 +60,7 @@ def test_a_change_executed_behind_a_rate_limit_is_not_refused(
     exchange: ForeignExchange, connect: Callable[..., Account], answer: str
 ) -> None:
     """A change that was executed behind a 418 or 429 of a proxy is never reported as refused."""
-    account = connect(timeout=0.5, recv_window=300)
+    account = connect(timeout=3.0, recv_window=1500)
     exchange.play(CHANGE, answer=HALTING[answer], times=None)
     change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
     assert change.status in {"applied", "unknown"}

@@ -154,7 +154,7 @@ def test_a_key_repeated_by_a_server_is_removed(
     keys = {"private_key": ed25519_key, "api_secret": None} if kind == "Ed25519" else {}
     with serving(checks_signature=kind == "HMAC") as exchange:
         sweep = Sweep(exchange, ed25519_key)
-        with lev.connect("testnet", **options_for(exchange, journal, timeout=0.5, grace=0.05, **keys)) as account:
+        with lev.connect("testnet", **options_for(exchange, journal, grace=0.05, **keys)) as account:
             account.symbols()
             for status, symbol in ((400, "BTCUSDT"), (200, "ETHUSDT")):
                 # Changes without a definite answer are executed, so that the test need not wait.
@@ -347,6 +347,6 @@ def test_the_listen_key_does_not_pass_a_proxy(
         options["rest_url"] = exchange.url.replace("127.0.0.1", "gateway.test")
         with lev.connect("testnet", **options) as account:
             account.watch(lambda event: connected.set() if getattr(event, "state", "") == "connected" else None)
-            deadline_reached = not connected.wait(4)
+            deadline_reached = not connected.wait(10)
     assert proxy[1] == []
     assert not deadline_reached

@@ -34,7 +34,7 @@ WAYS: dict[str, Callable[[Account], Any]] = {
 def test_a_stale_read_is_repeated(exchange: ForeignExchange, connect: Callable[..., Account], way: str) -> None:
     """A read that shows the value before the exchange's own answer is repeated before a change is sent."""
     exchange.leverages["BTCUSDT"] = 20
-    account = connect(timeout=3)
+    account = connect()
     account.set_leverage("BTCUSDT", 10)
     serve_stale(exchange, 20, times=1)
     change = outcome(lambda: WAYS[way](account))
@@ -47,7 +47,7 @@ def test_a_change_elsewhere_counts_after_the_second_read(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """A setting that differs from the exchange's last answer is read again after a second, and then counts."""
-    account = connect(timeout=3)
+    account = connect()
     account.set_leverage("BTCUSDT", 20)
     exchange.change("BTCUSDT", 30)
     reads = len(exchange.arrived(CONFIG))
@@ -63,7 +63,7 @@ def test_a_read_from_before_the_answer_does_not_count(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """A read that was answered after another account object's change does not count."""
-    account, another = connect(timeout=4), connect(timeout=4)
+    account, another = connect(), connect()
     exchange.leverages["BTCUSDT"] = 20
     another.symbols(), account.symbols()
     exchange.play(CONFIG, then=lambda: another.set_leverage("BTCUSDT", 10))
@@ -76,7 +76,7 @@ def test_rows_missing_from_a_list_are_verified_again(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """Rows whose symbols one list lacks stay open, and the next list that has them settles them."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1500, grace=0.1)
     plan = account.plan({"BTCUSDT": 12, "ETHUSDT": 13, "SOLUSDT": 14})
     exchange.play(CHANGE, answer=RESET, times=None)
 
@@ -99,7 +99,7 @@ def test_one_read_without_the_symbol_closes_no_attempt(
     exchange: ForeignExchange, connect: Callable[..., Account]
 ) -> None:
     """A read that answers -1121 does not close an attempt that was executed."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1500, grace=0.1)
     exchange.play(CHANGE, answer=RESET)
     unlisted = Reply.error(400, -1121, "Invalid symbol.")
     exchange.play(CONFIG, answer=unlisted, times=None, when=lambda read: bool(exchange.arrived(CHANGE)))

@@ -54,7 +54,7 @@ def test_a_huge_answer_is_abandoned_early(
 ) -> None:
     """The rest of a huge answer is not read; a change behind it is verified."""
     body, headers = HUGE[encoding]
-    kernel = start_kernel(timeout=5)
+    kernel = start_kernel()
     kernel.run("account.set_leverage('BTCUSDT', 11)")
     before = peak(kernel)
     huge = Reply(200, body(), headers, ending="close")
@@ -97,7 +97,7 @@ def test_long_text_is_refused_at_once(start_kernel: Callable[..., Kernel], cell:
     kernel = start_kernel()
     kernel.run("account.symbols()")
     with pytest.raises(LeverageError) as raised:
-        kernel.run(cell, timeout=5)
+        kernel.run(cell, timeout=20)
     assert len(str(raised.value)) < 1000
 
 
@@ -138,7 +138,7 @@ def test_an_impossible_setting_settles_nothing(
     exchange: ForeignExchange, connect: Callable[..., Account], leverage: float
 ) -> None:
     """A read with an impossible leverage does not settle a change; the next valid one does."""
-    account = connect(recv_window=300, grace=0.1)
+    account = connect(recv_window=1500, grace=0.1, timeout=3.0)
     exchange.play(CHANGE, answer=RESET)
     exchange.play(CONFIG, edit=with_leverage(leverage), times=None, when=lambda read: bool(exchange.arrived(CHANGE)))
     assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "unknown"

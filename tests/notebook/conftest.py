@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tests.notebook.pages import Lab, NotebookPage, find_chromium, launch
 
 
 @pytest.fixture
-def panel(account: Account) -> LeveragePanel:
+def panel(account: Account) -> Iterator[LeveragePanel]:
     """A panel of BTCUSDT on the test's simulator."""
-    return LeveragePanel(account, "btcusdt")
+    with closing(LeveragePanel(account, "btcusdt")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,8 @@ class IPythonTerminal:
     def _read_until_prompt(self, timeout: float = 60.0) -> str:
         text, deadline = "", time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if select.select([self._screen], [], [], 0.5)[0]:
+            # Nothing is typed ahead, so that a prompt at the end is the next one.
+            if select.select([self._screen], [], [], 0.02 if _PROMPT.search(plain(text)) else 0.5)[0]:
                 text += os.read(self._screen, 65536).decode(self._encoding, "replace").replace("\r\n", "\n")
             elif _PROMPT.search(plain(text)):
                 return text

@@ -39,10 +39,12 @@ from leverage_nb.notebook.overview import Overview
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.session import connect, current, session
 from leverage_nb.simulator import Simulator
+from tests.arrivals import break_reads_after_a_change
 from tests.conftest import connect_to
 from tests.keyrings import PlaintextKeyring, Ring, using
 from tests.notebook.commands import run, run_cell
 from tests.notebook.front_end import click
+from tests.patience import verifying_at_most
 
 
 def test_the_bare_command_shows_the_overview(shell: InteractiveShell) -> None:
@@ -375,11 +377,11 @@ def test_changes_of_an_earlier_session_are_shown_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The first %leverage after a restart shows the outcome of open changes, the second does not repeat it."""
-    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", timeout=0.3, recv_window=50, grace=0.0)
+    before = connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite", recv_window=500, grace=0.0)
     preview = before.preview("BTCUSDT", 10)
     simulator.inject("reset_after")
-    simulator.inject("stall", on="GET /fapi/v1/symbolConfig", times=None)
-    with pytest.raises(LeverageError):
+    break_reads_after_a_change(simulator)
+    with verifying_at_most(before, 3.0), pytest.raises(LeverageError):
         preview.apply()
     simulator.clear_faults()
     connect_to(simulator, "testnet", journal=tmp_path / "j.sqlite")
@@ -395,7 +397,7 @@ def test_a_line_shows_what_is_being_verified(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a definite answer a line below the cell shows what is verified, and until when."""
-    connect_to(simulator, timeout=0.3, recv_window=100, grace=0.05)
+    connect_to(simulator, recv_window=1000, grace=0.05)
     simulator.inject("reset_before")
     with pytest.raises(ChangeNotApplied):
         run(shell, "BTCUSDT 10")
@@ -407,7 +409,7 @@ def test_a_line_shows_what_is_being_verified(
 def test_a_venue_that_cannot_be_read_is_not_switched_to(shell: InteractiveShell) -> None:
     """--venue switches only if the account could be read, so that the next command is for the venue shown."""
     with Simulator() as gone:
-        connect_to(gone, "mainnet", timeout=0.5)
+        connect_to(gone, "mainnet", timeout=5.0)
     with pytest.raises(LeverageError):
         run(shell, "--venue mainnet")
     assert current().venue == "simulator"

@@ -6,6 +6,8 @@ import gc
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from leverage_nb.notebook.panel_table import PanelData
 from leverage_nb.notebook.twin import draw_chart
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.arrivals import CHANGE, SETTING, on_arrival, record_requests
+from tests.arrivals import CHANGE, SETTING, break_reads_after_a_change, record_requests
 from tests.conftest import connect_to
 from tests.notebook.front_end import (
     Notebook,
@@ -36,6 +38,7 @@ from tests.notebook.front_end import (
     verdicts_of,
     wait_until_connected,
 )
+from tests.patience import verifying_at_most
 from tests.waiting import threads_since, until
 
 
@@ -464,23 +467,12 @@ def test_a_lowered_maximum_is_named(simulator: Simulator) -> None:
 
 
 @pytest.fixture
-def quick(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> LeveragePanel:
-    """A panel whose attempts pass their deadline after 0.2 s."""
+def quick(simulator: Simulator) -> Iterator[LeveragePanel]:
+    """A panel whose attempts pass their deadline after 0.85 s."""
     simulator.inject("firewall", on="POST /fapi/v1/listenKey", times=None)  # no event shows the outcome of a change
-    account = connect_to(simulator, timeout=5.0, recv_window=150, grace=0.05)
-    panel = LeveragePanel(account, "BTCUSDT")
-    service_of(account).client.timeout = 0.5  # after the panel was opened, also on a busy machine
-    return panel
-
-
-def break_reads_after_a_change(simulator: Simulator) -> None:
-    """Answer every read of the setting after the next change with an error."""
-
-    def break_reads(request: Any) -> None:
-        if request.path == "/fapi/v1/leverage":
-            simulator.inject("bad_gateway", on=SETTING, times=None, executed=False)
-
-    on_arrival(simulator, break_reads)
+    account = connect_to(simulator, recv_window=800, grace=0.05)
+    with closing(LeveragePanel(account, "BTCUSDT")) as panel:
+        yield panel
 
 
 def lose_the_answer_and_break_reads(simulator: Simulator) -> None:
@@ -537,7 +529,8 @@ def test_a_change_that_was_not_applied_has_failed(quick: LeveragePanel, simulato
 def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
     """An outcome that cannot be verified stays unknown, also if the slider moves, until Check again."""
     lose_the_answer_and_break_reads(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     assert (quick.state, quick.state) == ("unknown", "unknown")
     assert "may or may not be at 75x" in quick.message
     quick.leverage = 30
@@ -553,7 +546,8 @@ def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator:
 def test_a_panel_opens_with_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
     """A panel of a symbol with an open change shows it at once; a panel of another symbol does not."""
     lose_the_answer_and_break_reads(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     simulator.clear_faults()
     assert LeveragePanel(quick.account, "BTCUSDT").state == "unknown"
     assert LeveragePanel(quick.account, "ETHUSDT").state == "editing"
@@ -603,7 +597,8 @@ def test_a_panel_shows_an_outcome_found_elsewhere(quick: LeveragePanel, simulato
     """An unknown outcome that history() settles is also shown in the panel."""
     simulator.inject("reset_before")
     break_reads_after_a_change(simulator)
-    click(quick, "apply", 75)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
     assert quick.state == "unknown"
     simulator.clear_faults()
     quick.account.history()

@@ -47,11 +47,11 @@ def test_the_current_leverage_is_marked(account: Account) -> None:
         lev.plot_brackets(account.brackets("BTCUSDT"), leverage=151)
 
 
-def test_tier_labels_do_not_overlap(account: Account) -> None:
-    """For every symbol, the labels at the tier edges do not overlap."""
+def check_tier_labels(account: Account, symbols: list[str]) -> None:
+    """Fail if labels at the tier edges of a symbol overlap."""
     # Without an installed Chinese font matplotlib warns of missing glyphs, which this test does not check.
     warnings.filterwarnings("ignore", "Glyph .* missing")
-    for symbol in account.symbols():
+    for symbol in symbols:
         ax = lev.plot_brackets(account.brackets(symbol))
         figure = ax.figure
         assert figure is not None
@@ -60,6 +60,18 @@ def test_tier_labels_do_not_overlap(account: Account) -> None:
         for i, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[:i]), symbol
         plt.close("all")
+
+
+def test_tier_labels_do_not_overlap(account: Account) -> None:
+    """For symbols with the fewest and the most tiers, and some between, the labels at the tier edges do not overlap."""
+    by_tiers = sorted(account.symbols(), key=lambda symbol: len(account.tiers(symbol).to_frame()))
+    check_tier_labels(account, [*by_tiers[:2], *by_tiers[2:-3:10], *by_tiers[-3:]])
+
+
+@pytest.mark.proof
+def test_tier_labels_of_no_symbol_overlap(account: Account) -> None:
+    """The same for every symbol."""
+    check_tier_labels(account, account.symbols())
 
 
 def test_several_symbols_share_an_axis(account: Account) -> None:

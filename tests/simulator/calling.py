@@ -77,8 +77,8 @@ def true_leverage(simulator: Simulator) -> int:
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    """Wait at most five seconds for a condition."""
-    deadline = time.monotonic() + 5
+    """Wait at most 30 seconds for a condition, for as long as a busy machine may need."""
+    deadline = time.monotonic() + 30
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
     return condition()

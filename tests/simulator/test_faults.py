@@ -56,6 +56,7 @@ def test_executed_and_received_show_the_choice(simulator: Simulator, name: str, 
     simulator.inject(name, on=CHANGE, seconds=SECONDS.get(name), executed=executed, leverage=33)
     send_and_give_up(simulator)
     exchange = simulator.exchange
+    assert wait_for(lambda: bool(exchange.received))
     if executed:
         assert wait_for(lambda: any(run.timestamp for run in exchange.executed))
     ours = [run for run in exchange.executed if run.timestamp is not None]
@@ -107,6 +108,7 @@ def test_every_kind_of_change_meets_a_fault(
     with suppress(requests.RequestException, ValueError):
         form = signed_text(own, **REQUESTS[path])
         requests.post(own.rest_url + path, data=form, headers=form_headers(own), timeout=0.3).json()
+    assert wait_for(lambda: len(own.exchange.executed if executed else own.exchange.arrivals) == 1)
     [arrival] = own.exchange.arrivals
     assert arrival.kind == KINDS_OF_CHANGE["POST", path]
     runs = [(run.symbol, run.timestamp, run.kind) for run in own.exchange.executed]
@@ -117,7 +119,7 @@ def test_every_kind_of_change_meets_a_fault(
 def test_a_change_is_executed_late(flat: Simulator, simulator: Simulator, path: str) -> None:
     """A change of each kind is executed after its answer was given up."""
     own = simulator_for(path, flat, simulator)
-    own.inject("late_execution", seconds=0.2)
+    own.inject("late_execution", seconds=1.0)
     with suppress(requests.RequestException):
         form = signed_text(own, **REQUESTS[path])
         requests.post(own.rest_url + path, data=form, headers=form_headers(own), timeout=0.05)
