@@ -97,7 +97,7 @@ class LeverageError(Exception):
         return tuple((name, text) for name, text in rows if text)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        return terminal.encodable(f"{self.message} {self.hint}".rstrip())
 
     def __reduce__(self) -> tuple[object, ...]:
         # Subclasses take other arguments than the message, so the constructor is not called.

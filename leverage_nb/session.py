@@ -61,6 +61,7 @@ class Session:
         self._simulator_accounts = WeakSet[Account]()
         self._everyone = WeakSet[Account]()
         self._clients = WeakSet[RestClient]()  # a preview or plan may outlive its account
+        self._ended = WeakSet[Journal]()  # of simulators that were stopped: their accounts still show the history
 
     def connect(
         self,
@@ -309,11 +310,11 @@ class Session:
         return limiter
 
     def close(self) -> None:
-        """Close all accounts, the simulator and the journals in memory."""
+        """Close all accounts, also those that ``%leverage`` does not use; the simulator; the journals in memory."""
         with self._lock:
-            for account in self._accounts.values():
+            for account in list(self._everyone):
                 account.close()
-            for journal in self._journals.values():
+            for journal in (*self._journals.values(), *self._ended):
                 journal.close()
             simulator, self._simulator = self._simulator, None
             self._accounts, self._journals = {}, {}
@@ -326,7 +327,9 @@ class Session:
             users = list(self._simulator_accounts)
             if self._simulator is not None and users and all(account.closed for account in users):
                 self._simulator.close()
-                self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                journal = self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                if journal is not None:
+                    self._ended.add(journal)
                 self._simulator, self._simulator_accounts = None, WeakSet()
 
     def _opened(self, venue: str, profile: str | None) -> Account | None:

@@ -75,7 +75,7 @@ class Database:
         """Drop a journal in memory. A file is never open between two accesses."""
         with self._lock:
             if self._memory is not None:
-                self._memory.close()
+                self._finalizer()
                 self._memory = None
 
     def _commit(
@@ -121,7 +121,9 @@ class Database:
     def _in_memory(self) -> sqlite3.Connection:
         if self._memory is None:
             self._memory = self._connect()
-            weakref.finalize(self, self._memory.close)
+            # An account that was closed still shows its history, so the last object that refers to a journal in memory
+            # ends it, unless its owner has closed it before.
+            self._finalizer = weakref.finalize(self, self._memory.close)
             _prepare(self._memory)
         return self._memory
 
