@@ -49,15 +49,18 @@ def _version(name: str) -> str:
 
 
 def _journal() -> str:
-    path = default_journal()
-    if not path.exists():
-        return f"{path} (none yet)"
     try:
+        path = default_journal()
+        size = path.stat().st_size
         with Journal(path) as journal:
             journal.attempts("")
     except JournalUnusable as exc:
         return exc.message
-    return f"{path}, {path.stat().st_size:,} bytes, usable"
+    except FileNotFoundError:
+        return f"{path} (none yet)"
+    except OSError as exc:
+        return f"{path} cannot be read: {exc.strerror}"
+    return f"{path}, {size:,} bytes, usable"
 
 
 def _reach(venue: str, profile: str | None) -> tuple[bool, str]:

@@ -99,6 +99,9 @@ class LeverageError(Exception):
     def __str__(self) -> str:
         return terminal.encodable(f"{self.message} {self.hint}".rstrip())
 
+    def __repr__(self) -> str:
+        return terminal.encodable(super().__repr__())
+
     def __reduce__(self) -> tuple[object, ...]:
         # Subclasses take other arguments than the message, so the constructor is not called.
         return _rebuild, (type(self), self.args, self.__dict__)
