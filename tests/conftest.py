@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ hypothesis.settings.load_profile("here")
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the keys of this machine also from kernels and other processes, in which no fixture runs."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    if not hasattr(config, "workerinput"):  # workers inherit it
+        # IPython and Jupyter write into the home folder, which may be read-only and has what the user configured.
+        folder = tempfile.TemporaryDirectory(prefix="leverage_nb-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+            os.environ[name] = str(Path(folder.name) / name.lower())
     if config.option.markexpr.strip() != "testnet":
         for name in [name for name in os.environ if name.startswith("LEVERAGE_NB_")]:
             del os.environ[name]
@@ -114,5 +121,7 @@ def shell() -> Iterator[InteractiveShell]:
 @pytest.fixture(scope="session")
 def published_tiers() -> dict[str, list[dict[str, Any]]]:
     """The tiers of the simulator's 46 symbols, as published on 2026-09-29."""
-    content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
+    content: dict[str, list[dict[str, Any]]] = json.loads(
+        (ROOT / "tests" / "published_tiers.json").read_text(encoding="utf-8")
+    )
     return content

@@ -17,6 +17,7 @@ from leverage_nb.simulator.faults import KINDS
 from tests.simulator.calling import signature
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_its_addresses_and_stops(stop: signal.Signals) -> None:
     """It prints one JSON line with addresses and key; SIGINT and SIGTERM end it with exit code 0 and no traceback."""
