@@ -19,9 +19,11 @@ from IPython.core.error import UsageError
 from leverage_nb.errors import InvalidInput
 from leverage_nb.risk.user_input import is_max, read_margin_type
 
-# Longer than any line and word that a person types. They bound the work and the messages.
+# Longer than any line and word that a person types, and than the path of a policy; longer than any value of a field.
+# They bound the work and the messages.
 MAX_LINE = 4_000
-MAX_WORD = 100
+MAX_WORD = 500
+MAX_VALUE = 100
 
 # A value of each option that takes one.
 _EXAMPLES = {
@@ -316,7 +318,7 @@ def _check_value(typed: str, text: str) -> None:
     """
     faults = (
         (not text, "is empty", _CHECK_DATA),
-        (len(text) > MAX_WORD, f"has {len(text):,} characters, more than {MAX_WORD}", _CHECK_DATA),
+        (len(text) > MAX_VALUE, f"has {len(text):,} characters, more than {MAX_VALUE}", _CHECK_DATA),
         (any(map(str.isspace, text)), "contains white space", _ONE_EACH),
         (not text.isprintable(), "contains a control character", _CHECK_DATA),
         ("," in text, "contains a comma", "Write numbers without commas. " + _ONE_EACH),
