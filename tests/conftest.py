@@ -71,7 +71,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Start every test without accounts, journals and limits, on the simulator."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    for name in ("XDG_DATA_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):  # not the user's own journal
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("data")))
     session.reset()
     session.max_leverage = 0
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -34,7 +35,7 @@ def test_each_venue_has_its_journal(simulator: Simulator, tmp_path: Path, monkey
     testnet, mainnet = connect_to(simulator, "testnet"), connect_to(simulator, "mainnet")
     assert testnet.journal == mainnet.journal
     assert testnet.journal.endswith("journal.sqlite")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
     named = connect_to(simulator, journal="~/mine.sqlite")
     named.set_leverage("BTCUSDT", 20)
     assert (tmp_path / "mine.sqlite").is_file()
