@@ -101,7 +101,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
     Raises:
         InvalidInput: The line, a field or an option is invalid.
     """
-    words = read_words(line, namespace)
+    words = _join_short(read_words(line, namespace))
     problem = ""
     try:
         return parser.parse_args(words)
@@ -114,6 +114,16 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         short = f", or for a short {option}=-2m" if option == "--for" else ""
         raise InvalidInput(f"{option} needs a value.", hint=f"Try: {option} {_EXAMPLES.get(option, 'NAME')}{short}")
     raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
+
+
+def _join_short(words: list[str]) -> list[str]:
+    """Return words with ``--for -2m`` as ``--for=-2m``: before Python 3.14 argparse takes ``-2m`` for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--for" and re.match(r"-\.?[0-9]", word):
+            word = f"{joined.pop()}={word}"
+        joined.append(word)
+    return joined
 
 
 def read_words(line: str, namespace: Mapping[str, Any]) -> list[str]:
