@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import tempfile
@@ -33,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # workers inherit it
         # IPython and Jupyter write into the home folder, which may be read-only and has what the user configured.
         folder = tempfile.TemporaryDirectory(prefix="leverage_nb-", ignore_cleanup_errors=True)
-        config.add_cleanup(folder.cleanup)
+        atexit.register(folder.cleanup)  # after IPython's exit function, which writes the history
         for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
             os.environ[name] = str(Path(folder.name) / name.lower())
     if config.option.markexpr.strip() != "testnet":
