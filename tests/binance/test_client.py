@@ -287,7 +287,7 @@ def test_a_read_that_fails_in_passing_is_repeated_after_pauses() -> None:
     times = answered_at((502, ""), (503, ""), (408, ""), (200, "[]"))
     assert client.read(SYMBOL_CONFIG) == b"[]"
     for pause, earlier, later in zip(pauses, times, times[1:], strict=False):
-        assert 0.5 * pause <= later - earlier <= 1.5 * pause + 0.2
+        assert 0.5 * pause - 0.016 <= later - earlier <= 1.5 * pause + 0.2  # Windows' clock ticks every 16 ms
 
 
 @responses.activate
