@@ -13,6 +13,7 @@ from leverage_nb.binance.venues import VENUES
 from leverage_nb.errors import CredentialsMissing, JournalUnusable, LeverageError
 from leverage_nb.journal.journal import Journal
 from leverage_nb.session import connect, default_journal
+from leverage_nb.terminal import encodable
 
 PACKAGES = (
     "anywidget", "ipykernel", "ipython", "ipywidgets", "jupyterlab", "matplotlib", "msgspec", "numpy", "pandas",
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     reachable, lines["reachable"] = _reach(options.venue, options.profile)
     width = max(map(len, lines))
-    print("\n".join(f"{name:<{width}}  {text}" for name, text in lines.items()))
+    print(encodable("\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())))
     return 0 if reachable else 1
 
 
@@ -48,14 +49,18 @@ def _version(name: str) -> str:
 
 
 def _journal() -> str:
-    path = default_journal()
-    if not path.exists():
-        return f"{path} (none yet)"
     try:
-        Journal(path).attempts("")
+        path = default_journal()
+        size = path.stat().st_size
+        with Journal(path) as journal:
+            journal.attempts("")
     except JournalUnusable as exc:
         return exc.message
-    return f"{path}, {path.stat().st_size:,} bytes, usable"
+    except FileNotFoundError:
+        return f"{path} (none yet)"
+    except OSError as exc:
+        return f"{path} cannot be read: {exc.strerror}"
+    return f"{path}, {size:,} bytes, usable"
 
 
 def _reach(venue: str, profile: str | None) -> tuple[bool, str]:

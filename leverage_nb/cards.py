@@ -183,7 +183,7 @@ class Shown:
 
     def __repr__(self) -> str:
         card = self.card()
-        return f"<{type(self).__name__} [{label(card.venue)}] {card.title}>"
+        return terminal.encodable(f"<{type(self).__name__} [{label(card.venue)}] {card.title}>")
 
     def __str__(self) -> str:
         return terminal.encodable(self.card().text())

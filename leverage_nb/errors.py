@@ -97,7 +97,10 @@ class LeverageError(Exception):
         return tuple((name, text) for name, text in rows if text)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        return terminal.encodable(f"{self.message} {self.hint}".rstrip())
+
+    def __repr__(self) -> str:
+        return terminal.encodable(super().__repr__())
 
     def __reduce__(self) -> tuple[object, ...]:
         # Subclasses take other arguments than the message, so the constructor is not called.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 MINUS = "\u2212"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING = "–"  # how tables show a missing value
 
 
@@ -72,4 +73,22 @@ def times(leverage: int | None) -> str:
 
 def moment(when: datetime) -> str:
     """Format a time in local time with its offset from UTC: ``2026-11-22 14:03:07+01:00``."""
-    return when.astimezone().isoformat(sep=" ", timespec="seconds")
+    return in_local_time(when).isoformat(sep=" ", timespec="seconds")
+
+
+def in_local_time(when: datetime) -> datetime:
+    """Return a time with its offset from UTC in local time; in UTC if this machine cannot convert it."""
+    try:
+        return when.astimezone()
+    except OSError:  # Windows converts no time before 1970
+        return when.astimezone(UTC)
+
+
+def local_time(seconds: float) -> datetime:
+    """Return a number of seconds since the epoch as local time.
+
+    Raises:
+        OverflowError: It is beyond the calendar.
+        ValueError: It is not a number.
+    """
+    return in_local_time(_EPOCH + timedelta(seconds=seconds))

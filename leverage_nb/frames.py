@@ -15,7 +15,7 @@ import pandas as pd
 
 from leverage_nb import terminal
 from leverage_nb.cards import NO_MATH, Table, badge, label
-from leverage_nb.formatting import NOTHING, price
+from leverage_nb.formatting import NOTHING, local_time, price
 from leverage_nb.terminal import encodable
 
 Frame = TypeVar("Frame", bound=pd.DataFrame)
@@ -159,7 +159,7 @@ def _text(name: Any, value: Any, decimals: int | None) -> str:
     if pd.api.types.is_scalar(value) and (pd.isna(value) or value == "" or value in {math.inf, -math.inf}):
         return NOTHING
     if isinstance(value, datetime):  # pandas' Timestamp too
-        return f"{datetime.fromtimestamp(value.timestamp()) if value.tzinfo else value:%Y-%m-%d %H:%M:%S}"
+        return f"{local_time(value.timestamp()) if value.tzinfo else value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or name in _NUMBERS:
         return str(value)
     if name in _LEVERAGES:

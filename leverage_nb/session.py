@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from leverage_nb.binance.rate_limit import Limiter
 from leverage_nb.binance.venues import Venue, back_end, find_venue
 from leverage_nb.changes.multi_plan import MultiPlan, make_multi_plan
 from leverage_nb.changes.plan import Plan
-from leverage_nb.errors import InvalidInput
+from leverage_nb.errors import InvalidInput, JournalUnusable
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.journal.journal import Journal
 
@@ -30,10 +30,19 @@ if TYPE_CHECKING:
 
 
 def default_journal() -> Path:
-    """Return the path of the journal for testnet and mainnet, unless ``connect(journal=...)`` names another."""
+    """Return the path of the journal for testnet and mainnet, unless ``connect(journal=...)`` names another.
+
+    Raises:
+        JournalUnusable: The user has no home folder, as in some containers.
+    """
     from platformdirs import user_data_path
 
-    return user_data_path("leverage_nb", appauthor=False) / "journal.sqlite"
+    with suppress(RuntimeError):
+        return user_data_path("leverage_nb", appauthor=False) / "journal.sqlite"
+    raise JournalUnusable(
+        "There is no folder for the journal: this user has no home folder.",
+        hint="Set HOME, or name a file with connect(journal=...).",
+    )
 
 
 class Session:
@@ -61,6 +70,7 @@ class Session:
         self._simulator_accounts = WeakSet[Account]()
         self._everyone = WeakSet[Account]()
         self._clients = WeakSet[RestClient]()  # a preview or plan may outlive its account
+        self._ended = WeakSet[Journal]()  # of simulators that were stopped: their accounts still show the history
 
     def connect(
         self,
@@ -121,6 +131,7 @@ class Session:
         Raises:
             CredentialsMissing: There is no key for this venue.
             InvalidInput: An argument is invalid.
+            JournalUnusable: The user has no home folder for the journal.
         """
         given = credentials or Credentials(api_key, api_secret, private_key, private_key_password)
         twice = credentials is not None and (api_key or api_secret or private_key or private_key_password)
@@ -309,11 +320,11 @@ class Session:
         return limiter
 
     def close(self) -> None:
-        """Close all accounts, the simulator and the journals in memory."""
+        """Close all accounts, also those that ``%leverage`` does not use; the simulator; the journals in memory."""
         with self._lock:
-            for account in self._accounts.values():
+            for account in list(self._everyone):
                 account.close()
-            for journal in self._journals.values():
+            for journal in (*self._journals.values(), *self._ended):
                 journal.close()
             simulator, self._simulator = self._simulator, None
             self._accounts, self._journals = {}, {}
@@ -326,7 +337,9 @@ class Session:
             users = list(self._simulator_accounts)
             if self._simulator is not None and users and all(account.closed for account in users):
                 self._simulator.close()
-                self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                journal = self._journals.pop(f"{MEMORY} {self._simulator.rest_url}", None)
+                if journal is not None:
+                    self._ended.add(journal)
                 self._simulator, self._simulator_accounts = None, WeakSet()
 
     def _opened(self, venue: str, profile: str | None) -> Account | None:
@@ -341,7 +354,8 @@ class Session:
             name, place = f"{MEMORY} {venue.rest_url}", MEMORY  # shared by all accounts at one address
         else:
             chosen = default_journal() if path is None else Path(path)
-            name = place = str(chosen.expanduser().absolute())
+            # os.path.expanduser leaves ~ as it is if there is no home folder; Path.expanduser fails.
+            name = place = str(Path(os.path.expanduser(chosen)).absolute())
         with self._lock:
             return self._journals.setdefault(name, Journal(place))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,12 @@ hypothesis.settings.load_profile("here")
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the keys of this machine also from kernels and other processes, in which no fixture runs."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    if not hasattr(config, "workerinput"):  # workers inherit it
+        # IPython and Jupyter write into the home folder, which may be read-only and has what the user configured.
+        folder = tempfile.TemporaryDirectory(prefix="leverage_nb-", ignore_cleanup_errors=True)
+        atexit.register(folder.cleanup)  # after IPython's exit function, which writes the history
+        for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+            os.environ[name] = str(Path(folder.name) / name.lower())
     if config.option.markexpr.strip() != "testnet":
         for name in [name for name in os.environ if name.startswith("LEVERAGE_NB_")]:
             del os.environ[name]
@@ -66,7 +74,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Start every test without accounts, journals and limits, on the simulator."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    for name in ("XDG_DATA_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):  # not the user's own journal
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("data")))
     session.reset()
     session.max_leverage = 0
     yield
@@ -120,5 +129,7 @@ def shell() -> Iterator[InteractiveShell]:
 @pytest.fixture(scope="session")
 def published_tiers() -> dict[str, list[dict[str, Any]]]:
     """The tiers of the simulator's 46 symbols, as published on 2026-09-29."""
-    content: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "tests" / "published_tiers.json").read_text())
+    content: dict[str, list[dict[str, Any]]] = json.loads(
+        (ROOT / "tests" / "published_tiers.json").read_text(encoding="utf-8")
+    )
     return content

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import pytest
+
 from leverage_nb.simulator import Simulator
 from tests.conftest import ROOT
 
@@ -32,7 +34,10 @@ def interruptible() -> Iterator[None]:
 
 def interrupt() -> None:
     """Send SIGINT to this process, from any thread."""
-    os.kill(os.getpid(), signal.SIGINT)
+    if os.name == "nt":  # os.kill would end the process
+        signal.raise_signal(signal.SIGINT)
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def interrupt_on(simulator: Simulator, method: str, path: str) -> None:
@@ -50,6 +55,8 @@ def interrupt_on(simulator: Simulator, method: str, path: str) -> None:
 
 def run_interrupted(script: str, when: Callable[[str], bool] = lambda line: line == "ready") -> str:
     """Run a script in another process, interrupt it when it prints a line, and return its further output."""
+    if os.name == "nt":
+        pytest.skip("Windows sends no signals to other processes")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(

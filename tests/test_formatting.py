@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 import pytest
 
@@ -52,6 +53,8 @@ def test_percentages_have_no_trailing_zeros(ratio: float, text: str) -> None:
 
 @pytest.fixture
 def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows cannot change the time zone of a process")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     yield
@@ -63,3 +66,23 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_times_are_local_with_their_offset() -> None:
     """A time of any zone is shown in local time, with date, seconds and offset."""
     assert formatting.moment(datetime(2026, 11, 22, 23, 3, 7, 250, tzinfo=UTC)) == "2026-11-23 08:03:07+09:00"
+    assert formatting.local_time(0.5).isoformat() == "1970-01-01T09:00:00.500000+09:00"
+
+
+class WindowsTime(datetime):
+    """A time that, as on Windows, cannot be converted to local time near the epoch."""
+
+    def astimezone(self, tz: tzinfo | None = None) -> datetime:
+        """Return the time in another zone."""
+        if tz is None and self.timestamp() < 86_400:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return super().astimezone(tz)
+
+
+def test_a_time_that_the_machine_cannot_convert_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time near the epoch, as an exchange sends it for "never", is shown in UTC on Windows."""
+    early = WindowsTime(1970, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(formatting, "_EPOCH", early)
+    assert formatting.moment(early) == "1970-01-01 00:00:00+00:00"
+    assert formatting.local_time(-5).isoformat() == "1969-12-31T23:59:55+00:00"
+    assert formatting.local_time(1e9) == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)

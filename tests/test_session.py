@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -13,11 +17,13 @@ from leverage_nb.binance.credentials import Credentials, KeyWarning
 from leverage_nb.errors import (
     CredentialsMissing,
     InvalidInput,
+    JournalUnusable,
 )
 from leverage_nb.journal.database import MEMORY
 from leverage_nb.session import connect, current, session
 from leverage_nb.simulator import Simulator
 from tests.conftest import connect_to
+from tests.waiting import threads_since, until
 
 
 def test_each_venue_has_its_journal(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +35,7 @@ def test_each_venue_has_its_journal(simulator: Simulator, tmp_path: Path, monkey
     testnet, mainnet = connect_to(simulator, "testnet"), connect_to(simulator, "mainnet")
     assert testnet.journal == mainnet.journal
     assert testnet.journal.endswith("journal.sqlite")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
     named = connect_to(simulator, journal="~/mine.sqlite")
     named.set_leverage("BTCUSDT", 20)
     assert (tmp_path / "mine.sqlite").is_file()
@@ -61,6 +67,65 @@ def test_the_simulator_stops_with_its_last_account(simulator: Simulator) -> None
     assert session.simulator() is not own
     assert current().setting("XRPUSDT").leverage == 50
     assert len(current().history()) == 0
+
+
+def test_closing_the_session_closes_all_that_was_opened(simulator: Simulator) -> None:
+    """Accounts that %leverage does not use any more are closed too, with their streams and journals in memory."""
+    first, second = connect_to(simulator), connect_to(simulator)
+    with connect() as ended:
+        ended.set_leverage("BTCUSDT", 10)
+    assert len(ended.history()) == 1
+    before = set(threading.enumerate())
+    first.watch(lambda _: None)
+    session.close()
+    assert first.closed
+    assert second.closed
+    until(lambda: not threads_since(before))
+    assert len(ended.history()) == 0
+
+
+UNCLOSED = """
+import pathlib, sys, time
+import leverage_nb as lev
+account, other = lev.connect(), lev.connect(profile="other")
+other.set_leverage("BTCUSDT", 15)
+account.plan({"ETHUSDT": 15, "XRPUSDT": 7}).apply()
+account.undo()
+panel = lev.LeveragePanel(account, "BTCUSDT")
+watch = account.watch(lambda event: None)
+path = pathlib.Path(sys.argv[1])
+path.write_text("cap = 20", encoding="utf-8")
+follower = account.follow_policy(path, on_drift=lambda event: None)
+deadline = time.monotonic() + 20
+while not watch.live and watch.state != "connected" and time.monotonic() < deadline:
+    time.sleep(0.05)
+if sys.argv[2] == "closed":
+    for one in (follower, watch, panel, account, other):
+        one.close()
+"""
+
+
+@pytest.mark.parametrize("left", ["closed", "open"])
+def test_a_process_ends_without_warnings(left: str, tmp_path: Path) -> None:
+    """A process that used everything ends at once and quietly, also if it has closed nothing."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", UNCLOSED, str(tmp_path / "policy.toml"), left]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_user_without_a_home_folder_needs_another_journal(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a home folder the simulator works; other venues need a journal's path, and the error says so."""
+
+    def no_home(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_data_path", no_home)
+    assert connect_to(simulator).set_leverage("BTCUSDT", 10).after == 10
+    with pytest.raises(JournalUnusable, match=r"this user has no home folder\. Set HOME, or name a file"):
+        connect_to(simulator, "testnet")
+    assert connect_to(simulator, "testnet", journal=tmp_path / "mine.sqlite").history().empty
 
 
 def test_current_is_the_account_connected_last(simulator: Simulator) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -65,6 +67,30 @@ def test_characters_that_cannot_be_encoded_are_replaced(
     Named.encoding = encoding  # type: ignore[attr-defined]  # an output needs no more here
     monkeypatch.setattr(sys, "stdout", Named())
     assert terminal.encodable("20x → 10x – “哈基米”…") == shown
+
+
+PRINTING = """
+import leverage_nb as lev
+account = lev.connect()
+try:
+    account.set_leverage("BTCUSDT", 1)
+except lev.LeverageError as exc:
+    error = exc
+plan = account.plan({"BTCUSDT": 12, "ETHUSDT": "max"})
+for shown in (account.set_leverage("BTCUSDT", 10), account.preview("BTCUSDT", 20), plan, account.history(), error):
+    print(shown, [shown])
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_whatever_is_printed_can_be_encoded(encoding: str) -> None:
+    """Changes, previews, plans, tables and errors can be printed to a pipe on Windows, and in the C locale."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTING], capture_output=True, timeout=60, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"20x -> 10x applied" in done.stdout
 
 
 def test_wide_characters_take_two_columns() -> None:

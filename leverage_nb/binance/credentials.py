@@ -118,7 +118,7 @@ class Credentials:
         """Return the warning about a private key's file that other users can read; "" without one."""
         if self._private is None or _is_pem(self._private) or os.name != "posix":
             return ""
-        path = Path(self._private.strip()).expanduser()
+        path = Path(os.path.expanduser(self._private.strip()))  # leaves ~ as it is if there is no home folder
         with suppress(OSError):
             mode = path.stat().st_mode & 0o777
             if mode & 0o077:

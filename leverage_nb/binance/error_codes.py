@@ -203,7 +203,8 @@ STATUSES: dict[int, Refusal] = {
 # The two messages with HTTP 503 that Binance documents as definite failures; the third leaves the outcome open.
 _DEFINITE_503 = ("service unavailable.", "internal error; unable to process your request. please try again.")
 
-_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})(?::[0-9]{2})? \(?UTC\b")
+# Without the hour 24, which Python reads from 3.14 on.
+_LIFTS = re.compile(r"by ([0-9]{4}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-9]{2})(?::[0-9]{2})? \(?UTC\b")
 _ADDRESS = re.compile(r"request ip: ([0-9a-fA-F.:]{1,45})")
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from leverage_nb.binance.messages import EventTime, Label, Leverage, Name, decode_rows
 from leverage_nb.errors import UnexpectedAnswer
+from leverage_nb.formatting import local_time
 
 # Characters or bytes; Binance's messages have a few kilobytes.
 _LARGEST = 1_000_000
@@ -189,7 +190,7 @@ def read_event(message: str | bytes) -> Event | None:
         read = msgspec.json.decode(content, type=_Message, strict=False)
         if not read.e:
             read = msgspec.json.decode(msgspec.json.decode(content, type=_Wrapped).data, type=_Message, strict=False)
-        at = datetime.fromtimestamp((read.T or read.E) / 1000).astimezone()
+        at = local_time((read.T or read.E) / 1000)
     except (msgspec.DecodeError, ValueError, OverflowError, OSError, RecursionError):
         return None
     with suppress(UnexpectedAnswer):  # the rows are no list

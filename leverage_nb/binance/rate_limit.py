@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from leverage_nb import interrupts
 from leverage_nb.errors import RateLimited
-from leverage_nb.formatting import moment
+from leverage_nb.formatting import local_time, moment
 
 # Binance's limit on mainnet, used until exchangeInfo was read. The testnet's is higher.
 DEFAULT_LIMIT = 2400
@@ -196,4 +196,4 @@ class Limiter:
         return 60.5 - self._wall() % 60
 
     def _time_in(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(self._wall() + seconds).astimezone()
+        return local_time(self._wall() + seconds)

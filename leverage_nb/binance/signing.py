@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def load_signer(pem: str, password: str | None = None) -> Signer | str:
         return "The private key cannot be used: the package cryptography is not installed."
     problem = "it is neither RSA nor Ed25519"
     try:
-        text = pem if "-----BEGIN" in pem else Path(pem.strip()).expanduser().read_text(encoding="ascii")
+        text = pem if "-----BEGIN" in pem else Path(os.path.expanduser(pem.strip())).read_text(encoding="ascii")
         key: Any = load_pem_private_key(text.encode(), password.encode() if password else None)
         if isinstance(key, rsa.RSAPrivateKey):
             return _signer_of(_rsa(key))

@@ -42,6 +42,7 @@ from leverage_nb.binance.reader import read_settings
 from leverage_nb.binance.venues import is_loopback
 from leverage_nb.change import Change
 from leverage_nb.errors import LeverageError, RateLimited
+from leverage_nb.formatting import local_time
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -353,7 +354,7 @@ class Stream:
             self._notify(event)
 
     def _local_time(self) -> datetime:
-        return datetime.fromtimestamp(self._pace.wall()).astimezone()
+        return local_time(self._pace.wall())
 
 
 def _keep(connection: ClientConnection, connections: list[ClientConnection]) -> None:

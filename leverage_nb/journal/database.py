@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 MEMORY = ":memory:"
 
-_checked: set[tuple[int, int]] = set()  # device and inode of the files that this process has checked
+# The files that this process has checked. With the path: some file systems of Windows number no files.
+_checked: set[tuple[str, int, int]] = set()  # path, device and inode
 
 
 class Database:
@@ -75,7 +76,7 @@ class Database:
         """Drop a journal in memory. A file is never open between two accesses."""
         with self._lock:
             if self._memory is not None:
-                self._memory.close()
+                self._finalizer()
                 self._memory = None
 
     def _commit(
@@ -121,7 +122,9 @@ class Database:
     def _in_memory(self) -> sqlite3.Connection:
         if self._memory is None:
             self._memory = self._connect()
-            weakref.finalize(self, self._memory.close)
+            # An account that was closed still shows its history, so the last object that refers to a journal in memory
+            # ends it, unless its owner has closed it before.
+            self._finalizer = weakref.finalize(self, self._memory.close)
             _prepare(self._memory)
         return self._memory
 
@@ -144,14 +147,17 @@ class Database:
             # Truncating the rollback journal commits; with FULL it is on the disk before COMMIT returns.
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             # The version is read every time: a newer leverage_nb may have changed the tables.
-            if (info.st_dev, info.st_ino) not in _checked or _pragma(connection, "user_version") != VERSION:
+            if self._key(info) not in _checked or _pragma(connection, "user_version") != VERSION:
                 _prepare(connection)
                 if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                     raise sqlite3.DatabaseError("it is damaged")
-                _checked.add((info.st_dev, info.st_ino))
+                _checked.add(self._key(info))
             yield connection
         finally:
             connection.close()
+
+    def _key(self, info: os.stat_result) -> tuple[str, int, int]:
+        return self.path, info.st_dev, info.st_ino
 
     def _check_file(self) -> os.stat_result:
         """Create the file if it does not exist; refuse a link and a file of another user.
@@ -164,7 +170,7 @@ class Database:
             # No process has the new file open yet, so closing this descriptor is harmless.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             info = os.lstat(self.path)
-            _checked.discard((info.st_dev, info.st_ino))  # the inode of a deleted file may be used again
+            _checked.discard(self._key(info))  # the inode of a deleted file may be used again
         if stat.S_ISLNK(info.st_mode) or (stat.S_ISREG(info.st_mode) and info.st_nlink > 1):
             raise sqlite3.DatabaseError("it is a link, and the same file under two names cannot be locked")
         if not stat.S_ISREG(info.st_mode):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leverage_nb.change import Kind, Value
+from leverage_nb.formatting import in_local_time
 from leverage_nb.journal.attempts import Applied, Attempt, Finding, Latest, SeenTiers
 from leverage_nb.journal.database import Database
 
@@ -219,6 +220,12 @@ class Journal:
         """Drop a journal in memory."""
         self._database.close()
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
 
 _ATTEMPT_COLUMNS = (
     "token", "begun_at", "venue", "address", "account", "symbol", "margin_asset", "kind", "before", "requested",
@@ -283,7 +290,7 @@ def _text(value: Any) -> str | None:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone()
+    return in_local_time(datetime.fromisoformat(text))
 
 
 _READ_VALUE: dict[Kind, Callable[[str], Value]] = {"leverage": int, "margin type": str, "isolated margin": Decimal}

@@ -19,9 +19,11 @@ from IPython.core.error import UsageError
 from leverage_nb.errors import InvalidInput
 from leverage_nb.risk.user_input import is_max, read_margin_type
 
-# Longer than any line and word that a person types. They bound the work and the messages.
+# Longer than any line and word that a person types, and than the path of a policy; longer than any value of a field.
+# They bound the work and the messages.
 MAX_LINE = 4_000
-MAX_WORD = 100
+MAX_WORD = 500
+MAX_VALUE = 100
 
 # A value of each option that takes one.
 _EXAMPLES = {
@@ -99,7 +101,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
     Raises:
         InvalidInput: The line, a field or an option is invalid.
     """
-    words = read_words(line, namespace)
+    words = _join_short(read_words(line, namespace))
     problem = ""
     try:
         return parser.parse_args(words)
@@ -112,6 +114,16 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         short = f", or for a short {option}=-2m" if option == "--for" else ""
         raise InvalidInput(f"{option} needs a value.", hint=f"Try: {option} {_EXAMPLES.get(option, 'NAME')}{short}")
     raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
+
+
+def _join_short(words: list[str]) -> list[str]:
+    """Return words with ``--for -2m`` as ``--for=-2m``: before Python 3.14 argparse takes ``-2m`` for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--for" and re.match(r"-\.?[0-9]", word):
+            word = f"{joined.pop()}={word}"
+        joined.append(word)
+    return joined
 
 
 def read_words(line: str, namespace: Mapping[str, Any]) -> list[str]:
@@ -316,7 +328,7 @@ def _check_value(typed: str, text: str) -> None:
     """
     faults = (
         (not text, "is empty", _CHECK_DATA),
-        (len(text) > MAX_WORD, f"has {len(text):,} characters, more than {MAX_WORD}", _CHECK_DATA),
+        (len(text) > MAX_VALUE, f"has {len(text):,} characters, more than {MAX_VALUE}", _CHECK_DATA),
         (any(map(str.isspace, text)), "contains white space", _ONE_EACH),
         (not text.isprintable(), "contains a control character", _CHECK_DATA),
         ("," in text, "contains a comma", "Write numbers without commas. " + _ONE_EACH),

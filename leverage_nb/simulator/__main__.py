@@ -16,12 +16,14 @@ FAULTS_HELP = """comma-separated faults: NAME[+|-][=SECONDS][@METHOD /path][:CHA
 Without the other parts: on the fault's own requests (most: @changes, the changes of leverage, margin type and
 isolated margin), always"""
 
+_WAKE_EVERY = 0.25  # seconds after which the waiting main thread wakes up
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM, after printing one JSON line with the addresses and the key."""
     parser = argparse.ArgumentParser(
         prog="python -m leverage_nb.simulator",
-        description="A Binance USDⓈ-M Futures simulator on loopback. It sends nothing to Binance.",
+        description="A Binance USDS-M Futures simulator on loopback. It sends nothing to Binance.",
         epilog="Faults:\n" + "\n".join(f"  {name:<28}{kind.about}" for name, kind in KINDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,8 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0 <= options.port <= 65535:
         parser.error(f"A port is a number from 0 to 65535; got {options.port}.")
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # SIGBREAK: Windows only
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: stop.set())
     try:
         simulator = Simulator(port=options.port, seed=options.seed, profile=options.profile)
     except OSError as exc:
@@ -49,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(exc))
         shown = ("rest_url", "stream_url", "api_key", "api_secret")
         print(json.dumps({name: getattr(simulator, name) for name in shown}), flush=True)
-        stop.wait()
+        while not stop.wait(_WAKE_EVERY):  # on Windows a wait without time-out cannot be interrupted
+            pass
     return 0
 
 

@@ -142,10 +142,16 @@ class Simulator:
         self.stream_url = f"ws://127.0.0.1:{self.port}"
         started = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(sockets, started)), name="leverage_nb simulator", daemon=True
+            target=self._run, args=(sockets, started), name="leverage_nb simulator", daemon=True
         )
         self._thread.start()
-        started.wait()
+        while not started.wait(0.05):  # with a time-out: on Windows Ctrl-C cannot interrupt it otherwise
+            if not self._thread.is_alive():
+                raise RuntimeError("The simulator could not start.")
+
+    def _run(self, sockets: list[Any], started: threading.Event) -> None:
+        # Not with asyncio's debug mode (python -X dev): it prints each request that a busy machine answers slowly.
+        asyncio.run(self._serve(sockets, started), debug=False)
 
     async def _serve(self, sockets: list[Any], started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()

@@ -26,8 +26,10 @@ from tests.waiting import until
 ON_ITS_WAY = 0.3
 
 # A server process with the package loaded forks the processes, so that each starts within milliseconds.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.changes.killing"])
+# Windows has none; tests that need more of POSIX are skipped there.
+processes: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+if os.name == "posix":
+    processes.set_forkserver_preload(["tests.changes.killing"])
 
 
 def keep_changing(where: dict[str, Any], seed: int, changes: int, started: Any) -> None:

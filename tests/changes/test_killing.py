@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 from leverage_nb.simulator import Simulator
 from tests.changes.killing import Scene
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor SIGINT for other processes")
 
 
 def kill_often(folder: Path, times: int, seed: int) -> tuple[int, int, list[str]]:

@@ -125,6 +125,7 @@ def test_input_is_bounded(tmp_path: Path) -> None:
             read_targets(rows)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     """A folder, a named pipe and a device are refused, because reading them may never end."""
     os.mkfifo(tmp_path / "pipe")

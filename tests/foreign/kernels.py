@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd  # noqa: F401 - loaded once, in the process that forks the kernels
+import pytest
 import requests  # noqa: F401 - as above
 
 import leverage_nb as lev
 from tests.foreign.exchange import ForeignExchange
 
 # A server process with the package loaded forks the kernels, so that each starts within milliseconds.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.foreign.kernels"])
+# Windows has none; tests that need more of POSIX are skipped there.
+processes: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+if os.name == "posix":
+    processes.set_forkserver_preload(["tests.foreign.kernels"])
 
 
 def options_for(exchange: ForeignExchange, journal: Path | str, **more: Any) -> dict[str, Any]:
@@ -54,6 +57,8 @@ class Kernel:
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
+        if os.name == "nt":
+            pytest.skip("kernels are stopped by signals, which Windows does not send")
         self.back_ms = 0
         self._pipe, theirs = processes.Pipe()
         self._process = processes.Process(target=_live, args=(theirs, options), daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -83,6 +84,7 @@ print("well", flush=True)
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 def test_a_forked_child_ends(exchange: ForeignExchange, journal: Path) -> None:
     """A process that forks while another thread uses the journal goes on, and its child ends."""
     code = FORKING.replace("{options!r}", repr(options_for(exchange, journal)))

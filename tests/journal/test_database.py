@@ -78,6 +78,7 @@ def test_no_write_ahead_log_is_used(path: Path) -> None:
     assert path.with_name("journal.sqlite-journal").stat().st_size == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 def test_links_are_refused(path: Path) -> None:
     """Symbolic and hard links are refused, because one file under two names would have two locks."""
     Journal(path).begin([draft()], lambda: 1)
@@ -95,6 +96,7 @@ def test_links_are_refused(path: Path) -> None:
     assert symbols(path) == ["BTCUSDT"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 def test_a_link_to_nowhere_is_refused(path: Path) -> None:
     """A link whose target does not exist creates no file."""
     path.parent.mkdir()
@@ -104,6 +106,7 @@ def test_a_link_to_nowhere_is_refused(path: Path) -> None:
     assert not path.with_name("target.sqlite").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 def test_two_names_of_a_folder_lead_to_one_lock(path: Path, tmp_path: Path) -> None:
     """If the folder is a link, the file has one path and one lock under both names."""
     Journal(path).begin([draft()], lambda: 1)
@@ -309,6 +312,8 @@ def unusable(tmp_path: Path, kind: str) -> Path:
             other.execute("CREATE TABLE songs (title TEXT)")
         other.close()
     elif kind == "a link":
+        if os.name == "nt":
+            pytest.skip("links need a privilege on Windows")
         (tmp_path / "target").write_bytes(b"")
         path.symlink_to(tmp_path / "target")
     elif kind == "damaged":
@@ -405,6 +410,7 @@ with Simulator(weight_limit=10**9) as s:
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limits")
 def test_a_limit_of_the_operating_system_stops_changes(tmp_path: Path) -> None:
     """If the operating system refuses to write, changes stop, and all that were sent are in the file."""
     path = tmp_path / "journal.sqlite"

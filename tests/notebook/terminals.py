@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
+import pytest
+
+fcntl, pty, termios = (
+    pytest.importorskip(name, reason="Windows has no pseudo-terminals") for name in ("fcntl", "pty", "termios")
+)
 _PROMPT = re.compile(r"In \[(\d+)\]: $")
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

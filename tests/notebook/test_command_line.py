@@ -129,6 +129,12 @@ def test_text_and_value_together_are_a_value(line: str, value: str) -> None:
     failure(line, x=value)
 
 
+def test_a_long_path_is_a_word() -> None:
+    """A path may be as long as Windows and macOS make those of temporary folders, and have backslashes."""
+    path = rf"C:\Users\somebody\{'folder' * 40}\risk.toml"
+    assert read_words(f"--policy {path}", {}) == ["--policy", path]
+
+
 def test_long_input_is_bounded() -> None:
     """Long lines, words and values are refused, and messages repeat only a part of them."""
     assert f"{MAX_LINE + 1:,} characters; at most 4,000" in failure("B" * (MAX_LINE + 1))

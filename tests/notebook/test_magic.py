@@ -66,6 +66,7 @@ def test_a_symbol_opens_the_panel(shell: InteractiveShell) -> None:
     [
         ("BTCUSDT --for 2m", {"BTCUSDT": 24}), ("btc/usdt -n --for 2,000,000", {"BTCUSDT": 24}),
         ("BTCUSDT SOLUSDT --for={size}", {"BTCUSDT": 24, "SOLUSDT": 24}), ("SOLUSDT --for=-1m", {"SOLUSDT": 16}),
+        ("SOLUSDT --for -1m", {"SOLUSDT": 16}),
     ],
 )  # fmt: skip
 def test_the_leverage_for_a_size_is_shown_and_not_set(
@@ -89,7 +90,7 @@ def test_the_leverage_for_a_size_is_shown_and_not_set(
         ("BTCUSDT 10 --for 2m", "--for takes no leverage (10)"), ("BTCUSDT --for 2m -y", "--yes needs"),
         ("BTCUSDT --for 2m --force", "--force needs"), ("BTCUSDT --for 2m --plot", "--plot and --for cannot"),
         ("BTCUSDT --for 2m --undo", "--undo takes neither"), ("BTCUSDT --for 2m --notional 1m", "--notional needs"),
-        ("BTCUSDT --for", "Try: --for 2m"), ("BTCUSDT --for -2m", "for a short --for=-2m"),
+        ("BTCUSDT --for", "Try: --for 2m, or for a short --for=-2m"), ("BTCUSDT --for -y", "--for needs a value"),
         ("BTCUSDT --for much", "much is not a notional"), ("BTCUSDT --for 0", "0 is not a notional"),
         ("BTCUSDT --for 2m --for 3m", "--for is given twice"), ("FOO --for 2m", "FOO is not a symbol"),
         ("BTCUSDT --for {no}", "there is no variable no here"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -135,6 +136,7 @@ def test_a_script_prints_its_changes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(script)],
         capture_output=True, text=True, timeout=60, check=True, encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.stdout.splitlines() == [LINE, "BTCUSDT 10x → 20x applied, SIMULATOR"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from leverage_nb.simulator.faults import KINDS
 from tests.simulator.calling import signature
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_its_addresses_and_stops(stop: signal.Signals) -> None:
     """It prints one JSON line with addresses and key; SIGINT and SIGTERM end it with exit code 0 and no traceback."""
@@ -63,7 +65,10 @@ def test_faults_on_the_command_line() -> None:
         url = json.loads(running.stdout.readline())["rest_url"] + "/fapi/v1/ping"
         assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [403, 200]
         running.terminate()
-    listed = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=20, check=False)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    listed = subprocess.run(
+        [*command, "--help"], capture_output=True, text=True, timeout=20, check=False, env=ascii_only
+    )
     assert all(name in listed.stdout for name in KINDS)
     wrong = subprocess.run([*command, "--faults", "gremlins"], capture_output=True, text=True, timeout=20, check=False)
     assert wrong.returncode == 2
