@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from leverage_nb.change import LeverageChange
+from leverage_nb.formatting import moment
 
+SENT_AT = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC)
 CHANGE = LeverageChange(
     venue="testnet", account="key 1a2b3c4d", symbol="BTCUSDT", before=20, after=10, requested=10,
-    max_notional=230_000_000, status="applied", sent_at=datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC),
+    max_notional=230_000_000, status="applied", sent_at=SENT_AT,
     confirmed_by="answer", margin_asset="USDT",
 )  # fmt: skip
 
@@ -24,7 +26,7 @@ def test_text_and_html_have_the_same_content() -> None:
             "TESTNET",
             "BTCUSDT 20x → 10x",
             "230,000,000 USDT",
-            "2026-11-22 14:03:07",
+            moment(SENT_AT),  # in local time
             "answer",
             "key 1a2b3c4d",
         ):
