@@ -252,6 +252,11 @@ class ChangedMargin(_WithAmount, frozen=True):
     type: int
 
 
+def margin_direction(amount: Decimal) -> int:
+    """Return Binance's ``type`` of a change of isolated margin: 1 adds it, 2 takes it out."""
+    return 1 if amount > 0 else 2
+
+
 class MarginEntry(_WithAmount, frozen=True):
     """One row of ``positionMargin/history``. Rows of automatic additions have another ``deltaType``."""
 

@@ -100,7 +100,7 @@ class _IsolatedMargin:
     def parameters(self, request: ChangeRequest) -> Parameters:
         amount = Decimal(request.requested)
         parameters: list[tuple[str, str | int]] = [("symbol", request.symbol), ("amount", f"{abs(amount):f}")]
-        parameters.append(("type", 1 if amount > 0 else 2))
+        parameters.append(("type", messages.margin_direction(amount)))
         if request.position_side in {"LONG", "SHORT"}:
             parameters.append(("positionSide", request.position_side))
         return parameters
@@ -124,7 +124,7 @@ class _IsolatedMargin:
         changed = _decode(messages.ChangedMargin, answer)
         amount = Decimal(request.requested)
         if changed is not None and changed.code == 200:
-            if (changed.amount, changed.type) == (abs(amount), 1 if amount > 0 else 2):
+            if (changed.amount, changed.type) == (abs(amount), messages.margin_direction(amount)):
                 return _found("answer", "applied")
             return None
         success = _decode(messages.Success, answer)

@@ -17,7 +17,7 @@ from leverage_nb.tiers.cache import TierCache
 
 _KEYS = ("cap", "caps", "margin_type", "margin_types")
 
-Value = TypeVar("Value", int, str)
+Rule = TypeVar("Rule", int, str)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class _Reading:
             levels[name] = self.level(table, f"{place}.")
         return levels
 
-    def _rules(self, table: dict[str, Any], place: str, key: str, parse: Callable[[Any], Value]) -> dict[str, Value]:
+    def _rules(self, table: dict[str, Any], place: str, key: str, parse: Callable[[Any], Rule]) -> dict[str, Rule]:
         """Read the default of all symbols and the table of symbols and patterns."""
         rows = table.get(f"{key}s", {})
         if not isinstance(rows, dict):
@@ -149,7 +149,7 @@ class _Reading:
         self._count += len(rows)
         if self._count > MOST_ROWS:
             raise InvalidInput(f"A policy has at most {MOST_ROWS:,} rules.")
-        found: dict[str, Value] = {}
+        found: dict[str, Rule] = {}
         given = [(EVERY, table[key], f"{place}{key}")] if key in table else []
         given += [(word, value, f"{place}{key}s.{as_typed(word, LONGEST_SYMBOL)}") for word, value in rows.items()]
         for word, text, where in given:
@@ -189,7 +189,7 @@ def _read_cap(value: Any) -> int:
     raise InvalidInput(f"{as_typed(value)} is not a cap", hint="Write a whole number of 1 or more, without quotes")
 
 
-def _find(levels: tuple[Mapping[str, Value], ...], symbol: str) -> Value | None:
+def _find(levels: tuple[Mapping[str, Rule], ...], symbol: str) -> Rule | None:
     """Return the value of the first level that has a rule for the symbol."""
     for rules in levels:
         if symbol in rules:

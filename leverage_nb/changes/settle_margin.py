@@ -20,7 +20,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.messages import MarginEntry
+from leverage_nb.binance.messages import MarginEntry, margin_direction
 from leverage_nb.binance.reader import read_margin_entries
 from leverage_nb.errors import LeverageError
 from leverage_nb.journal.attempts import Attempt, Finding
@@ -76,7 +76,7 @@ def _fits(row: MarginEntry, attempt: Attempt) -> bool:
     return (
         row.delta_type == "USER_ADJUST"
         and (row.position_side or "BOTH") == (attempt.position_side or "BOTH")
-        and (row.type, abs(row.amount)) == (1 if amount > 0 else 2, abs(amount))
+        and (row.type, abs(row.amount)) == (margin_direction(amount), abs(amount))
     )
 
 

@@ -124,6 +124,7 @@ def _offers(context: CompletionContext) -> tuple[str, Offers] | None:
 
 
 def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
+    from leverage_nb.risk.user_input import read_margin_type
     from leverage_nb.session import session
 
     last = words[-1] if words else ""
@@ -143,7 +144,10 @@ def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
             return _options(words, given, _FOR_POLICIES)
         if "--undo" in words:
             return _options(words, given, _FOR_UNDO)
-        return _options(words, given, _FOR_CHANGES if has_leverage else _FOR_SYMBOLS if given else _ALONE)
+        options = _options(words, given, _FOR_CHANGES if has_leverage else _FOR_SYMBOLS if given else _ALONE)
+        # A margin type may follow a leverage: %leverage BTCUSDT 10 isolated
+        follows_leverage = has_leverage and last == given[-1] and not read_margin_type(last)
+        return [("isolated", "margin type"), ("cross", "margin type"), *options] if follows_leverage else options
     if account is None:
         return []
     symbols = _symbols(account, [name for word in given for name in word.split(",")])
