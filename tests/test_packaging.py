@@ -27,7 +27,10 @@ TOOLS = Path(sys.executable).parent
 OF_THE_OLDEST = [f"tests/{folder}" for folder in ("binance", "journal", "notebook", "risk", "tiers")]
 OF_THE_OLDEST += ["tests/test_account.py", "tests/test_frames.py", "tests/test_session.py", "tests/test_secrets.py"]
 OF_THE_OLDEST += ["tests/changes/test_plan.py", "tests/changes/test_plan_input.py", "tests/changes/test_history.py"]
-OF_THE_OLDEST += ["-m", "not browser and not clients and not proof and not testnet and not fresh and not oldest"]
+OF_THE_OLDEST += [
+    "-m",
+    "not browser and not clients and not proof and not testnet and not fresh and not oldest and not thorough",
+]
 OF_THE_OLDEST += ["-W", "ignore"]
 
 

@@ -144,10 +144,13 @@ def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
             return _options(words, given, _FOR_POLICIES)
         if "--undo" in words:
             return _options(words, given, _FOR_UNDO)
-        options = _options(words, given, _FOR_CHANGES if has_leverage else _FOR_SYMBOLS if given else _ALONE)
+        if not has_leverage:
+            return _options(words, given, _FOR_SYMBOLS if given else _ALONE)
+        if any(map(read_margin_type, given)):
+            return _options(words, given, _FOR_PLANS)
         # A margin type may follow a leverage: %leverage BTCUSDT 10 isolated
-        follows_leverage = has_leverage and last == given[-1] and not read_margin_type(last)
-        return [("isolated", "margin type"), ("cross", "margin type"), *options] if follows_leverage else options
+        types = [("isolated", "margin type"), ("cross", "margin type")] if last == given[-1] else []
+        return [*types, *_options(words, given, _FOR_CHANGES)]
     if account is None:
         return []
     symbols = _symbols(account, [name for word in given for name in word.split(",")])

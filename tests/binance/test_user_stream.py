@@ -95,7 +95,7 @@ class Day:
 
 def test_a_day_of_a_stream() -> None:
     """Through expiries, renewals, broken connections, dropped and repeated events no change of a day is missed."""
-    day = Day(speed=86_400 / 4)
+    day = Day(speed=86_400 / 40)
     simulator, listener = day.simulator, Listener()
     emit, emitted = simulator.exchange.emit, [0]
 
@@ -329,7 +329,7 @@ def test_a_listen_key_that_another_program_deleted(account: Account, simulator: 
 )
 def test_the_next_extension_finds_a_listen_key_that_ended_silently(methods: list[str], reason: str) -> None:
     """If nothing arrives of the end of a listen key, extending it shows that it is gone or was replaced."""
-    day = Day(speed=1800)
+    day = Day(speed=600)
     day.simulator.silent_stream_forms = {"path", "query", "events"}
     listener = Listener()
     with day.watchers.watch(listener.receive) as watch:

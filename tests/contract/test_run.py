@@ -74,6 +74,7 @@ def rules_under(report: str, heading: str) -> dict[str, str]:
     return {line.split("**")[1]: line for line in section.splitlines() if line.startswith("| **")}
 
 
+@pytest.mark.thorough
 def test_the_whole_run_and_its_report(exchange: ForeignExchange, tmp_path: Path) -> None:
     """A run finds the rule that is broken, confirms the others, restores all it can, and its report tells no secret."""
 
@@ -208,6 +209,7 @@ def test_it_stops_before_the_first_change(exchange: ForeignExchange, endpoint: s
     assert "203.0.113.7" not in report
 
 
+@pytest.mark.thorough
 def test_a_failed_run_prints_no_key(tmp_path: Path) -> None:
     """The output of failed tests contains neither key nor signature, even with pytest's most verbose options."""
     with Simulator() as simulator:

@@ -104,6 +104,7 @@ def calls_of(account: Account) -> list[Callable[[], Any]]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("endpoint", [CONFIG, TIERS, POSITIONS, ACCOUNT, INFO, MODES, MARK])
 def test_no_body_raises_a_bare_exception(endpoint: str) -> None:
     """Whatever an endpoint answers, each call returns or raises an error of the package, and later ones work."""

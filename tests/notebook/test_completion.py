@@ -64,10 +64,7 @@ def annotated(shell: InteractiveShell, text: str) -> list[tuple[str, str]]:
         ("%leverage BTCUSDT E", ["ETHUSDT", "ENAUSDT", "ETHUSDC", "ETHBTC", "ETHUSDT_261225", "EPTUSDT"]),
         ("%leverage BTCUSDT 10 --d", ["--dry-run"]),
         ("%leverage BTCUSDT 10 iso", ["isolated"]),
-        (
-            "%leverage BTCUSDT 10 isolated ",
-            ["--dry-run", "--force", "--profile", "--venue", "--yes", "--expect", "--cross", "--isolated"],
-        ),
+        ("%leverage BTCUSDT 10 isolated ", ["--dry-run", "--force", "--profile", "--venue", "--yes", "--expect"]),
         ("%leverage BTCUSDT 10 --dry-run --", ["--force", "--profile", "--venue", "--yes"]),
         ("%leverage BTCUSDT max --", ["--dry-run", "--force", "--notional", "--profile"]),
         ("%leverage BTCUSDT --", ["--brackets", "--changes", "--for", "--history", "--plot"]),
