@@ -696,7 +696,9 @@ function showActions(parts, state, ui) {
   write(parts.copy, ui.copied ? "Copied" : "Copy as code");
   parts.copy.title = row ? `%leverage ${table.symbol} ${leverage}` : "";
   write(parts.asOf, table.asOf ? `as of ${table.asOf}` : "");
-  parts.root.dataset.state = ui.lost ? "lost" : phase;
+  // The kernel sends the state and the number of the click that it has handled one after the other.
+  const waiting = state.pending && !["applying", "checking"].includes(phase);
+  parts.root.dataset.state = ui.lost ? "lost" : waiting ? "waiting" : phase;
 }
 
 function showMessage(parts, state, ui) {

@@ -260,7 +260,7 @@ def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
         })"""
     )
     assert clicks == 60
-    assert panel.root.get_attribute("data-state") == "reviewing"
+    panel.wait_for_state("reviewing")
     run_cell(notebook, 2)
     notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 20')")
     notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')
