@@ -213,7 +213,9 @@ def test_the_oldest_versions_that_are_named(tmp_path: Path) -> None:
 def test_binders_steps(tmp_path: Path) -> None:
     """What Binder runs, run here: the package is installed from the sources, quiet, and its notebook runs through."""
     copy, programs = tmp_path / "src", make_environment(tmp_path / "venv")
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "screenshots"))
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "screenshots")
+    )
     run(copy / "binder" / "postBuild", cwd=copy, path=programs)
     assert (programs.parent / "share" / "jupyter" / "lab" / "settings" / "overrides.json").exists()
     notebook = copy / "notebooks" / "04_testnet.ipynb"
