@@ -180,12 +180,11 @@ def _size(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
 def _table(shown: pd.DataFrame, lefts: list[bool]) -> Table:
     """Return the texts of a frame as a table for a terminal; texts that are longer than pandas' option are cut."""
     most = pd.get_option("display.max_colwidth")
-    index = shown.index.to_frame()
-    numbers = [_is_figure(dtype) for dtype in index.dtypes]
-    columns = [part.iloc[:, place].tolist() for part in (index, shown) for place in range(part.shape[1])]
+    levels = [shown.index.get_level_values(place) for place in range(shown.index.nlevels)]
+    columns = [*(level.tolist() for level in levels), *(shown.iloc[:, place].tolist() for place in range(len(lefts)))]
     texts = [[_cut(str(text), most) for text in column] for column in columns]
     names = ["" if name is None else str(name) for name in shown.index.names]
-    left = [*(not number for number in numbers), *lefts]
+    left = [*(not _is_figure(level.dtype) for level in levels), *lefts]
     return Table(
         str(shown.columns.name or ""),
         (*names, *map(str, shown.columns)),

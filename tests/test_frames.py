@@ -48,6 +48,15 @@ def test_derived_frames_are_shown_alike() -> None:
         assert isinstance(derived, LeverageFrame)
 
 
+def test_frames_with_any_index_are_shown() -> None:
+    """Two levels of the same name, levels without names, and a frame without columns are shown too."""
+    frame = LeverageFrame({"cap": [1.0, 2.0]})
+    for names in (["symbol", "symbol"], [None, None]):
+        frame.index = pd.MultiIndex.from_tuples([("BTCUSDT", 1), ("ETHUSDT", 2)], names=names)
+        assert "ETHUSDT" in repr(frame)
+    assert "BTCUSDT" in repr(frame[[]])
+
+
 def test_a_marked_frame_names_venue_and_account() -> None:
     """The venue is in the corner of the table; venue and account are in ``attrs``."""
     frame = LeverageFrame({"cap": [1.0]})
