@@ -63,7 +63,8 @@ def test_an_indefinite_answer_is_verified_and_not_sent_again() -> None:
             except ChangeNotApplied:
                 assert not executed
             assert len(simulator.exchange.received) == 1
-            assert [attempt.status for attempt in attempts(quick)] == [status]
+            # On a busy machine the exchange may refuse a request as too late (-1021) before one arrives in time.
+            assert [attempt.status for attempt in attempts(quick) if attempt.status != "not_sent"] == [status]
 
     side_by_side(check, product(INDEFINITE, [True, False]))
 
