@@ -32,7 +32,10 @@ _LARGEST_MARGIN = Decimal(10) ** 19
 
 # BTC/USDT, BTC/USDT:USDT and BTC/USDT:USDT-261225: the spelling of ccxt.
 _CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+)(?::(?P=quote)(?:-(?P<delivery>\d{6}))?)?")
-_NOTIONAL = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+)\s?([kmbtKMBT]?)")
+# A comma separates groups of three digits and nothing else: 1,5 may be meant as 1.5.
+_NOTIONAL = re.compile(
+    r"((?:[0-9][0-9_]*|[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+)\s?([kmbtKMBT]?)"
+)
 # A word meant as a leverage, valid or not: -5, 10.5, 1e9, 10x, <=20, >20.
 _LIKE_LEVERAGE = re.compile(r"[<>=≤≥].*|[+-]?\d[\d_.,]*([eE][+-]?\d+)?[xX]?")
 _CAP = re.compile(r"\s*<=\s*")
@@ -187,8 +190,18 @@ def parse_notional(value: Any, what: str = "a notional") -> float:
         with suppress(ValueError, OverflowError):  # a signalling NaN, or beyond float64
             number = float(value)
     if not SMALLEST <= number <= LARGEST:
-        raise InvalidInput(f"{as_typed(value)} is not {what}.", hint="Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.")
+        raise InvalidInput(
+            f"{as_typed(value)} is not {what}.",
+            hint=_explain_comma(value) or "Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.",
+        )
     return number
+
+
+def _explain_comma(value: Any) -> str:
+    """Return the next step after a comma that does not separate thousands; "" without one."""
+    if not isinstance(value, str) or "," not in value or _NOTIONAL.fullmatch(value[:LONGEST_NUMBER].strip()):
+        return ""
+    return "Use a point as the decimal sign: 1.5. Commas may only separate thousands: 2,000,000."
 
 
 def parse_margin_type(value: Any) -> MarginType:
@@ -221,7 +234,10 @@ def parse_margin(value: Any) -> Decimal:
             rounded = round(value, 8)
             parsed = Decimal(str(rounded if math.isclose(value, rounded, rel_tol=1e-12) else value))
     if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed < _LARGEST_MARGIN:
-        raise InvalidInput(f"{as_typed(value)} is not an amount of margin.", hint="Write it as 500, 0.25 or 2.5k.")
+        raise InvalidInput(
+            f"{as_typed(value)} is not an amount of margin.",
+            hint=_explain_comma(value) or "Write it as 500, 0.25 or 2.5k.",
+        )
     if parsed != round(parsed, 8):
         raise InvalidInput(f"{as_typed(value)} has more than eight decimal places.", hint="Binance accepts eight.")
     return Decimal(f"{parsed.normalize():f}")  # 500, not 5E+2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,8 @@ from leverage_nb.risk.user_input import (
     Wanted,
     normalize,
     parse_leverage,
+    parse_margin,
+    parse_margin_change,
     parse_notional,
     parse_position,
     parse_wanted,
@@ -224,3 +227,26 @@ def test_the_message_names_what_is_parsed() -> None:
     """A price that is none is not called a notional."""
     with pytest.raises(InvalidInput, match="much is not a price"):
         parse_notional("much", "a price")
+
+
+@pytest.mark.parametrize(
+    "written", ["1,5", "2,5m", "0,25", "0,500", "1.234,5", "12,34,567", "1,2345", "1,,000", "1,000,", "1_0,000"]
+)
+@pytest.mark.parametrize("parse", [parse_notional, parse_position, parse_margin, parse_margin_change])
+def test_a_decimal_comma_is_refused(parse: Callable[[Any], object], written: str) -> None:
+    """A comma that does not separate thousands is an error: 1,5 never becomes 15."""
+    with pytest.raises(InvalidInput, match=r"Use a point as the decimal sign: 1\.5\."):
+        parse(written)
+
+
+@pytest.mark.parametrize(("written", "value"), [("1,500", 1500), ("12,345.5", 12345.5), ("2,000,000", 2_000_000)])
+def test_commas_separate_thousands(written: str, value: float) -> None:
+    """Commas between groups of three digits are accepted in every amount."""
+    assert parse_notional(written) == parse_position(written) == float(parse_margin(written)) == value
+    assert parse_position(f"-{written}") == -value
+
+
+def test_a_stop_price_has_no_decimal_comma() -> None:
+    """A price with a decimal comma is refused by its own name."""
+    with pytest.raises(InvalidInput, match=r"60000,5 is not a price\. Use a point"):
+        parse_notional("60000,5", "a price")
