@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
@@ -32,7 +33,7 @@ class LinksHook(MetadataHookInterface):
                 image, text, path = link.groups()
                 return f"{image}[{text}]({address}/{'raw' if image else 'blob'}/v{tag}/{path})"
 
-            readme = _RELATIVE.sub(absolute, readme)
+            readme = _RELATIVE.sub(absolute, readme).replace("OWNER/REPOSITORY", urlsplit(address).path.strip("/"))
             metadata["urls"] = {
                 "Source": address,
                 "Changelog": f"{address}/blob/v{tag}/CHANGELOG.md",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ hypothesis.settings.load_profile("here")
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the keys of this machine also from kernels and other processes, in which no fixture runs."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell; processes of tests inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # workers inherit it
         # IPython and Jupyter write into the home folder, which may be read-only and has what the user configured.
         folder = tempfile.TemporaryDirectory(prefix="leverage_nb-", ignore_cleanup_errors=True)
@@ -45,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the contract run."""
+    """Add the options of the long comparisons and of the contract run."""
+    parser.addoption("--proof-runs", type=int, default=5000, help="random accounts of each long comparison, -m proof")
     group = parser.getgroup("contract", "the contract run on Binance's testnet, -m testnet")
     group.addoption("--contract-report", default="contract-report.md", help="where its report is written")
     group.addoption("--contract-patience", type=float, default=10.0, help="seconds to wait for an event")

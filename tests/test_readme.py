@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAIN_JOB = (
-    "python3 -m venv .venv && .venv/bin/pip install -e '.[lab]' && .venv/bin/jupyter lab notebooks/01_quickstart.ipynb"
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[lab,keys]'"
+    " && .venv/bin/jupyter lab notebooks/01_quickstart.ipynb"
 )
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
 

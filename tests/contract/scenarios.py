@@ -250,6 +250,7 @@ def available_balance(exchange: ExchangeUnderTest, found: Comparison) -> None:
 def asset_index(exchange: ExchangeUnderTest, found: Comparison) -> None:
     """AssetIndex has every margin asset against USD; its rates are the index less and plus the buffers."""
     reply = exchange.call("GET", "/fapi/v1/assetIndex", security="none")
+    assert isinstance(reply.content, list), f"{reply.request}: no list of assets (code {reply.code})"
     figures = ("index", "bidBuffer", "askBuffer", "bidRate", "askRate")
     assets = {row["asset"] for row in exchange.rows("/fapi/v3/account")[0]["assets"]}
     absent = sorted({f"{asset}USD" for asset in assets} - {row["symbol"] for row in reply.content})

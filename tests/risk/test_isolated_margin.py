@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from decimal import Decimal
 from typing import Any
@@ -77,9 +76,9 @@ def test_verdicts_and_prices_are_the_simulators() -> None:
 
 
 @pytest.mark.proof
-def test_verdicts_and_prices_are_the_simulators_at_length() -> None:
-    """The same holds on 5,000 random accounts: ``pytest -m proof``; LEVERAGE_NB_PROOF_RUNS sets the number."""
-    seen = compare(int(os.environ.get("LEVERAGE_NB_PROOF_RUNS", "5000")), alike=False)
+def test_verdicts_and_prices_are_the_simulators_at_length(pytestconfig: pytest.Config) -> None:
+    """The same holds on 5,000 random accounts: ``pytest -m proof``, ``--proof-runs`` for another number."""
+    seen = compare(pytestconfig.getoption("--proof-runs"), alike=False)
     print(f"\n{sum(seen.values()):,} verdicts: " + ", ".join(f"{count:,} {name}" for name, count in seen.most_common()))
     assert seen["unpredictable"] <= 0.05 * sum(seen.values())
 
