@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from leverage_nb.errors import NotConnected
 from leverage_nb.interrupts import Departure
 
 _sending = threading.local()
@@ -132,7 +133,16 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Create the pools behind a proxy."""
+        """Create the pools behind a proxy.
+
+        Raises:
+            NotConnected: It is a SOCKS proxy, over which no connection could record whether the request left.
+        """
+        if proxy.lower().startswith("socks"):
+            raise NotConnected(
+                "A SOCKS proxy is configured, and SOCKS proxies are not supported. Nothing was sent.",
+                hint="Set HTTPS_PROXY to the address of an HTTP proxy, as http://host:port.",
+            )
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         return manager

@@ -233,11 +233,13 @@ class Transport:
 
 # Exception class names, most specific first, with the reason and the advice.
 _BEFORE_LEAVING = (
+    # First: the errors of a proxy say nothing of the host behind it.
+    ("ProxyError", "the proxy cannot be reached, or it refused or broke the connection", "Check HTTPS_PROXY."),
     ("NameResolutionError", "its name does not resolve", "Check the network and the address."),
-    ("ProxyError", "the proxy refused or broke the connection", "Check HTTPS_PROXY and the proxy."),
     ("SSLError", "its certificate was not accepted", "A proxy in between may need REQUESTS_CA_BUNDLE."),
+    ("ConnectionRefusedError", "the connection was refused", "Check that it is running, and the address."),
     # Before the time-outs: urllib3 derives this class from one of them.
-    ("NewConnectionError", "the connection was refused", "Check that it is running, and the address."),
+    ("NewConnectionError", "no connection could be opened", "Check the network and the address."),
     ("ConnectTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),
     ("ReadTimeoutError", "no connection within the time-out", "Check the network, firewall and proxy."),  # of TLS
 )

@@ -55,6 +55,19 @@ def test_a_proxy_that_breaks_the_tunnel_saw_no_request(monkeypatch: pytest.Monke
     assert SIGNED.encode() not in b"".join(proxy.received)
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4", "SOCKS5"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_socks_proxy_is_named_as_not_supported(monkeypatch: pytest.MonkeyPatch, name: str, scheme: str) -> None:
+    """With a SOCKS proxy nothing is sent, not even directly, and the error says what to set instead."""
+    for other in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    with serving(response(b"no", "502 Bad Gateway")) as proxy:
+        monkeypatch.setenv(name, proxy.url.replace("http", scheme))
+        with pytest.raises(NotConnected, match=r"SOCKS proxies are not supported.*as http://host:port"):
+            deliver("https://gateway.example")
+    assert proxy.received == []
+
+
 def test_connections_are_kept_alive() -> None:
     """Several requests to one address share one connection."""
     body = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import socket
 import threading
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -100,6 +102,26 @@ def test_over_a_missing_proxy_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port()}")
     with pytest.raises(NotConnected, match="proxy"):
         deliver("https://gateway.example")
+
+
+def test_a_proxy_whose_name_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the proxy's name does not resolve, the proxy is named as the cause, not the exchange's name."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:8080")
+    with pytest.raises(NotConnected, match="the proxy cannot be reached") as caught:
+        deliver("https://gateway.example", timeout=5)
+    assert "does not resolve" not in str(caught.value)
+
+
+def test_an_unreachable_network_is_not_called_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a route to the host, the error does not claim that the host refused the connection."""
+
+    def unreachable(*args: object, **kwargs: object) -> socket.socket:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", unreachable)
+    with pytest.raises(NotConnected, match="no connection could be opened") as caught:
+        deliver(f"http://127.0.0.1:{unused_port()}")
+    assert "refused" not in str(caught.value)
 
 
 def test_no_error_leads_to_the_signed_request() -> None:
