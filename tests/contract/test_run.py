@@ -122,6 +122,7 @@ def test_the_whole_run_and_its_report(exchange: ForeignExchange, tmp_path: Path)
     assert not re.search("signature=[0-9a-f]{8}", report + printed)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
 def test_an_interrupted_run_restores_and_reports(exchange: ForeignExchange, tmp_path: Path) -> None:
     """After Ctrl-C in the middle of a change the leverage is restored, and the report says what was not decided."""

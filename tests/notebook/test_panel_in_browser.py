@@ -237,6 +237,7 @@ def test_mainnet_is_red_and_asks_before_a_change(open_notebook: Any) -> None:
     assert "BTCUSDT 12x → 20x" in panel.message.inner_text()
 
 
+@pytest.mark.thorough
 def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
     """15 clicks per second on Apply for 4 seconds confirm nothing; a click after a pause does."""
     connect = (
@@ -443,6 +444,7 @@ def test_a_panel_without_its_kernel_says_so(open_notebook: Any, command: str) ->
         notebook.wait_for_kernel()  # the next test closes it
 
 
+@pytest.mark.thorough
 def test_a_panel_waits_for_a_lost_connection(open_notebook: Any) -> None:
     """While the connection to the kernel is down the panel is disabled; it works again when it is back."""
     notebook = open_notebook([LOAD, SHOW])
@@ -592,6 +594,7 @@ lev.LeveragePanel(account, "BTCUSDT")
 """
 
 
+@pytest.mark.thorough
 def test_a_lost_answer_is_verified_until_it_is_known(open_notebook: Any) -> None:
     """Without an answer the panel shows that it verifies, then that it is unknown; Check again settles it."""
     notebook = open_notebook([LOAD, LOSING])
@@ -623,6 +626,7 @@ def test_a_lost_answer_is_verified_until_it_is_known(open_notebook: Any) -> None
     notebook.shoot("panel-settled")
 
 
+@pytest.mark.thorough
 def test_a_change_elsewhere_is_shown_while_a_cell_runs(open_notebook: Any) -> None:
     """While the kernel is busy, another client's change is shown at once, and only then the panel is marked as live."""
     elsewhere = (
