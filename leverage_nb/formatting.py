@@ -92,3 +92,8 @@ def local_time(seconds: float) -> datetime:
         ValueError: It is not a number.
     """
     return in_local_time(_EPOCH + timedelta(seconds=seconds))
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence: with a capital, and a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}."

@@ -86,3 +86,9 @@ def test_a_time_that_the_machine_cannot_convert_is_in_utc(monkeypatch: pytest.Mo
     assert formatting.moment(early) == "1970-01-01 00:00:00+00:00"
     assert formatting.local_time(-5).isoformat() == "1969-12-31T23:59:55+00:00"
     assert formatting.local_time(1e9) == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+
+
+def test_a_sentence_has_a_capital_and_a_full_stop() -> None:
+    """A text becomes a sentence; what is in capitals stays."""
+    assert formatting.sentence("key abc was removed") == "Key abc was removed."
+    assert formatting.sentence("BTCUSDT is not trading") == "BTCUSDT is not trading."

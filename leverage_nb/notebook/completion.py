@@ -1,6 +1,7 @@
 """Tab completion after ``%leverage`` and in ``%%leverage``: symbols, then leverages with their verdict, then options.
 
-Completion uses only what was read before; it never sends a request and never raises.
+Completion uses what was read from the exchange before, and after ``--policy`` the files of the working folder. It sends
+no request, and never raises.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from IPython.core.completer import (
     context_matcher,
 )
 
-from leverage_nb.notebook.command_line import words_so_far
-from leverage_nb.risk.user_input import EVERY
+from leverage_nb.notebook.command import ACTIONS, spell
+from leverage_nb.notebook.line_words import words_so_far
+from leverage_nb.notebook.magic import LeverageMagics
+from leverage_nb.risk.user_input import EVERY, is_leverage, is_max, normalize, read_margin_type
 
 if TYPE_CHECKING:
     from leverage_nb.account import Account
@@ -32,14 +35,14 @@ _MEANINGS = {
     "--add-margin": "add margin to a position",
     "--apply": "restore the policy",
     "--brackets": "tiers as a table",
-    "--cap": "lower what is above it",
-    "--changes": "what Binance has changed",
+    "--cap": "lower higher leverages",
+    "--changes": "tiers changed by Binance",
     "--cross": "cross margin",
-    "--confirm": "name a large amount",
+    "--confirm": "repeat a large amount",
     "--dry-run": "preview, send nothing",
-    "--expect": "only in these modes",
+    "--expect": "only in this account mode",
     "--for": "leverage for a size",
-    "--force": "send despite the preview",
+    "--force": "send despite a refusal",
     "--help": "all options",
     "--history": "all changes so far",
     "--isolated": "isolated margin",
@@ -47,9 +50,9 @@ _MEANINGS = {
     "--logout": "remove a key",
     "--notional": "size that must fit",
     "--plot": "max notional by leverage",
-    "--policy": "what differs from it",
+    "--policy": "compare with a policy file",
     "--profile": "another account",
-    "--reduce-margin": "take margin from it",
+    "--reduce-margin": "take margin out",
     "--side": "side of a hedged position",
     "--undo": "undo the last change",
     "--venue": "another venue",
@@ -69,19 +72,15 @@ _ALONE = (
     "--brackets", "--cap", "--changes", "--help", "--history", "--login", "--logout", "--policy", "--profile", "--undo",
     "--venue",
 )  # fmt: skip
-_ACTIONS = {
-    "--add-margin", "--brackets", "--cap", "--changes", "--cross", "--for", "--help", "--history", "--isolated",
-    "--plot", "--policy", "--reduce-margin",
-}  # fmt: skip
+# Options that select what a line does: at most one of them.
+_ACTIONS = {*map(spell, ACTIONS), "--cross", "--help", "--isolated"}
 # Options whose argument is the next word.
 _WITH_ARGUMENT = {
-    "--add-margin", "--cap", "--confirm", "--expect", "--for", "--login", "--logout", "--notional", "--policy",
-    "--profile", "--reduce-margin", "--side", "--venue",
-}  # fmt: skip
+    name for action in LeverageMagics.leverage.parser._actions if action.nargs != 0 for name in action.option_strings
+}
 # "%leverage ..." at the start of a line, or on the right of an assignment: "r = %leverage B"; or a cell's first line.
 _LINE = re.compile(r"^\s*(?:(?:[\w.,\s]+=\s*)?%|%%)leverage\s(?P<words>.*)$")
 _CELL = re.compile(r"\s*%%leverage(?P<words>\s[^\n]*|)\n")
-_LEVERAGE = re.compile(r"\d+[xX]?|max|<=.*|isolated|crossed|cross", re.IGNORECASE)
 
 # An offer: what is inserted, and its annotation.
 Offers = Iterable[tuple[str, str]]
@@ -124,7 +123,6 @@ def _offers(context: CompletionContext) -> tuple[str, Offers] | None:
 
 
 def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
-    from leverage_nb.risk.user_input import read_margin_type
     from leverage_nb.session import session
 
     last = words[-1] if words else ""
@@ -133,7 +131,7 @@ def _in_line(words: list[str], fragment: str, *, is_cell: bool) -> Offers:
     given = [
         word for before, word in pairwise(("", *words)) if not word.startswith("-") and before not in _WITH_ARGUMENT
     ]
-    has_leverage = any(_LEVERAGE.fullmatch(word) for word in given)
+    has_leverage = any(is_leverage(word) or read_margin_type(word) for word in given)
     account, is_cap = session.connected(), "--cap" in words
     if fragment.startswith("-") or is_cell or has_leverage or (given and account is None):
         if {"--add-margin", "--reduce-margin"} & {*words}:
@@ -184,8 +182,9 @@ def _arguments(option: str) -> Offers:
 
 def _options(words: list[str], given: list[str], names: tuple[str, ...]) -> Offers:
     """Return those options that may follow, with their meaning."""
-    if given and given[-1].lower() == "max":
-        names = ("--dry-run", "--force", "--notional", *names[2:])
+    if given and is_max(given[-1]) and "--force" in names:
+        place = names.index("--force") + 1
+        names = (*names[:place], "--notional", *names[place:])
     used = {*words} | (_ACTIONS if _ACTIONS & {*words} else set())
     return [(name, _MEANINGS[name]) for name in names if name not in used]
 
@@ -193,7 +192,6 @@ def _options(words: list[str], given: list[str], names: tuple[str, ...]) -> Offe
 def _symbols(account: Account, given: list[str]) -> Offers:
     """Return the symbols that were read before. Those that are not trading come last, and say so."""
     from leverage_nb.account import service_of
-    from leverage_nb.risk.user_input import normalize
 
     cache = service_of(account).tiers
     names = set(map(normalize, given))
@@ -207,7 +205,6 @@ def _symbols(account: Account, given: list[str]) -> Offers:
 def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
     """Return the leverages of the symbol that is given: the current one first, those that would be refused last."""
     from leverage_nb.account import service_of
-    from leverage_nb.risk.user_input import normalize
 
     service, highest = service_of(account), ("max", "the highest that fits")
     if not given or EVERY in given:

@@ -11,6 +11,7 @@ from leverage_nb.cards import Card, Shown, Table
 from leverage_nb.change import Change
 from leverage_nb.errors import JournalUnusable
 from leverage_nb.formatting import NOTHING, amount, moment, percent, price, times
+from leverage_nb.notebook.panel_table import tier_rows
 from leverage_nb.risk.account_state import CREDITS, AccountState, LeverageSetting, Position, find_misfits
 from leverage_nb.risk.brackets import Brackets
 
@@ -127,11 +128,7 @@ def _with_rows(*tables: Table) -> tuple[Table, ...]:
 
 
 def _tiers(tiers: Brackets, setting: LeverageSetting) -> Table:
-    columns = (tiers.initial_leverage, tiers.notional_floor, tiers.notional_cap, tiers.maint_margin_ratio)
-    rows = [
-        (times(int(leverage)), price(floor), price(cap), percent(rate))
-        for leverage, floor, cap, rate in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    rows = [(leverage, floor, cap, rate) for leverage, floor, cap, rate, _ in tier_rows(tiers)]
     header = ("max leverage", "notional above", "up to", "maintenance rate")
     return Table(f"Tiers, in {setting.margin_asset or 'the margin asset'}", header, tuple(rows), frozenset())
 

@@ -1,9 +1,10 @@
-"""Run ``%leverage`` and ``%%leverage`` in a shell."""
+"""Run ``%leverage`` and ``%%leverage`` in a shell, with a prompt or without."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 
 
@@ -19,3 +20,8 @@ def run_cell(shell: InteractiveShell, line: str, cell: str) -> Any:
     result = shell.run_cell(f"%%leverage {line}\n{cell}")
     result.raise_error()
     return result.result
+
+
+def without_prompt(_question: str) -> str:
+    """Fail as ``input`` does in a front end without a prompt."""
+    raise StdinNotImplementedError

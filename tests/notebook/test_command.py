@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leverage_nb.errors import InvalidInput
-from leverage_nb.notebook.command import Command, read_command, split_symbols
-from leverage_nb.notebook.command_line import parse_line
+from leverage_nb.notebook.command import Command, makes_changes, read_command, split_symbols
+from leverage_nb.notebook.line_words import parse_line
 from leverage_nb.notebook.magic import LeverageMagics
 
 
@@ -134,7 +134,11 @@ def test_a_cell_takes_its_changes_from_its_lines(line: str) -> None:
         ("XRPUSDT 10 foo", "The leverage comes after the symbol. Try: %leverage XRPUSDT foo 10"),
         ("isolated XRPUSDT 10", "The margin type comes after the symbol. Try: %leverage XRPUSDT isolated 10"),
         ("10 XRPUSDT", "The leverage comes after the symbol. Try: %leverage XRPUSDT 10"),
-        ("BTCUSDT 10 --confirm 500", "--confirm goes with --add-margin or --reduce-margin."),
+        (
+            "BTCUSDT 10 --confirm 500",
+            "--confirm goes with --add-margin or --reduce-margin."
+            " Try: %leverage BTCUSDT --add-margin 500 --confirm 500",
+        ),
         ("BTCUSDT --reduce-margin", "--reduce-margin needs a value. Try: --reduce-margin 500"),
         ("--cap", "--cap needs a value. Try: --cap 20"),
     ],
@@ -142,3 +146,46 @@ def test_a_cell_takes_its_changes_from_its_lines(line: str) -> None:
 def test_a_message_names_the_word_that_is_wrong(line: str, message: str) -> None:
     """The error names the word that is not understood, or the option that lacks a value, with what to write."""
     assert failure(line) == message
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--login testnet --cap 20", "--logout testnet -y", "--login testnet BTCUSDT", "--logout testnet --venue mainnet",
+     "--login testnet --logout testnet", "--login testnet --plot", "--logout testnet --expect hedge"],
+)  # fmt: skip
+def test_a_key_is_stored_or_removed_by_a_line_of_its_own(line: str) -> None:
+    """--login and --logout refuse everything but --profile beside them: it would be ignored."""
+    assert "takes only --profile beside it. Try: %leverage --log" in failure(line)
+
+
+def test_a_cell_neither_stores_nor_removes_a_key() -> None:
+    """%%leverage --logout refuses, because the lines below it would be ignored."""
+    assert "--logout takes only --profile beside it" in failure("--logout testnet", is_cell=True)
+    assert read("--logout testnet --profile sub1") == Command()
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [("BTCUSDT 10", True), ("BTCUSDT --cross", True), ("--undo", True), ("--cap 20", True), ("a --add-margin 5", True),
+     ("--policy f --apply", True), ("--policy f", False), ("BTCUSDT", False), ("--history", False),
+     ("a --for 2m", False)],
+)  # fmt: skip
+def test_a_line_that_changes_something(line: str, changes: bool) -> None:
+    """Whether a line changes something depends on its words and options, not on what it returns."""
+    options = parse_line(LeverageMagics.leverage.parser, line, {})
+    assert makes_changes(read_command(options, is_cell=False), options, is_cell=False) == changes
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("--policy f 10", "Try: %leverage --policy risk.toml."), ("a 10 --plot", "Leave out --plot or the leverage."),
+        ("a isolated --plot", "Leave out --plot or the margin type."), ("a -n", "Try: %leverage BTCUSDT 10 --dry-run"),
+        ("a --expect hedge", "Try: %leverage BTCUSDT 10 --expect hedge"), ("--plot", "Try: %leverage BTCUSDT --plot"),
+        ("--policy f -y", "Try: %leverage --policy risk.toml --apply"),
+        ("a --side long", "Try: %leverage BTCUSDT --add-margin 500 --side long"),
+    ],
+)  # fmt: skip
+def test_a_message_says_what_to_type(line: str, hint: str) -> None:
+    """An error about options ends with what to type instead."""
+    assert hint in failure(line)

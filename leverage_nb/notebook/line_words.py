@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from IPython.core.error import UsageError
 
-from leverage_nb.errors import InvalidInput
+from leverage_nb.errors import InvalidInput, as_typed
+from leverage_nb.formatting import sentence
 from leverage_nb.risk.user_input import is_max, read_margin_type
 
 # Longer than any line and word that a person types, and than the path of a policy; longer than any value of a field.
@@ -113,7 +114,7 @@ def parse_line(parser: argparse.ArgumentParser, line: str, namespace: Mapping[st
         option = lacking[1]
         short = f", or for a short {option}=-2m" if option == "--for" else ""
         raise InvalidInput(f"{option} needs a value.", hint=f"Try: {option} {_EXAMPLES.get(option, 'NAME')}{short}")
-    raise InvalidInput(f"{problem[:1].upper()}{problem[1:]}.", hint=hint)
+    raise InvalidInput(sentence(problem), hint=hint)
 
 
 def _join_short(words: list[str]) -> list[str]:
@@ -265,7 +266,10 @@ def _fill(parts: list[str | _Field], namespace: dict[str, Any]) -> str:
         # The check includes the literal text around a value: m{x} must not become max. A typed <= is no part of it.
         _check_value(typed, (word[option.end() :] if option else word).replace("<=", ""))
     elif len(word) > MAX_WORD:
-        raise InvalidInput(f"The word {_shorten(word)!r} has {len(word):,} characters; at most {MAX_WORD} are allowed.")
+        raise InvalidInput(
+            f"A word of the line has {len(word):,} characters; at most {MAX_WORD} are allowed.",
+            hint="Separate words by spaces.",
+        )
     return word
 
 
@@ -349,4 +353,7 @@ def _check_value(typed: str, text: str) -> None:
 
 
 def _shorten(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """Return the beginning of a text for a message, without words that could be a key."""
+    # Each word by itself, so that the rest of the text stays readable.
+    safe = re.sub(r"\S+", lambda word: "…" if as_typed(word[0], MAX_LINE) == "That text" else word[0], text[:MAX_LINE])
+    return safe if len(safe) <= most else f"{safe[: most - 1]}…"

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leverage_nb.errors import InvalidInput
-from leverage_nb.notebook.command_line import MAX_LINE, is_quiet, parse_line, read_words, words_so_far
+from leverage_nb.notebook.line_words import MAX_LINE, is_quiet, parse_line, read_words, words_so_far
 from leverage_nb.notebook.magic import LeverageMagics
 
 NAMES: dict[str, Any] = {
