@@ -9,7 +9,7 @@ import unicodedata
 
 # What stands for characters that a terminal cannot show.
 _ASCII = str.maketrans(
-    {"→": "->", "–": "-", "×": "x", "…": "...", "“": '"', "”": '"', "’": "'", "Ⓢ": "S", "≥": ">=", "≤": "<="}
+    {"→": "->", "–": "-", "×": "x", "…": "...", "−": "-", "“": '"', "”": '"', "’": "'", "Ⓢ": "S", "≥": ">=", "≤": "<="}
 )
 BOLD, DIM, RED, GREEN, YELLOW, BLUE, MAGENTA, REVERSE = 1, 2, 31, 32, 33, 34, 35, 7
 

@@ -69,6 +69,12 @@ def test_characters_that_cannot_be_encoded_are_replaced(
     assert terminal.encodable("20x → 10x – “哈基米”…") == shown
 
 
+def test_a_minus_stays_a_minus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A negative amount has a sign in every encoding: an escaped minus would read like digits of the amount."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    assert terminal.encodable("−500 USDT") == "-500 USDT"
+
+
 PRINTING = """
 import leverage_nb as lev
 account = lev.connect()

@@ -37,6 +37,9 @@ Parameters = Sequence[tuple[str, str | int]]
 # Binance's newest API schema allows no more; the older documentation page names no maximum.
 MAX_RECV_WINDOW = 60_000
 
+# Seconds. A change without an answer is verified after it, so a longer grace would only delay the report.
+LONGEST_GRACE = 60
+
 # If the clocks differ by more than this, one of them is wrong, and nothing is signed with the exchange's time.
 MAX_CLOCK_DIFFERENCE_MS = 15 * 60 * 1000
 
@@ -112,6 +115,8 @@ class RestClient:
             raise InvalidInput(
                 f"weight_share must be a part of the rate limit, above 0 and at most 1; got {weight_share!r}."
             )
+        if isinstance(grace, bool) or not isinstance(grace, (int, float)) or not 0 <= grace <= LONGEST_GRACE:
+            raise InvalidInput(f"grace must be in seconds, from 0 to {LONGEST_GRACE}; got {grace!r}.")
         self.venue = venue
         self.profile = profile
         self.timeout = float(timeout)

@@ -1,1 +1,1 @@
-"""Changing leverage, and never misreporting it."""
+"""Previews, changes and plans of leverage, margin type and isolated margin, with reports of their outcomes."""

@@ -22,7 +22,7 @@ _NAMED = re.compile(
 
 
 class AccountLimits:
-    """The account limits of one account, kept until they lift."""
+    """The account limits of one account, kept until they lift. Any thread may use them."""
 
     def __init__(self) -> None:
         self._limits: dict[str | None, AccountLimit] = {}
@@ -46,11 +46,11 @@ class AccountLimits:
         for key in (None, symbol):
             limit = self._limits.get(key)
             if limit is not None and leverage > limit.max_leverage:
-                del self._limits[key]
+                self._limits.pop(key, None)
 
     def of(self, symbol: str) -> AccountLimit | None:
         """Return the lowest limit that applies to a symbol now; None without one."""
         now = datetime.now(tz=UTC)
-        self._limits = {key: limit for key, limit in self._limits.items() if limit.until is None or limit.until > now}
-        applying = [limit for limit in (self._limits.get(None), self._limits.get(symbol)) if limit is not None]
+        known = [limit for limit in (self._limits.get(None), self._limits.get(symbol)) if limit is not None]
+        applying = [limit for limit in known if limit.until is None or limit.until > now]
         return min(applying, key=lambda limit: limit.max_leverage, default=None)

@@ -31,6 +31,7 @@ from leverage_nb.errors import (
     LeverageError,
     NoAnswer,
     NotConnected,
+    OutcomeUnknown,
     RateLimited,
 )
 from leverage_nb.risk.account_state import LeverageSetting
@@ -107,16 +108,20 @@ class NotReverted:
         reason: Why not, in words.
         code: Binance's code, if it refused the change or is expected to.
         at: The local time.
+        is_unknown: Whether it was sent, and its outcome is not known.
     """
 
     symbol: str
     reason: str
     code: int | None = None
     at: datetime = field(default_factory=_now)
+    is_unknown: bool = False
 
     @property
     def text(self) -> str:
         """The reason in words."""
+        if self.is_unknown:
+            return f"Whether {self.symbol} was lowered to its cap is unknown: {self.reason}"
         return f"{self.symbol} was not lowered to its cap: {self.reason}"
 
 
@@ -253,6 +258,8 @@ class PolicyWatch:
                 return  # a read showed it before, and it was reverted
             self._compare(event.symbol, "leverage", event.leverage, event.at)
         elif isinstance(event, Change) and event.status == "applied":
+            if (lowered := self._lowered.get(event.symbol)) is not None and event.sent_at and event.sent_at < lowered:
+                return  # as above
             self._compare(event.symbol, event.kind, event.after, _now())
         elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE":
             # The event has no margin type, and a read may be stale by the grace.
@@ -261,7 +268,7 @@ class PolicyWatch:
             self._soon = time.monotonic()  # what changed while there was no connection
 
     def _compare(self, symbol: str, kind: Kind, now: Any, at: datetime, *, revert: bool = True) -> None:
-        """Alert to a drift that is new. A leverage that is not set is none, because nobody has changed it."""
+        """Alert to a drift that is new. A leverage that is not set is no drift, because nobody has changed it."""
         allowed: Any = None
         if kind == "leverage":
             allowed = self.policy.cap(symbol)
@@ -285,14 +292,15 @@ class PolicyWatch:
         """Lower a leverage to its cap, on a new read."""
         self._again.discard(symbol)
         begun = False
-        if self._reverts[symbol] >= MOST_REVERTS:
-            again = f"it was lowered {MOST_REVERTS} times in this session, and raised again; it is not lowered any more"
-            self._report(NotReverted(symbol, again))
-            return
         try:
             preview = self._service.preview(symbol, cap)
             if preview.before is None or preview.before <= cap:
+                self._known.pop((symbol, "leverage"), None)
                 return  # another program was faster
+            if self._reverts[symbol] >= MOST_REVERTS:
+                again = f"it was lowered {MOST_REVERTS} times in this session, and raised again"
+                self._report(NotReverted(symbol, f"{again}; it is not lowered any more"))
+                return
             if not preview.sends:
                 self._report(NotReverted(symbol, preview.guard or preview.expectation, preview.code))
                 return
@@ -308,7 +316,7 @@ class PolicyWatch:
                 self._reverts[symbol] -= 1
             if not_sent and isinstance(cause, _PASSING):
                 self._again.add(symbol)
-            self._report(NotReverted(symbol, str(exc), exc.code))
+            self._report(NotReverted(symbol, str(exc), exc.code, is_unknown=isinstance(exc, OutcomeUnknown)))
             return
         if change.sent_at is not None:
             self._lowered[symbol] = change.sent_at
@@ -336,11 +344,13 @@ class PolicyWatch:
         try:
             self._on_drift(event)
         except Exception as exc:  # noqa: BLE001 - the user's function may raise anything
-            self._print(f"{event.text}. The function of on_drift failed: {type(exc).__name__}: {exc}")
+            self._print(f"{event.text.rstrip('.')}. The function of on_drift failed: {type(exc).__name__}: {exc}")
 
     def _print(self, text: str) -> None:
         """Print a line. A notebook shows it below the cell that ran last, also while another one runs."""
-        line = f"[{label(self._service.client.venue.label)}] Policy {self.policy.name}: {text}."
+        client = self._service.client
+        where = ", ".join(filter(None, (label(client.venue.label), client.profile)))
+        line = f"[{where}] Policy {self.policy.name}: {text.rstrip('.')}."
         with suppress(Exception):  # standard output may be closed
             print(encodable(line), flush=True)  # noqa: T201 - display() does not work in a thread
 

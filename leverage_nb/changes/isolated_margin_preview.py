@@ -132,7 +132,11 @@ class IsolatedMarginPreview(ChangePreview):
     def _liquidation_text(self) -> str:
         mark = self.position.mark_price if self.position is not None else 0.0
         texts = [
-            "none" if value is None else f"{price(value)} ({percent(round(abs(value / mark - 1), 4))} away)"
+            "none"
+            if value is None
+            else f"{price(value)} ({percent(round(abs(value / mark - 1), 4))} away)"
+            if mark
+            else price(value)
             for value in self.liquidation
         ]
         return " → ".join(texts)

@@ -37,7 +37,7 @@ class MultiPlan(Shown):
         return any(plan.exposes(force) for plan in self.plans.values())
 
     def count(self, *, force: bool = False) -> Mapping[str, int]:
-        """Return the number of changes that would be sent for each profile that has some."""
+        """Return the number of changes that would be sent for each profile that has some; of a retry, at most."""
         counts = {name: len(plan.sent_with(force)) for name, plan in self.plans.items()}
         return {name: count for name, count in counts.items() if count}
 

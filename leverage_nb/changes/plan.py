@@ -149,7 +149,9 @@ class Plan(Shown):
         return (*self.to_send, *(row for row in refused if row.code is not None))
 
     def sent_with(self, force: bool) -> tuple[PlanRow, ...]:
-        """Return the rows that would be sent, with or without ``force``."""
+        """Return the rows that would be sent, with or without ``force``; of a retry, all that were not applied."""
+        if any(row.status != "planned" for row in self.rows):
+            return tuple(row for row in self.rows if row.status not in DONE)
         return self.to_force if force else self.to_send
 
     def exposes(self, force: bool) -> bool:
@@ -253,7 +255,7 @@ class Plan(Shown):
             if unapplied
             else ""
         )
-        if self.to_send and not unapplied:
+        if not unapplied and any(row.status not in DONE for row in self.rows):
             note = "To send the other rows again: .retry()."
         if self.passed_over:
             note += f" Skipped: {self.passed_over}."

@@ -24,12 +24,13 @@ from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_s
 from leverage_nb.changes.fresh_read import FRESH_FOR, SECOND_READ_AFTER, all_agree, pending, settle_earlier
 from leverage_nb.changes.kinds import changed_elsewhere, difference
 from leverage_nb.changes.plan import DONE, PlanProgress, PlanRow, RowKey, ended_row
-from leverage_nb.changes.report import not_sent, return_if_applied
+from leverage_nb.changes.report import not_sent, return_if_applied, with_more
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import OVERLOAD_PAUSES
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import record, settle
 from leverage_nb.errors import (
+    ChangeFailed,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
@@ -102,6 +103,7 @@ class PlanRun:
         self._name, self._progress, self._total, self._independent = name, progress, total, independent
         self.ended: dict[RowKey, PlanRow] = {}
         self.interrupted = False
+        self._attempts: dict[RowKey, Attempt] = {}  # the latest one of each row
         self._unanswered = 0
         self._latency = 0.0
         self._clock_differs = False
@@ -128,9 +130,10 @@ class PlanRun:
                     reason = str(exc)
                 except Exception as exc:  # noqa: BLE001 - what was sent must be reported
                     reason = f"{type(exc).__name__} in leverage_nb. Please report this bug"
-            for row in group:
-                if row.key not in self.ended:
-                    self.report(self._end_from_journal(row, reason))
+            missing = [row for row in group if row.key not in self.ended]
+            recorded = self._recorded_attempts() if missing else {}
+            for row in missing:
+                self.report(self._end_without_answer(row, recorded.get(row.key), reason))
             if any(row.kind == "margin type" for row in group):  # a read is part of its outcome
                 self._settle_if_not_cancelled()
         self._settle_if_not_cancelled()
@@ -193,6 +196,7 @@ class PlanRun:
         for sending, draft, attempt in zip(ready, drafts, begun, strict=True):
             if attempt.token == draft.token:
                 sending.attempt, sending.starts = attempt, sending.starts + 1
+                self._attempts[sending.row.key] = attempt
                 sent.append(sending)
             else:
                 self._report_not_sent(sending, pending(self._client, attempt))
@@ -223,6 +227,12 @@ class PlanRun:
         elif setting.value(row.kind) == row.before:
             return True
         elif sending.refused is not None:
+            if isinstance(sending.refused, ChangeFailed):
+                now = difference(row.kind, row.symbol, row.before, setting.value(row.kind))
+                more = f"No further attempt was made: {now}"
+                with_more(sending.refused, more)
+                refused = sending.refused.change
+                sending.refused.change = replace(refused, note=f"{refused.note} {more}")
             self.report(ended_row(row, sending.refused))
         elif setting.value(row.kind) == row.after:
             change = self.request(row).unchanged(self._client, setting)
@@ -314,7 +324,7 @@ class PlanRun:
         attempts = record(self._journal, entries) if entries else []
         again = []
         for (sending, outcome), attempt in zip(found, attempts, strict=True):
-            sending.attempt = attempt
+            sending.attempt = self._attempts[sending.row.key] = attempt
             if self._goes_on(sending, outcome):
                 again.append(sending)
             else:
@@ -355,12 +365,16 @@ class PlanRun:
         change = self.request(sending.row).outcome(self._client, "not_sent", before=None)
         self.report(ended_row(sending.row, not_sent(change, failure)))
 
-    def _end_from_journal(self, row: PlanRow, reason: str) -> PlanRow:
-        """Return a row without an answer, with its outcome from the journal; not sent without an attempt."""
+    def _recorded_attempts(self) -> dict[RowKey, Attempt]:
+        """Return the latest attempt of each row from the journal; as last known here if it cannot be read."""
         with suppress(JournalUnusable):
-            for attempt in reversed(self._service.attempts(last=self._total + _MOST_STARTS * self._total)):
-                if attempt.plan == self._name and (attempt.symbol, attempt.kind) == row.key:
-                    return ended_row(row, self._service.record(attempt))
+            return {(one.symbol, one.kind): one for one in self._service.attempts() if one.plan == self._name}
+        return self._attempts
+
+    def _end_without_answer(self, row: PlanRow, attempt: Attempt | None, reason: str) -> PlanRow:
+        """Return a row with the outcome of its attempt; not sent without one."""
+        if attempt is not None:
+            return ended_row(row, self._service.record(attempt))
         return replace(row, status="not_sent", reason=reason)
 
     def _settle_if_not_cancelled(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def make_plan(service: ChangeService, targets: Sequence[Target], expected: Expec
             service.check_known(state, symbol)
     if every is not None:
         trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
-        goals = dict.fromkeys(trading, every) | goals
+        goals = {symbol: _merge(every, goals.pop(symbol, None)) for symbol in trading} | goals
     return _plan(service, _rows(service, _wanted(service, state, goals), state), as_of, expected)
 
 
@@ -129,10 +130,13 @@ def apply_plan(
     margin_types = [row for row in waiting if row.kind == "margin type"]
     leverages = [row for row in waiting if row.kind == "leverage"]
     run_plan(run, margin_types, [row for row in leverages if row.raises], [row for row in leverages if not row.raises])
-    service.warn_of_key()
     order = [*rows, *(row.key for row in plan.rows if row.key not in rows)]
     known = {row.key: row for row in plan.rows} | run.ended
-    return replace(plan, rows=tuple(known[key] for key in order), as_of=as_of, interrupted=run.interrupted)
+    applied = replace(plan, rows=tuple(known[key] for key in order), as_of=as_of, interrupted=run.interrupted)
+    if not run.interrupted:
+        with suppress(KeyboardInterrupt):  # what was sent must be reported
+            service.warn_of_key()
+    return applied
 
 
 def _rows_to_apply(
@@ -251,6 +255,13 @@ def _leverage_of(service: ChangeService, state: AccountState, symbol: str, wante
     if symbol not in table or symbol not in state.settings:
         return wanted.leverage  # its row reports why it is not sent
     return wanted.resolve(state.settings[symbol].leverage, table[symbol].symbol_max_leverage)
+
+
+def _merge(every: Goal, named: Goal | None) -> Goal:
+    """Return the goal of a symbol: its own, and that of ``*`` where its own says nothing."""
+    if named is None:
+        return every
+    return Goal(named.leverage or every.leverage, named.margin_type or every.margin_type)
 
 
 def _new_name() -> str:

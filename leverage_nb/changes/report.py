@@ -78,3 +78,11 @@ def how_to_verify(change: Change) -> str:
         "The attempt is in the journal. To verify it: %leverage --history, or account.history(). "
         f"Until it is settled, no other change of {change.symbol} is sent."
     )
+
+
+def with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
+    """Add a sentence to an error."""
+    if failure is not None:
+        failure.message = f"{failure.message} {text}"
+        failure.meaning = f"{failure.meaning} {text}".strip()
+    return failure

@@ -17,10 +17,10 @@ from leverage_nb.change import Change, Value, value_text
 from leverage_nb.changes.deliver import Delivered, deliver, draft_attempt, not_sent_finding, post_change
 from leverage_nb.changes.fresh_read import FRESH_FOR, pending, read_before_change
 from leverage_nb.changes.kinds import KINDS, changed_elsewhere
-from leverage_nb.changes.report import not_sent, return_if_applied
+from leverage_nb.changes.report import not_sent, return_if_applied, with_more
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress, record, settle
-from leverage_nb.errors import LeverageError
+from leverage_nb.errors import ChangeNotSent, LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import LeverageSetting
@@ -116,7 +116,8 @@ class Sender:
                 interrupts.pause(pause)
                 attempt, failure, may_repeat = self._attempt_while_fresh(self._read_again())
             except LeverageError as exc:
-                failure, may_repeat = _with_more(failure, f"No further attempt was made: {exc.message}"), False
+                reason = (exc.reason if isinstance(exc, ChangeNotSent) else None) or exc  # the first attempt was sent
+                failure, may_repeat = with_more(failure, f"No further attempt was made: {reason.message}"), False
         if attempt.is_open:
             [attempt] = settle(self._client, self._journal, [attempt], progress=self._progress)
         return return_if_applied(self._record_of(attempt), failure)
@@ -174,11 +175,3 @@ class Sender:
         if isinstance(outcome, SentTooLate):
             raise outcome
         raise not_sent(change, outcome)
-
-
-def _with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
-    """Add a sentence to an error."""
-    if failure is not None:
-        failure.message = f"{failure.message} {text}"
-        failure.meaning = f"{failure.meaning} {text}".strip()
-    return failure

@@ -19,7 +19,7 @@ from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
 from leverage_nb.changes.guard import Bound, Guard
 from leverage_nb.changes.preview import ChangePreview, Preview, make_preview
-from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent
+from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent, return_if_applied
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import Sender
 from leverage_nb.changes.settle import Progress, seconds_left, settle
@@ -360,6 +360,15 @@ class ChangeService:
             return task.result()
         except KeyboardInterrupt:
             task.cancel()
+        except LeverageError:
+            raise
+        except Exception as exc:
+            with suppress(JournalUnusable):  # what was sent must be reported
+                if (attempt := sender.latest_attempt()) is not None:
+                    change = replace(self.record(attempt), effects=request.effects)
+                    bug = LeverageError(f"{type(exc).__name__} in leverage_nb. Please report this bug.")
+                    return return_if_applied(change, bug)
+            raise
         with suppress(LeverageError, KeyboardInterrupt):
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)

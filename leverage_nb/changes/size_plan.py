@@ -98,7 +98,7 @@ class SizePlan(Shown):
         rows, common = self.sizing.positions, self.sizing.leverage
         what = f"{rows[0].symbol} {_size(rows[0])}" if len(rows) == 1 else f"{len(rows)} positions"
         if common is None:
-            return f"No leverage affords {what}: {self._missing()}"
+            return f"No leverage fits {what}: {self._missing()}"
         if len(rows) == 1:
             return f"{what}: {rows[0].after}x is the lowest leverage that fits"
         if all(row.limited_by for row in rows):
@@ -139,7 +139,7 @@ class SizePlan(Shown):
         short_of = [(pool, self.sizing.missing(pool)) for pool in self.sizing.pools]
         # Rounded up, so that adding the named amount is enough.
         parts = [amount(math.ceil(x * 100) / 100 if x > 1 else x, pool.unit) for pool, x in short_of if x]
-        return f"{' and '.join(parts)} of margin missing"
+        return f"{' and '.join(parts)} more margin is needed"
 
 
 def make_size_plan(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from leverage_nb.change import is_at
 from leverage_nb.changes.isolated_margin_preview import preview_isolated_margin
 from leverage_nb.changes.margin_type_preview import preview_margin_type
-from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.plan import Plan, RowKey
 from leverage_nb.changes.planner import make_undo_plan
 from leverage_nb.changes.preview import ChangePreview
 from leverage_nb.changes.service import ChangeService
@@ -23,12 +23,14 @@ from leverage_nb.risk.outlook import ISOLATED_OPEN
 # The expected refusals of an undo while a position or orders are open: a change before it may be undone.
 _STUCK = {ISOLATED_OPEN, OPEN_ORDERS, OPEN_POSITION}
 
+_FORCE = "To try the last one: %leverage --undo --force, or account.undo(force=True)."
+
 
 def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePreview | Plan:
     """Preview the undo of the last change that can be undone: see ``Account.preview_undo``."""
     service.settle_open(wait=False)
     skipped: dict[int, str] = {}  # changes that cannot be undone, by number, with the reason
-    stuck: dict[str, str] = {}  # the same by symbol: earlier changes of it cannot be undone either
+    stuck: dict[RowKey, str] = {}  # the same by setting: earlier changes of it cannot be undone either
     while True:
         attempts = service.attempts()
         changes = _last_to_undo(attempts, skipped)
@@ -40,17 +42,21 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
         last = changes[-1]
         if last.plan is not None:
             plan = make_undo_plan(service, changes)
-            stuck |= {row.symbol: row.reason for row in plan.rows if row.code in _STUCK}
-            if force or any(row.symbol not in stuck for row in plan.rows):
+            stuck |= {row.key: row.reason for row in plan.rows if row.code in _STUCK}
+            # A margin type that stays also stops the leverage of its symbol in the same plan.
+            blocked = {row.symbol: row.reason for row in plan.rows if row.code in _STUCK}
+            if force or any(row.symbol not in blocked and row.key not in stuck for row in plan.rows):
                 return replace(plan, passed_over="; ".join(skipped.values()))
-            skipped |= {change.number: f"{change.step}: {stuck[change.symbol]}" for change in changes}
-        elif last.kind == "leverage" and last.symbol in stuck and not force:
-            skipped[last.number] = f"{last.step}: {stuck[last.symbol]}"
+            for one in changes:
+                reason = stuck.get((one.symbol, one.kind)) or blocked[one.symbol]
+                skipped[one.number] = f"{one.step}: {reason}"
+        elif (last.symbol, last.kind) in stuck and not force:
+            skipped[last.number] = f"{last.step}: {stuck[last.symbol, last.kind]}"
         else:
             preview = _preview_one(service, last)
             if last.kind == "isolated margin" or preview.code not in _STUCK or force:
                 return replace(preview, passed_over="; ".join(skipped.values()))
-            stuck[last.symbol] = preview.reason
+            stuck[last.symbol, last.kind] = preview.reason
             skipped[last.number] = f"{last.step}: {preview.reason}"
 
 
@@ -68,8 +74,8 @@ def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
         )
         if preview.position_side != last.position_side:
             raise ChangedElsewhere(
-                f"The last change, {step}, cannot be undone: the position mode was changed since, so that the position "
-                "of today is another one. Nothing was sent.",
+                f"The last change, {step}, cannot be undone: the position mode was changed since, so the same "
+                "position no longer exists. Nothing was sent.",
                 hint=f"To change its margin all the same: %leverage {last.symbol} --add-margin AMOUNT",
             )
     else:
@@ -127,5 +133,5 @@ def _last_to_undo(attempts: list[Attempt], skipped: Mapping[int, str]) -> list[A
             return [other for other in same if other.status == "applied"]
     if skipped:
         reasons = ". ".join(skipped.values())
-        raise NothingToUndo(f"No change can be undone now. {reasons}.", hint="To try the last one: --undo --force.")
+        raise NothingToUndo(f"No change can be undone now. {reasons}.", hint=_FORCE)
     raise NothingToUndo("There is no change left to undo.", hint="%leverage --history lists all changes.")

@@ -243,6 +243,9 @@ def test_reads_work_with_ten_minutes_of_clock_difference() -> None:
         {"recv_window": 5000.5},
         {"weight_share": 0},
         {"weight_share": 1.5},
+        {"grace": -1},
+        {"grace": float("nan")},
+        {"grace": 61},
     ],
 )
 def test_arguments_out_of_range_are_refused(options: dict[str, Any]) -> None:

@@ -119,3 +119,22 @@ def test_a_learned_limit_is_in_outlook_and_preview(account: Account, simulator: 
     assert account.preview("SOLUSDT", 30).apply(force=True).status == "applied"
     assert service_of(account).bound(account.tiers("BTCUSDT"))[0] == 150
     assert account.preview("SOLUSDT", 30).verdict == "unchanged"
+
+
+def test_a_limit_that_is_learned_while_another_is_read_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that one thread learns while another thread asks for the limits is not lost."""
+    limits = AccountLimits()
+
+    class Until(datetime):
+        """A lift time during whose comparison another limit is learned."""
+
+        def __gt__(self, other: datetime) -> bool:
+            limits.learn("ETHUSDT", refusal(-4209, "The max leverage of ETHUSDT is 25x"))
+            return super().__gt__(other)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("leverage_nb.changes.account_limits.read_lift_time", lambda _: Until(2999, 1, 1, tzinfo=UTC))
+        limits.learn("BTCUSDT", refusal(-4300, ""))
+    assert (limits.of("BTCUSDT") or pytest.fail()).max_leverage == 20
+    limits.forget_below("BTCUSDT", 21)
+    assert (limits.of("ETHUSDT") or pytest.fail()).max_leverage == 25

@@ -182,6 +182,26 @@ def test_after_two_reverts_a_symbol_is_only_reported(account: Account, simulator
     assert account.setting("BTCUSDT").leverage == 63
 
 
+def test_an_own_change_that_was_reverted_is_reported_once(account: Account, tmp_path: Path) -> None:
+    """A change of this account above the cap is one drift and one revert, although two messages name it."""
+    events, path = Events(), write(tmp_path)
+    with account.follow_policy(path, revert=True, on_drift=events) as watch:
+        until(lambda: watch.state == "connected")
+        for count in range(1, MOST_REVERTS + 1):
+            account.set_leverage("BTCUSDT", 60)
+            until(lambda count=count: len(events.of(Reverted)) == count)
+        account.set_leverage("SOLUSDT", 60)  # the messages of BTCUSDT were handled before it is reverted
+        until(lambda: len(events.of(Reverted, "SOLUSDT")) == 1)
+    assert len(events.of(Drift, "BTCUSDT")) == MOST_REVERTS
+    assert not events.of(NotReverted)
+
+
+def test_an_unknown_outcome_of_a_revert_is_not_called_a_failure() -> None:
+    """A revert that may have been executed is not reported as "not lowered"."""
+    assert "unknown" in NotReverted("BTCUSDT", "no answer", is_unknown=True).text
+    assert "not lowered" not in NotReverted("BTCUSDT", "no answer", is_unknown=True).text
+
+
 def test_a_refusal_is_reported_once_and_not_repeated(simulator: Simulator, tmp_path: Path) -> None:
     """A revert that would be refused, or is, is reported once with its code; later reads do not send it again."""
     events = Events()

@@ -82,6 +82,16 @@ def test_an_account_that_fails_when_it_is_applied_does_not_stop_the_others(
     assert [leverages(each, "BTCUSDT")["BTCUSDT"] for each in desk] == [20, 10]
 
 
+def test_plans_can_be_applied_again(desk: tuple[Simulator, Simulator]) -> None:
+    """A row that another client changed after the preview is sent when the plans are applied a second time."""
+    plans = lev.plan_profiles({None: {"BTCUSDT": 10}, "sub1": {"BTCUSDT": 10}}, "testnet")
+    desk[1].exchange.change_elsewhere("BTCUSDT", 33)
+    done = plans.apply()
+    assert [row.status for row in done.plans["sub1"].rows] == ["not_sent"]
+    assert done.count() == {"sub1": 1}
+    assert [row.status for row in done.apply().plans["sub1"].rows] == ["applied"]
+
+
 def test_ctrl_c_stops_before_the_next_account(desk: tuple[Simulator, Simulator]) -> None:
     """Ctrl-C ends the plan that is applied, and nothing is sent for the profiles after it."""
     plans = lev.plan_profiles({None: {"BTCUSDT": 10}, "sub1": {"BTCUSDT": 10}}, "testnet")

@@ -185,6 +185,7 @@ def test_a_row_with_a_passing_refusal_is_sent_again(quick: Account, simulator: S
     simulator.inject("unavailable_503", "other_client", leverage=40)
     done = quick.plan({"SOLUSDT": 31}).apply()
     assert statuses(done) == {"SOLUSDT": "refused"}
+    assert "SOLUSDT is at 40x now" in done.rows[0].note
     assert leverages(simulator, "SOLUSDT") == {"SOLUSDT": 40}
 
 

@@ -164,6 +164,14 @@ def test_a_cap_covers_every_symbol_that_is_trading(account: Account, simulator: 
     assert len(again.to_frame()) == 44
 
 
+def test_a_named_margin_type_leaves_the_leverage_to_the_star(account: Account) -> None:
+    """A row with only a margin type does not exempt its symbol from the leverage of ``*``."""
+    rows = account.plan("* <=15\nBTCUSDT isolated").rows
+    assert {(row.kind, row.after) for row in rows if row.symbol == "BTCUSDT"} == {
+        ("margin type", "isolated"), ("leverage", 15),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("wanted", ["* <=20\nXRPUSDT 40", "XRPUSDT 40\n* <=20", {"*": "<=20", "xrp/usdt": "40"}])
 def test_a_row_that_names_a_symbol_wins_over_all_others(account: Account, wanted: Any) -> None:
     """A named symbol has its own leverage, wherever its row is."""

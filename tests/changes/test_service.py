@@ -15,7 +15,7 @@ import pytest
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.credentials import KeyWarning
 from leverage_nb.binance.venues import VENUES
-from leverage_nb.changes.service import SymbolView
+from leverage_nb.changes.service import ChangeService, SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
@@ -288,3 +288,20 @@ def test_a_warning_never_stops_a_change(simulator: Simulator, monkeypatch: pytes
         started = time.monotonic()
         assert account.set_leverage("BTCUSDT", 11).status == "applied"
         assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("broken", ["find_risks", "note_end"])
+def test_an_error_of_this_package_after_a_change_does_not_hide_its_outcome(
+    account: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """If our own code fails after the answer, the change is reported as the journal has it."""
+
+    def fail(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    if broken == "find_risks":
+        monkeypatch.setattr("leverage_nb.changes.service.find_risks", fail)
+    else:
+        monkeypatch.setattr(ChangeService, "note_end", fail)
+    assert account.set_leverage("BTCUSDT", 10).status == "applied"
+    assert len(simulator.exchange.received) == 1

@@ -76,9 +76,9 @@ def test_the_frame(account: Account) -> None:
 def test_missing_margin_says_how_much_and_what_binds(account: Account) -> None:
     """9M of BTCUSDT at 50x, the highest of its tier: (180,000 + 650) / 0.9 - 94,362.50 = 106,359.73 USDT missing."""
     sized = account.size_plan({"BTCUSDT": "9m"})
-    assert sized.headline == "No leverage affords BTCUSDT long 9M: 106,359.73 USDT of margin missing"
+    assert sized.headline == "No leverage fits BTCUSDT long 9M: 106,359.73 USDT more margin is needed"
     assert "20x → 50x  tier" in str(sized)
-    with pytest.raises(InvalidInput, match=r"106,359\.73 USDT of margin missing"):
+    with pytest.raises(InvalidInput, match=r"106,359\.73 USDT more margin is needed"):
         sized.plan()
 
 

@@ -244,3 +244,13 @@ def test_isolated_margin_is_undone_though_the_leverage_is_not(quick: Account) ->
     assert preview.step == "ETHUSDT isolated margin −10 USDT"
     assert "ETHUSDT 10x → 20x: an isolated position is open" in preview.passed_over
     assert preview.apply().status == "applied"
+
+
+def test_a_margin_type_that_stays_does_not_keep_a_leverage(account: Account, simulator: Simulator) -> None:
+    """A change of margin type that a position blocks is skipped; the change of leverage before it is undone."""
+    account.set_leverage("ADAUSDT", 7)
+    account.set_margin_type("ADAUSDT", "isolated")
+    position = Position("ADAUSDT", "BOTH", Decimal(100), Decimal("0.41"), Decimal(20))
+    simulator.exchange.account.positions.append(position)
+    undone = undo(account)
+    assert (undone.symbol, undone.before, undone.after) == ("ADAUSDT", 7, 20)
