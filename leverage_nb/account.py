@@ -364,7 +364,7 @@ class Account:
             margin_type: "cross" (also "crossed") or "isolated".
 
         Raises:
-            UnknownSymbol, InvalidInput: The symbol or the margin type is none.
+            UnknownSymbol, InvalidInput: The symbol or the margin type is not valid.
             LeverageError: The account could not be read.
         """
         return preview_margin_type(self._service, symbol, margin_type)
@@ -401,7 +401,7 @@ class Account:
             position_side: "long" or "short"; needed in hedge mode if both sides are open.
 
         Raises:
-            UnknownSymbol, InvalidInput: The symbol, the amount or the side is none.
+            UnknownSymbol, InvalidInput: The symbol, the amount or the side is not valid.
             LeverageError: The account could not be read.
         """
         return preview_isolated_margin(self._service, symbol, parse_margin_change(amount), position_side)
