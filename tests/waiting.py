@@ -18,4 +18,6 @@ def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
 def threads_since(before: set[threading.Thread]) -> set[str]:
     """Return the names of the package's threads that were started since."""
     names = {thread.name for thread in set(threading.enumerate()) - before}
-    return {name for name in names if name in {"leverage_nb stream", "leverage_nb painter", "leverage_nb policy"}}
+    return {
+        name for name in names if name in {f"leverage_nb {kind}" for kind in ("stream", "painter", "reader", "policy")}
+    }

@@ -24,6 +24,9 @@ class Closable(Protocol):
     def close(self, reason: str = "") -> None:
         """Close the panel and show the reason in its place."""
 
+    def show_options(self) -> None:
+        """Show the options that a copied line needs to use the panel's account."""
+
 
 class Outputs:
     """The outputs below the cells that displayed one panel: for each its cell, the run and the handle."""
@@ -88,6 +91,11 @@ class OpenPanels:
         """Remove a panel, if it is open."""
         if panel in self._open:
             self._open.remove(panel)
+
+    def follow_session(self, _result: object = None) -> None:
+        """Update what the panels show of the account in use, which a cell may have switched."""
+        for panel in list(self._open):
+            panel.show_options()
 
 
 def _this_cell() -> tuple[str, str]:

@@ -9,11 +9,26 @@
  * @typedef {object} Row
  * @property {number} cap Max notional.
  * @property {string} capText The same as text.
- * @property {"unchanged" | "ok" | "mind" | "unpredictable" | "refused" | "stopped"} verdict
+ * @property {"unchanged" | "ok" | "mind" | "unpredictable" | "refused" | "forbidden"} verdict
  * @property {string} title The verdict in words.
  * @property {string} detail Its certainty, or what to do next.
  * @property {number} nearest The nearest leverage that fits; 0 for none.
  * @property {[string, string, string][]} figures For each figure of the table: its value, a note, the note's tone.
+ */
+
+/**
+ * A time: seconds since the epoch, the time of day, and the whole moment as text.
+ * @typedef {{epoch: number, time: string, moment: string}} Time
+ */
+
+/**
+ * One side of the position; two in hedge mode.
+ * @typedef {object} Side
+ * @property {string} side
+ * @property {string} tone
+ * @property {[string, string, string][]} fields
+ * @property {"BOTH" | "LONG" | "SHORT"} positionSide
+ * @property {boolean} isolated
  */
 
 /**
@@ -31,12 +46,13 @@
  * @property {string} modes The position mode and the multi-assets mode of the account.
  * @property {string} notTrading The symbol's status if it is not traded; "" if it is.
  * @property {string} mark
- * @property {string} asOf
- * @property {{leverage: number, text: string, lifted: boolean} | null} guard
+ * @property {Time | null} asOf When the account was read.
+ * @property {Time | null} leverageAsOf When the leverage was changed or read, if that was later.
+ * @property {{text: string, lifted: boolean} | null} guard
  * @property {number} current 0 if the leverage is not set.
  * @property {string} before
  * @property {number} start The leverage to return to.
- * @property {{side: string, tone: string, fields: [string, string, string][]}[]} position
+ * @property {Side[]} position
  * @property {string} orders
  * @property {number} exposure
  * @property {string} exposureText
@@ -49,8 +65,8 @@
  */
 
 /**
- * A new position of a planned size, at every leverage.
- * @typedef {object} Plan
+ * A new position of the size that was typed, at every leverage.
+ * @typedef {object} NewPosition
  * @property {string} symbol
  * @property {string} text
  * @property {string} unit
@@ -60,6 +76,7 @@
  * @property {number} lowest The lowest leverage that affords it; 0 for none.
  * @property {string} advice
  * @property {string} stop The price of the stop as typed; "" for none. Without a size there is only this, and the symbol.
+ * @property {string} buffer The share of the stop's price between it and liquidation, at least.
  * @property {number} highest The highest leverage that keeps liquidation beyond the stop; 0 for none.
  * @property {string} stopAdvice
  */
@@ -73,10 +90,12 @@
  * @property {string} searchError
  * @property {string} lost Why the kernel cannot be reached; "" if it can.
  * @property {boolean} gone Whether it cannot come back.
- * @property {boolean} heard Whether the kernel has answered this view: a saved or exported page has no kernel.
- * @property {string} silence What to say while it has not; "" at first.
+ * @property {boolean} answered Whether the kernel has answered this view: a saved or exported page has no kernel.
+ * @property {string} noAnswer What to say while it has not; "" at first.
  * @property {number} clicks The number of the last click.
  * @property {string} asked What the last click asks for.
+ * @property {boolean} blocks Whether nothing else can be changed before the last click is handled.
+ * @property {string} messageBefore The message at the last click.
  * @property {number} since When the question of a confirmation was shown.
  * @property {boolean} copied
  * @property {string | null} size Text in the size field that is being edited.
@@ -86,13 +105,12 @@
  * @property {number} saidAt The leverage at which the message was shown.
  */
 
-// How long a question must be on the screen before an answer counts.
-const READING_MS = 800;
 // How long the kernel may take for its first answer before the panel says that none came.
-const SILENCE_MS = 8000;
-const SILENCE = "The kernel has not answered yet. It may be busy. If this page was saved or exported, it has no kernel: "
+const NO_ANSWER_MS = 8000;
+const NO_ANSWER = "The kernel has not answered yet. It may be busy. If this page was saved or exported, it has no kernel: "
   + "open the notebook in Jupyter and run the cell again.";
 const MOST_MATCHES = 60;
+const TOUCH_SLOP = 10;  // px
 const TWO_COLUMNS = 880;  // px, as in panel.css
 const PLOT = { left: 46, right: 16, top: 26, track: 22, bottom: 54 };
 const UNITS = { "margin asset": "asset", "base asset": "base", percent: "percent" };
@@ -151,29 +169,40 @@ export function deriveState(model, ui) {
   const table = model.get("table");
   const leverage = model.get("leverage");
   const phase = model.get("state");
-  const typed = ui.typed ?? String(leverage);
   const wrong = ui.typed === null ? "" : complaint(ui.typed, table);
   const row = wrong === "" ? table.rows[leverage - 1] : undefined;
-  const reviewing = row !== undefined && phase === "reviewing" && model.get("reviewed") === leverage;
+  const question = model.get("question");
+  const asks = row !== undefined && phase === "confirming" && question.leverage === leverage;
   const pending = ui.clicks > model.get("answered");
-  const busy = pending || !ui.heard || ui.lost !== "" || phase === "applying" || phase === "checking";
+  const busy = (pending && ui.blocks) || !ui.answered || ui.lost !== "" || phase === "applying" || phase === "checking";
   const changes = row !== undefined && ["ok", "mind", "unpredictable"].includes(row.verdict);
-  /** @type {Plan | null} */
-  const plan = model.get("plan").symbol === table.symbol ? model.get("plan") : null;
+  /** @type {NewPosition | null} */
+  const newPosition = model.get("new_position").symbol === table.symbol ? model.get("new_position") : null;
   return {
-    table, leverage, row, typed, wrong, phase, reviewing, pending, busy, changes,
+    table, leverage, row, wrong, phase, asks, question, pending, busy, changes,
     max: table.rows.length,
     step: row && row.verdict !== "unchanged" ? `${table.before} → ${leverage}x` : "",
-    readable: performance.now() - ui.since > READING_MS,
-    question: model.get("question"),
+    readable: performance.now() - ui.since > readingTime(question),
     undo: model.get("undo"),
-    live: ui.lost ? "lost" : ui.heard ? model.get("live") : "unheard",
-    liveReason: ui.lost || (ui.heard ? model.get("live_reason") : ""),
-    plan: plan?.rows ? plan : null,
-    stop: plan?.stop ?? "",
+    options: model.get("options"),
+    live: ui.lost ? "lost" : ui.answered ? model.get("live") : "waiting",
+    liveReason: ui.lost || (ui.answered ? model.get("live_reason") : ""),
+    newPosition: newPosition?.rows ? newPosition : null,
+    stop: newPosition?.stop ?? "",
     message: model.get("message"),
     matches: ui.search === null ? null : search(ui.search, model.get("symbols")),
   };
+}
+
+/** @param {any} question @returns {number} milliseconds for which it must be on the screen before an answer counts */
+function readingTime(question) {
+  return 1000 * (question.seconds ?? 0);
+}
+
+/** @param {Time | null} at @returns {string} its time of day, with the date if that is not today's */
+export function timeText(at) {
+  if (at === null) return "";
+  return new Date(at.epoch * 1000).toDateString() === new Date().toDateString() ? at.time : at.moment;
 }
 
 // -- building blocks ----------------------------------------------------------------------------------------------
@@ -215,6 +244,16 @@ function grid(header, rows) {
   return table;
 }
 
+/** A list of words and what they mean. @param {Record<string, string>} words */
+function definitions(words) {
+  const list = element("dl", "leverage-terms", null);
+  for (const [word, meaning] of Object.entries(words)) {
+    element("dt", "", list, word);
+    element("dd", "", list, meaning);
+  }
+  return list;
+}
+
 /** The elements of a panel, without content. @param {Element} el */
 function build(el) {
   el.classList.add("leverage-host");
@@ -235,6 +274,7 @@ function build(el) {
   list.tabIndex = -1;  // a browser would give the focus to a list that scrolls
   const badge = element("span", "leverage-venue", head);
   const searchError = element("span", "leverage-complaint leverage-search-error", head);
+  searchError.setAttribute("role", "status");
   const facts = element("span", "leverage-facts", head);
   const marginType = element("button", "leverage-chip leverage-margin-type", facts);
   marginType.type = "button";
@@ -247,12 +287,6 @@ function build(el) {
 
   const position = element("div", "leverage-position", root);
   const margin = element("div", "leverage-margin", root);
-  const amount = element("input", "leverage-amount", margin);
-  const addMargin = element("button", "leverage-add-margin", margin, "Add margin");
-  const takeMargin = element("button", "leverage-take-margin", margin, "Take out");
-  amount.placeholder = "isolated margin";
-  amount.setAttribute("aria-label", "amount of isolated margin");
-  amount.title = "An amount in the margin asset. Added margin moves the liquidation price away";
 
   const body = element("div", "leverage-body", root);
   const left = element("div", "leverage-left", body);
@@ -265,6 +299,8 @@ function build(el) {
   element("summary", "", tiers);
   const liquidation = element("details", "leverage-details", left);
   element("summary", "", liquidation);
+  const terms = element("details", "leverage-details", left);
+  element("summary", "", terms);
 
   const right = element("div", "leverage-right", body);
   const choice = element("div", "leverage-choice", right);
@@ -282,14 +318,20 @@ function build(el) {
   const sizing = element("div", "leverage-sizing", right);
   const size = element("input", "leverage-size", sizing);
   Object.assign(size, { type: "text", autocomplete: "off", placeholder: "2m" });
-  const units = element("span", "leverage-units", sizing);
+  const units = Object.entries(UNITS).map(([value, name]) => {
+    const button = element("button", "leverage-unit", null);
+    Object.assign(button, { type: "button" });
+    Object.assign(button.dataset, { unit: value, name });
+    return button;
+  });
+  element("span", "leverage-units", sizing).append(...units);
   const stop = element("input", "leverage-stop", element("label", "leverage-stop-label", sizing, "stop "));
   Object.assign(stop, { type: "text", inputMode: "decimal", autocomplete: "off", placeholder: "price" });
-  const plan = element("div", "leverage-plan", right);
-  const planned = element("div", "leverage-planned", plan);
-  planned.id = `leverage-planned-${id}`;
-  const lowest = element("button", "leverage-use leverage-lowest", plan);
-  const highest = element("button", "leverage-use leverage-highest", plan);
+  const newPosition = element("div", "leverage-new-position", right);
+  const opened = element("div", "leverage-opened", newPosition);
+  opened.id = `leverage-opened-${id}`;
+  const lowest = element("button", "leverage-use leverage-lowest", newPosition);
+  const highest = element("button", "leverage-use leverage-highest", newPosition);
 
   const actions = element("div", "leverage-actions", root);
   const apply = element("button", "leverage-apply", actions);
@@ -309,26 +351,28 @@ function build(el) {
   more.setAttribute("aria-label", "1x higher");
   size.setAttribute("aria-label", "size of a new position");
   stop.setAttribute("aria-label", "stop price of the new position");
-  stop.setAttribute("aria-describedby", planned.id);
-  stop.title = "Below the mark price for a long, above it for a short; liquidation is to lie 0.5% beyond it";
+  stop.setAttribute("aria-describedby", opened.id);
   field.setAttribute("aria-describedby", verdict.id);
   // JupyterLab would take the arrow keys for its cells.
-  for (const node of [symbol, slider, field, size, stop, amount]) node.dataset.lmSuppressShortcuts = "true";
+  for (const node of [symbol, slider, field, size, stop]) node.dataset.lmSuppressShortcuts = "true";
   return {
     root, symbol, list, badge, searchError, marginType, modes, status, mark, live, guard, account, position, margin,
-    amount, addMargin, takeMargin, plot, chart, slider, tip,
-    tiers, liquidation, less, field, more, now, verdict, title, detail, nearest, figures, sizing, size, units, stop, plan, planned,
+    plot, chart, slider, tip, tiers, liquidation, terms, less, field, more, now, verdict, title, detail, nearest,
+    figures, size, units, stop, newPosition, opened,
     lowest, highest, apply, second, reload, copy, asOf, message,
   };
 }
 
 // -- one function per part ----------------------------------------------------------------------------------------
 
+const FOLLOWED = "Changes of leverage, margin, positions and multi-assets mode that are made elsewhere are shown";
+const NOT_FOLLOWED = "Open orders, the position mode and prices are read with them; Reload reads them at any time";
+
 const LIVE = {
-  unheard: ["○ waiting for the kernel", "The kernel has not answered this page yet"],
+  waiting: ["○ waiting for the kernel", "The kernel has not answered this page yet"],
   connecting: ["○ connecting", "The exchange's events are not connected yet"],
-  connected: ["○ connected, no event yet", "Changes made elsewhere are shown within about a minute"],
-  live: ["● live", "Changes made elsewhere are shown immediately"],
+  connected: ["○ connected, no event yet", `${FOLLOWED} within about a minute. ${NOT_FOLLOWED}`],
+  live: ["● live", `${FOLLOWED} within seconds. ${NOT_FOLLOWED}`],
   stale: ["○ stale", "Reload shows changes made elsewhere: "],
   lost: ["○ no kernel", ""],
 };
@@ -369,7 +413,7 @@ function showHead(parts, state, ui) {
   write(parts.modes, table.modes);
   parts.modes.title = "Modes of the account; they apply to all symbols, and are changed at Binance";
   parts.mark.innerHTML = `mark <b>${escape(table.mark)}</b>`;
-  parts.mark.title = `The exchange's mark price as of ${table.asOf}; margin and liquidation use it`;
+  parts.mark.title = `The exchange's mark price as of ${table.asOf?.moment ?? "an unknown time"}; margin and liquidation use it`;
   write(parts.status, table.notTrading && `not trading (${table.notTrading})`);
   write(parts.account, table.account);
   parts.account.title = "The account, as a fingerprint of its key";
@@ -397,7 +441,10 @@ function showSearch(parts, state, ui) {
   parts.symbol.setAttribute("aria-expanded", String(open));
   parts.list.hidden = !open;
   write(parts.searchError, ui.searchError);
-  if (!open) return;
+  if (!open) {
+    parts.symbol.removeAttribute("aria-activedescendant");
+    return;
+  }
   const rows = matches.slice(0, MOST_MATCHES).map(([symbol, leverage, position, max], place) => {
     const row = element("div", "leverage-match", null);
     row.id = `${parts.list.id}-${place}`;
@@ -412,7 +459,9 @@ function showSearch(parts, state, ui) {
   }
   if (rows.length === 0) rows.push(element("div", "leverage-no-match", null, `No symbol matches “${ui.search}”.`));
   parts.list.replaceChildren(...rows);
-  parts.symbol.setAttribute("aria-activedescendant", rows[ui.active]?.id ?? "");
+  const active = rows[ui.active]?.id;
+  if (active) parts.symbol.setAttribute("aria-activedescendant", active);
+  else parts.symbol.removeAttribute("aria-activedescendant");
   rows[ui.active]?.scrollIntoView?.({ block: "nearest" });
 }
 
@@ -435,22 +484,48 @@ function showPosition(parts, state) {
 
 const OTHER_MARGIN_TYPE = { cross: "isolated", isolated: "cross" };
 
-/** Whether the margin type can be changed, and isolated margin added or taken out. */
+/** The fields of isolated margin: one row per isolated side of the position. What was typed stays while the sides do. */
+function buildMargin(parts, sides) {
+  parts.margin.replaceChildren(...sides.map(side => {
+    const whose = side === "BOTH" ? "" : ` of the ${side.toLowerCase()}`;
+    const row = element("div", "leverage-margin-row", null);
+    row.dataset.side = side;
+    const amount = element("input", "leverage-amount", row);
+    Object.assign(amount, { type: "text", inputMode: "decimal", autocomplete: "off", placeholder: `isolated margin${whose}` });
+    amount.setAttribute("aria-label", `amount of isolated margin${whose}`);
+    amount.title = "An amount in the margin asset. Added margin moves the liquidation price away";
+    amount.dataset.lmSuppressShortcuts = "true";
+    for (const [direction, label] of [["add", "Add margin"], ["reduce", "Reduce margin"]]) {
+      const button = element("button", `leverage-${direction}-margin`, row, label);
+      button.type = "button";
+      button.dataset.direction = direction;
+      button.setAttribute("aria-label", `${label}${whose}`);
+    }
+    return row;
+  }));
+}
+
+/** Whether margin type and isolated margin can be changed. */
 function showMargin(parts, state) {
-  parts.marginType.disabled = state.busy || state.reviewing || !OTHER_MARGIN_TYPE[state.table.marginType];
-  const isolated = state.table.position.some(({ fields }) => fields.some(([name]) => name === "isolated margin"));
-  parts.margin.hidden = !isolated;
-  const idle = isolated && !state.busy && !state.reviewing;
-  for (const button of [parts.addMargin, parts.takeMargin]) button.disabled = !idle || parts.amount.value.trim() === "";
-  parts.amount.disabled = !idle;
+  const idle = !state.busy && !state.asks && state.phase !== "unknown";
+  parts.marginType.disabled = !idle || !OTHER_MARGIN_TYPE[state.table.marginType];
+  const sides = state.table.position.filter(({ isolated }) => isolated).map(({ positionSide }) => positionSide);
+  if ([...parts.margin.children].map(row => row.dataset.side).join() !== sides.join()) buildMargin(parts, sides);
+  parts.margin.hidden = sides.length === 0;
+  for (const row of parts.margin.children) {
+    const [amount, ...buttons] = row.children;
+    amount.disabled = !idle;
+    for (const button of buttons) button.disabled = !idle || amount.value.trim() === "";
+  }
 }
 
 /** The vertical scale of the chart. */
 function scale(state, tall) {
-  const { table, plan, max } = state;
-  const planned = plan?.notional[state.leverage - 1] ?? 0;
-  const low = Math.min(table.rows[max - 1].cap, ...[table.exposure, planned].filter(value => value > 0)) / 3.5;
-  const high = Math.max(table.rows[0].cap, table.exposure, planned) * 1.6;
+  const { table, newPosition, max } = state;
+  // The notional of a size in percent differs from leverage to leverage: the scale has room for all of them.
+  const drawn = [table.exposure, ...(newPosition?.notional ?? [])].filter(value => value > 0);
+  const low = Math.min(table.rows[max - 1].cap, ...drawn) / 3.5;
+  const high = Math.max(table.rows[0].cap, ...drawn) * 1.6;
   const bottom = PLOT.top + tall;
   const y = value => bottom - tall * Math.log(Math.max(value, low) / low) / Math.log(high / low);
   return { low, high, y, bottom };
@@ -471,7 +546,7 @@ function decade(value) {
 }
 
 function showChart(parts, state, ui) {
-  const { table, max, plan } = state;
+  const { table, max } = state;
   const { width } = ui;
   if (width === 0) return;
   const x = across(width, max);
@@ -499,14 +574,12 @@ function showChart(parts, state, ui) {
     const at = left ? { x: start + 5 } : { x: end - 5, "text-anchor": "end" };
     marks.push(svg("text", { class: "leverage-region-label", y: bottom - 6, ...at }, label));
   }
-  for (const [value, text, name] of [
-    [table.exposure, table.exposureText, "leverage-exposure"],
-    [plan?.notional[state.leverage - 1] ?? 0, plan && `planned ${plan.size}`, "leverage-plan-line"],
-  ]) {
-    if (!(value > 0)) continue;
-    marks.push(svg("line", { class: name, x1: PLOT.left, x2: right, y1: y(value), y2: y(value) }));
-    marks.push(svg("text", { class: `${name}-label`, x: PLOT.left + 5, y: y(value) - 5 }, text));
+  if (table.exposure > 0) {
+    marks.push(svg("line", { class: "leverage-exposure", x1: PLOT.left, x2: right, y1: y(table.exposure), y2: y(table.exposure) }));
+    marks.push(svg("text", { class: "leverage-exposure-label", x: PLOT.left + 5, y: y(table.exposure) - 5 }, table.exposureText));
   }
+  marks.push(svg("line", { class: "leverage-new-line", x1: PLOT.left, x2: right }));
+  marks.push(svg("text", { class: "leverage-new-line-label", x: PLOT.left + 5 }));
   if (table.current > 0) {
     const at = x(table.current);
     marks.push(svg("line", { class: "leverage-now-line", x1: at, x2: at, y1: PLOT.top - 6, y2: bottom }));
@@ -549,7 +622,7 @@ function showChart(parts, state, ui) {
 }
 
 function showMarker(parts, state, ui) {
-  const { table, row, leverage, max } = state;
+  const { table, row, leverage, max, newPosition } = state;
   const image = parts.chart.firstElementChild;
   parts.plot.classList.toggle("leverage-nothing-chosen", row === undefined);
   if (image === null || row === undefined) return;
@@ -558,12 +631,23 @@ function showMarker(parts, state, ui) {
   const marker = image.querySelector(".leverage-marker");
   const dot = image.querySelector(".leverage-dot");
   const fill = image.querySelector(".leverage-fill");
+  const { y } = scale(state, ui.tall);
   marker.setAttribute("x1", at);
   marker.setAttribute("x2", at);
   dot.setAttribute("cx", at);
-  dot.setAttribute("cy", scale(state, ui.tall).y(row.cap));
+  dot.setAttribute("cy", y(row.cap));
   fill.setAttribute("x1", table.current > 0 ? x(table.current) : at);
   fill.setAttribute("x2", at);
+  const notional = newPosition?.notional[leverage - 1] ?? 0;
+  const line = image.querySelector(".leverage-new-line");
+  const label = image.querySelector(".leverage-new-line-label");
+  line.style.display = label.style.display = notional > 0 ? "" : "none";
+  if (notional > 0) {
+    line.setAttribute("y1", y(notional));
+    line.setAttribute("y2", y(notional));
+    label.setAttribute("y", y(notional) - 5);
+    write(label, `new ${newPosition.size}`);
+  }
   parts.slider.value = String(share(leverage, max));
   parts.slider.setAttribute("aria-valuetext", `${leverage}x, ${row.title}`);
 }
@@ -619,39 +703,38 @@ function showRow(parts, row) {
   });
 }
 
-function showSizing(parts, state, ui) {
-  const { table, plan, leverage, row } = state;
-  if (ui.size === null) parts.size.value = plan?.text ?? "";
+function showNewPosition(parts, state, ui) {
+  const { table, newPosition, leverage, row } = state;
+  if (ui.size === null) parts.size.value = newPosition?.text ?? "";
   if (ui.stop === null) parts.stop.value = state.stop;
-  const unit = plan?.unit ?? "margin asset";
+  const unit = newPosition?.unit ?? "margin asset";
   const names = { asset: table.asset || "margin asset", base: table.base, percent: "%" };
-  parts.units.replaceChildren(...Object.entries(UNITS).map(([value, key]) => {
-    const button = element("button", "leverage-unit", null, names[key]);
-    button.type = "button";
-    button.dataset.unit = value;
-    button.setAttribute("aria-pressed", String(value === unit));
-    return button;
-  }));
-  const at = row && plan ? plan.rows[leverage - 1] : undefined;
+  for (const button of parts.units) {
+    write(button, names[button.dataset.name]);
+    button.setAttribute("aria-pressed", String(button.dataset.unit === unit));
+  }
+  const at = row && newPosition ? newPosition.rows[leverage - 1] : undefined;
   const [margin, why, long, short] = at ?? ["", "", "", ""];
-  parts.planned.dataset.tone = why ? "bad" : "";
-  if (!plan) {
-    write(parts.planned, "Enter the size of a new position to see its margin and liquidation.");
+  parts.opened.dataset.tone = why ? "bad" : "";
+  if (!newPosition) {
+    write(parts.opened, "Enter the size of a new position to see its margin and liquidation.");
   } else if (at) {
     const prices = long || short ? `. Isolated, liquidation long ${long}, short ${short}` : "";
-    write(parts.planned, `At ${leverage}x: margin ${margin}${why ? `, ${why}` : ""}${prices}.`);
+    write(parts.opened, `At ${leverage}x: margin ${margin}${why ? `, ${why}` : ""}${prices}.`);
   } else {
-    write(parts.planned, "");
+    write(parts.opened, "");
   }
-  if (plan) element("div", "leverage-advice", parts.planned, plan.advice);
-  parts.plan.classList.toggle("leverage-with-stop", Boolean(plan?.stop));
-  if (plan?.stop) {
-    const advice = element("div", "leverage-advice", parts.planned, plan.stopAdvice);
-    advice.dataset.tone = leverage > plan.highest ? "bad" : "";
+  if (newPosition) element("div", "leverage-advice", parts.opened, newPosition.advice);
+  parts.newPosition.classList.toggle("leverage-with-stop", Boolean(newPosition?.stop));
+  const beyond = newPosition ? `; liquidation stays at least ${newPosition.buffer} beyond it` : "";
+  parts.stop.title = `Below the mark price for a long, above it for a short${beyond}`;
+  if (newPosition?.stop) {
+    const advice = element("div", "leverage-advice", parts.opened, newPosition.stopAdvice);
+    advice.dataset.tone = leverage > newPosition.highest ? "bad" : "";
   }
   for (const [button, to, why] of [
-    [parts.lowest, plan?.lowest ?? 0, `the lowest that affords ${plan?.size}`],
-    [parts.highest, plan?.highest ?? 0, "the highest for the stop"],
+    [parts.lowest, newPosition?.lowest ?? 0, `the lowest that affords ${newPosition?.size}`],
+    [parts.highest, newPosition?.highest ?? 0, "the highest that keeps liquidation beyond the stop"],
   ]) {
     button.hidden = to === 0 || to === leverage;
     button.disabled = state.busy;
@@ -660,52 +743,86 @@ function showSizing(parts, state, ui) {
 }
 
 function showDetails(parts, state) {
-  const { table, plan } = state;
+  const { table, newPosition } = state;
   write(parts.tiers.firstElementChild, `Tiers (${table.tiers.length})`);
   write(parts.liquidation.firstElementChild, "Liquidation by leverage");
-  parts.liquidation.hidden = !plan;
+  parts.liquidation.hidden = !newPosition;
+  write(parts.terms.firstElementChild, "What the words mean");
   for (const [node, make] of [
     [parts.tiers, () => grid(TIER_TERMS, table.tiers)],
     [parts.liquidation, () => grid(
       LIQUIDATION_TERMS,
       [...new Set([1, ...table.edges, state.leverage])].sort((a, b) => a - b)
-        .map(edge => [`${edge}x`, plan.rows[edge - 1][0], plan.rows[edge - 1][2] || "–", plan.rows[edge - 1][3] || "–"]),
+        .map(edge => [`${edge}x`, newPosition.rows[edge - 1][0], newPosition.rows[edge - 1][2] || "–", newPosition.rows[edge - 1][3] || "–"]),
     )],
+    [parts.terms, () => definitions(meanings(state))],
   ]) {
     while (node.childElementCount > 1) node.lastElementChild.remove();
     if (node.open && !node.hidden) node.append(make());
   }
 }
 
+/** The explanations of the panel's tooltips, which a keyboard or a touch does not reach. */
+function meanings(state) {
+  const { table } = state;
+  const [, live] = LIVE[state.live] ?? ["", ""];
+  return {
+    ...TERMS,
+    ...Object.fromEntries([...table.figures, ...table.fixed].map(({ name, help }) => [name, help])),
+    stop: "Below the mark price for a long, above it for a short",
+    modes: "Modes of the account; they apply to all symbols, and are changed at Binance",
+    guard: "Your own upper bound on leverage; nothing above it is sent",
+    [`the panel is ${state.live}`]: live + state.liveReason,
+  };
+}
+
 function showActions(parts, state, ui) {
-  const { table, row, phase, busy, reviewing, changes, step, leverage } = state;
+  const { table, row, phase, busy, asks, changes, step, question } = state;
   const unknown = phase === "unknown";
-  const verb = unknown ? "Check again" : reviewing ? `Confirm ${state.question || step}` : `Apply ${step}`.trim();
+  const verb = unknown ? "Check again" : asks ? `Confirm ${question.text}` : `Apply ${step}`.trim();
   write(parts.apply, verb);
   parts.apply.title = unknown ? "Verify the outcome of the change" : "";
-  parts.apply.disabled = busy || !(unknown || changes || reviewing);
-  parts.apply.classList.toggle("leverage-confirm", reviewing);
-  parts.apply.setAttribute("aria-disabled", String(reviewing && !state.readable));
+  parts.apply.disabled = busy || !(unknown || changes || asks);
+  parts.apply.classList.toggle("leverage-confirm", asks);
+  parts.apply.setAttribute("aria-disabled", String(asks && !state.readable));
   // The second button is Undo, or Cancel while a question waits; its place stays when there is neither.
-  write(parts.second, reviewing ? "Cancel" : state.undo || "Undo");
-  parts.second.classList.toggle("leverage-absent", !reviewing && state.undo === "");
-  parts.second.disabled = busy || (!reviewing && state.undo === "");
-  parts.second.title = reviewing ? "" : "Take the change back";
+  const undo = unknown ? "" : state.undo;
+  write(parts.second, asks ? "Cancel" : undo || "Undo");
+  parts.second.classList.toggle("leverage-absent", !asks && undo === "");
+  parts.second.disabled = busy || (!asks && undo === "");
+  parts.second.title = asks ? "" : "Undo the last change";
   parts.reload.disabled = busy;
   parts.copy.disabled = row === undefined;
   write(parts.copy, ui.copied ? "Copied" : "Copy as code");
-  parts.copy.title = row ? `%leverage ${table.symbol} ${leverage}` : "";
-  write(parts.asOf, table.asOf ? `as of ${table.asOf}` : "");
+  parts.copy.title = row ? code(state) : "";
+  showTimes(parts, table);
   // The kernel sends the state and the number of the click that it has handled one after the other.
   const waiting = state.pending && !["applying", "checking"].includes(phase);
   parts.root.dataset.state = ui.lost ? "lost" : waiting ? "waiting" : phase;
 }
 
+/** The line of code that makes the change on the screen. */
+function code({ table, leverage, options }) {
+  return `%leverage ${table.symbol} ${leverage}${options}`;
+}
+
+/** When the account was read, and when the leverage was changed if that was later. */
+function showTimes(parts, table) {
+  const later = table.leverageAsOf ? `, leverage ${timeText(table.leverageAsOf)}` : "";
+  write(parts.asOf, table.asOf ? `as of ${timeText(table.asOf)}${later}` : "");
+  parts.asOf.title = [
+    table.asOf && `Positions, orders, margin and prices were read at ${table.asOf.moment}`,
+    table.leverageAsOf && `The leverage was changed or read at ${table.leverageAsOf.moment}`,
+  ].filter(Boolean).join(". ");
+}
+
 function showMessage(parts, state, ui) {
   const note = ui.lost
     ? `${ui.lost} ${ui.gone ? "Run the cell again to use the panel." : "The panel works again when it is back."}`
-    : ui.silence || (state.phase === "applying" ? "Sending…"
-    : state.pending && state.phase !== "checking" ? `Waiting for the kernel: ${ui.asked}.` : "");
+    : ui.noAnswer || (state.phase === "applying" ? "Sending…"
+    // The report of a change comes before the read that follows it.
+    : state.pending && state.phase !== "checking" && state.message === ui.messageBefore
+      ? `Waiting for the kernel: ${ui.asked}.` : "");
   const showing = note || state.message;
   if (parts.message.dataset.showing !== showing) {
     if (note) write(parts.message, note);
@@ -744,9 +861,9 @@ function watchKernel(model, report) {
   };
 }
 
-/** Ask the kernel for an answer, and call `report` with what to say while there is none, and with "" once there is one. */
-function askForAnswer(model, report) {
-  const timer = setTimeout(() => report(SILENCE), SILENCE_MS);
+/** Wait for the kernel's first answer, and call `report` with what to say while there is none, and with "" once there is one. */
+function waitForKernel(model, report) {
+  const timer = setTimeout(() => report(NO_ANSWER), NO_ANSWER_MS);
   const onMessage = content => {
     if (content?.kind !== "hello") return;
     clearTimeout(timer);
@@ -756,7 +873,7 @@ function askForAnswer(model, report) {
   try {
     model.send({ kind: "hello" });
   } catch {
-    report(SILENCE);
+    report(NO_ANSWER);
   }
   return () => {
     clearTimeout(timer);
@@ -783,7 +900,8 @@ function render({ model, el }) {
   const parts = build(el);
   /** @type {Ui} */
   const ui = {
-    typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, heard: false, silence: "", clicks: model.get("answered"), asked: "",
+    typed: null, search: null, active: 0, searchError: "", lost: "", gone: false, answered: false, noAnswer: "",
+    clicks: model.get("answered"), asked: "", blocks: false, messageBefore: "",
     since: performance.now(), copied: false, size: null, stop: null, width: 0, tall: 0, saidAt: model.get("leverage"),
   };
   const state = () => deriveState(model, ui);
@@ -793,7 +911,7 @@ function render({ model, el }) {
     showMarker(parts, now, ui);
     showChoice(parts, now, ui);
     showRow(parts, now.row);
-    showSizing(parts, now, ui);
+    showNewPosition(parts, now, ui);
     showMargin(parts, now);
     showActions(parts, now, ui);
     showMessage(parts, now, ui);
@@ -802,7 +920,6 @@ function render({ model, el }) {
 
   function showAll() {
     const now = state();
-    if (now.table.rows === undefined) return;
     showHead(parts, now, ui);
     showPosition(parts, now);
     showChart(parts, now, ui);
@@ -829,7 +946,9 @@ function render({ model, el }) {
 
   function click(kind, asked, more = {}) {
     const { table, leverage } = state();
-    update({ clicks: ui.clicks + 1, asked });
+    // Another view of the panel may have made more clicks than this one.
+    const clicks = Math.max(ui.clicks, model.get("answered")) + 1;
+    update({ clicks, asked, blocks: kind !== "new position", messageBefore: model.get("message") });
     try {
       model.send({ kind, click: ui.clicks, symbol: table.symbol, leverage, version: table.version, ...more });
     } catch {
@@ -851,8 +970,8 @@ function render({ model, el }) {
     if (event.key === "Enter") {
       event.preventDefault();
       // A question is answered with its own button only.
-      const { reviewing, phase } = state();
-      if (!parts.apply.disabled && !reviewing && phase !== "unknown") parts.apply.click();
+      const { asks, phase } = state();
+      if (!parts.apply.disabled && !asks && phase !== "unknown") parts.apply.click();
     } else if (to !== undefined && !(inField && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key))) {
       event.preventDefault();
       choose(to);
@@ -872,8 +991,8 @@ function render({ model, el }) {
   parts.field.addEventListener("focus", () => parts.field.select());
   parts.field.addEventListener("input", () => {
     ui.typed = parts.field.value;
-    const { wrong, table } = state();
-    if (wrong || table.rows === undefined) {
+    const { wrong } = state();
+    if (wrong) {
       follow();
     } else {
       const leverage = Number.parseInt(parts.field.value, 10);
@@ -889,14 +1008,23 @@ function render({ model, el }) {
     const { row, max } = state();
     choose(row?.nearest || max);
   });
+  // A touch may be the begin of a scroll: it counts once it has moved along the axis, or ends as a tap.
+  const drag = { from: 0, counts: false };
+  const holds = event => parts.chart.hasPointerCapture(event.pointerId);
   parts.chart.addEventListener("pointerdown", event => {
+    if (event.button !== 0) return;
     event.preventDefault();
     parts.chart.setPointerCapture(event.pointerId);
     parts.slider.focus({ preventScroll: true });
-    choose(pointed(event));
+    Object.assign(drag, { from: event.clientX, counts: event.pointerType !== "touch" });
+    if (drag.counts) choose(pointed(event));
+  });
+  parts.chart.addEventListener("pointerup", event => {
+    if (event.button === 0 && holds(event)) choose(pointed(event));
   });
   parts.chart.addEventListener("pointermove", event => {
-    if (event.buttons & 1) choose(pointed(event));
+    drag.counts ||= Math.abs(event.clientX - drag.from) > TOUCH_SLOP;
+    if (holds(event) && drag.counts) choose(pointed(event));
     const { table } = state();
     const leverage = pointed(event);
     const row = table.rows[leverage - 1];
@@ -911,11 +1039,15 @@ function render({ model, el }) {
   // -- the symbol
 
   const showFound = () => showSearch(parts, state(), ui);
-  const find = text => update({ search: text, active: 0, searchError: "" }, showFound);
-  function pick(symbol) {
-    const { table } = state();
+  // Nothing is active before something is typed: Enter would show the first symbol of the list.
+  const find = text => update({ search: text, active: text.trim() === "" ? -1 : 0, searchError: "" }, showFound);
+  const endSearch = () => {
     update({ search: null, searchError: "" }, showFound);
     parts.symbol.blur();
+  };
+  function pick(symbol) {
+    const { table } = state();
+    endSearch();
     if (symbol !== table.symbol) click("select", `show ${symbol}`, { to: symbol });
   }
   parts.symbol.addEventListener("focus", () => {
@@ -933,11 +1065,11 @@ function render({ model, el }) {
       update({ active: Math.max(0, Math.min(last, ui.active + direction)) }, showFound);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      if (matches.length > 0) pick(matches[ui.active][0]);
+      if (matches[ui.active]) pick(matches[ui.active][0]);
+      else if (matches.length > 0) endSearch();
       else update({ searchError: `No symbol matches “${ui.search}”.` }, showFound);
     } else if (event.key === "Escape") {
-      update({ search: null, searchError: "" }, showFound);
-      parts.symbol.blur();
+      endSearch();
     }
   });
   // Before the field loses its focus, which closes the list.
@@ -947,14 +1079,15 @@ function render({ model, el }) {
     if (symbol) pick(symbol);
   });
 
-  // -- the planned size
+  // -- the new position
 
   function resize(unit) {
     const [text, stop] = [parts.size.value.trim(), parts.stop.value.trim()];
-    const { plan, stop: before } = state();
-    const chosen = unit ?? plan?.unit ?? "margin asset";
-    if (text === (plan?.text ?? "") && chosen === (plan?.unit ?? "margin asset") && stop === before) return;
-    click("size", "the planned size", { text, unit: chosen, stop });
+    const { newPosition, stop: before } = state();
+    const known = newPosition?.unit ?? "margin asset";
+    const chosen = unit ?? known;
+    if (text === (newPosition?.text ?? "") && chosen === known && stop === before) return;
+    click("new position", "the new position", { text, unit: chosen, stop });
   }
   // What was typed stays until the kernel has answered: the other field is sent with it.
   function forgetTyped() {
@@ -976,46 +1109,53 @@ function render({ model, el }) {
     });
     parts[name].addEventListener("blur", forgetTyped);
   }
-  parts.units.addEventListener("click", event => {
-    const unit = event.target.closest("[data-unit]")?.dataset.unit;
-    if (unit) resize(unit);
-  });
-  parts.lowest.addEventListener("click", () => choose(state().plan.lowest));
-  parts.highest.addEventListener("click", () => choose(state().plan.highest));
+  for (const button of parts.units) button.addEventListener("click", () => resize(button.dataset.unit));
+  parts.lowest.addEventListener("click", () => choose(state().newPosition.lowest));
+  parts.highest.addEventListener("click", () => choose(state().newPosition.highest));
 
   // -- the actions
 
   function beginReading() {
     update({ since: performance.now() });
-    setTimeout(follow, READING_MS + 20);
+    setTimeout(follow, readingTime(state().question) + 20);
   }
   parts.apply.addEventListener("click", () => {
-    const { table, leverage, reviewing, readable, phase, question } = state();
-    if (reviewing && !readable) beginReading();  // repeated clicks restart the time
+    const { table, leverage, asks, readable, phase, question } = state();
+    if (asks && !readable) beginReading();  // repeated clicks restart the time
     else if (phase === "unknown") click("check", "check the outcome");
-    else click(reviewing ? "confirm" : "apply", `${table.symbol} ${question || `${leverage}x`}`);
+    else if (asks) click("confirm", `${table.symbol} ${question.text}`, { question: question.number });
+    else click("apply", `${table.symbol} ${leverage}x`);
   });
   parts.second.addEventListener("click", () => {
-    const { reviewing, undo } = state();
-    if (reviewing) click("cancel", "cancel");
+    const { asks, undo } = state();
+    if (asks) click("cancel", "cancel");
     else click("undo", undo, { label: undo });
   });
   parts.reload.addEventListener("click", () => click("reload", "reload"));
-  parts.amount.addEventListener("input", follow);
-  parts.addMargin.addEventListener("click", () => click("isolated margin", "add margin", { amount: parts.amount.value }));
-  parts.takeMargin.addEventListener("click", () => click("isolated margin", "take margin out", { amount: `-${parts.amount.value}` }));
-  parts.marginType.addEventListener("click", () => click("margin type", "margin type"));
+  parts.margin.addEventListener("input", follow);
+  parts.margin.addEventListener("click", event => {
+    const button = event.target.closest("[data-direction]");
+    if (!button || button.disabled) return;
+    const row = button.closest("[data-side]");
+    const asked = button.textContent.toLowerCase();
+    const { side } = row.dataset;
+    click("isolated margin", asked, { amount: row.firstElementChild.value, direction: button.dataset.direction, side });
+  });
+  parts.marginType.addEventListener("click", () => {
+    const to = OTHER_MARGIN_TYPE[state().table.marginType];
+    click("margin type", `margin type ${to}`, { to });
+  });
   parts.copy.addEventListener("click", async () => {
-    const { table, leverage } = state();
+    const line = code(state());
     try {
-      await navigator.clipboard.writeText(`%leverage ${table.symbol} ${leverage}`);
+      await navigator.clipboard.writeText(line);
       update({ copied: true });
       setTimeout(() => update({ copied: false }), 1500);
     } catch {
-      parts.copy.textContent = `%leverage ${table.symbol} ${leverage}`;  // no access to the clipboard: to be copied by hand
+      parts.copy.textContent = line;  // no access to the clipboard: to be copied by hand
     }
   });
-  for (const details of [parts.tiers, parts.liquidation]) {
+  for (const details of [parts.tiers, parts.liquidation, parts.terms]) {
     details.addEventListener("toggle", () => showDetails(parts, state()));
   }
 
@@ -1029,14 +1169,14 @@ function render({ model, el }) {
       if (ui.typed !== null && Number.parseInt(ui.typed, 10) !== model.get("leverage")) ui.typed = null;
       follow();
     },
-    "change:plan": showAll,
+    "change:new_position": showAll,
     "change:symbols": showFound,
-    "change:state change:reviewed": beginReading,
+    "change:state change:question": beginReading,
     "change:answered": () => {
       forgetTyped();
       follow();
     },
-    "change:undo": follow,
+    "change:undo change:options": follow,
     "change:message": () => update({ saidAt: model.get("leverage") }),
     "change:live change:live_reason": () => showLive(parts, state()),
   };
@@ -1044,7 +1184,7 @@ function render({ model, el }) {
   const unwatch = watchKernel(model, (lost, gone) => {
     if (!ui.gone) update({ lost, gone }, showAll);
   });
-  const unask = askForAnswer(model, silence => update({ silence, heard: silence === "" }, showAll));
+  const unask = waitForKernel(model, noAnswer => update({ noAnswer, answered: noAnswer === "" }, showAll));
   const unhide = hideTwins(model.get("twin"), el.ownerDocument);
   const observer = new ResizeObserver(() => {
     const width = Math.floor(parts.plot.clientWidth);
@@ -1052,10 +1192,12 @@ function render({ model, el }) {
     if (width !== ui.width && width > 0) update({ width, tall }, () => showChart(parts, state(), ui));
   });
   observer.observe(parts.plot);
+  const clock = setInterval(() => showTimes(parts, state().table), 60_000);  // the date may have changed
   showAll();
   return () => {
     observer.disconnect();
     clearTimeout(resizeSoon.timer);
+    clearInterval(clock);
     unwatch();
     unask();
     unhide();

@@ -32,14 +32,13 @@ from leverage_nb.errors import (
 from leverage_nb.formatting import times
 from leverage_nb.notebook.open_panels import Outputs, open_panels
 from leverage_nb.notebook.overview import SymbolOverview
-from leverage_nb.notebook.painter import painter
-from leverage_nb.notebook.panel_screen import PanelScreen
-from leverage_nb.notebook.panel_table import PanelData, make_plan, parse_size
+from leverage_nb.notebook.painter import painter, reader
+from leverage_nb.notebook.panel_screen import BUSY, PanelScreen, account_options
+from leverage_nb.notebook.panel_table import PanelData, capital, make_new_position, parse_new_position
 from leverage_nb.notebook.twin import draw_chart, make_twin
+from leverage_nb.risk.user_input import parse_margin
 from leverage_nb.session import session
 from leverage_nb.terminal import encodable, is_terminal_shell
-
-_CHECK = "Check again reads the setting. Until the outcome is known, no other change of this symbol is sent."
 
 
 def _undo_label(back: ChangePreview) -> str:
@@ -53,13 +52,9 @@ def _short(preview: ChangePreview) -> str:
 
 def _panel_changed(symbol: object) -> NotConfirmed:
     return NotConfirmed(
-        f"The panel no longer shows the {symbol} that you clicked on. Nothing was sent.",
-        hint="Check what it shows now, then press Apply again.",
+        f"{symbol} has changed since the panel showed it. Nothing was sent.",
+        hint="Check the panel, then click again.",
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 class _Callbacks:
@@ -104,10 +99,12 @@ class LeveragePanel(PanelScreen):
         LeverageError: Tiers or setting could not be read.
     """
 
-    reading_time = 0.5
+    reading_time = 0.8
 
     def __init__(self, account: Account | None = None, symbol: str = "BTCUSDT") -> None:
         self._asked_at = 0.0
+        self._questions = 0
+        self._confirmed = 0  # the number of the question that was confirmed last
         self._chart = ""
         self.outputs = Outputs()
         super().__init__(account or session.current())
@@ -125,7 +122,8 @@ class LeveragePanel(PanelScreen):
         self._watch: Watch | None = self.account.watch(self._callbacks.event)
         open_panels.open(self)
         if (events := getattr(get_ipython(), "events", None)) is not None:
-            events.register("post_run_cell", painter.wait)  # repeated calls register it once
+            for follow in (painter.wait, open_panels.follow_session):
+                events.register("post_run_cell", follow)  # repeated calls register it once
 
     def __repr__(self) -> str:
         data = self._data
@@ -151,6 +149,7 @@ class LeveragePanel(PanelScreen):
             self._watch.close()
         self._callbacks = self._watch = None
         self._is_open = False
+        reader.drop(self._read_again)
         with self._drawing:
             if reason:
                 self.message = cards.message(f"{reason}.", "Run its cell again to use it.", "warn")
@@ -174,14 +173,14 @@ class LeveragePanel(PanelScreen):
             "margin type": self._change_margin_type,
             "isolated margin": self._change_isolated_margin,
             "reload": lambda _: self.reload(),
-            "size": self._resize,
+            "new position": self._show_new_position,
             "select": lambda content: self._show(str(content.get("to"))),
         }.get(str(content.get("kind")))
         if handle is None:
             return
         with self._drawing:
-            # The click's leverage may arrive before that of the slider: the browser sends a trait again only once the
-            # kernel has handled its value before.
+            # A click can overtake the slider: ipywidgets holds a trait's new value back until the kernel has handled
+            # the value before, and sends messages at once.
             if content.get("symbol") == self._symbol and content.get("leverage") in range(1, self._most + 1):
                 self._move(int(content["leverage"]))
         try:
@@ -211,54 +210,75 @@ class LeveragePanel(PanelScreen):
         self._ask(fresh)
 
     def _change_margin_type(self, content: dict[str, Any]) -> None:
-        """Ask for a confirmation of the other margin type, on every venue: a click is made easily."""
+        """Ask for a confirmation of the margin type that the button named, on every venue: a click is made easily."""
         data, _ = self._as_rendered(content)
-        other = "cross" if data.setting.margin_type == "isolated" else "isolated"
-        preview = self.account.preview_margin_type(data.setting.symbol, other)
+        preview = self.account.preview_margin_type(data.setting.symbol, str(content.get("to")))
         if not preview.sends:
             raise NotConfirmed(f"{preview.headline}. Nothing was sent.", hint=preview.guard)
         self._ask(preview)
 
     def _change_isolated_margin(self, content: dict[str, Any]) -> None:
-        """Ask for a confirmation of the amount that was typed, on every venue."""
+        """Ask for a confirmation of the amount that was typed, on every venue. It has no sign: the button decides."""
         data, _ = self._as_rendered(content)
-        preview = self.account.preview_isolated_margin(data.setting.symbol, str(content.get("amount", "")))
+        amount = parse_margin(str(content.get("amount", "")))
+        is_added = content.get("direction") == "add"
+        side = str(content.get("side", "BOTH"))
+        named = None if side == "BOTH" else side.lower()
+        preview = self.account.preview_isolated_margin(
+            data.setting.symbol, amount if is_added else -amount, position_side=named
+        )
         if not preview.sends:
             raise NotConfirmed(f"{preview.headline}. Nothing was sent.", hint=preview.guard)
         if preview.needs_name:
-            plain = f"{abs(preview.amount):f}"
-            option = "--add-margin" if preview.amount > 0 else "--reduce-margin"
+            option = "--add-margin" if is_added else "--reduce-margin"
+            words = f"{option} {amount:f} --confirm {amount:f}{f' --side {named}' if named else ''}"
             raise NotConfirmed(
                 f"{preview.request().forbidden} Nothing was sent.",
-                hint=f"To send it: %leverage {preview.symbol} {option} {plain} --confirm {plain}",
+                hint=f"To send it: {self._line(f'{preview.symbol} {words}')}",
             )
         self._ask(preview)
 
+    def _line(self, words: str) -> str:
+        """Return a ``%leverage`` line that uses the panel's account."""
+        return f"%leverage {words}{account_options(self.account)}"
+
     def _ask(self, preview: ChangePreview) -> None:
         """Ask for a confirmation of a change."""
-        of_leverage = isinstance(preview, Preview)
-        self._reviewed = preview
-        self.question = "" if of_leverage else _short(preview)
-        self.reviewed = preview.after if isinstance(preview, Preview) else self.leverage
         whose = f"{self.account.venue_label.upper()}, {self.account.label}"
         question = f"{whose}: {preview.question}? {preview.headline}."
-        notes = [_sentence(preview.caution), *preview.warnings, "Confirm to send, or choose another leverage."]
-        self._set_message("reviewing", cards.message(question, " ".join(filter(None, notes)), "warn"))
-        self._asked_at = time.monotonic()
+        caution = f"{capital(preview.caution)}." if preview.caution else ""
+        notes = [caution, *preview.warnings, "Confirm to send, or press Cancel."]
+        message = cards.message(question, " ".join(filter(None, notes)), "warn")
+        with self._drawing, self.hold_sync():
+            self._set_message("confirming", message)
+            self._questions += 1
+            self._asked, self._asked_at = preview, time.monotonic()
+            self.question = {
+                "number": self._questions,
+                "text": _short(preview),
+                "leverage": preview.after if isinstance(preview, Preview) else self.leverage,
+                "seconds": self.reading_time,
+            }
 
     def _confirm(self, content: dict[str, Any]) -> None:
-        data, leverage = self._as_rendered(content)
-        reviewed = self._reviewed
-        shown = data.setting.symbol, leverage
-        if self.state != "reviewing" or reviewed is None or (reviewed.symbol, self.reviewed) != shown:
+        """Make the change of the question that was answered, if that is the one on the screen."""
+        number = content.get("question")
+        if number == self._confirmed and number:
+            return  # the same click once more: its report stays
+        _, leverage = self._as_rendered(content)
+        asked, question = self._asked, self.question
+        if asked is None or (number, leverage) != (question.get("number"), question.get("leverage")):
             raise NotConfirmed(
-                "The change you confirmed is no longer the one on screen. Nothing was sent.", hint="Press Apply again."
+                "The change you confirmed is no longer the one on screen. Nothing was sent.",
+                hint="Check the panel, then click again.",
             )
         if time.monotonic() - self._asked_at < self.reading_time:
             raise NotConfirmed(
-                "The confirmation came before the question could be read. Nothing was sent.", hint="Press Apply again."
+                "The confirmation came before the question could be read. Nothing was sent.",
+                hint="Choose the change again.",
             )
-        self._change(reviewed.confirmed())
+        self._confirmed = self._questions
+        self._change(asked.confirmed())
 
     def _undo(self, content: dict[str, Any]) -> None:
         """Undo the change that was just reported, if it is still the last one."""
@@ -269,11 +289,12 @@ class LeveragePanel(PanelScreen):
         if isinstance(preview, Plan) or (preview.symbol, _undo_label(preview)) != on_screen:
             self.undo = ""
             raise NotConfirmed(
-                "Another change was made since. Nothing was sent.", hint="To see it: %leverage --undo -n"
+                "Another change was made since. Nothing was sent.", hint=f"To see it: {self._line('--undo -n')}"
             )
         if preview.verdict == "refused" and not preview.guard:
             raise NotConfirmed(
-                f"{preview.headline}. Nothing was sent.", hint="To send it all the same: %leverage --undo --force"
+                f"{preview.headline}. Nothing was sent.",
+                hint=f"To send it all the same: {self._line('--undo --force')}",
             )
         if not isinstance(preview, Preview):
             self._ask(preview)
@@ -300,21 +321,38 @@ class LeveragePanel(PanelScreen):
         with self._drawing:
             if (content.get("symbol"), content.get("version")) != (self._symbol, self._version):
                 raise _panel_changed(content.get("symbol"))
+            if self._unknown is not None:
+                raise NotConfirmed(
+                    "The outcome of the change before is not known yet. Nothing was sent.",
+                    hint="Press Check again first.",
+                )
             return self._data, int(content["leverage"])
 
     def _change(self, preview: ChangePreview) -> None:
+        """Make a change, and report its outcome before anything else is done."""
         offered, self.undo = self.undo, ""
         self._set_message("applying", "")
+        change: Change | None = None
         try:
             change = preview.apply(progress=self._show_progress)
-        except (ChangeNotSent, LeverageRefused):
-            self.undo = offered  # the change before can still be undone
-            raise
-        finally:
-            with suppress(LeverageError):  # show the current setting, whatever the outcome
-                self._read(self.symbol)
-        self._report(change)
-        self._offer_undo(change, preview)
+            self._report(change)
+        except (LeverageError, ChangeInterrupted) as exc:
+            if isinstance(exc, (ChangeNotSent, LeverageRefused)):
+                self.undo = offered  # the change before can still be undone
+            self._show_error(exc)
+        self._refresh()
+        if change is not None:
+            with suppress(LeverageError, KeyboardInterrupt):  # the change is reported, and can be undone by %leverage
+                self._offer_undo(change, preview)
+
+    def _refresh(self) -> None:
+        """Read the account after a change. If that fails, the report of the change stays, with a note."""
+        try:
+            self._read(self.symbol)
+        except (LeverageError, KeyboardInterrupt):
+            note = cards.message("The account could not be read again.", "Reload shows the current figures.", "warn")
+            if self.state not in BUSY:
+                self._set_message(self.state, note if self._unknown is not None else f"{self.message}{note}")
 
     def _offer_undo(self, change: Change, made: ChangePreview) -> None:
         """Offer to undo a change that was just made, unless that would be refused or the change was an undo itself."""
@@ -337,26 +375,27 @@ class LeveragePanel(PanelScreen):
             self.undo = _undo_label(back)
 
     def _show_progress(self, text: str) -> None:
-        self._set_message("checking", cards.message(f"{text[:1].upper()}{text[1:]}.", tone="warn"))
+        self._set_message("checking", cards.message(f"{capital(text)}.", tone="warn"))
 
     def _check(self) -> None:
-        """Verify changes without a definite answer."""
-        found = [change for change in self.account.settle(self._show_progress) if change.symbol == self.symbol]
-        with suppress(LeverageError):  # the report of the change is shown all the same
-            self._read(self.symbol)
-        if not self._show_open_change():
-            self._report(found[-1]) if found else self._set_message("editing", "")
+        """Verify the change whose outcome is unknown, and show what the journal has about it."""
+        if self._unknown is None:
+            return  # it was settled since the click
+        self.account.settle(self._show_progress)
+        self._report_known()
+        self._refresh()
 
-    def _resize(self, content: dict[str, Any]) -> None:
-        """Show a new position of another planned size."""
+    def _show_new_position(self, content: dict[str, Any]) -> None:
+        """Show a new position of another size."""
         if content.get("symbol") != self.symbol:
             return  # it was typed for another symbol
         with self._drawing:
-            planned = parse_size(str(content.get("text", "")), content.get("unit"), str(content.get("stop", "")))
-            if planned.text and not self._data.mark_price:
+            text, stop = str(content.get("text", "")), str(content.get("stop", ""))
+            typed = parse_new_position(text, content.get("unit"), stop)
+            if typed.text and not self._data.mark_price:
                 raise InvalidInput(f"The mark price of {self.symbol} could not be read.", hint="Press Reload.")
-            self.plan = make_plan(self._data, planned)
-            self._planned = planned
+            self.new_position = make_new_position(self._data, typed)
+            self._typed = typed
         self._set_message("editing", "")
 
     def _showing_errors(self, handler: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
@@ -365,28 +404,30 @@ class LeveragePanel(PanelScreen):
         def run(content: dict[str, Any]) -> None:
             try:
                 handler(content)
-            except ChangeInterrupted as exc:
-                if exc.change.status == "unknown":
-                    self._set_message("unknown", cards.message(exc.message, _CHECK, "warn"))
-                else:
-                    self._set_message("failed", cards.message(exc.message, exc.hint, "warn"))
-            except OutcomeUnknown as exc:
-                self._set_message(
-                    "unknown",
-                    cards.message(exc.message, _CHECK, "warn"),
-                )
-            except LeverageError as exc:
-                text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)
-                self._set_message("failed", cards.message(text, hint, "bad", exc.rows))
-            except KeyboardInterrupt:
-                self._set_message("failed", cards.message("Interrupted.", "Reload shows the current setting.", "warn"))
-            except Exception as exc:  # noqa: BLE001 - the message area is the last place to show it
-                text = f"{type(exc).__name__} in the panel. account.setting() shows the current setting."
-                self._set_message(
-                    "failed", cards.message(text, "This is a bug in leverage_nb. Please report it.", "bad")
-                )
+            except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the message area is the last place to show it
+                self._show_error(exc)
 
         return run
+
+    def _show_error(self, exc: BaseException) -> None:
+        if isinstance(exc, (ChangeInterrupted, OutcomeUnknown)):
+            hint = self._unknown_hint(exc.change) or exc.hint
+            self._show_outcome(exc.change, cards.message(exc.message, hint, "warn"))
+            return
+        if isinstance(exc, LeverageError):
+            text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)
+            self._set_message("failed", cards.message(text, hint, "bad", exc.rows))
+            return
+        sent = f"To see whether it was sent: {self._line('--history')}" if self.state in BUSY else "Nothing was sent."
+        if isinstance(exc, KeyboardInterrupt):
+            self._set_message("failed", cards.message("Interrupted.", sent, "warn"))
+            return
+        text = f"{type(exc).__name__} in the panel. This is a bug in leverage_nb: please report it."
+        self._set_message("failed", cards.message(text, sent, "bad"))
+
+    def show_options(self) -> None:
+        """Show the options that the copied line needs now: a cell may have switched to another account."""
+        self.options = account_options(self.account)
 
     # -- showing ----------------------------------------------------------------------------------------------
 
@@ -405,7 +446,7 @@ class LeveragePanel(PanelScreen):
                 self.outputs.update(self._twin())
 
     def _twin(self, ended: str = "") -> dict[str, str]:
-        html, text = make_twin(self._data, self._chart, self.twin, *([ended] if ended else []))
+        html, text = make_twin(self._data, self._chart, self.twin, ended)
         return {"text/html": html, "text/plain": text}
 
     def _ipython_display_(self) -> None:

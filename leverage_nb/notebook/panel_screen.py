@@ -12,15 +12,26 @@ import traitlets
 
 from leverage_nb import cards
 from leverage_nb.account import Account, service_of
-from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, StreamEvent
+from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, ModeEvent, StreamEvent
 from leverage_nb.change import Change
+from leverage_nb.changes.multi_plan import NO_PROFILE
 from leverage_nb.changes.preview import ChangePreview
+from leverage_nb.changes.report import how_to_verify
+from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import JournalUnusable, LeverageError
-from leverage_nb.notebook.painter import painter
-from leverage_nb.notebook.panel_table import DECIDED_ON, PanelData, PlannedSize, make_plan, make_symbols, make_table
+from leverage_nb.notebook.painter import painter, reader
+from leverage_nb.notebook.panel_table import (
+    NewPositionInput,
+    PanelData,
+    make_new_position,
+    make_symbols,
+    make_table,
+)
 from leverage_nb.notebook.panel_traits import PanelTraits
+from leverage_nb.session import session
 
-_BUSY = {"applying", "checking"}
+# A change is being made or verified.
+BUSY = {"applying", "checking"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,22 @@ class _Latest:
         return data.setting.as_of is not None and self.at > data.setting.as_of
 
 
+def _is_same(change: Change, unknown: Change) -> bool:
+    """Whether a change is the one that was unknown, whose number may not have been readable."""
+    same_symbol = change.symbol == unknown.symbol and change.number is not None
+    return same_symbol and unknown.number in {change.number, None}
+
+
+def account_options(account: Account) -> str:
+    """Return the options that name an account in a ``%leverage`` line; "" if it is the account in use."""
+    if session.connected() is account:
+        return ""
+    # On the venue in use, a line without a profile means the profile in use.
+    same_venue = account.venue == session.venue
+    profile = account.profile or (NO_PROFILE if same_venue and session.profile else "")
+    return f" --venue {account.venue}{f' --profile {profile}' if profile else ''}"
+
+
 class PanelScreen(PanelTraits):
     """A panel's content, and what changes it: reads, the account's changes and events, the slider.
 
@@ -60,11 +87,13 @@ class PanelScreen(PanelTraits):
         self._decided: object = None
         self._reads = self._drawn = self._switched = 0  # numbers of reads, in the order of their start
         self._symbol = ""
-        self._planned = PlannedSize()
+        self._typed = NewPositionInput()
         self._message_at = 0
         self._at_now = True
         self._own_move = threading.local()  # the panel itself sets the leverage, in this thread
-        self._reviewed: ChangePreview | None = None
+        self._asked: ChangePreview | None = None  # the change of the question on the screen
+        self._unknown: Change | None = None  # the change of the symbol whose outcome is not known yet
+        self._unknown_message = ""
         self._is_open = False
         super().__init__()
 
@@ -104,6 +133,9 @@ class PanelScreen(PanelTraits):
         data = self._read(symbol, leverage or 0, reload_tiers=reload_tiers, switch=symbol != self._symbol)
         if data is None or self._show_open_change():
             return
+        if self._unknown is not None:  # another process has verified it
+            self._report_known()
+            return
         news = self._service.tier_news(data.setting.symbol)
         self._set_message(
             "editing", cards.message(f"Tiers have changed. {' '.join(news)}.", tone="warn") if news else ""
@@ -135,12 +167,13 @@ class PanelScreen(PanelTraits):
             if number < (self._drawn if shown else self._switched) or not (shown or switch):
                 return self._data if shown else None
             if not shown:
-                self._planned = PlannedSize()
+                self._typed = NewPositionInput()
                 self.undo = ""  # it belongs to the symbol before
+                self._unknown = None
                 self._switched = number
             self._drawn = number
             setting, guard = view.state.settings[symbol], self._service.guard.limit()
-            self._draw(PanelData(setting, view.outlook, view.state, view.mark_price or 0.0, guard))
+            self._draw(PanelData(setting, view.outlook, view.state, view.mark_price or 0.0, guard, setting.as_of))
             self.symbols = make_symbols(view.state, self._service.tiers.table())
             self._move(self.leverage if leverage is None else leverage or self._data.start)
             return self._data
@@ -166,33 +199,60 @@ class PanelScreen(PanelTraits):
                 data = self._with_latest(data, latest)
             self._data, self._symbol = data, data.setting.symbol
             table = make_table(data, self._service.forbidden, self._version)
-            decided = [table[name] for name in DECIDED_ON], [row["verdict"] for row in table["rows"]]
-            # A click counts if only prices have changed since, or the stream repeats a change that is shown already.
+            # A click counts as long as a preview would show the same, as if only prices have changed, or the stream
+            # repeats a change that is shown already.
+            view = SymbolView(data.outlook, data.state)
+            facts = self._service.preview_at(view, data.start).facts
+            rows = [(row["verdict"], row["cap"]) for row in table["rows"]]
+            decided = self._symbol, facts, rows, table["regions"]
             if decided != self._decided:
                 self._version += 1
                 table["version"] = self._version
             self._decided = decided
-            plan = make_plan(data, self._planned)
+            new_position = make_new_position(data, self._typed)
             with self.hold_sync():  # the browser must not combine the symbol's table with another one's leverage
                 self._place(min(self.leverage, len(table["rows"])))
                 self.table = table
-                self.plan = plan
+                self.new_position = new_position
                 self.symbol = self._symbol
+                self.options = account_options(self.account)
 
     def _set_message(self, state: str, message: str) -> None:
+        """Show a message.
+
+        While the outcome of a change is not known, only :meth:`_report` and another symbol take its message away:
+        other messages are shown below it.
+        """
         with self._drawing:
-            self._message_at = self.leverage
-            self.message = message
-            self.state = state
-            if state != "reviewing":
-                self.reviewed, self.question, self._reviewed = 0, "", None
+            if self._unknown is not None and state not in BUSY:
+                state, message = "unknown", f"{self._unknown_message}{message}"
+            with self.hold_sync():  # a table with the old leverage must not be shown beside the report of the new one
+                ends = self.state in BUSY and state not in BUSY
+                self._message_at = self.leverage
+                self.message = message
+                self.state = state
+                if state != "confirming":
+                    self.question, self._asked = {}, None
+                if ends:
+                    self._redraw()
 
     def _report(self, change: Change) -> None:
+        """Show the outcome of a change."""
         card = change.card()
         shown = {name for name, _ in change.effects} - {"caution"}  # the panel itself shows them
         rows = [row for row in card.rows if row[0] not in shown]
-        state = {"applied": "done", "unchanged": "done", "unknown": "unknown"}.get(change.status, "failed")
-        self._set_message(state, cards.message(card.title, card.note, card.tone, rows))
+        note = f"{card.note} {self._unknown_hint(change)}".strip()
+        self._show_outcome(change, cards.message(card.title, note, card.tone, rows))
+
+    def _show_outcome(self, change: Change, message: str) -> None:
+        """Show a message about the outcome of a change; if it is not final, as long as it is not known."""
+        with self._drawing:
+            is_open = change.status == "unknown" and not change.is_final
+            self._unknown, self._unknown_message = (change, message) if is_open else (None, "")
+            if is_open:
+                self._set_message("unknown", "")
+            else:
+                self._set_message("done" if change.status in {"applied", "unchanged"} else "failed", message)
 
     def _show_open_change(self) -> bool:
         """Show an open change of the symbol, or an unusable journal; return whether there is one."""
@@ -201,9 +261,29 @@ class PanelScreen(PanelTraits):
         except JournalUnusable as exc:
             self._set_message("failed", cards.message(exc.message, exc.hint, "bad"))
             return True
-        if still and still[-1].status == "unknown":
+        is_unknown = bool(still) and still[-1].status == "unknown"
+        if is_unknown:
             self._report(still[-1])
-        return bool(still) and still[-1].status == "unknown"
+        return is_unknown
+
+    def _report_known(self) -> None:
+        """Show the outcome of the change that was unknown, as the journal has it."""
+        if self._unknown is None:
+            return
+        number = self._unknown.number
+        own = [attempt for attempt in self._service.attempts() if attempt.symbol == self._symbol]
+        found = [attempt for attempt in own if attempt.number == number] or own[-1:]
+        if found:
+            self._report(self._service.record(found[-1]))
+
+    @staticmethod
+    def _unknown_hint(change: Change) -> str:
+        """Say what to do about a change with an unknown outcome; "" about any other."""
+        if change.status != "unknown":
+            return ""
+        if change.is_final:
+            return how_to_verify(change)
+        return f"Press Check again to verify it. Until it is settled, no other change of {change.symbol} is sent."
 
     # -- changes and events -----------------------------------------------------------------------------------
 
@@ -212,7 +292,7 @@ class PanelScreen(PanelTraits):
             return
         self._at_now = self.leverage == self._data.start
         # Late messages of a busy kernel repeat the value. Only another value clears the message or the question.
-        if self.state not in {"applying", "checking", "unknown"} and self.leverage != self._message_at:
+        if self.state not in BUSY and self.leverage != self._message_at:
             self._set_message("editing", "")
 
     def _on_change(self, change: Change) -> None:
@@ -224,18 +304,19 @@ class PanelScreen(PanelTraits):
         if change.status == "applied" and change.kind != "leverage":
             self.undo = ""  # it would undo another change
             if change.symbol == self._symbol:
-                painter.draw(self._read_again)
+                reader.draw(self._read_again, first=True)
         elif change.status == "applied":
             self.undo = ""
             moment = change.as_of or change.sent_at
             if change.after is not None and moment is not None:
                 self._remember(change.symbol, _Latest(change.after, change.max_notional, moment))
-        if self.state == "unknown" and change.status != "unknown" and change.symbol == self.symbol:
+        unknown = self._unknown
+        if unknown is not None and change.is_final and _is_same(change, unknown):
             self._report(change)
 
     def _read_again(self) -> None:
-        """Read the symbol that is shown; runs in the painter's thread."""
-        if self._callbacks is not None and self.state not in _BUSY:
+        """Read the symbol that is shown; runs in the reader's thread."""
+        if self._is_open and self.state not in BUSY:  # the end of a change is followed by a read
             with suppress(LeverageError):  # the Reload button shows it
                 self._read(self._symbol)
 
@@ -246,11 +327,12 @@ class PanelScreen(PanelTraits):
             self.live_reason = event.reason
         elif isinstance(event, LeverageEvent):
             self._remember(event.symbol, _Latest(event.leverage, None, event.at))
-        elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE":
-            symbol = self.symbol
-            if symbol in event.symbols:
-                with suppress(LeverageError):  # the Reload button shows it
-                    self._read(symbol)
+        elif isinstance(event, ModeEvent) or (isinstance(event, AccountEvent) and self._concerns(event)):
+            reader.draw(self._read_again)
+
+    def _concerns(self, event: AccountEvent) -> bool:
+        """Whether an event is about the symbol on the screen, or about its margin asset."""
+        return self._symbol in event.symbols or self._data.setting.margin_asset in event.assets
 
     def _remember(self, symbol: str, latest: _Latest) -> None:
         """Store the latest leverage of a symbol, and draw it if the symbol is shown."""
@@ -266,11 +348,12 @@ class PanelScreen(PanelTraits):
         """Draw the latest leverage of the symbol that is shown; runs in the painter's thread."""
         with self._drawing:
             latest = self._latest.get(self._symbol)
-            if latest is None or not latest.is_newer(self._data) or self.state in _BUSY or not self._is_open:
+            if latest is None or not latest.is_newer(self._data) or self.state in BUSY or not self._is_open:
                 return
             if latest.leverage != self._data.setting.leverage:
                 self.undo = ""  # it was changed elsewhere
             self._draw(self._data)
+            self._at_now = self._at_now or self.leverage == self._data.start
             if self._at_now and self.state in {"editing", "done", "failed"}:
                 # The user has not moved the slider: it follows the current leverage.
                 self._message_at = latest.leverage

@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from leverage_nb import cards
 from leverage_nb.changes.guard import MAINNET_DEFAULT, Bound
 from leverage_nb.errors import GuardExceeded, InvalidInput, LeverageError
-from leverage_nb.formatting import MINUS, amount, percent, price, short, signed, times
-from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
+from leverage_nb.formatting import MINUS, amount, moment, percent, price, short, signed, times
+from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable
-from leverage_nb.risk.new_position import MOST_PERCENT, NewPosition, Unit
+from leverage_nb.risk.new_position import BUFFER, MOST_PERCENT, NewPosition, Unit
 from leverage_nb.risk.outlook import ISOLATED_OPEN, Floats, Judgement, Outlook
 from leverage_nb.risk.user_input import parse_notional
-
-# A click on Apply is refused if one of these, or the verdict of a row, has changed since the table was shown.
-DECIDED_ON = ("venue", "account", "symbol", "current")
 
 _CHANGING = {
     "Initial margin": "Margin that position and open orders tie up: notional divided by leverage.",
     "Available margin": "Margin that is left for new positions after the change.",
     "Can still open": "The smaller of tier headroom and available margin times leverage.",
-    "Max position": "Max notional: the largest position that the tiers allow at this leverage.",
+    "Max notional": "The largest position that the tiers allow at this leverage.",
 }
 _MAINTENANCE = "Below this margin the position is liquidated. It depends on the size, not on the leverage."
 _LIQUIDATION = "The mark price at which the position is liquidated. Changing the leverage does not move it."
@@ -40,6 +38,8 @@ class PanelData:
         state: The account state that the outlook was made from.
         mark_price: The mark price; 0 if unknown.
         guard: The guard at that moment; None without one.
+        as_of: When the account was read, in local time; None if unknown. The time of the leverage, which changes and
+            events update, is that of the setting.
     """
 
     setting: LeverageSetting
@@ -47,6 +47,7 @@ class PanelData:
     state: AccountState
     mark_price: float
     guard: Bound | None
+    as_of: datetime | None = None
 
     @property
     def tiers(self) -> Brackets:
@@ -62,7 +63,7 @@ class PanelData:
     @property
     def start(self) -> int:
         """The current leverage; Binance's default if it is not set, and the maximum if the setting is above it."""
-        return min(self.setting.leverage or 20, self.tiers.symbol_max_leverage)
+        return min(self.setting.leverage or DEFAULT_LEVERAGE, self.tiers.symbol_max_leverage)
 
     @property
     def positions(self) -> list[Position]:
@@ -71,7 +72,7 @@ class PanelData:
 
 
 @dataclass(frozen=True)
-class PlannedSize:
+class NewPositionInput:
     """The size of a new position and its stop, as typed. ``text`` and ``stop`` are "" for none."""
 
     text: str = ""
@@ -80,12 +81,12 @@ class PlannedSize:
     stop: str = ""
 
 
-def parse_size(text: str, unit: object, stop: str = "") -> PlannedSize:
-    """Parse a planned size and its stop as typed.
+def parse_new_position(text: str, unit: object, stop: str = "") -> NewPositionInput:
+    """Parse the size of a new position and its stop as typed.
 
     Args:
         text: A number, with ``k``, ``m`` or ``%``; "" for no size.
-        unit: The selected unit; "%" in the text counts more.
+        unit: The selected unit. A "%" in the text is used instead of it.
         stop: The price of the stop; "" for none.
 
     Raises:
@@ -95,32 +96,32 @@ def parse_size(text: str, unit: object, stop: str = "") -> PlannedSize:
     if stop:
         parse_notional(stop, "a price")
     if not typed:
-        return PlannedSize(stop=stop)
+        return NewPositionInput(stop=stop)
     if typed.endswith("%"):
         typed, unit = typed[:-1].strip(), "percent"
     size = parse_notional(typed)
     if unit == "base asset":
-        return PlannedSize(typed, size, "base asset", stop)
+        return NewPositionInput(typed, size, "base asset", stop)
     if unit != "percent":
-        return PlannedSize(typed, size, stop=stop)
+        return NewPositionInput(typed, size, stop=stop)
     if size > MOST_PERCENT:
         raise InvalidInput(f"{size:g}% is more than the available margin.", hint="Enter 1 to 100 percent.")
-    return PlannedSize(typed, size, "percent", stop)
+    return NewPositionInput(typed, size, "percent", stop)
 
 
-def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], version: int) -> dict[str, Any]:
+def make_table(data: PanelData, forbidden: Callable[[int], LeverageError | None], version: int) -> dict[str, Any]:
     """Return the table that the browser shows.
 
     Args:
         data: The data of the symbol.
-        stopped: Returns why the guard, or a read-only account, stops a leverage; None if they do not.
+        forbidden: Returns why the guard, or a read-only account, does not allow a leverage; None if they do.
         version: Identifies the table; a click names the table that it was made on.
 
     Returns:
         Texts, numbers and lists of them, without NaN: see the types in ``panel.js``.
     """
     setting, outlook, tiers = data.setting, data.outlook, data.tiers
-    verdicts = [_verdict(data, stopped(x), outlook.judge(x), outlook.caution(x)) for x in outlook.leverage.tolist()]
+    verdicts = [_verdict(data, forbidden(x), outlook.judge(x), outlook.caution(x)) for x in outlook.leverage.tolist()]
     changing = _changing_figures(data)
     caps = outlook.max_notional.tolist()
     rows = [
@@ -140,7 +141,8 @@ def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], 
         "modes": " · ".join(data.state.modes),
         "notTrading": data.state.not_trading.get(setting.symbol, ""),
         "mark": price(data.mark_price) if data.mark_price else "–",
-        "asOf": f"{setting.as_of:%H:%M:%S}" if setting.as_of else "",
+        "asOf": make_time(data.as_of),
+        "leverageAsOf": make_time(setting.as_of if setting.as_of != data.as_of else None),
         "guard": _guard(data.guard, cards.is_real_money(setting.venue)),
         "current": setting.leverage or 0,
         "before": times(setting.leverage),
@@ -158,18 +160,18 @@ def make_table(data: PanelData, stopped: Callable[[int], LeverageError | None], 
     }
 
 
-def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
-    """Return a new position of the planned size at every leverage, for the browser.
+def make_new_position(data: PanelData, typed: NewPositionInput) -> dict[str, Any]:
+    """Return a new position of the typed size at every leverage, for the browser.
 
     Without a size it is {}, or has only the text of a stop, which stays in its field.
     """
     outlook = data.outlook
-    if not planned.text or not data.mark_price:
-        return {"symbol": outlook.symbol, "stop": planned.stop} if planned.stop else {}
+    if not typed.text or not data.mark_price:
+        return {"symbol": outlook.symbol, "stop": typed.stop} if typed.stop else {}
     most = data.guard.leverage if data.guard else None
-    new = NewPosition(outlook, planned.size, planned.unit, data.mark_price, most)
+    new = NewPosition(outlook, typed.size, typed.unit, data.mark_price, most)
     unit = {"margin asset": data.setting.margin_asset, "base asset": data.base, "percent": "% of the available margin"}
-    size = f"{short(planned.size, 4)} {unit[planned.unit]}".replace(" %", "%")
+    size = f"{short(typed.size, 4)} {unit[typed.unit]}".replace(" %", "%")
     bound = new.tier_bound
     highest = outlook.brackets.symbol_max_leverage
     advice = new.obstacle or (f"The tiers allow it up to {bound}x." if bound is not None and bound < highest else "")
@@ -179,8 +181,8 @@ def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
     ]
     return {
         "symbol": outlook.symbol,
-        "text": planned.text,
-        "unit": planned.unit,
+        "text": typed.text,
+        "unit": typed.unit,
         "size": size,
         "notional": [0.0 if math.isnan(value) else value for value in new.notional.tolist()],
         "rows": [
@@ -189,9 +191,17 @@ def make_plan(data: PanelData, planned: PlannedSize) -> dict[str, Any]:
         ],
         "lowest": new.lowest or 0,
         "advice": advice,
-        "stop": planned.stop,
-        **_stop(data, new, planned.stop),
+        "stop": typed.stop,
+        "buffer": percent(BUFFER),
+        **_stop(data, new, typed.stop),
     }
+
+
+def make_time(at: datetime | None) -> dict[str, Any] | None:
+    """Return a time for the browser, which adds the date on another day: seconds since the epoch, and texts."""
+    if at is None:
+        return None
+    return {"epoch": at.timestamp(), "time": f"{at:%H:%M:%S}", "moment": moment(at)}
 
 
 def make_symbols(state: AccountState, table: BracketTable) -> list[list[str]]:
@@ -221,20 +231,20 @@ def tier_rows(tiers: Brackets) -> list[list[str]]:
     ]
 
 
-def _verdict(data: PanelData, stopped: LeverageError | None, judged: Judgement, caution: str) -> dict[str, Any]:
+def _verdict(data: PanelData, forbidden: LeverageError | None, judged: Judgement, caution: str) -> dict[str, Any]:
     """Return a leverage's verdict, its title and detail, and the nearest leverage that fits."""
-    if stopped is not None and judged.verdict != "unchanged":
-        within = data.guard.leverage if data.guard is not None and isinstance(stopped, GuardExceeded) else 0
+    if forbidden is not None and judged.verdict != "unchanged":
+        within = data.guard.leverage if data.guard is not None and isinstance(forbidden, GuardExceeded) else 0
         nearest = max((x for x in data.outlook.fitting().tolist() if x <= within), default=0)
-        return {"verdict": "stopped", "title": stopped.message, "detail": stopped.hint, "nearest": nearest}
+        return {"verdict": "forbidden", "title": forbidden.message, "detail": forbidden.hint, "nearest": nearest}
     titles = {"ok": "Expected to be accepted", "unchanged": "This is the current leverage"}
-    rule = f"{judged.certainty} rule".capitalize()
+    rule = capital(f"{judged.certainty} rule")
     if judged.advice and judged.code == ISOLATED_OPEN:  # other advice names a leverage, which is a button
-        rule = f"{rule}. {_sentence(judged.advice)}"
+        rule = f"{rule}. {capital(judged.advice)}"
     return {
         "verdict": "mind" if caution and judged.verdict == "ok" else judged.verdict,
         "title": titles.get(judged.verdict) or _title(judged),
-        "detail": _sentence(caution) or (rule if judged.verdict != "unchanged" else ""),
+        "detail": capital(caution) or (rule if judged.verdict != "unchanged" else ""),
         "nearest": judged.nearest or 0,
     }
 
@@ -255,7 +265,7 @@ def _changing_figures(data: PanelData) -> dict[str, tuple[str, list[list[str]]]]
         "Can still open": [
             [text, *note] for text, note in zip(map(_rough, outlook.can_open.tolist()), limited, strict=True)
         ],
-        "Max position": _with_differences(outlook, outlook.max_notional, rough=True, growing="good"),
+        "Max notional": _with_differences(outlook, outlook.max_notional, rough=True, growing="good"),
     }
     margins = {
         "Initial margin": _with_differences(outlook, outlook.initial_margin, growing="bad"),
@@ -292,13 +302,15 @@ def _fixed_figures(data: PanelData) -> list[dict[str, str]]:
     size = sum(abs(position.notional) for position in held)
     margin = f"{amount(maintenance)} ({percent(float(f'{maintenance / size:.2g}'))})" if size else "–"
     prices = [
-        _liquidation(p.liquidation_price, abs(p.liquidation_price / p.mark_price - 1))
-        for p in held
-        if p.liquidation_price is not None and p.mark_price > 0
+        text for position in held if position.liquidation_price is not None and (text := _liquidated_at(position))
     ]
     return [
         {"name": "Maintenance margin", "help": _MAINTENANCE, "value": margin},
-        {"name": "Liquidation price", "help": _LIQUIDATION, "value": " / ".join(dict.fromkeys(prices)) or "–"},
+        {
+            "name": "Liquidation price",
+            "help": _LIQUIDATION,
+            "value": " / ".join(filter(None, dict.fromkeys(prices))) or "–",
+        },
     ]
 
 
@@ -314,14 +326,26 @@ def _position(data: PanelData, position: Position) -> dict[str, Any]:
         ["mark", price(position.mark_price), ""],
         ["PnL", signed(profit, amount(abs(profit))) or "0", "good" if profit > 0 else "bad" if profit < 0 else ""],
     ]
-    if position.liquidation_price is None:
-        fields.append(["liquidation", "none", ""])
-    elif position.mark_price > 0:
-        distance = abs(position.liquidation_price / position.mark_price - 1)
-        fields.append(["liquidation", _liquidation(position.liquidation_price, distance), ""])
+    if liquidated_at := _liquidated_at(position):
+        fields.append(["liquidation", liquidated_at, ""])
     fields.append(["isolated margin" if isolated else "margin used", amount(margin), ""])
     side = f"{position.side.upper()} {amount(abs(position.amount))} {data.base}"
-    return {"side": side, "tone": "good" if position.amount > 0 else "bad", "fields": fields}
+    return {
+        "side": side,
+        "tone": "good" if position.amount > 0 else "bad",
+        "fields": fields,
+        "positionSide": position.position_side,
+        "isolated": isolated,
+    }
+
+
+def _liquidated_at(position: Position) -> str:
+    """Return the liquidation price of a position, and how far away it is; "" without a mark price."""
+    if position.liquidation_price is None:
+        return "none"
+    if position.mark_price <= 0:
+        return ""
+    return _liquidation(position.liquidation_price, abs(position.liquidation_price / position.mark_price - 1))
 
 
 def _orders(data: PanelData) -> str:
@@ -338,7 +362,7 @@ def _guard(guard: Bound | None, real_money: bool) -> dict[str, Any] | None:
     if guard is None:
         return None
     lifted = real_money and guard.leverage > MAINNET_DEFAULT
-    return {"leverage": guard.leverage, "text": f"guard {guard.leverage}x, {guard.source}", "lifted": lifted}
+    return {"text": f"guard {guard.leverage}x, {guard.source}", "lifted": lifted}
 
 
 def _regions(data: PanelData, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -346,7 +370,7 @@ def _regions(data: PanelData, verdicts: list[dict[str, Any]]) -> list[dict[str, 
     labels = []
     for leverage, verdict in enumerate(verdicts, start=1):
         judged = data.outlook.judge(leverage)
-        if verdict["verdict"] == "stopped" and data.guard is not None and leverage > data.guard.leverage:
+        if verdict["verdict"] == "forbidden" and data.guard is not None and leverage > data.guard.leverage:
             labels.append(f"guard {data.guard.leverage}x")
         elif judged.verdict == "refused":
             reason = {-2027: "exposure", -2028: "margin", -4161: "isolated"}.get(judged.code or 0, "account limit")
@@ -404,5 +428,6 @@ def _rough(value: float) -> str:
     return "–" if math.isnan(value) else short(value, 4).replace("-", MINUS)
 
 
-def _sentence(text: str) -> str:
+def capital(text: str) -> str:
+    """Return a text with a capital first letter."""
     return f"{text[:1].upper()}{text[1:]}"

@@ -10,7 +10,7 @@ import traitlets
 
 _HERE = Path(__file__).parent
 
-STATES = ("editing", "reviewing", "applying", "checking", "unknown", "done", "failed")
+STATES = ("editing", "confirming", "applying", "checking", "unknown", "done", "failed")
 
 # The traits that the browser may change.
 _BROWSERS_OWN = {"leverage"}
@@ -30,14 +30,14 @@ class PanelTraits(anywidget.AnyWidget):
     """The leverage of the slider, from 1 to the symbol's maximum. Link an ``ipywidgets.IntSlider`` to it, or assign."""
 
     state = traitlets.Enum(STATES, default_value="editing").tag(sync=True)
-    """"editing", "reviewing" (waiting for a confirmation), "applying", "checking" (verifying a change that got no
+    """"editing", "confirming" (a question waits for its answer), "applying", "checking" (verifying a change that got no
     definite answer), "unknown" (it could not be verified), "done", "failed"."""
 
     table = traitlets.Dict().tag(sync=True)
     """Everything shown of the symbol: see :func:`leverage_nb.notebook.panel_table.make_table`."""
 
-    plan = traitlets.Dict().tag(sync=True)
-    """A new position at every leverage: see :func:`leverage_nb.notebook.panel_table.make_plan`."""
+    new_position = traitlets.Dict().tag(sync=True)
+    """A new position at every leverage: see :func:`leverage_nb.notebook.panel_table.make_new_position`."""
 
     symbols = traitlets.List().tag(sync=True)
     """The symbols of the search: see :func:`leverage_nb.notebook.panel_table.make_symbols`."""
@@ -51,14 +51,15 @@ class PanelTraits(anywidget.AnyWidget):
     message = traitlets.Unicode("").tag(sync=True)
     """The message area, as HTML."""
 
-    reviewed = traitlets.Int(0).tag(sync=True)
-    """The leverage on the screen of the change that waits for a confirmation; 0 for none."""
-
-    question = traitlets.Unicode("").tag(sync=True)
-    """The change that waits for a confirmation, in short, if it is not one of leverage."""
+    question = traitlets.Dict().tag(sync=True)
+    """The change that waits for a confirmation, {} for none: the question's ``number``, the change as ``text``, the
+    ``leverage`` on the screen, and the ``seconds`` for which it must be on the screen before an answer counts."""
 
     undo = traitlets.Unicode("").tag(sync=True)
     """The text of the Undo button; "" to hide it."""
+
+    options = traitlets.Unicode("").tag(sync=True)
+    """What a ``%leverage`` line needs at its end to use the panel's account; "" if that is the account in use."""
 
     twin = traitlets.Unicode("").tag(sync=True)
     """The class of the panel's static twins, which the browser hides beside the panel."""

@@ -32,21 +32,19 @@ INSTALL = (
 )
 
 
-def make_twin(
-    data: PanelData, chart: str, name: str, ended: str = "The live panel ended with its kernel"
-) -> tuple[str, str]:
+def make_twin(data: PanelData, chart: str, name: str, ended: str = "") -> tuple[str, str]:
     """Return the twin as HTML and plain text: setting, position, figures, chart and tiers.
 
     Args:
         data: What was read.
         chart: Its chart as SVG; "" without one.
         name: The class of the twins of one panel.
-        ended: Why the panel itself is gone.
+        ended: Why the panel itself is gone; "" if it ended with its kernel.
     """
     setting = data.setting
     asset = setting.margin_asset or "the margin asset"
     table = make_table(data, lambda _: None, 0)
-    saved = f"{ended}. Run this cell again to use it. Its last content:"
+    saved = f"{ended or 'The live panel ended with its kernel'}. Run this cell again to use it. Its last content:"
     rows = [("margin type", setting.margin_type), ("modes", table["modes"]), ("mark price", table["mark"])]
     if data.state.not_trading.get(setting.symbol):
         rows.append(("status", f"not trading ({table['notTrading']})"))
@@ -57,8 +55,10 @@ def make_twin(
     rows += [("orders", table["orders"])] if table["orders"] else []
     rows += [(figure["name"].lower(), figure["now"]) for figure in table["figures"]]
     rows += [(figure["name"].lower(), figure["value"]) for figure in table["fixed"]]
-    if setting.as_of is not None:
-        rows.append(("as of", moment(setting.as_of)))
+    if data.as_of is not None:
+        rows.append(("as of", moment(data.as_of)))
+    if setting.as_of is not None and setting.as_of != data.as_of:
+        rows.append(("leverage as of", moment(setting.as_of)))
     card = Card(setting.venue, f"{setting.symbol} is at {times(setting.leverage)}", tuple(rows), f"Amounts in {asset}.")
     header = ["max leverage", "notional above", "up to", "maintenance rate", "maintenance amount"]
     tiers = tier_rows(data.tiers)

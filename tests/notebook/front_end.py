@@ -19,9 +19,11 @@ def send_message(panel: LeveragePanel, content: dict[str, Any]) -> None:
 
 
 def click(panel: LeveragePanel, kind: str, leverage: int, **other: Any) -> None:
-    """Click on the table that is shown now, unless ``other`` contains another symbol or version."""
+    """Click on the table and the question that are shown now, unless ``other`` contains others."""
     table = panel.table
     content = {"kind": kind, "click": panel.answered + 1, "symbol": table["symbol"], "version": table["version"]}
+    if kind == "confirm":
+        content["question"] = panel.question.get("number")
     send_message(panel, content | {"leverage": leverage} | other)
 
 

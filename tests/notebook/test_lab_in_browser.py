@@ -127,6 +127,7 @@ def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
         'button "margin type cross, change to isolated"',
         'slider "leverage of BTCUSDT, 1 to 150"',
         "text",  # Tiers
+        "text",  # What the words mean
         'button "1x lower"',
         'textbox "leverage of BTCUSDT, 1 to 150"',
         'button "1x higher"',
@@ -172,7 +173,7 @@ def test_mouse_and_keys_move_the_slider_while_the_kernel_is_busy(open_notebook: 
     places = []
     for step in range(1, 6):
         page.mouse.move(box["x"] + box["width"] * (0.6 + 0.06 * step), middle)
-        places.append((panel.marker_x(), panel.field.input_value(), panel.figure("Max position")))
+        places.append((panel.marker_x(), panel.field.input_value(), panel.figure("Max notional")))
     page.mouse.up()
     assert [x for x, _, _ in places] == sorted({x for x, _, _ in places})
     assert len({leverage for _, leverage, _ in places}) == 5

@@ -213,7 +213,7 @@ def test_mainnet_asks_before_it_sends(simulator: Simulator) -> None:
     click(panel, "confirm", 10)
     assert panel.state == "failed"
     click(panel, "apply", 10)
-    assert (panel.state, account.setting("BTCUSDT").leverage) == ("reviewing", 20)
+    assert (panel.state, account.setting("BTCUSDT").leverage) == ("confirming", 20)
     assert "MAINNET" in panel.message
     click(panel, "confirm", 11)
     assert (panel.state, account.setting("BTCUSDT").leverage) == ("failed", 20)
@@ -289,7 +289,7 @@ def test_undo_asks_for_a_confirmation_on_mainnet(simulator: Simulator) -> None:
     click(panel, "apply", 10)
     click(panel, "confirm", 10)
     undo(panel)
-    assert (panel.state, panel.reviewed, panel.leverage) == ("reviewing", 20, 20)
+    assert (panel.state, panel.question["leverage"], panel.leverage) == ("confirming", 20, 20)
     assert "change BTCUSDT from 10x to 20x?" in panel.message
     assert account.setting("BTCUSDT").leverage == 10
     click(panel, "confirm", 20)
@@ -359,33 +359,33 @@ def test_moving_the_slider_clears_the_message(panel: LeveragePanel) -> None:
 
 def test_a_planned_size_in_three_units(panel: LeveragePanel) -> None:
     """A size in USDT, BTC or percent has its margin at every leverage; what is no size is an error."""
-    click(panel, "size", 20, text="400k", unit="margin asset")
-    assert panel.plan["rows"][9][0] == "40,000"  # at 10x
-    assert panel.plan["rows"][149][1] == "above the tier headroom of 0"
-    click(panel, "size", 20, text="2", unit="base asset")
-    assert panel.plan["rows"][9][0] == "17,282.50"  # 2 x 86,412.50 / 10
-    click(panel, "size", 20, text="50%", unit="margin asset")
-    assert (panel.plan["unit"], panel.plan["text"]) == ("percent", "50")
-    assert panel.plan["rows"][9][0] == "25,253.12"  # half of the available 50,506.25 at 10x
-    click(panel, "size", 20, text="much", unit="percent")
+    click(panel, "new position", 20, text="400k", unit="margin asset")
+    assert panel.new_position["rows"][9][0] == "40,000"  # at 10x
+    assert panel.new_position["rows"][149][1] == "above the tier headroom of 0"
+    click(panel, "new position", 20, text="2", unit="base asset")
+    assert panel.new_position["rows"][9][0] == "17,282.50"  # 2 x 86,412.50 / 10
+    click(panel, "new position", 20, text="50%", unit="margin asset")
+    assert (panel.new_position["unit"], panel.new_position["text"]) == ("percent", "50")
+    assert panel.new_position["rows"][9][0] == "25,253.12"  # half of the available 50,506.25 at 10x
+    click(panel, "new position", 20, text="much", unit="percent")
     assert panel.state == "failed"
     assert "much is not a notional" in panel.message
-    click(panel, "size", 20, text="101", unit="percent")
+    click(panel, "new position", 20, text="101", unit="percent")
     assert "101% is more than the available margin" in panel.message
-    click(panel, "size", 20, text="", unit="percent")
-    assert (panel.plan, panel.state, panel.message) == ({}, "editing", "")
+    click(panel, "new position", 20, text="", unit="percent")
+    assert (panel.new_position, panel.state, panel.message) == ({}, "editing", "")
 
 
 def test_the_guard_stops_leverages_that_the_table_shows(simulator: Simulator) -> None:
-    """Leverages above the guard stay on the axis, stopped with the reason and a way to raise the guard."""
+    """Leverages above the guard stay on the axis, forbidden with the reason and a way to raise the guard."""
     account = connect_to(simulator, max_leverage=30)
     panel = LeveragePanel(account, "SOLUSDT")
     row = panel.table["rows"][30]
-    assert (len(panel.table["rows"]), row["verdict"], row["nearest"]) == (100, "stopped", 30)
+    assert (len(panel.table["rows"]), row["verdict"], row["nearest"]) == (100, "forbidden", 30)
     assert row["title"] == "31x is above your guard of 30x (connect(max_leverage=...))."
     assert "To raise the guard: connect(max_leverage=31)" in row["detail"]
     assert {"from": 31, "to": 100, "label": "guard 30x"} in panel.table["regions"]
-    assert panel.table["guard"] == {"leverage": 30, "text": "guard 30x, connect(max_leverage=...)", "lifted": False}
+    assert panel.table["guard"] == {"text": "guard 30x, connect(max_leverage=...)", "lifted": False}
     click(panel, "apply", 31)
     assert "above your guard of 30x" in panel.message
 
@@ -397,18 +397,18 @@ def test_a_guard_that_was_raised_on_mainnet_is_marked(simulator: Simulator, monk
     )
     monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "125")
     guard = LeveragePanel(connect_to(simulator, "mainnet"), "BTCUSDT").table["guard"]
-    assert guard == {"leverage": 125, "text": "guard 125x, LEVERAGE_NB_MAX_LEVERAGE", "lifted": True}
+    assert guard == {"text": "guard 125x, LEVERAGE_NB_MAX_LEVERAGE", "lifted": True}
 
 
 def test_the_planned_size_is_kept_for_one_symbol(panel: LeveragePanel) -> None:
     """Reload keeps the planned size; another symbol starts without one."""
-    click(panel, "size", 20, text="5m", unit="margin asset")
+    click(panel, "new position", 20, text="5m", unit="margin asset")
     click(panel, "reload", 20)
-    assert panel.plan["size"] == "5M USDT"
+    assert panel.new_position["size"] == "5M USDT"
     panel.select("ETHBTC")
-    assert panel.plan == {}
-    click(panel, "size", 20, text="250k", unit="margin asset", symbol="BTCUSDT")  # typed for the symbol before
-    assert panel.plan == {}
+    assert panel.new_position == {}
+    click(panel, "new position", 20, text="250k", unit="margin asset", symbol="BTCUSDT")  # typed for the symbol before
+    assert panel.new_position == {}
 
 
 def test_a_panel_works_after_an_interrupt(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -805,7 +805,7 @@ def test_a_click_is_checked_against_the_kernels_own_table(panel: LeveragePanel, 
 
 
 def test_a_confirmation_needs_time_to_read_the_question(simulator: Simulator) -> None:
-    """A confirmation within half a second of its question is refused, and Apply must be pressed again."""
+    """A confirmation too soon after its question is refused, and Apply must be pressed again."""
     account = connect_to(simulator, "mainnet")
     panel = LeveragePanel(account, "BTCUSDT")
     click(panel, "apply", 10)
@@ -825,16 +825,16 @@ def test_the_margin_type_is_changed_after_a_question(panel: LeveragePanel, accou
     """A click on the margin type asks on every venue; the confirmation sends it, and Undo asks too."""
     panel.reading_time = 0.0
     panel.select("ADAUSDT")
-    click(panel, "margin type", panel.leverage)
-    assert (panel.state, panel.question) == ("reviewing", "cross → isolated")
+    click(panel, "margin type", panel.leverage, to="isolated")
+    assert (panel.state, panel.question["text"]) == ("confirming", "cross → isolated")
     assert "change the margin type of ADAUSDT from cross to isolated?" in panel.message
     assert account.history().empty
     click(panel, "confirm", panel.leverage)
-    assert (panel.state, panel.table["marginType"], panel.question) == ("done", "isolated", "")
+    assert (panel.state, panel.table["marginType"], panel.question) == ("done", "isolated", {})
     assert "ADAUSDT cross → isolated applied" in panel.message
     assert panel.undo == "Undo isolated → cross"
     undo(panel)
-    assert panel.state == "reviewing"
+    assert panel.state == "confirming"
     assert "whole cross balance of 94,362.50 USDT" in panel.message
     click(panel, "confirm", panel.leverage)
     assert (panel.state, panel.table["marginType"]) == ("done", "cross")
@@ -843,7 +843,7 @@ def test_the_margin_type_is_changed_after_a_question(panel: LeveragePanel, accou
 
 def test_a_margin_type_that_would_be_refused_is_not_asked_for(panel: LeveragePanel, account: Account) -> None:
     """With a position the click shows why the exchange would refuse it; nothing is sent."""
-    click(panel, "margin type", panel.leverage)
+    click(panel, "margin type", panel.leverage, to="isolated")
     assert panel.state == "failed"
     assert "close it first (-4048)" in panel.message
     assert "Nothing was sent." in panel.message
@@ -854,9 +854,9 @@ def test_another_leverage_withdraws_the_question(panel: LeveragePanel, account: 
     """Once the slider has moved, the question about the margin type is gone, and a late confirmation sends nothing."""
     panel.reading_time = 0.0
     panel.select("ADAUSDT")
-    click(panel, "margin type", panel.leverage)
+    click(panel, "margin type", panel.leverage, to="isolated")
     panel.leverage = 7
-    assert (panel.state, panel.question) == ("editing", "")
+    assert (panel.state, panel.question) == ("editing", {})
     click(panel, "confirm", 7)
     assert "no longer the one on screen. Nothing was sent." in panel.message
     assert account.history().empty
@@ -876,8 +876,8 @@ def test_isolated_margin_is_changed_after_a_question(panel: LeveragePanel, accou
     """The amount that was typed is confirmed with the new liquidation price, and undone after another question."""
     panel.reading_time = 0.0
     panel.select("ETHUSDT")
-    click(panel, "isolated margin", panel.leverage, amount="500")
-    assert (panel.state, panel.question) == ("reviewing", "isolated margin +500 USDT")
+    click(panel, "isolated margin", panel.leverage, amount="500", direction="add")
+    assert (panel.state, panel.question["text"]) == ("confirming", "isolated margin +500 USDT")
     assert "add 500 USDT to the isolated margin of ETHUSDT?" in panel.message
     assert "moves the liquidation price to 3,240.37" in panel.message
     click(panel, "confirm", panel.leverage)
@@ -891,16 +891,19 @@ def test_isolated_margin_is_changed_after_a_question(panel: LeveragePanel, accou
 
 
 @pytest.mark.parametrize(
-    ("amount", "words"),
+    ("direction", "amount", "words"),
     [
-        ("50k", "--add-margin 50000 --confirm 50000"), ("-17600", "can be taken out now"),
-        ("", "is not an amount of margin"), ("--5", "is not an amount of margin"), ("0", "is not an amount of margin"),
+        ("add", "50k", "--add-margin 50000 --confirm 50000"), ("reduce", "17600", "can be taken out now"),
+        ("add", "", "is not an amount of margin"), ("reduce", "-500", "is not an amount of margin"),
+        ("add", "0", "is not an amount of margin"),
     ],
 )  # fmt: skip
-def test_other_amounts_are_not_asked_for(panel: LeveragePanel, account: Account, amount: str, words: str) -> None:
+def test_other_amounts_are_not_asked_for(
+    panel: LeveragePanel, account: Account, direction: str, amount: str, words: str
+) -> None:
     """A large amount, one that would be refused, and what is no amount: the panel says why, and sends nothing."""
     panel.select("ETHUSDT")
-    click(panel, "isolated margin", panel.leverage, amount=amount)
+    click(panel, "isolated margin", panel.leverage, amount=amount, direction=direction)
     assert panel.state == "failed"
     assert words in panel.message
     assert account.history().empty

@@ -23,7 +23,7 @@ def test_dragging_applying_and_saving_a_panel(open_notebook: Any) -> None:
     notebook.run_all()
     panel = PanelPage(notebook)
     assert panel.field.input_value() == "20x"
-    assert panel.figure("Max position") == "100M"
+    assert panel.figure("Max notional") == "100M"
     assert panel.apply.is_disabled()
     assert not notebook.page.locator(".leverage-twin").is_visible()
     notebook.shoot("panel-opened")
@@ -40,7 +40,7 @@ def test_dragging_applying_and_saving_a_panel(open_notebook: Any) -> None:
 
     panel.type_leverage(75)
     panel.wait_for_leverage(75)
-    assert panel.figure("Max position") == "3M"
+    assert panel.figure("Max notional") == "3M"
     panel.apply.click()
     panel.wait_for_state("done")
     assert "BTCUSDT 20x → 75x" in panel.message.inner_text()
@@ -127,7 +127,7 @@ def test_the_chart_follows_the_slider_while_the_kernel_is_busy(open_notebook: An
     panel.type_leverage(50)
     panel.wait_for_leverage(50)
     assert panel.marker_x() > before
-    assert panel.figure("Max position") == "12M"
+    assert panel.figure("Max notional") == "12M"
     panel.apply.click()
     assert "Waiting for the kernel: BTCUSDT 50x" in panel.root.inner_text()
     assert panel.apply.is_disabled()
@@ -142,7 +142,7 @@ def test_a_click_is_handled_while_a_cell_runs(open_notebook: Any) -> None:
     notebook = open_notebook([LOAD + WAITS, SHOW, BUSY])
     notebook.run_all()
     panel = PanelPage(notebook)
-    notebook.page.wait_for_selector('.leverage-live:not([data-live="unheard"])')
+    notebook.page.wait_for_selector('.leverage-live:not([data-live="waiting"])')
     keep_busy(notebook, 2)
     panel.type_leverage(50)
     panel.apply.click()
@@ -184,10 +184,10 @@ def test_another_symbol_has_its_own_bound_and_chart(open_notebook: Any) -> None:
     panel.pick("ETHBTC")
     panel.wait_for_symbol("ETHBTC")
     panel.wait_for_leverage(20)
-    assert panel.figure("Max position") == "400"
+    assert panel.figure("Max notional") == "400"
     panel.type_leverage(100)
     panel.wait_for_leverage(100)
-    assert panel.figure("Max position") == "5"
+    assert panel.figure("Max notional") == "5"
     assert "now → after, in BTC" in panel.root.inner_text()
     notebook.shoot("panel-ethbtc")
     panel.pick("kpepe")
@@ -212,15 +212,15 @@ def test_mainnet_is_red_and_asks_before_a_change(open_notebook: Any) -> None:
     panel.type_leverage(10)
     panel.wait_for_leverage(10)
     panel.apply.click()
-    panel.wait_for_state("reviewing")
+    panel.wait_for_state("confirming")
     assert "MAINNET, key" in panel.message.inner_text()
     assert "change BTCUSDT from 20x to 10x?" in panel.message.inner_text()
     assert "leaves 50,506.25 USDT available" in panel.message.inner_text()
-    notebook.shoot("panel-reviewing")
+    notebook.shoot("panel-confirming")
     panel.type_leverage(12)
     panel.wait_for_state("editing")
     panel.apply.click()
-    panel.wait_for_state("reviewing")
+    panel.wait_for_state("confirming")
     assert panel.apply.inner_text() == "Confirm 20x → 12x"
     notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')  # once it could be read
     panel.apply.click()
@@ -230,7 +230,7 @@ def test_mainnet_is_red_and_asks_before_a_change(open_notebook: Any) -> None:
     assert panel.root.locator(".leverage-guard").inner_text() == "guard 20x, the default on mainnet"
     box = panel.root.locator(".leverage-second").bounding_box()  # Undo, and Cancel while a question waits
     notebook.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    panel.wait_for_state("reviewing")
+    panel.wait_for_state("confirming")
     notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')
     panel.apply.click()
     panel.wait_for_state("done")
@@ -261,7 +261,7 @@ def test_clicks_without_a_pause_confirm_nothing(open_notebook: Any) -> None:
         })"""
     )
     assert clicks == 60
-    panel.wait_for_state("reviewing")
+    panel.wait_for_state("confirming")
     run_cell(notebook, 2)
     notebook.page.wait_for_function("() => document.querySelectorAll('.jp-CodeCell')[2].innerText.includes('at 20')")
     notebook.page.wait_for_selector('.leverage-apply[aria-disabled="false"]')
@@ -318,7 +318,7 @@ def test_apply_sends_the_number_in_the_field(open_notebook: Any) -> None:
         )
         assert reason in panel.root.locator(".leverage-verdict").inner_text()
         assert "Nothing is chosen." in panel.root.locator(".leverage-verdict").inner_text()
-        assert (panel.figure("Max position"), panel.slider.is_visible()) == ("–", False)
+        assert (panel.figure("Max notional"), panel.slider.is_visible()) == ("–", False)
     notebook.shoot("panel-no-leverage")
     panel.type_leverage(42)
     panel.wait_for_leverage(42)
@@ -359,7 +359,7 @@ def test_slider_and_figures_follow_chart_and_planned_size(open_notebook: Any) ->
     notebook.page.keyboard.press("Control+a")
     notebook.page.keyboard.type("2m")
     notebook.page.keyboard.press("Enter")
-    planned = panel.root.locator(".leverage-planned")
+    planned = panel.root.locator(".leverage-opened")
     planned.filter(has_text="At 20x: margin 100,000, more than the 72,109.38 available").wait_for()
     notebook.shoot("panel-planned")
     panel.root.get_by_role("button", name="Use 26x, the lowest that affords 2M USDT").click()
@@ -387,7 +387,7 @@ def test_a_stop_bounds_the_leverage_of_a_planned_size(open_notebook: Any) -> Non
     notebook = open_notebook([LOAD, SHOW, f"import leverage_nb as lev\naccount = lev.current()\n{code}"])
     notebook.run_all()
     panel = PanelPage(notebook)
-    stop, planned = panel.root.locator(".leverage-stop"), panel.root.locator(".leverage-planned")
+    stop, planned = panel.root.locator(".leverage-stop"), panel.root.locator(".leverage-opened")
     stop.click()
     notebook.page.keyboard.type("80k")  # the stop first: it waits for a size
     panel.root.locator(".leverage-size").click()
@@ -395,7 +395,7 @@ def test_a_stop_bounds_the_leverage_of_a_planned_size(open_notebook: Any) -> Non
     planned.filter(has_text="Isolated long: at most 11x keeps liquidation (79,005.54) beyond the stop.").wait_for()
     assert stop.input_value() == "80k"
     notebook.shoot("panel-stop")
-    panel.root.get_by_role("button", name="Use 11x, the highest for the stop").click()
+    panel.root.get_by_role("button", name="Use 11x, the highest that keeps liquidation beyond the stop").click()
     panel.wait_for_leverage(11)
     stop.click()
     notebook.page.keyboard.press("Control+a")
@@ -658,7 +658,7 @@ def test_the_margin_type_is_changed_in_the_panel(open_notebook: Any) -> None:
     switch = panel.root.locator(".leverage-margin-type")
     for press, state in ((panel.root.locator(".leverage-second"), "editing"), (panel.apply, "done")):
         switch.click()
-        panel.wait_for_state("reviewing")
+        panel.wait_for_state("confirming")
         assert panel.apply.inner_text() == "Confirm cross → isolated"
         assert "change the margin type of ADAUSDT from cross to isolated?" in panel.message.inner_text()
         notebook.shoot("panel-margin-type")
@@ -680,7 +680,7 @@ def test_isolated_margin_is_added_in_the_panel(open_notebook: Any) -> None:
     notebook.page.keyboard.type("500")
     notebook.shoot("panel-isolated-margin")
     add.click()
-    panel.wait_for_state("reviewing")
+    panel.wait_for_state("confirming")
     assert panel.apply.inner_text() == "Confirm isolated margin +500 USDT"
     notebook.page.wait_for_function("() => document.querySelector('.leverage-apply').ariaDisabled === 'false'")
     panel.apply.click()

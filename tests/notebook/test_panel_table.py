@@ -26,7 +26,7 @@ def test_figures_and_differences_calculated_by_hand(panel: LeveragePanel) -> Non
     assert figures["Initial margin"] == ["54,007.81", "+32,404.69", "bad"]  # 432,062.50 / 8 - 432,062.50 / 20
     assert figures["Available margin"] == ["39,704.69", "−32,404.69", "bad"]
     assert figures["Can still open"] == ["317.6k", "margin-limited", ""]  # 39,704.69 x 8
-    assert figures["Max position"] == ["230M", "+130M", "good"]
+    assert figures["Max notional"] == ["230M", "+130M", "good"]
     assert [figure["now"] for figure in panel.table["figures"]] == ["21,603.12", "72,109.38", "1.442M", "100M"]
     assert row(panel, 100)["Can still open"][:2] == ["367.9k", "tier-limited"]  # 800k - 432,062.50
 
@@ -81,11 +81,11 @@ def test_hedge_mode_shows_both_sides(simulator: Simulator, account: Account) -> 
 
 def test_the_lowest_leverage_that_affords_a_size(panel: LeveragePanel) -> None:
     """2M USDT beside 5 BTC: 26x is the lowest leverage that affords it, and the tiers allow it up to 75x."""
-    click(panel, "size", 8, text="2m", unit="margin asset")
-    plan = panel.plan
-    assert (plan["lowest"], plan["advice"]) == (26, "The tiers allow it up to 75x.")
-    assert plan["rows"][7][:2] == ["250,000", "more than the 39,704.69 available"]
-    assert plan["rows"][25][1] == ""
+    click(panel, "new position", 8, text="2m", unit="margin asset")
+    new = panel.new_position
+    assert (new["lowest"], new["advice"]) == (26, "The tiers allow it up to 75x.")
+    assert new["rows"][7][:2] == ["250,000", "more than the 39,704.69 available"]
+    assert new["rows"][25][1] == ""
 
 
 @pytest.mark.parametrize(
@@ -103,39 +103,39 @@ def test_the_lowest_leverage_that_affords_a_size(panel: LeveragePanel) -> None:
 def test_an_unaffordable_size_says_why(simulator: Simulator, size: str, most: int | None, obstacle: str) -> None:
     """If no leverage affords the size, the tiers, the guard or the margin are named."""
     panel = LeveragePanel(connect_to(simulator, max_leverage=most), "BTCUSDT")
-    click(panel, "size", 20, text=size, unit="margin asset")
-    assert (panel.plan["lowest"], panel.plan["advice"]) == (0, obstacle)
+    click(panel, "new position", 20, text=size, unit="margin asset")
+    assert (panel.new_position["lowest"], panel.new_position["advice"]) == (0, obstacle)
 
 
 @pytest.mark.parametrize("stop", ["80k", "90,000", "60k", "86412.5", "5m"])
 def test_the_stop_of_a_planned_size_is_that_of_the_account(account: Account, panel: LeveragePanel, stop: str) -> None:
     """The panel names the same leverage as ``highest_leverage``, or the same reason why there is none."""
-    click(panel, "size", 20, text="2m", unit="margin asset", stop=stop)
+    click(panel, "new position", 20, text="2m", unit="margin asset", stop=stop)
     try:
         expected, why = account.highest_leverage("BTCUSDT", "2m", stop=stop), "beyond the stop."
     except InvalidInput as exc:
         expected, why = 0, exc.message
-    assert (panel.plan["stop"], panel.plan["highest"]) == (stop, expected)
-    assert panel.plan["stopAdvice"].endswith(why)
+    assert (panel.new_position["stop"], panel.new_position["highest"]) == (stop, expected)
+    assert panel.new_position["stopAdvice"].endswith(why)
 
 
 def test_a_stop_waits_for_a_size(panel: LeveragePanel) -> None:
     """Without a size the stop stays in its field; with one it has a liquidation price; another symbol clears it."""
-    click(panel, "size", 20, text="", unit="margin asset", stop="80k")
-    assert panel.plan == {"symbol": "BTCUSDT", "stop": "80k"}
-    click(panel, "size", 20, text="2", unit="base asset", stop="80k")
-    assert "liquidation" in panel.plan["stopAdvice"]
-    click(panel, "size", 20, text="2", unit="base asset", stop="")
-    assert (panel.plan["stop"], panel.plan["highest"], panel.plan["stopAdvice"]) == ("", 0, "")
-    click(panel, "size", 20, text="2", unit="base asset", stop="soon")
+    click(panel, "new position", 20, text="", unit="margin asset", stop="80k")
+    assert panel.new_position == {"symbol": "BTCUSDT", "stop": "80k"}
+    click(panel, "new position", 20, text="2", unit="base asset", stop="80k")
+    assert "liquidation" in panel.new_position["stopAdvice"]
+    click(panel, "new position", 20, text="2", unit="base asset", stop="")
+    assert (panel.new_position["stop"], panel.new_position["highest"], panel.new_position["stopAdvice"]) == ("", 0, "")
+    click(panel, "new position", 20, text="2", unit="base asset", stop="soon")
     assert "soon is not a price" in panel.message
     panel.select("ETHUSDT")
-    assert panel.plan == {}
+    assert panel.new_position == {}
 
 
 def test_table_and_plan_stay_small(panel: LeveragePanel) -> None:
     """The table of 150 leverages is at most 60 kB, with a planned size too."""
-    click(panel, "size", 8, text="2m", unit="margin asset", stop="80k")
+    click(panel, "new position", 8, text="2m", unit="margin asset", stop="80k")
     assert len(panel.table["rows"]) == 150
-    sizes = [len(json.dumps(part, ensure_ascii=False).encode()) for part in (panel.table, panel.plan)]
+    sizes = [len(json.dumps(part, ensure_ascii=False).encode()) for part in (panel.table, panel.new_position)]
     assert max(sizes) < 60_000

@@ -14,9 +14,11 @@ def test_the_browser_can_write_the_leverage_only(panel: LeveragePanel, monkeypat
     panel.select("BTCUSDT")
     shown, sent = panel.table, []
     monkeypatch.setattr(panel, "send_state", lambda names: sent.extend(names))
-    panel.set_state({"table": old, "reviewed": 7, "undo": "Undo 1x → 2x", "symbol": "ETHUSDT", "leverage": 33})
-    assert (panel.table, panel.reviewed, panel.undo, panel.symbol, panel.leverage) == (shown, 0, "", "BTCUSDT", 33)
-    assert {"table", "reviewed", "undo", "symbol"} <= set(sent)
+    panel.set_state(
+        {"table": old, "question": {"number": 7}, "undo": "Undo 1x → 2x", "symbol": "ETHUSDT", "leverage": 33}
+    )
+    assert (panel.table, panel.question, panel.undo, panel.symbol, panel.leverage) == (shown, {}, "", "BTCUSDT", 33)
+    assert {"table", "question", "undo", "symbol"} <= set(sent)
     sent.clear()
     panel.set_state({"leverage": 151})
     assert (panel.leverage, sent) == (33, ["leverage"])
