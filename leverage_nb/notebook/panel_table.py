@@ -309,7 +309,7 @@ def _fixed_figures(data: PanelData) -> list[dict[str, str]]:
         {
             "name": "Liquidation price",
             "help": _LIQUIDATION,
-            "value": " / ".join(filter(None, dict.fromkeys(prices))) or "–",
+            "value": " / ".join(filter(None, prices)) or "–",
         },
     ]
 

@@ -1,11 +1,11 @@
-"""The painter runs drawing jobs in a thread of its own."""
+"""Drawing and reading jobs run in threads of their own."""
 
 from __future__ import annotations
 
 import threading
 
 from leverage_nb.notebook.painter import Painter
-from tests.waiting import threads_since
+from tests.waiting import threads_since, until
 
 
 def test_jobs_run_in_another_thread_in_their_order() -> None:
@@ -67,3 +67,20 @@ def test_a_failing_job_does_not_stop_the_others() -> None:
     painter.wait()
     assert drawn == [1]
     assert threads_since(before) == set()
+
+
+def test_a_pause_lies_between_two_jobs() -> None:
+    """With a pause the second job waits for it, an urgent one does not, and a dropped one is not run."""
+    painter, done = Painter(pause=60.0), list[str]()
+
+    def late() -> None:
+        done.append("late")
+
+    painter.draw(lambda: done.append("first"))
+    until(lambda: done == ["first"])
+    painter.draw(late)
+    painter.draw(lambda: done.append("urgent"), first=True)
+    until(lambda: done == ["first", "urgent"])
+    painter.drop(late)
+    painter.wait()
+    assert done == ["first", "urgent"]

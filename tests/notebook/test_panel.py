@@ -17,13 +17,14 @@ import pytest
 from traitlets import TraitError
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.errors import UnknownSymbol
+from leverage_nb.errors import NotConnected, UnknownSymbol
 from leverage_nb.notebook import panel as panel_module
-from leverage_nb.notebook.open_panels import MOST_OPEN
+from leverage_nb.notebook.open_panels import MOST_OPEN, open_panels
 from leverage_nb.notebook.painter import painter
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.notebook.panel_table import PanelData
 from leverage_nb.notebook.twin import draw_chart
+from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
 from tests.arrivals import CHANGE, SETTING, break_reads_after_a_change, record_requests
@@ -907,3 +908,215 @@ def test_other_amounts_are_not_asked_for(
     assert panel.state == "failed"
     assert words in panel.message
     assert account.history().empty
+
+
+def test_margin_that_is_unknown_for_good_is_not_checked_again(quick: LeveragePanel, simulator: Simulator) -> None:
+    """A final unknown outcome has failed, says to compare the margin first, and offers no Check again."""
+    quick.reading_time = 0.0
+    quick.select("ETHUSDT")
+    simulator.inject("reset_before")
+    click(quick, "isolated margin", quick.leverage, amount="500", direction="add")
+    click(quick, "confirm", quick.leverage)
+    assert quick.state == "failed"
+    assert "may or may not have been executed" in quick.message
+    assert "Compare the position" in quick.message
+    assert "Check again" not in quick.message
+    click(quick, "check", quick.leverage)
+    assert "Compare the position" in quick.message
+
+
+def test_check_again_shows_a_final_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
+    """If Check again finds that no read can settle it, the panel says so; it never shows an empty area."""
+    quick.reading_time = 0.0
+    quick.select("ETHUSDT")
+    history = "GET /fapi/v1/positionMargin/history"
+    simulator.inject("reset_before")
+    simulator.inject("bad_gateway", on=history, times=None, executed=False)
+    simulator.inject("bad_gateway", on="GET /fapi/v1/time", times=None, executed=False)
+    click(quick, "isolated margin", quick.leverage, amount="500", direction="add")
+    with verifying_at_most(quick.account):
+        click(quick, "confirm", quick.leverage)
+    assert quick.state == "unknown"
+    assert "Press Check again to verify it." in quick.message
+    simulator.clear_faults()
+    click(quick, "check", quick.leverage)
+    assert quick.state == "failed"
+    assert "no read can settle it" in quick.message
+    assert "Compare the position" in quick.message
+
+
+def test_an_unknown_outcome_stays_on_the_screen(quick: LeveragePanel, simulator: Simulator) -> None:
+    """Whatever else is clicked, the unknown outcome stays until it is known; other messages are shown below it."""
+    lose_the_answer_and_break_reads(simulator)
+    with verifying_at_most(quick.account):
+        click(quick, "apply", 75)
+        unknown = "may or may not be at 75x"
+        for kind, other, words in (
+            ("new position", {"text": "2m", "unit": "margin asset"}, ""),
+            ("new position", {"text": "much", "unit": "margin asset"}, "much is not a notional"),
+            ("select", {"to": "SOLUSDT"}, "Try again."),  # the reads still fail
+            ("margin type", {"to": "isolated"}, "Press Check again first."),
+            ("cancel", {}, ""),
+            ("reload", {}, "Try again."),
+        ):
+            click(quick, kind, 75, **other)
+            assert quick.state == "unknown", kind
+            assert unknown in quick.message
+            assert words in quick.message
+    quick.leverage = 30
+    assert unknown in quick.message
+    simulator.clear_faults()
+    quick.select("ETHUSDT")
+    assert (quick.state, quick.message) == ("editing", "")
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_the_report_of_a_change_survives_the_read_after_it(
+    panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch, interrupt: bool
+) -> None:
+    """If the read after a change fails or is interrupted, the outcome and the new leverage are on the screen."""
+    service = service_of(panel.account)
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt if interrupt else NotConnected("no connection")
+
+    monkeypatch.setattr(service, "read_symbol", fail)
+    click(panel, "apply", 10)
+    assert panel.state == "done"
+    assert "BTCUSDT 20x → 10x applied" in panel.message
+    assert "Reload shows the current figures." in panel.message
+    assert (panel.table["current"], verdicts_of(panel)[9]) == (10, "unchanged")
+    assert panel.undo == "Undo 10x → 20x"
+
+
+def test_the_outcome_is_shown_before_the_account_is_read_again(
+    panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report and the new leverage are on the screen when the read that follows the change begins."""
+    service, seen = service_of(panel.account), []
+    read_symbol = service.read_symbol
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        seen.append((panel.state, panel.table["current"], "applied" in panel.message))
+        return read_symbol(*arguments, **options)
+
+    monkeypatch.setattr(service, "read_symbol", note)
+    click(panel, "apply", 10)
+    assert seen[-1] == ("done", 10, True)
+
+
+def test_a_confirmation_names_its_question(panel: LeveragePanel, account: Account) -> None:
+    """A click that confirms an earlier question sends nothing; the same confirmation once more changes nothing."""
+    panel.reading_time = 0.0
+    panel.select("ETHUSDT")
+    click(panel, "isolated margin", panel.leverage, amount="500", direction="add")
+    earlier = panel.question["number"]
+    click(panel, "isolated margin", panel.leverage, amount="300", direction="reduce")
+    click(panel, "confirm", panel.leverage, question=earlier)
+    assert panel.state == "failed"
+    assert "no longer the one on screen. Nothing was sent." in panel.message
+    assert account.history().empty
+    click(panel, "isolated margin", panel.leverage, amount="500", direction="add")
+    number = panel.question["number"]
+    click(panel, "confirm", panel.leverage)
+    reported = panel.message
+    assert "isolated margin +500 USDT applied" in reported
+    click(panel, "confirm", panel.leverage, question=number)
+    assert (panel.state, panel.message) == ("done", reported)
+    assert len(account.history()) == 1
+
+
+def test_margin_questions_end_with_what_can_be_clicked(panel: LeveragePanel) -> None:
+    """A question ends with its two answers."""
+    panel.select("ETHUSDT")
+    click(panel, "isolated margin", panel.leverage, amount="500", direction="add")
+    assert "Confirm to send, or press Cancel." in panel.message
+
+
+def test_a_margin_type_click_sends_the_type_that_the_button_named(
+    panel: LeveragePanel, account: Account, simulator: Simulator
+) -> None:
+    """If the margin type was changed since, a click on "isolated" never becomes a change to cross."""
+    panel.select("ADAUSDT")
+    simulator.exchange.account.set_margin_type("ADAUSDT", "ISOLATED")
+    click(panel, "margin type", panel.leverage, to="isolated")
+    assert panel.state == "failed"
+    assert "ADAUSDT is isolated already. Nothing was sent." in panel.message
+
+
+@pytest.mark.parametrize("change", ["margin type", "position", "cap"])
+def test_a_click_on_another_state_of_the_account_is_refused(
+    panel: LeveragePanel, account: Account, simulator: Simulator, change: str
+) -> None:
+    """A click counts for the margin type, the position and the tiers that were shown with it, not only the leverage."""
+    panel.select("ADAUSDT" if change == "margin type" else "ETHUSDT")
+    shown, symbol = panel.table["version"], panel.symbol
+    books = simulator.exchange.account
+    if change == "margin type":
+        books.set_margin_type(symbol, "ISOLATED")
+    elif change == "position":
+        next(p for p in books.positions if p.symbol == symbol).amount -= 1
+    else:
+        market = simulator.exchange.market.symbols
+        first, *others = market[symbol].tiers
+        market[symbol] = replace(market[symbol], tiers=(replace(first, initial_leverage=140), *others))
+    panel.reload()
+    click(panel, "apply", 30, version=shown)
+    assert panel.state == "failed"
+    assert f"{symbol} has changed since the panel showed it. Nothing was sent." in panel.message
+    assert "Check the panel, then click again." in panel.message
+    assert account.history().empty
+
+
+def test_lines_of_another_account_name_it(simulator: Simulator, shell: Any) -> None:
+    """Copied code and hints of a panel whose account is not in use name its venue and profile, also after a switch."""
+    account = connect_to(simulator, "testnet", profile="sub1")
+    panel = LeveragePanel(account, "ETHUSDT")
+    assert panel.options == " --venue testnet --profile sub1"
+    click(panel, "isolated margin", panel.leverage, amount="50k", direction="add")
+    assert "--confirm 50000 --venue testnet --profile sub1" in panel.message
+    session.switch("testnet", "sub1")
+    open_panels.follow_session()
+    assert panel.options == ""
+    session.switch("simulator")
+    open_panels.follow_session()
+    assert panel.options == " --venue testnet --profile sub1"
+
+
+def hedge_both_sides(simulator: Simulator) -> None:
+    """Open a long and a short isolated position of ETHUSDT."""
+    books = simulator.exchange.account
+    books.orders.clear()
+    (held,) = [position for position in books.positions if position.symbol == "ETHUSDT"]
+    long = replace(held, side="LONG", amount=-held.amount)
+    books.positions = [long, replace(held, side="SHORT")]
+    books.dual_side = True
+
+
+def test_isolated_margin_of_one_side_of_a_hedge(simulator: Simulator, account: Account) -> None:
+    """With both sides open each has its own fields, and the change names the side."""
+    hedge_both_sides(simulator)
+    panel = LeveragePanel(account, "ETHUSDT")
+    panel.reading_time = 0.0
+    assert [(side["positionSide"], side["isolated"]) for side in panel.table["position"]] == [
+        ("LONG", True),
+        ("SHORT", True),
+    ]
+    click(panel, "isolated margin", panel.leverage, amount="500", direction="add", side="SHORT")
+    assert panel.question["text"] == "isolated margin of short +500 USDT"
+    click(panel, "isolated margin", panel.leverage, amount="60k", direction="add", side="LONG")
+    assert "--add-margin 60000 --confirm 60000 --side long" in panel.message
+
+
+def test_an_interrupt_says_whether_something_was_sent(panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C and a bug outside of a change say that nothing was sent."""
+    for error, words in ((KeyboardInterrupt, "Interrupted."), (ZeroDivisionError, "ZeroDivisionError in the panel.")):
+
+        def fail(*arguments: Any, error: type[BaseException] = error, **options: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(service_of(panel.account), "read_symbol", fail)
+        click(panel, "reload", 20)
+        assert panel.state == "failed"
+        assert words in panel.message
+        assert "Nothing was sent." in panel.message
