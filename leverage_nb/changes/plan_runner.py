@@ -59,6 +59,8 @@ _DEAD_AFTER = 3
 
 # The most starts of a row: its read grew old, or a refusal passed.
 _MOST_STARTS = 4
+# The same while other accounts of this process use up the rate limit that they share.
+_MOST_WAITS = 20
 
 
 @dataclass
@@ -334,7 +336,7 @@ class PlanRun:
     def _goes_on(self, sending: _Sending, outcome: Outcome) -> bool:
         """Whether a row is started again, in a later batch and on a new read."""
         if isinstance(outcome, RateLimited):
-            return (outcome.retry_after or 0.0) <= LONGEST_WAIT
+            return (outcome.retry_after or 0.0) <= LONGEST_WAIT and sending.starts < _MOST_WAITS
         if sending.starts >= _MOST_STARTS:
             return False
         if isinstance(outcome, Delivered) and outcome.may_repeat and sending.attempt is not None:
@@ -387,11 +389,13 @@ class PlanRun:
         if not numbers:
             return
         with suppress(JournalUnusable):  # they stay unknown, and open in the journal
-            still = [attempt for attempt in self._service.attempts(open_only=True) if attempt.number in numbers]
-            for attempt in settle(self._client, self._journal, still):
+            found = [attempt for attempt in self._service.attempts() if attempt.number in numbers]
+            closed = [attempt for attempt in found if not attempt.is_open]  # by another process
+            still = [attempt for attempt in found if attempt.is_open]
+            for attempt in (*closed, *settle(self._client, self._journal, still)):
                 change = self._service.record(attempt)
                 self.report(ended_row(self.ended[attempt.symbol, attempt.kind], change))
-                self._service.notify(change)
+                self._service.note_end(change)
 
     def request(self, row: PlanRow) -> ChangeRequest:
         """Return the change of a row."""

@@ -34,6 +34,7 @@ from leverage_nb.errors import (
     RefusalExpected,
     UnexpectedAnswer,
     WrongAccount,
+    as_typed,
 )
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
@@ -41,7 +42,14 @@ from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.new_position import NewPosition
 from leverage_nb.risk.outlook import Outlook
-from leverage_nb.risk.user_input import is_max, normalize, parse_leverage, parse_margin_type, parse_notional
+from leverage_nb.risk.user_input import (
+    LONGEST_SYMBOL,
+    is_max,
+    normalize,
+    parse_leverage,
+    parse_margin_type,
+    parse_notional,
+)
 from leverage_nb.tiers.cache import TierCache
 
 # Seconds that an interrupted change gets to record its end.
@@ -127,12 +135,14 @@ class ChangeService:
             UnexpectedAnswer: The exchange has tiers of the symbol, but no setting; or its setting or its position could
                 not be read.
         """
-        name = normalize(symbol) if isinstance(symbol, str) else ""
+        name = _name(symbol)
         state, price = reader.read_together(
             lambda: self.read_state([name] if name else [], reload_tiers=reload_tiers),
             lambda: _error_or(lambda: reader.read_mark_price(self.client, name)) if mark_price and name else None,
         )
         tiers = self.tiers.find(symbol)
+        if mark_price and not name:
+            price = _error_or(lambda: reader.read_mark_price(self.client, tiers.symbol))
         self.check_known(state, tiers.symbol)
         if isinstance(price, UnexpectedAnswer):
             price = None  # no change needs it
@@ -273,12 +283,13 @@ class ChangeService:
         setting = None
         failure: LeverageError
         try:
-            if self.tiers.is_current:
+            name = _name(symbol)
+            if self.tiers.is_current or not name:
                 tiers = self.tiers.find(symbol)
             else:  # both at the same time
                 tiers, setting = reader.read_together(
                     lambda: self.tiers.find(symbol),
-                    lambda: _none_or(lambda: reader.read_setting(self.client, normalize(symbol))),
+                    lambda: _none_or(lambda: reader.read_setting(self.client, name)),
                 )
             wanted = self.leverage_of(tiers, leverage)
         except InvalidInput:
@@ -303,12 +314,12 @@ class ChangeService:
         else:
             asset = self.tiers.margin_assets().get(name, "")
             return self.make(ChangeRequest(name, wanted, asset, kind="margin type"), progress)
-        request = ChangeRequest(normalize(symbol), wanted, kind="margin type")
+        request = ChangeRequest(_name(symbol) or as_typed(symbol), wanted, kind="margin type")
         raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def _unread(self, symbol: str, leverage: Any, failure: LeverageError) -> LeverageError:
         """Return the error for a change whose symbol could not be read."""
-        request = ChangeRequest(normalize(symbol), parse_leverage(leverage))
+        request = ChangeRequest(_name(symbol) or as_typed(symbol), parse_leverage(leverage))
         return not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def apply(self, preview: ChangePreview, force: bool, progress: Progress | None) -> Change:
@@ -471,7 +482,7 @@ class ChangeService:
         found = interrupts.run(lambda: settle(self.client, self.journal, awaited, progress=progress, until_closed=True))
         changes = [self.record(attempt) for attempt in found if not attempt.is_open]
         for change in changes:
-            self.notify(change)
+            self.note_end(change)
         return changes
 
     def open_changes(self) -> list[Change]:
@@ -504,12 +515,14 @@ class ChangeService:
             value = {"leverage": "leverage", "margin type": "margin_type"}[change.kind]
             setting = replace(state.settings[change.symbol], **{value: change.after})
             self._known = replace(state, settings={**state.settings, change.symbol: setting}), read_at
-        self._listeners = [reference for reference in self._listeners if reference() is not None]
-        for reference in self._listeners:
+        for reference in list(self._listeners):  # another thread may add one meanwhile
             listener = reference()
-            if listener is not None:
-                with suppress(Exception):  # a panel that cannot redraw must not make a change fail
-                    listener(change)
+            if listener is None:
+                with suppress(ValueError):  # another thread has removed it
+                    self._listeners.remove(reference)
+                continue
+            with suppress(Exception):  # a panel that cannot redraw must not make a change fail
+                listener(change)
 
     def tier_news(self, symbol: str | None = None) -> list[str]:
         """Return in words what has changed in the tiers since they were read before; each change is returned once."""
@@ -519,6 +532,12 @@ class ChangeService:
             with suppress(LeverageError):  # without the position the text is shorter
                 state = self.read_state()
         return [change.text(state) for change in changes]
+
+
+def _name(symbol: Any) -> str:
+    """Return a symbol that may be sent before it is looked up; "" for what may be a key typed in the wrong place."""
+    name = normalize(symbol) if isinstance(symbol, str) else ""
+    return name if as_typed(name, LONGEST_SYMBOL) == name else ""
 
 
 def _error_or(read: Callable[[], Any]) -> Any:

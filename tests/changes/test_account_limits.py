@@ -135,6 +135,9 @@ def test_a_limit_that_is_learned_while_another_is_read_is_kept(monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr("leverage_nb.changes.account_limits.read_lift_time", lambda _: Until(2999, 1, 1, tzinfo=UTC))
         limits.learn("BTCUSDT", refusal(-4300, ""))
-    assert (limits.of("BTCUSDT") or pytest.fail()).max_leverage == 20
+    found = limits.of("BTCUSDT")
     limits.forget_below("BTCUSDT", 21)
-    assert (limits.of("ETHUSDT") or pytest.fail()).max_leverage == 25
+    learned = limits.of("ETHUSDT")
+    assert found is not None
+    assert learned is not None
+    assert (found.max_leverage, learned.max_leverage) == (20, 25)

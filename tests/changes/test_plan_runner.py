@@ -6,14 +6,18 @@ import json
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from leverage_nb.account import Account, service_of
+from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.rate_limit import Limiter
-from leverage_nb.changes.plan import Plan
+from leverage_nb.changes.plan import Plan, PlanRow
 from leverage_nb.changes.service import ChangeService
+from leverage_nb.errors import RateLimited
+from leverage_nb.journal.attempts import Finding
 from leverage_nb.session import session
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
@@ -268,3 +272,36 @@ def test_an_error_in_our_code_is_reported_from_the_journal(
         executed = leverages(simulator, row.symbol)[row.symbol] == row.after
         assert (row.status == "applied") == executed
     assert "planned" not in statuses(done).values()
+
+
+def test_a_row_that_another_process_settled_is_reported(quick: Account, simulator: Simulator) -> None:
+    """A row without an answer that another process settles meanwhile ends with the outcome in the journal."""
+    simulator.inject("reset_after", times=1)
+    service = service_of(quick)
+
+    def settle_elsewhere(_done: int, _total: int, row: PlanRow) -> None:
+        if row.status == "unknown":
+            [attempt] = service.attempts(open_only=True)
+            now = datetime.now().astimezone()
+            finding = Finding(now, "symbolConfig", "applied", closes=True, value=row.after, as_of=now)
+            service.journal.add([(attempt, finding)])
+
+    done = quick.plan({"ADAUSDT": 10}).apply(settle_elsewhere)
+    assert [(row.status, row.change and row.change.confirmed_by) for row in done.rows] == [("applied", "symbolConfig")]
+
+
+def test_a_row_does_not_wait_for_the_rate_limit_without_end(
+    quick: Account, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that finds the shared rate limit used up again and again ends as not sent, with that reason."""
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise RateLimited("The rate limit is used up.", retry_after=0.0)
+
+    plan = quick.plan({"ADAUSDT": 10})
+    monkeypatch.setattr(RestClient, "post", refuse)
+    done = plan.apply()
+    assert [row.status for row in done.rows] == ["not_sent"]
+    assert "The rate limit is used up." in done.rows[0].note
+    assert len(service_of(quick).attempts()) < 30
+    assert simulator.exchange.received == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 import warnings
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.credentials import KeyWarning
 from leverage_nb.binance.venues import VENUES
+from leverage_nb.change import Change
 from leverage_nb.changes.service import ChangeService, SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
@@ -26,7 +28,7 @@ from leverage_nb.errors import (
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
-from tests.arrivals import break_reads_after_a_change, on_arrival, record_requests
+from tests.arrivals import before_answer, break_reads_after_a_change, on_arrival, record_requests
 from tests.binance.wire import response, serving
 from tests.changes.drafts import begin
 from tests.changes.quick import connect_quick
@@ -305,3 +307,74 @@ def test_an_error_of_this_package_after_a_change_does_not_hide_its_outcome(
         monkeypatch.setattr(ChangeService, "note_end", fail)
     assert account.set_leverage("BTCUSDT", 10).status == "applied"
     assert len(simulator.exchange.received) == 1
+
+
+@pytest.mark.parametrize("call", ["set_leverage", "preview", "highest_leverage"])
+def test_a_key_in_place_of_a_symbol_is_never_sent(simulator: Simulator, call: str) -> None:
+    """A key or secret that was typed instead of a symbol is an error that does not repeat it, and is not sent."""
+    secret = "a1b2c3d4" * 8
+    account = connect_to(simulator)
+    requests: list[str] = []
+    before_answer(simulator, lambda request: requests.append(f"{request.path}?{request.query}"))
+    arguments: dict[str, dict[str, Any]] = {
+        "set_leverage": {"leverage": 10},
+        "preview": {"leverage": 10},
+        "highest_leverage": {"notional": 1000, "stop": 1},
+    }
+    with pytest.raises(InvalidInput) as caught:
+        getattr(account, call)(secret, **arguments[call])
+    assert secret not in str(caught.value).lower()
+    assert any("symbolConfig" in request or "leverageBracket" in request for request in requests)
+    assert secret.upper() not in repr(requests).upper()
+
+
+def test_a_symbol_of_another_type_is_an_input_error(account: Account) -> None:
+    """None instead of a symbol is InvalidInput, also in the first request of an account."""
+    for change in (lambda: account.set_leverage(None, 10), lambda: account.preview(None, 10)):  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="A symbol is text"):
+            change()
+
+
+def test_a_failed_first_read_does_not_repeat_a_key(simulator: Simulator) -> None:
+    """If nothing can be read, the error and the record of the change do not contain a key typed as the symbol."""
+    secret = "a1b2c3d4" * 8
+    account = connect_to(simulator)
+    simulator.close()
+    for change in (lambda: account.set_leverage(secret, 10), lambda: account.set_margin_type(secret, "cross")):
+        with pytest.raises(ChangeNotSent) as caught:
+            change()
+        assert secret not in f"{caught.value} {caught.value.change!r}".lower()
+
+
+def test_a_listener_that_another_thread_adds_is_kept(account: Account) -> None:
+    """No listener is lost that is added while another thread notifies."""
+
+    class Listener:
+        """Counts its calls."""
+
+        calls = 0
+
+        def call(self, change: Change) -> None:
+            """Count a call."""
+            self.calls += 1
+
+    service, change, listeners = service_of(account), account.set_leverage("BTCUSDT", 10), []
+    ended = threading.Event()
+
+    def notify() -> None:
+        while not ended.is_set():
+            service.notify(change)
+
+    thread = threading.Thread(target=notify)
+    thread.start()
+    for number in range(300):
+        listener = Listener()
+        service.add_listener(listener.call)
+        if number % 2:
+            listeners.append(listener)
+    ended.set()
+    thread.join()
+    for listener in listeners:
+        listener.calls = 0
+    service.notify(change)
+    assert [listener.calls for listener in listeners] == [1] * 150
