@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from leverage_nb.cards import label
 from leverage_nb.errors import InvalidInput
 from leverage_nb.formatting import short
+from leverage_nb.notebook.plot_labels import LABEL_SIZE, drawable, fonts_for, label_ends, label_tiers
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.user_input import normalize, parse_leverage
 
@@ -17,26 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-    from matplotlib.transforms import Bbox
 
-LABEL_SIZE = 8.5  # points
 MOST_LABELLED = 6
 MOST_IN_LEGEND = 12
 FIGURE_SIZE = (7.2, 3.8)  # inches
-_BESIDE = 22.0  # points from the end of the longest line to the names beside it
 _TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 150)
-
-# matplotlib's default font has no Chinese characters, which some symbols contain: use an installed font that has them.
-_CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "PingFang SC",
-    "Heiti SC",
-    "Microsoft YaHei",
-    "SimHei",
-    "WenQuanYi Micro Hei",
-)
 
 
 def plot_brackets(
@@ -77,9 +63,9 @@ def plot_brackets(
     asset = next(iter(assets.values()), "")
     marks = _read_marks(tables, leverage)
     ax = ax or _new_axes()
-    symbols = _drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
+    symbols = drawable(next(iter(tables))) if len(tables) == 1 else f"{len(tables)} symbols"
     title = _with_venue(f"{symbols}: max notional by leverage", venue)
-    ax.set_title(title, loc="left", family=_fonts_for(tables), parse_math=False)
+    ax.set_title(title, loc="left", family=fonts_for(tables), parse_math=False)
     draw_brackets(ax, tables, marks, asset)
     return ax
 
@@ -130,13 +116,13 @@ def plot_ladder(ladder: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
     ax.set_ylabel("distance to liquidation")
-    symbol = _drawable(str(ladder.attrs.get("symbol", "")))
+    symbol = drawable(str(ladder.attrs.get("symbol", "")))
     size = short(float(allowed["initial_margin"].iloc[0] * allowed.index[0]))
     title = " ".join(f"New isolated {symbol} position of {size}".split())
     title = _with_venue(title, ladder.attrs.get("venue", ""))
-    ax.set_title(title, loc="left", family=_fonts_for([symbol]), parse_math=False)
+    ax.set_title(title, loc="left", family=fonts_for([symbol]), parse_math=False)
     is_limited = highest_allowed < highest
-    _label_ends(ax, lines, _fonts_for([]), spare=2 * LABEL_SIZE if is_limited else 0)
+    label_ends(ax, lines, fonts_for([]), spare=2 * LABEL_SIZE if is_limited else 0)
     if is_limited:
         ax.axvspan(highest_allowed + 0.5, ax.get_xlim()[1], color="C3", alpha=0.13, linewidth=0)
         ax.annotate(
@@ -158,17 +144,17 @@ def draw_brackets(
     marks = leverage if isinstance(leverage, Mapping) else dict.fromkeys(tables, leverage)
     lines = {}
     for symbol, tiers in tables.items():
-        lines[_drawable(symbol)] = line = _draw_staircase(ax, tiers, symbol)
+        lines[drawable(symbol)] = line = _draw_staircase(ax, tiers, symbol)
         mark = marks.get(symbol)
         if mark is not None:
             _mark(ax, tiers, mark, asset, line.get_color(), alone=len(tables) == 1)
     _set_scales(ax, list(tables.values()), asset)
     if len(tables) == 1:
-        _label_tiers(ax, next(iter(tables.values())))
+        label_tiers(ax, next(iter(tables.values())))
     elif len(tables) <= MOST_LABELLED:
-        _label_ends(ax, lines, _fonts_for(tables))
+        label_ends(ax, lines, fonts_for(tables))
     elif len(tables) <= MOST_IN_LEGEND:
-        legend = ax.legend(loc="lower left", ncols=2, frameon=False, prop={"size": 9, "family": _fonts_for(tables)})
+        legend = ax.legend(loc="lower left", ncols=2, frameon=False, prop={"size": 9, "family": fonts_for(tables)})
         for text in legend.get_texts():
             text.set_parse_math(False)
 
@@ -202,26 +188,6 @@ def _style(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _fonts_for(symbols: Iterable[str]) -> list[str]:
-    """Return the configured fonts, and the installed Chinese fonts for symbols beyond ASCII."""
-    from matplotlib import font_manager, rcParams
-
-    configured = list(rcParams["font.family"])
-    if all(symbol.isascii() for symbol in symbols):
-        return configured
-    installed = set(font_manager.get_font_names())
-    return configured + [name for name in _CHINESE_FONTS if name in installed]
-
-
-def _drawable(symbol: str) -> str:
-    """Return a symbol as the installed fonts can draw it: with escapes instead of empty boxes."""
-    from matplotlib import rcParams
-
-    if symbol.isascii() or len(_fonts_for([symbol])) > len(rcParams["font.family"]):
-        return symbol
-    return symbol.encode("ascii", "backslashreplace").decode()
-
-
 def _unpack(brackets: pd.DataFrame | Brackets) -> tuple[dict[str, Brackets], dict[str, str], str]:
     """Return tiers and margin assets by symbol, and the venue; "" if unknown."""
     if isinstance(brackets, Brackets):
@@ -244,7 +210,7 @@ def _draw_staircase(ax: Axes, tiers: Brackets, symbol: str) -> Line2D:
     leverage, cap = tiers.initial_leverage[::-1], tiers.notional_cap[::-1]  # ascending leverage
     # Between the leverages of two tiers, the cap of the higher leverage applies.
     (line,) = ax.plot(
-        leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=_drawable(symbol)
+        leverage, cap, drawstyle="steps-pre", linewidth=1.8, marker="o", markersize=4.5, label=drawable(symbol)
     )
     return line
 
@@ -295,86 +261,5 @@ def _spread(leverages: Any, highest: int) -> Any:
     return np.array(kept[::-1])
 
 
-def _label_tiers(ax: Axes, tiers: Brackets) -> None:
-    """Write each cap at its edge: above it if there is space, else below, else not at all."""
-    edges = list(zip(tiers.initial_leverage.tolist(), tiers.notional_cap.tolist(), strict=True))
-    taken: list[Bbox] = []
-    # Both ends first: they are the most informative.
-    order = [0, len(edges) - 1, *range(1, len(edges) - 1)] if len(edges) > 1 else [0]
-    for place in order:
-        text = short(edges[place][1])
-        for dx, dy, across, up in ((3, 3, "left", "bottom"), (-4, -4, "right", "top")):
-            box = _box(ax, edges[place], text, (dx, dy), across, up)
-            if not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                ax.annotate(
-                    text, edges[place], xytext=(dx, dy), textcoords="offset points",
-                    ha=across, va=up, fontsize=LABEL_SIZE,
-                )  # fmt: skip
-                break
-
-
-def _label_ends(ax: Axes, lines: Mapping[str, Line2D], fonts: list[str], spare: float = 0) -> None:
-    """Write the names of lines in a column beyond all of them, in the order of their ends.
-
-    Args:
-        ax: The axes.
-        lines: The lines by name.
-        fonts: The fonts for the names.
-        spare: Points that must stay free to the right of the names.
-    """
-    if not lines:
-        return
-    figure: Any = ax.figure  # or a part of one
-    if (layout := figure.get_layout_engine()) is not None:
-        layout.execute(getattr(figure, "figure", figure))  # it moves the axes
-    ends = {name: np.asarray(line.get_xydata())[-1] for name, line in lines.items()}
-    farthest = max(ends.values(), key=lambda end: float(end[0]))
-    needed = max(_box(ax, farthest, name, (_BESIDE + 12, 0), "left", "center").x1 for name in lines)
-    _widen(ax, needed + spare - ax.bbox.x1 * _points_per_pixel(ax))
-    column = _box(ax, farthest, "", (_BESIDE, 0), "left", "center").x0
-    bottom = ax.bbox.y0 * _points_per_pixel(ax)
-    for name, end in sorted(ends.items(), key=lambda named: float(named[1][1])):
-        box = _box(ax, end, name, (0, 0), "left", "center")
-        bottom = max(box.y0, bottom)
-        ax.annotate(
-            name, tuple(end), xytext=(column - box.x0, bottom - box.y0), textcoords="offset points", ha="left",
-            va="center", fontsize=LABEL_SIZE, family=fonts, parse_math=False,
-            arrowprops={
-                "arrowstyle": "-", "color": lines[name].get_color(), "linewidth": 0.8, "shrinkA": 1, "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
-        )  # fmt: skip
-        bottom += 1.1 * box.height
-
-
-def _box(ax: Axes, point: Any, text: str, offset: tuple[float, float], across: str, up: str) -> Bbox:
-    """Return where a label would be, in points: ``offset`` from a point of the data."""
-    from matplotlib.transforms import Bbox
-
-    x, y = ax.transData.transform(point) * _points_per_pixel(ax) + offset
-    width, height = _text_width(text), 1.15 * LABEL_SIZE
-    left = x - {"left": 0.0, "right": width}[across]
-    bottom = y - {"bottom": 0.0, "center": height / 2, "top": height}[up]
-    return Bbox.from_bounds(left, bottom, width, height)
-
-
 def _percent(value: float) -> str:
     return f"{value:.1f}%" if value >= 1 else f"{value:.2g}%"
-
-
-def _text_width(text: str) -> float:
-    return (0.62 if text.isascii() else 1.0) * LABEL_SIZE * len(text)
-
-
-def _points_per_pixel(ax: Axes) -> float:
-    ax.apply_aspect()
-    return 72 / ax.figure.dpi
-
-
-def _widen(ax: Axes, points: float) -> None:
-    """Move the right limit of a logarithmic axis, so that this many points are free beyond its present one."""
-    width = ax.bbox.width * _points_per_pixel(ax)
-    left, right = ax.get_xlim()
-    if 0 < points < width / 2:  # otherwise there is enough space, or too little for the lines
-        ax.set_xlim(left, right * (right / left) ** (points / (width - points)))

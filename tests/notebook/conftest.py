@@ -22,6 +22,16 @@ def panel(account: Account) -> Iterator[LeveragePanel]:
         yield opened
 
 
+@pytest.fixture
+def figures() -> Iterator[None]:
+    """Draw figures without a window, and close them after the test."""
+    from matplotlib import pyplot as plt
+
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """One Chromium for all tests; without one they are skipped, but never in CI."""

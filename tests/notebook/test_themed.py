@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,7 @@ import leverage_nb as lev
 from leverage_nb.account import Account
 from tests.notebook.terminals import IPythonTerminal, plain
 
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Iterator[None]:
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 def shown(ax: Any) -> dict[str, str]:
