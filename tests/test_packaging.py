@@ -77,7 +77,7 @@ def test_the_wheel_holds_its_data(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == there
-    for name in ("simulator/market.json", "notebook/panel.js", "notebook/panel.css", "py.typed"):
+    for name in ("simulator/market.json", "notebook/panel_js/view.js", "notebook/panel.css", "py.typed"):
         assert f"leverage_nb/{name}" in held
 
 

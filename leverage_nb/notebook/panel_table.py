@@ -118,7 +118,7 @@ def make_table(data: PanelData, forbidden: Callable[[int], LeverageError | None]
         version: Identifies the table; a click names the table that it was made on.
 
     Returns:
-        Texts, numbers and lists of them, without NaN: see the types in ``panel.js``.
+        Texts, numbers and lists of them, without NaN: see the types in ``panel_js/types.js``.
     """
     setting, outlook, tiers = data.setting, data.outlook, data.tiers
     verdicts = [_verdict(data, forbidden(x), outlook.judge(x), outlook.caution(x)) for x in outlook.leverage.tolist()]

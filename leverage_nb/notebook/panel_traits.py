@@ -10,6 +10,12 @@ import traitlets
 
 _HERE = Path(__file__).parent
 
+# The parts of the browser side, in the order in which they are joined to one module.
+_PARTS = (
+    "types", "state", "elements", "head", "position", "chart", "decision", "new_position", "details", "actions",
+    "kernel", "view",
+)  # fmt: skip
+
 STATES = ("editing", "confirming", "applying", "checking", "unknown", "done", "failed")
 
 # The traits that the browser may change.
@@ -20,7 +26,7 @@ class PanelTraits(anywidget.AnyWidget):
     """One widget with its traits. The browser may write ``leverage``; anything else that it changes is restored."""
 
     # As text, because anywidget keeps every view of a path in memory.
-    _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
+    _esm = "\n".join((_HERE / "panel_js" / f"{name}.js").read_text(encoding="utf-8") for name in _PARTS)
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
     symbol = traitlets.Unicode("").tag(sync=True)

@@ -1,9 +1,12 @@
-"""The browser may write the leverage, and nothing else."""
+"""The browser gets the whole of its side, and may write the leverage and nothing else."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from leverage_nb.notebook import panel_traits
 from leverage_nb.notebook.panel import LeveragePanel
 
 
@@ -22,3 +25,11 @@ def test_the_browser_can_write_the_leverage_only(panel: LeveragePanel, monkeypat
     sent.clear()
     panel.set_state({"leverage": 151})
     assert (panel.leverage, sent) == (33, ["leverage"])
+
+
+def test_every_file_of_the_browser_side_is_joined() -> None:
+    """Each file of the folder is part of the module that the browser gets, once."""
+    folder = Path(panel_traits.__file__).parent / "panel_js"
+    files = [path.read_text(encoding="utf-8") for path in folder.iterdir()]
+    assert files
+    assert [LeveragePanel._esm.count(text) for text in files] == [1] * len(files)
