@@ -23,6 +23,7 @@ _NO_PROFILE = "(no profile)"
 _PARTS = ("api_key", "api_secret", "private_key", "password")
 
 _WITHOUT_KEYRING = "Install it with pip install keyring, or set the environment variables instead."
+_UNLOCK = "Unlock the keyring, then try again."
 _OTHER_KEYRING = "`keyring --list-backends` shows the others. Or set the environment variables instead."
 # Back ends of the package keyring that store nothing; it takes them if the system has no other, or if told so.
 _STORES_NOTHING = {"keyring.backends.null": "discards what it is given", "keyring.backends.fail": "can store nothing"}
@@ -226,7 +227,7 @@ def check_keyring() -> str:
     modules = [kind.__module__ for kind in type(ring).__mro__]
     why = next((reason for module, reason in _STORES_NOTHING.items() if module in modules), "")
     if modules[0] == "keyring.backends.chainer":
-        why = "has no other keyring to use"
+        why = "has no back end installed"
     if why:
         raise InvalidInput(
             f"There is no keyring that can store a key: the one in use, {name}, {why}.", hint=_OTHER_KEYRING
@@ -248,7 +249,9 @@ def forget(venue: Venue, profile: str | None) -> str:
         InvalidInput: No key is stored, or it could not be removed.
     """
     whose = f"the {venue.name}{f' and the profile {profile}' if profile else ''}"
-    stored = _from_keyring(venue, profile)
+    stored, problem = _read_keyring(venue, profile)
+    if problem:
+        raise InvalidInput(f"{problem} Nothing was removed.", hint=_UNLOCK)
     if stored is None:
         raise InvalidInput(
             f"The keyring has no key for {whose}. Nothing was removed.",
@@ -268,7 +271,7 @@ def _remove(venue: Venue, profile: str | None) -> str:
         keyring.delete_password(_service(venue), profile or _NO_PROFILE)
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise any exception
         return type(exc).__name__
-    return "it is still there" if _from_keyring(venue, profile) is not None else ""
+    return "it is still there" if _read_keyring(venue, profile)[0] is not None else ""
 
 
 def check_profile(profile: str | None) -> str | None:
@@ -307,13 +310,13 @@ def find_credentials(venue: Venue, given: Credentials, profile: str | None = Non
         return given.checked()
     if _check_environment(venue, profile):
         return _from_environment(venue, profile).checked()
-    stored = _from_keyring(venue, profile)
+    stored, problem = _read_keyring(venue, profile)
     if stored is not None:
         return stored.checked()
     names = f"{variable(venue, 'api_key', profile)} and {variable(venue, 'api_secret', profile)}"
     whose = f" and the profile {profile}" if profile else ""
     raise CredentialsMissing(
-        f"There is no API key for the {venue.name}{whose}.",
+        f"There is no API key for the {venue.name}{whose}. {problem}".strip(),
         hint=f"Set {names} before Jupyter starts, store it with %leverage --login {venue.name}, or connect once with "
         f"lev.connect({venue.name!r}, api_key=..., api_secret=...). {venue.where_keys_come_from}",
     )
@@ -325,7 +328,8 @@ def name_source(venue: Venue, profile: str | None = None) -> str:
         return "the simulator itself"
     if any(os.environ.get(variable(venue, part, profile)) for part in ("api_key", "api_secret", "private_key")):
         return f"the environment ({variable(venue, 'api_key', profile)})"
-    return "the keyring" if _from_keyring(venue, profile) is not None else "nowhere: there is none"
+    stored, problem = _read_keyring(venue, profile)
+    return "the keyring" if stored is not None else f"not found. {problem}".strip()
 
 
 def _check_environment(venue: Venue, profile: str | None) -> bool:
@@ -350,12 +354,22 @@ def _from_environment(venue: Venue, profile: str | None) -> Credentials:
     return Credentials(of("api_key"), of("api_secret"), of("private_key"), of("private_key_password"))
 
 
-def _from_keyring(venue: Venue, profile: str | None) -> Credentials | None:
-    with suppress(Exception):  # no keyring, a locked one, or an entry in another format
+def _read_keyring(venue: Venue, profile: str | None) -> tuple[Credentials | None, str]:
+    """Return the stored key, and why the keyring could not be read. Back ends may hold the key in their frames."""
+    try:
         import keyring
-
-        return _unpacked(keyring.get_password(_service(venue), profile or _NO_PROFILE))
-    return None
+        from keyring.errors import NoKeyringError
+    except Exception:  # noqa: BLE001 - it is not installed, or it is broken
+        return None, ""
+    try:
+        text = keyring.get_password(_service(venue), profile or _NO_PROFILE)
+    except NoKeyringError:
+        return None, ""
+    except Exception as exc:  # noqa: BLE001 - back ends raise any exception
+        return None, f"The keyring could not be read ({type(exc).__name__}): it may be locked."
+    with suppress(Exception):  # an entry in another format
+        return _unpacked(text), ""
+    return None, ""
 
 
 def _unpacked(text: str | None) -> Credentials | None:

@@ -39,6 +39,9 @@ class Refusal:
     executed: Literal["no", "unknown"] = "no"
 
 
+# Part of a meaning until the outcome is known.
+MAY_BE_EXECUTED = "The request may have been executed."
+
 _VERIFY = "Read the setting before you try again."
 _KEYS = (
     "Usual causes: the key belongs to another venue (testnet keys do not work on mainnet, nor mainnet keys on the "
@@ -55,18 +58,18 @@ _NOTHING_TO_CHANGE = "Read the setting: it may be as requested already."
 _CLOSE_FIRST = "Cancel the orders and close the positions first."
 
 CODES: dict[int, Refusal] = {
-    -1000: Refusal("An internal error. The request may have been executed.", _VERIFY, "unknown"),
-    -1001: Refusal("An internal error. The request may have been executed.", _VERIFY, "unknown"),
+    -1000: Refusal(f"An internal error. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
+    -1001: Refusal(f"An internal error. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
     -1002: Refusal("The API key is not authorised for this request.", _KEYS),
     -1003: Refusal("Too many requests from this address.", _WAIT),
-    -1006: Refusal("The request may have been executed.", _VERIFY, "unknown"),
-    -1007: Refusal("The request may have been executed.", _VERIFY, "unknown"),
+    -1006: Refusal(MAY_BE_EXECUTED, _VERIFY, "unknown"),
+    -1007: Refusal(MAY_BE_EXECUTED, _VERIFY, "unknown"),
     -1008: Refusal("The exchange is overloaded. The request was not executed.", "Try again in a moment."),
     -1010: Refusal("", _REPORT),
     -1011: Refusal("This IP address may not use this endpoint.", _KEYS),
     -1013: Refusal("", _REPORT),
     -1015: Refusal("Too many orders.", "Wait a moment."),
-    -1016: Refusal("The service is shutting down. The request may have been executed.", _VERIFY, "unknown"),
+    -1016: Refusal(f"The service is shutting down. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
         "The request's time differs from the exchange's time by more than recvWindow allows.",
@@ -118,8 +121,10 @@ CODES: dict[int, Refusal] = {
     -4047: Refusal("The margin type cannot be changed while there are open orders.", _CLOSE_FIRST),
     -4048: Refusal("The margin type cannot be changed while a position is open.", _CLOSE_FIRST),
     -4049: Refusal("Margin can only be added to an isolated position.", "Use the margin type isolated."),
-    -4050: Refusal("The cross balance is too small.", _MARGIN),
-    -4051: Refusal("The isolated balance is too small.", "Add margin to the position, or reduce it."),
+    -4050: Refusal(
+        "The cross balance is too small.", "Add a smaller amount, or transfer funds to the Futures wallet first."
+    ),
+    -4051: Refusal("The isolated balance is too small.", "Take out a smaller amount."),
     -4054: Refusal("There is no position to which margin could be added.", "Open the position first."),
     -4059: Refusal("The position mode is as requested already.", _NOTHING_TO_CHANGE, "unknown"),
     -4067: Refusal(
@@ -297,10 +302,13 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
         )
     named = code if code is not None else f"HTTP {answer.status}"
     answered = f"says “{words}” ({named})" if error else f"answered HTTP {answer.status}"
-    meaning = refusal.meaning if refusal else ""
+    meaning, advice = refusal.meaning if refusal else "", _advice(refusal, words)
+    is_open = refusal is not None and refusal.executed == "unknown"
+    if is_open and endpoint.method == "GET":  # a read changes nothing, whether it was executed or not
+        meaning, advice = meaning.replace(MAY_BE_EXECUTED, "").strip(), "Try again."
     details = {
-        "headline": f"{venue.speaker} refused {endpoint}.",
-        "hint": _advice(refusal, words),
+        "headline": f"{venue.speaker} {'did not answer' if is_open else 'refused'} {endpoint}.",
+        "hint": advice,
         "code": code,
         "http_status": answer.status,
         "words": words,

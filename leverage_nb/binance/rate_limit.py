@@ -37,6 +37,9 @@ _SMALLEST_LIMIT, _LARGEST_LIMIT = 100, 10**9
 # In milliseconds since the epoch.
 _BANNED_UNTIL = re.compile(r"(?i)banned until ([0-9]{13})(?![0-9])")
 
+_OWN_SHARE = "This process has used its share of the rate limit"
+_WAIT = "Wait until then. Other programs at this address count too."
+
 
 class Limiter:
     """Delay requests until they fit into the rate limit.
@@ -119,9 +122,11 @@ class Limiter:
                     self._pending += weight
                     return
             if now + wait > deadline:
+                own = reason.startswith(_OWN_SHARE)
+                step = "connect(weight_share=...) sets the part of the limit that is used." if own else _WAIT
                 raise RateLimited(
                     f"{reason}; the next request may leave at {moment(self._time_in(wait))}.",
-                    hint="Nothing was sent. connect(weight_share=...) sets the part of the limit that is used.",
+                    hint=f"Nothing was sent. {step}",
                     retry_after=wait,
                 )
             self._sleep(min(max(wait, 0.01), 1.0))
@@ -177,8 +182,7 @@ class Limiter:
         for at, sent in self._sent if surplus > 0 else ():
             surplus -= sent
             if surplus <= 0 or at == self._sent[-1][0]:
-                reason = "This process has used its share of the rate limit"
-                return at + 60 - now, f"{reason}, {share:,.0f} of {self.limit:,} a minute"
+                return at + 60 - now, f"{_OWN_SHARE}, {share:,.0f} of {self.limit:,} a minute"
         used = self._used if self._wall() // 60 == self._used_minute else 0
         if used and used + self._pending + weight > self.limit:
             return self._to_next_minute(), f"This address has used up its rate limit of {self.limit:,} a minute"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -80,6 +81,8 @@ def read_mark_price(client: RestClient, symbol: str) -> float:
     index = messages.decode(messages.PremiumIndex, client.read(endpoints.PREMIUM_INDEX, [("symbol", symbol)]), source)
     if index.symbol != symbol:
         raise UnexpectedAnswer(f"{source} does not name {symbol}.")
+    if not index.mark_price > 0:
+        raise UnexpectedAnswer(f"{source} has no mark price of {symbol}.", hint="Try again later.")
     return index.mark_price
 
 
@@ -144,7 +147,8 @@ def read_isolated_margin(
     if rows.skipped:
         raise UnexpectedAnswer(f"{source} has no usable row of {symbol}: {next(iter(rows.skipped.values()))}.")
     held = next((_position(r) for r in rows.good if (r.symbol, r.position_side) == (symbol, position_side)), None)
-    return isolated_margin_of(setting, held)
+    earliest = min(setting.read_at, reply.sent)
+    return isolated_margin_of(replace(setting, read_at=earliest), held)
 
 
 def read_margin_entries(

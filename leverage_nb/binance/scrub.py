@@ -9,8 +9,8 @@ import threading
 from collections import OrderedDict
 from urllib.parse import unquote
 
-# Larger answers are data and are never shown in a message.
-_SCRUBBED_IN_FULL = 256 * 1024
+# The bytes of an answer in which other spellings of a secret are searched. The message of an error is near the start.
+_SEARCHED = 256 * 1024
 _MOST_SECRETS = 1024
 # A secret is recognised by its first characters.
 _PREFIX = 10
@@ -45,13 +45,13 @@ class Scrubber:
             body: The answer.
             sent: The secrets of its request.
         """
-        if len(body) > _SCRUBBED_IN_FULL:
-            return _without(body, sent)
-        found = self._find(body)
+        if len(body) > _SEARCHED:
+            body = _without(body, sent)
+        found = self._find(body[:_SEARCHED])
         if not found:
             return body
         body = _without(body, found)
-        if not self._find(body):
+        if not self._find(body[:_SEARCHED]):
             return body
         code = re.search(rb'"code"\s*:\s*(-?\d{1,6})\b', body)
         removed = b'"msg": "(text removed: it repeated an API key or a signature)"'

@@ -17,6 +17,8 @@ from urllib.parse import quote, urlencode
 
 Signer = Callable[[str], str]
 
+_LARGEST_FILE = 65536  # characters; a private key has a few thousand
+
 
 def encode(parameters: Iterable[tuple[str, str | int]]) -> str:
     """Percent-encode parameters as UTF-8, in the given order. The result is signed and sent as it is."""
@@ -48,17 +50,24 @@ def load_signer(pem: str, password: str | None = None) -> Signer | str:
         return "The private key cannot be used: the package cryptography is not installed."
     problem = "it is neither RSA nor Ed25519"
     try:
-        text = pem if "-----BEGIN" in pem else Path(os.path.expanduser(pem.strip())).read_text(encoding="ascii")
+        text = pem if "-----BEGIN" in pem else _read(Path(os.path.expanduser(pem.strip())))
         key: Any = load_pem_private_key(text.encode(), password.encode() if password else None)
         if isinstance(key, rsa.RSAPrivateKey):
             return _signer_of(_rsa(key))
         if isinstance(key, ed25519.Ed25519PrivateKey):
             return _signer_of(key.sign)
+    except OSError as exc:
+        problem = f"the file cannot be read ({type(exc).__name__})"
     except TypeError:
-        problem = "its password is missing" if password is None else "it has no password"
+        problem = "it has no password" if password else "its password is missing"
     except Exception:  # noqa: BLE001 - the frames of any exception hold the key
         problem = "it is not a private key in PEM, or the password is wrong"
     return f"The private key cannot be used: {problem}."
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="ascii") as file:
+        return file.read(_LARGEST_FILE)
 
 
 def _rsa(key: Any) -> Callable[[bytes], bytes]:

@@ -41,7 +41,7 @@ from leverage_nb.binance.messages import as_plain_text
 from leverage_nb.binance.reader import read_settings
 from leverage_nb.binance.venues import is_loopback
 from leverage_nb.change import Change
-from leverage_nb.errors import LeverageError, RateLimited
+from leverage_nb.errors import LeverageError
 from leverage_nb.formatting import local_time
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class Stream:
         try:
             with ExitStack() as stack:
                 connections, mark = self._connect(stack)
+                if self._stop.is_set():
+                    return ""  # a closed account sends nothing more
                 self._probes.clear()
                 opened = datetime.now().astimezone()
                 self._client.compare_clocks()
@@ -242,8 +244,10 @@ class Stream:
                 if not self._extend(mark):
                     return "another program replaced the listen key"
                 next_extension = now + _EXTEND_EVERY
-            with suppress(RateLimited):  # the next turn reads
+            try:
                 self._read_if_due()
+            except LeverageError:  # events still arrive
+                self._next_read = self._pace.now() + self._pace.read_every
             due = min(next_extension, self._next_read, started + _RENEW_AFTER)
             wait = min(0.25, self._pace.real(due - now)) / len(connections)
             for connection in tuple(connections):

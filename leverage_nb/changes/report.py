@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
+from leverage_nb.binance.error_codes import MAY_BE_EXECUTED
 from leverage_nb.change import Change, is_at, value_text
 from leverage_nb.errors import (
     ChangeFailed,
@@ -33,6 +35,10 @@ def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
         raise failed(OutcomeUnknown, change, text, failure, how_to_verify(change))
     now = f" It {change.is_at(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
     text = f"{change.symbol} was not changed to {value_text(change.kind, change.requested)}.{now}"
+    if MAY_BE_EXECUTED in failure.message:  # the outcome is known now
+        failure = copy.copy(failure)
+        failure.message = failure.message.replace(MAY_BE_EXECUTED, "").strip()
+        failure.meaning = failure.meaning.replace(MAY_BE_EXECUTED, "").strip()
     if change.status == "not_applied":
         raise failed(ChangeNotApplied, change, text, failure, "You may try again.")
     text = f"{text} It was changed elsewhere."

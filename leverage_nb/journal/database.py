@@ -195,11 +195,10 @@ class Database:
 
     def _unusable(self, exc: Exception) -> JournalUnusable:
         name = getattr(exc, "sqlite_errorname", "") or type(exc).__name__
-        reason = next((text for start, text in _REASONS.items() if name.startswith(start)), str(exc))
+        reason, step = next((found for start, found in _REASONS.items() if name.startswith(start)), (str(exc), _OTHER))
         return JournalUnusable(
-            f"The journal {self.path} cannot be used: {reason}.",
-            hint="No change is sent without a record of it. Repair the file, or use another with "
-            "connect(journal=...). Its content was not changed.",
+            f"The journal {self.path} cannot be used: {reason}. Its content was not changed.",
+            hint=f"No change is sent without a record of it. {step}",
             path=self.path,
         )
 
@@ -213,7 +212,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version > VERSION:
         raise sqlite3.DatabaseError("it was written by a newer leverage_nb")
     if not is_new and version < min(MIGRATIONS):
-        raise sqlite3.DatabaseError("it was written by a leverage_nb from before its first release: move it away")
+        raise sqlite3.DatabaseError("it was written by a development version of leverage_nb")
     if version == VERSION:
         return
     statements = STATEMENTS if is_new else [one for each in range(version, VERSION) for one in MIGRATIONS[each]]
@@ -229,19 +228,26 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+_OTHER = (
+    "Move the file away or repair it, or use another with connect(journal=...). Compare changes that are still open "
+    "with Binance first: another file does not know them."
+)
+_CLOSE = "Try again. If it happens again, close the other kernel or program that uses the file."
+_LOCAL = "Keep the journal on a local disk: connect(journal=...)."
+_ALLOW = "Make the file and its folder readable and writable for you, then try again."
 _REASONS = {
-    "SQLITE_READONLY": "it cannot be written",
-    "SQLITE_CANTOPEN": "it cannot be opened",
-    "SQLITE_FULL": "the disk is full",
-    "SQLITE_NOTADB": "it is not a journal",
-    "SQLITE_CORRUPT": "it is damaged",
-    "SQLITE_BUSY": "another program is using it",
-    "SQLITE_PROTOCOL": "its file system does not support locks",
-    "SQLITE_IOERR": "the disk could not read or write it",
-    "Timeout": "another program is using it",
-    "NotImplementedError": "its file system does not support locks",
-    "PermissionError": "access to it is denied",
-    "IsADirectoryError": "it is not a file",
-    "NotADirectoryError": "its folder is a file",
-    "FileExistsError": "its folder is a file",
+    "SQLITE_READONLY": ("it cannot be written", _ALLOW),
+    "SQLITE_CANTOPEN": ("it cannot be opened", _ALLOW),
+    "SQLITE_FULL": ("the disk is full", "Free some disk space, then try again."),
+    "SQLITE_NOTADB": ("it is not a journal", _OTHER),
+    "SQLITE_CORRUPT": ("it is damaged", _OTHER),
+    "SQLITE_BUSY": ("another program is using it", _CLOSE),
+    "SQLITE_PROTOCOL": ("its file system does not support locks", _LOCAL),
+    "SQLITE_IOERR": ("the disk could not read or write it", "Check the disk and its free space, then try again."),
+    "Timeout": ("another program is using it", _CLOSE),
+    "NotImplementedError": ("its file system does not support locks", _LOCAL),
+    "PermissionError": ("access to it is denied", _ALLOW),
+    "IsADirectoryError": ("it is not a file", "Name a file: connect(journal=...)."),
+    "NotADirectoryError": ("its folder is a file", "Name another folder: connect(journal=...)."),
+    "FileExistsError": ("its folder is a file", "Name another folder: connect(journal=...)."),
 }

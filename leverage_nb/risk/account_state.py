@@ -241,8 +241,9 @@ class AccountState:
             return True
         if row is None:
             return False
-        in_use = any((row.wallet, row.profit, row.cross_wallet, row.initial_margin, row.available))
-        # A row of zeros is listed for other accounts too; without any USDT or USDC it is taken as the mode.
+        # Not the available balance: in multi-assets mode it is that of all assets, in the row of each.
+        in_use = any((row.wallet, row.profit, row.cross_wallet, row.initial_margin))
+        # Other accounts may have a row of zeros too; without any USDT or USDC it means that the mode is on.
         return in_use or not any(b.wallet for b in self.balances.values() if b.asset in {"USDT", "USDC"})
 
     def why_margin_unknown(self, symbol: str) -> str:

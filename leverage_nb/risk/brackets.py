@@ -181,7 +181,10 @@ class Brackets:
     def from_rows(cls, symbol: str, rows: Sequence[Sequence[float]], notional_coef: float | None = None) -> Brackets:
         """Build the tiers from checked rows, sorted by floor, with figures in the order of ``COLUMNS``."""
         leverage, floor, cap, rate, cum = np.array(rows, np.float64).T.copy()
-        return cls(symbol, leverage.astype(np.int64), floor, cap, rate, cum, notional_coef)
+        whole = leverage.astype(np.int64)
+        for column in (whole, floor, cap, rate, cum):
+            column.setflags(write=False)  # the cache and every preview share them
+        return cls(symbol, whole, floor, cap, rate, cum, notional_coef)
 
     def _locate(self, notional: Any, beyond: Beyond) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if beyond not in {"raise", "nan"}:

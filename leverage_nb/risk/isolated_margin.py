@@ -165,7 +165,7 @@ def _judge_amount(delta: float, most: float, asset: str) -> Judgement:
         )
     if abs(delta) > most:
         return Judgement("refused", code, "inferred", f"at most {amount(most, asset)} can be {what} now")
-    return Judgement("ok", None, "documented", "")
+    return Judgement("ok", None, "inferred", "")
 
 
 def _effective(position: Position, wallet: float) -> float | None:

@@ -248,7 +248,7 @@ class Outlook:
         return (
             self._judge_cap(leverage)
             or (self._judge_margin(leverage) if lowering else None)
-            or Judgement("ok", None, "documented", "")
+            or Judgement("ok", None, self._margin_certainty if lowering else "documented", "")
         )
 
     def _judge_cap(self, leverage: int) -> Judgement | None:
@@ -263,11 +263,18 @@ class Outlook:
         exposure = f"exposure of {amount(self.exposure, self.margin_asset)}{orders}"
         return Judgement("refused", -2027, certainty, f"{exposure} exceeds the {short(cap)} allowed at {leverage}x")
 
+    @property
+    def _margin_certainty(self) -> Certainty:
+        """How certain the rule for -2028 is: documented for cross positions in single-asset mode."""
+        if self._using_available <= 0:
+            return "documented"  # a lower leverage needs no margin
+        documented = self._position_notional and not self._isolated and not self._state.multi_assets
+        return "documented" if documented else "inferred"
+
     def _judge_margin(self, leverage: int) -> Judgement | None:
         if self._using_available <= 0:
             return None
-        documented = self._position_notional and not self._isolated and not self._state.multi_assets
-        certainty: Certainty = "documented" if documented else "inferred"
+        certainty = self._margin_certainty
         after = float(self.available_after[leverage - 1])
         if math.isnan(after):
             return Judgement("unpredictable", -2028, certainty, self._state.why_margin_unknown(self.symbol))

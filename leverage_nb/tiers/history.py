@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class TierHistory:
         journal: The journal that stores the snapshots.
         account: The key's fingerprint: tiers may differ between accounts.
 
+    A symbol counts as no longer listed only if two loads in succession lack it: an answer may be incomplete.
+
     Attributes:
         news: Changes since the previous load that were not taken yet.
     """
@@ -92,6 +95,7 @@ class TierHistory:
     def __init__(self, journal: Journal, account: str) -> None:
         self._journal, self._account = journal, account
         self.news: list[TierChange] = []
+        self._missing: set[str] = set()  # symbols that the latest load lacked
 
     def note(self, table: BracketTable) -> None:
         """Store tiers that were just loaded, and add their changes to ``news``.
@@ -146,14 +150,20 @@ class TierHistory:
         for name in ("seen_at", "since"):
             frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_convert(datetime.now().astimezone().tzinfo)
         if not rows:
-            frame.attrs["empty"] = "Binance has changed no tiers since they were first read here."
+            frame.attrs["empty"] = "No tier has changed since the first read on this machine."
         return frame.set_index("symbol")
 
     def _store(self, table: BracketTable) -> Iterator[TierChange]:
         content = {symbol: [getattr(tiers, name).tolist() for name in COLUMNS] for symbol, tiers in table.items()}
-        if table.skipped and (seen := self._journal.seen_tiers(self._account)):
+        if seen := self._journal.seen_tiers(self._account):
             earlier = self._read(seen[-1].digest)
-            content |= {symbol: earlier[symbol] for symbol in table.skipped if symbol in earlier}
+            missing = earlier.keys() - content.keys() - table.skipped.keys()
+            is_complete = all(
+                name in earlier for name in table.skipped
+            )  # or a row without a readable symbol was skipped
+            gone = missing & self._missing if is_complete else set()
+            self._missing = missing
+            content |= {symbol: columns for symbol, columns in earlier.items() if symbol not in {*content, *gone}}
         text = json.dumps(content, separators=(",", ":"), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         last = self._journal.see_tiers(self._account, digest, lambda: text)
@@ -192,8 +202,10 @@ def _effects(symbol: str, before: Brackets, after: Brackets, state: AccountState
     cap = after.max_notional(min(setting.leverage, after.symbol_max_leverage))
     fits = setting.leverage <= after.symbol_max_leverage and exposure <= cap
     effects = ["your exposure still fits" if fits else f"your exposure no longer fits at {setting.leverage}x"]
-    notional = state.position_notional(symbol)
-    was, now = (float(tiers.maintenance_margin(min(notional, tiers.last_cap))) for tiers in (before, after))
-    if was != now:
+    sizes = [
+        abs(position.notional) for position in state.positions if position.symbol == symbol
+    ]  # a tier for each side
+    was, now = (sum(float(tiers.maintenance_margin(x, beyond="nan")) for x in sizes) for tiers in (before, after))
+    if was != now and math.isfinite(was + now):
         effects.append(f"maintenance margin of your position {amount(was)} → {amount(now, setting.margin_asset)}")
     return effects

@@ -20,9 +20,17 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from keyring.backends import chainer, fail, null
+from keyring.errors import KeyringLocked
 
 import leverage_nb
-from leverage_nb.binance.credentials import Credentials, KeyWarning, check_keyring, find_credentials, forget
+from leverage_nb.binance.credentials import (
+    Credentials,
+    KeyWarning,
+    check_keyring,
+    find_credentials,
+    forget,
+    name_source,
+)
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.errors import ChangeNotSent, CredentialsMissing, InvalidInput, LeverageError, RequestRefused
 from leverage_nb.session import connect, current
@@ -193,7 +201,8 @@ def test_private_keys_sign(kind: str, password: str | None, tmp_path: Path) -> N
     ("change", "words"),
     [
         ({"private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "not a private key in PEM"),
-        ({"private_key": "/nowhere/key.pem"}, "not a private key in PEM"),
+        ({"private_key": "/nowhere/key.pem"}, "the file cannot be read \\(FileNotFoundError\\)"),
+        ({"private_key": "/"}, "the file cannot be read"), ({"private_key_password": ""}, "its password is missing"),
         ({"private_key_password": None}, "its password is missing"),
         ({"private_key_password": "wrong"}, "the password is wrong"), ({"api_secret": "s" * 64}, "not both"),
     ],
@@ -327,3 +336,18 @@ def test_secrets_are_found_in_a_cell() -> None:
     assert Credentials(KEY, None, "~/key.pem", "a password").is_typed_in("password='a password'")
     assert not Credentials(KEY, None, "~/key.pem", "x").is_typed_in("connect(private_key='~/key.pem', api_key=x)")
     assert not NONE.is_typed_in("connect()")
+
+
+def test_a_locked_keyring_is_not_taken_for_an_empty_one() -> None:
+    """A keyring that cannot be read is named as such when a key is looked up, removed, or its source is shown."""
+
+    class LockedRing(Ring):
+        def get_password(self, service: str, username: str) -> str | None:
+            raise KeyringLocked
+
+    with using(LockedRing()):
+        with pytest.raises(CredentialsMissing, match=r"The keyring could not be read \(KeyringLocked\)"):
+            connect("testnet")
+        with pytest.raises(InvalidInput, match=r"could not be read .* Nothing was removed"):
+            forget(VENUES["testnet"], None)
+        assert "could not be read" in name_source(VENUES["testnet"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverage_nb.binance.endpoints import LEVERAGE
+from leverage_nb.binance.endpoints import LEVERAGE, SYMBOL_CONFIG
 from leverage_nb.binance.error_codes import (
     CODES,
     STATUSES,
@@ -258,3 +258,12 @@ def test_a_rejected_key_is_explained(portfolio_margin: bool) -> None:
     for part in ("another venue", "IP address is not on the key's list", "Futures is not enabled", "Portfolio Margin"):
         assert part in caught.value.hint
     assert "reached the exchange from 127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", [-1000, -1001, -1006, -1007, -1016])
+def test_a_read_without_a_definite_answer_changes_nothing(code: int) -> None:
+    """A failed read is not said to be refused or perhaps executed: the next step is to read again."""
+    error = explain(answer(408, {"code": code, "msg": "Timeout."}), VENUES["testnet"], SYMBOL_CONFIG)
+    assert "executed" not in str(error)
+    assert error.headline == f"Binance's testnet did not answer {SYMBOL_CONFIG}."
+    assert error.hint == "Try again."

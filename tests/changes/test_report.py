@@ -80,3 +80,12 @@ def test_a_reported_change_is_not_reported_twice() -> None:
 def test_the_sentences_name_symbol_and_leverages() -> None:
     """The hint for an open attempt names the symbol that it blocks."""
     assert "no other change of BTCUSDT is sent" in how_to_verify(replace(change_with("unknown"), number=3))
+
+
+def test_a_known_outcome_is_not_called_possible_any_more() -> None:
+    """Once a read has shown that a change was not executed, the report no longer says that it may have been."""
+    words = "The testnet says “Timeout” (-1007). The request may have been executed."
+    with pytest.raises(ChangeNotApplied) as caught:
+        return_if_applied(change_with("not_applied", 20), RequestRefused(words, code=-1007))
+    assert "(-1007)" in str(caught.value)
+    assert "may have been executed" not in str(caught.value)

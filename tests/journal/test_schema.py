@@ -33,12 +33,12 @@ def test_entries_cannot_be_altered(path: Path) -> None:
 
 
 def test_a_file_of_another_version_is_not_changed(path: Path) -> None:
-    """A file of a newer version, or from before the first release, is refused and not changed."""
+    """A file of a newer version, or of a development version, is refused and not changed."""
     Journal(path).begin([draft()], lambda: 1)
     with sqlite3.connect(path) as raw:
         assert raw.execute("PRAGMA user_version").fetchone()[0] == VERSION
         assert raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    for version, words in ((VERSION + 1, "written by a newer leverage_nb"), (2, "before its first release")):
+    for version, words in ((VERSION + 1, "written by a newer leverage_nb"), (2, "by a development version")):
         raw.execute(f"PRAGMA user_version = {version}")
         before = path.read_bytes()
         with pytest.raises(JournalUnusable, match=words):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leverage_nb.account import Account
 from leverage_nb.binance.messages import decode_brackets
 from leverage_nb.binance.reader import make_bracket_table
 from leverage_nb.errors import InvalidInput, InvalidLeverage, NotionalBeyondTiers
@@ -205,3 +206,11 @@ def test_texts_are_read_as_typed() -> None:
     with pytest.raises(InvalidLeverage, match=r"\+5 is not a leverage for BTCUSDT: a leverage has no sign"):
         tiers.max_notional("+5")
     assert len(Brackets.from_frame(BracketTable({"BTCUSDT": tiers}).to_frame(), "btc/usdt")) == len(tiers)
+
+
+def test_the_figures_of_tiers_cannot_be_changed(account: Account) -> None:
+    """The arrays of tiers are read-only: every preview of the next minutes uses them too."""
+    tiers = account.tiers("BTCUSDT")
+    for name in ("initial_leverage", "notional_floor", "notional_cap", "maint_margin_ratio", "cum"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(tiers, name)[0] = 1
