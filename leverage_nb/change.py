@@ -58,7 +58,7 @@ class Change(Shown):
         requested: The value that was requested.
         max_notional: The largest position at ``after``, in the margin asset, as the exchange answered.
         status: The outcome, as above.
-        sent_at: When the request left, in local time; None if it did not.
+        sent_at: When the attempt was recorded, immediately before its request left, in local time; None if it did not.
         confirmed_by: "answer", "symbolConfig" or "history" for a read after sending; None if nothing confirmed it.
         note: Further information, as text.
         margin_asset: The asset of amounts; "" if unknown.

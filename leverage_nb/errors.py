@@ -17,7 +17,7 @@
     │   └── RateLimited                 HTTP 418 or 429: .retry_after
     ├── JournalUnusable                 the journal cannot be opened, read or written: .path
     ├── ForkedProcess                   an account of the parent process was used in a forked process
-    ├── GuardExceeded                   the leverage is above max_leverage
+    ├── GuardExceeded                   above max_leverage, or an amount that needs a confirmation of its own
     ├── ReadOnly                        the account was opened with read_only=True
     ├── LoggedOut                       the account's key was removed with %leverage --logout
     ├── RefusalExpected                 the preview expects a refusal, and force was not given: .code
@@ -28,8 +28,8 @@
     └── ChangeFailed                    a change that was not made: .change .reason
         ├── ChangeNotSent               nothing left this machine
         ├── LeverageRefused             Binance refused it
-        ├── ChangeNotApplied            sent without a definite answer; the old leverage is there
-        ├── ChangeSuperseded            sent without a definite answer; a third leverage is there
+        ├── ChangeNotApplied            sent without a definite answer; the value before is there
+        ├── ChangeSuperseded            sent without a definite answer; a third value is there
         └── OutcomeUnknown              sent without a definite answer, and not verified yet
 
     KeyboardInterrupt
@@ -187,7 +187,7 @@ class UnknownSymbol(InvalidInput):
     """
 
     def __init__(self, symbol: str, venue: str, suggestions: Sequence[str] = ()) -> None:
-        hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "lev.current().symbols() lists them."
+        hint = f"Did you mean {' or '.join(suggestions)}?" if suggestions else "account.symbols() lists all symbols."
         super().__init__(f"{as_typed(symbol)} is not a symbol on the {venue}.", hint=hint)
         self.symbol = symbol
         self.suggestions = tuple(suggestions)
@@ -296,7 +296,7 @@ class ForkedProcess(LeverageError):
 
 
 class GuardExceeded(LeverageError):
-    """The leverage is above the user's own limit, ``max_leverage``."""
+    """The leverage is above ``max_leverage``, or an amount of margin needs a confirmation that names it."""
 
 
 class ReadOnly(LeverageError):
@@ -351,19 +351,19 @@ class ChangeNotSent(ChangeFailed):
 
 
 class LeverageRefused(ChangeFailed):
-    """Binance refused the change. The leverage is what it was before."""
+    """Binance refused the change. This request changed nothing."""
 
 
 class ChangeNotApplied(ChangeFailed):
-    """The change was sent without a definite answer. After its deadline the old leverage was there."""
+    """The change was sent without a definite answer. A read after its deadline showed the value before it."""
 
 
 class ChangeSuperseded(ChangeFailed):
-    """The change was sent without a definite answer. After its deadline a third leverage was there."""
+    """The change was sent without a definite answer. A read after its deadline showed a third value."""
 
 
 class OutcomeUnknown(ChangeFailed):
-    """The change was sent without a definite answer, and could not be verified yet. It may have been executed."""
+    """The change was sent without a definite answer, and could not be verified. It may have been executed."""
 
 
 class ChangeInterrupted(KeyboardInterrupt):

@@ -116,7 +116,7 @@ def _classify(client: RestClient, request: ChangeRequest, answer: Answer) -> Del
     kind = KINDS[request.kind]
     step = f"{request.symbol} {request.outcome(client, 'unknown').step}"
     if (finding := kind.confirm(request, answer)) is not None:
-        unconfirmed = UnexpectedAnswer(f"{client.venue.speaker} answered success, and no read confirmed it.")
+        unconfirmed = UnexpectedAnswer(f"{client.venue.speaker} reported success, but no read has confirmed it.")
         return Delivered(finding, None if finding.closes else unconfirmed)
     failure = client.explain(answer, kind.endpoint)
     definite = error_codes.is_definite(answer)

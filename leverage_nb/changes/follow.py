@@ -25,6 +25,7 @@ from leverage_nb.change import Change, Kind, LeverageChange, is_at
 from leverage_nb.changes.policy import Policy
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import (
+    ChangedElsewhere,
     ChangeNotSent,
     ChangePending,
     InvalidInput,
@@ -47,7 +48,7 @@ READ_EVERY, _LIVE_FACTOR = 60.0, 10.0
 _LONGEST_CLOSE = 5.0
 
 # What keeps a revert from being sent for a while; the next read on the timer tries again.
-_PASSING = (RateLimited, NotConnected, NoAnswer, ChangePending)
+_PASSING = (RateLimited, NotConnected, NoAnswer, ChangePending, ChangedElsewhere)
 
 
 def _now() -> datetime:
@@ -316,7 +317,8 @@ class PolicyWatch:
                 self._reverts[symbol] -= 1
             if not_sent and isinstance(cause, _PASSING):
                 self._again.add(symbol)
-            self._report(NotReverted(symbol, str(exc), exc.code, is_unknown=isinstance(exc, OutcomeUnknown)))
+            reason = str(cause if not_sent else exc)  # the event itself says that the leverage was not lowered
+            self._report(NotReverted(symbol, reason, exc.code, is_unknown=isinstance(exc, OutcomeUnknown)))
             return
         if change.sent_at is not None:
             self._lowered[symbol] = change.sent_at
@@ -363,9 +365,13 @@ def check_follow(service: ChangeService, revert: bool, on_drift: Any, allow_main
         ReadOnly, LoggedOut: Reverting is wanted, and the account sends no change.
     """
     if not isinstance(revert, bool) or not isinstance(allow_mainnet, bool):
-        raise InvalidInput("revert and allow_mainnet are True or False.")
+        raise InvalidInput(
+            "revert and allow_mainnet are True or False.", hint="For example follow_policy(path, revert=True)."
+        )
     if on_drift is not None and not callable(on_drift):
-        raise InvalidInput(f"on_drift is a function, or None to print; got {type(on_drift).__name__}.")
+        raise InvalidInput(
+            f"on_drift is a function, or None to print; got {type(on_drift).__name__}.", hint="To print: leave it out."
+        )
     if not revert:
         return
     if (forbidden := service.forbidden()) is not None:

@@ -13,7 +13,7 @@ from leverage_nb.changes.kinds import KINDS
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.changes.settle import Progress, record, seconds_left, settle, settled_by
 from leverage_nb.changes.settle_margin import deadline_ms, give_up_margin
-from leverage_nb.errors import ChangePending, JournalUnusable, LeverageError, NoAnswer
+from leverage_nb.errors import ChangedElsewhere, ChangePending, JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Latest
 from leverage_nb.journal.journal import Journal
@@ -43,8 +43,8 @@ def read_before_change(
     The journal is read after the setting, because another process may have changed the symbol in between.
 
     Raises:
-        ChangePending: An earlier attempt stays open for longer than a request may take.
-        NoAnswer: An earlier attempt could not be verified, or other programs change the symbol all the time.
+        ChangePending: An earlier attempt stays open for longer than a request may take, or could not be verified.
+        ChangedElsewhere: Other programs change the symbol again and again.
         LeverageError: The value could not be read.
     """
     setting, repeated = request.setting, False
@@ -60,7 +60,7 @@ def read_before_change(
             repeated = True
             interrupts.pause(max(SECOND_READ_AFTER, client.grace))
         setting = None
-    raise NoAnswer(f"Other programs change {request.symbol} all the time.", hint="Try again later.")
+    raise ChangedElsewhere(f"Other programs change {request.symbol} again and again.", hint="Try again later.")
 
 
 def agrees(setting: Reading, applied: Applied | None) -> bool:
@@ -126,12 +126,12 @@ def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: 
         client.compare_clocks()  # this machine's clock may be wrong
     left = seconds_left(client, earlier)
     if in_flight or left <= client.timeout + 1:
-        at_most = max(client.timeout, min(left, client.timeout)) + 1 if in_flight else None
+        at_most = client.timeout + 1 if in_flight else None
         [earlier] = settle_earlier(client, journal, [earlier], progress=progress, at_most=at_most)
         if not earlier.is_open:
             return
         if seconds_left(client, earlier) <= 0:
-            raise NoAnswer(
+            raise ChangePending(
                 f"{_may_still_be_executed(earlier)}, and it could not be verified.", hint="Try again in a moment."
             )
     raise pending(client, earlier)

@@ -63,7 +63,7 @@ class Guard:
         if limit is None or leverage <= limit.leverage:
             return None
         to_raise = {
-            _ARGUMENT: f"connect(max_leverage={leverage})",
+            _ARGUMENT: f"connect(..., max_leverage={leverage}), with the same venue",
             _VARIABLE: f"set {_VARIABLE}={leverage} before Jupyter starts",
         }.get(limit.source, f"{_CONFIG} = {leverage}")
         return GuardExceeded(
@@ -77,4 +77,4 @@ def _read(name: str, value: Any) -> int:
         return parse_leverage(value)
     except InvalidLeverage:
         pass
-    raise InvalidInput(f"{name} must be a whole number of 1 or more. {as_typed(value)} is not.")
+    raise InvalidInput(f"{name} must be a whole number of 1 or more. {as_typed(value)} is not.", hint="For example 20.")

@@ -56,7 +56,7 @@ class IsolatedMarginPreview(ChangePreview):
 
     @property
     def asks(self) -> bool:
-        """An undo is confirmed on every venue: it is another change, and not the state before."""
+        """An undo is confirmed on every venue, because it is a new change and does not restore the state before."""
         return self.undoes is not None
 
     @property
@@ -143,15 +143,15 @@ class IsolatedMarginPreview(ChangePreview):
 
     def _exceeded(self) -> GuardExceeded:
         whole, what = self.available[0], f"{self.margin_asset} available"
+        nothing = f"No {self.margin_asset} is available"
         if self.amount < 0:
-            whole, what = self.wallet[0], "margin of this position"
-        share = (
-            "an unknown share" if math.isnan(whole) else f"{abs(float(self.amount)) / whole:.0%}" if whole else "more"
-        )
+            whole, what, nothing = self.wallet[0], "margin of this position", "This position has no margin"
         plain = f"{abs(self.amount):f}"
+        if whole:
+            share = "an unknown share" if math.isnan(whole) else f"{abs(float(self.amount)) / whole:.0%}"
+            nothing = f"{exact_amount(self.amount, self.margin_asset)} is {share} of the {what}"
         return GuardExceeded(
-            f"{exact_amount(self.amount, self.margin_asset)} is {share} of the {what}. More than "
-            f"{LARGEST_SHARE:.0%} needs a confirmation that names the amount.",
+            f"{nothing}. More than {LARGEST_SHARE:.0%} needs a confirmation that names the amount.",
             hint=f"To confirm it: --confirm {plain}, or change_isolated_margin(..., confirm={plain}).",
         )
 
@@ -213,12 +213,18 @@ def _find_position(state: AccountState, symbol: str, position_side: str | None) 
     if not state.hedge_mode:
         position = opened.get("BOTH")
         if named in {"LONG", "SHORT"} and position is not None and position.side != named.lower():
-            raise InvalidInput(f"The position of {symbol} is {position.side}, not {named.lower()}.")
+            raise InvalidInput(
+                f"The position of {symbol} is {position.side}, not {named.lower()}.",
+                hint="Leave the side out: in one-way mode a symbol has one position.",
+            )
         return "BOTH", position
     if named in {"LONG", "SHORT"}:
         return named, opened.get(named)
     if named == "BOTH":
-        raise InvalidInput(f"The account is in hedge mode, where {symbol} has the sides long and short.")
+        raise InvalidInput(
+            f"The account is in hedge mode, where {symbol} has the sides long and short.",
+            hint="Name one: --side long, or position_side='long'.",
+        )
     if len(opened) > 1:
         raise InvalidInput(
             f"{symbol} has a long and a short position.", hint="Name one: --side long, or position_side='long'."

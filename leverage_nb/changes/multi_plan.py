@@ -140,7 +140,7 @@ def read_profiles(text: str) -> list[str | None]:
 def _checked(profiles: Iterable[str | None]) -> list[str | None]:
     names = [check_profile(profile) for profile in profiles]
     if twice := next((name or NO_PROFILE for name in names if names.count(name) > 1), ""):
-        raise InvalidInput(f"The profile {twice} is there twice.")
+        raise InvalidInput(f"The profile {twice} is there twice.", hint="Name each profile once.")
     return names
 
 

@@ -48,7 +48,7 @@ class PlanRow:
         after: The requested value.
         verdict: "ok", "unchanged", "refused" or "unpredictable", after the rows before it.
         code: The expected error code of a refusal.
-        certainty: "documented", "inferred" or "unpredictable".
+        certainty: "documented" or "inferred".
         reason: The reason for the verdict or the outcome.
         max_notional: The largest position that the tiers allow, before and after.
         initial_margin: The initial margin of position and open orders, before and after.
@@ -173,7 +173,10 @@ class Plan(Shown):
             The plan with the outcome of every row.
 
         Raises:
-            ChangeNotSent: The account is read-only. ``.change`` is that of the first row that would be sent.
+            ChangeNotSent: The account is read-only, or its key was removed. ``.change`` is that of the first row that
+                would be sent.
+            WrongAccount: The profile's key opens another account than before. Nothing was sent.
+            WrongMode: The account is not in the mode that the plan expects. Nothing was sent.
             LeverageError: The account could not be read. Nothing was sent.
         """
         return self._apply(self, force, progress)
@@ -240,8 +243,8 @@ class Plan(Shown):
         what = ", ".join(f"{count} {name}" for name, count in counts.items())
         if not counts or counts.keys() == {_EXPECTED["unchanged"]}:
             what = f"nothing to do{f', {what}' if what else ''}"
-        of_policy = f"Policy {self.policy}, p" if self.policy else "P"
-        return f"{of_policy}lan of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
+        plan = f"Policy {self.policy}, plan" if self.policy else "Plan"
+        return f"{plan} of {len(self.rows)} row{'s' if len(self.rows) != 1 else ''}: {what}"
 
     def card(self) -> Card:
         """Return the plan as a card: the rows to change, with verdict or outcome."""

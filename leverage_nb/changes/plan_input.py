@@ -111,7 +111,9 @@ def _lines_of(text: str) -> list[str]:
 
 def _check_count(count: int, of_what: str = "rows") -> None:
     if count > MOST_ROWS:
-        raise InvalidInput(f"A plan has at most {MOST_ROWS:,} {of_what}; these are {count:,}.")
+        raise InvalidInput(
+            f"A plan has at most {MOST_ROWS:,} {of_what}; these are {count:,}.", hint="Divide it into several plans."
+        )
 
 
 def _target(where: str, symbol: Any, leverage: Any, margin_type: str = "") -> Target:
@@ -164,7 +166,9 @@ def _read_frame(wanted: Any) -> list[Target]:
 
 
 def _read_csv(path: Path) -> list[Target]:
-    lines = _lines_of(read_text(path))
+    # A person may expect that one line is a plan too.
+    example = 'A text of one line is the path of a CSV file. For one symbol: account.plan({"BTCUSDT": 10}).'
+    lines = _lines_of(read_text(path, example))
     targets, bad = [], []
     named = False  # whether the header names the third column
     for number, line in enumerate(lines, start=1):
@@ -190,8 +194,12 @@ def _read_csv(path: Path) -> list[Target]:
     return targets
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, hint: str = "Check the path of the file.") -> str:
     """Return the text of a file.
+
+    Args:
+        path: The path.
+        hint: What to do if it cannot be read.
 
     Raises:
         InvalidInput: It cannot be read, is not a text file, or is larger than 1 MB.
@@ -211,7 +219,7 @@ def read_text(path: Path) -> str:
         problem = "it is not text in UTF-8"
     except (OSError, ValueError, RuntimeError) as exc:  # also a path with a NUL, and "~" of an unknown user
         problem = getattr(exc, "strerror", None) or "it is not the path of a file"
-    raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.")
+    raise InvalidInput(f"{as_typed(path.name, 60)} cannot be read: {problem}.", hint=hint)
 
 
 @dataclass(frozen=True)

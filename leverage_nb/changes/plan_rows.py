@@ -81,7 +81,7 @@ def make_rows(
             reason = str(guard.exceeded(highest + 1) or "") if highest is not None else ""
             after = leverage or outlook.highest(0.0, highest, reason)
             if leverage is None:
-                ends[symbol] = f"max ends at {after}x: {_why_highest(outlook, after, limit)}"
+                ends[symbol] = f"max is {after}x: {_why_highest(outlook, after, limit)}"
         except InvalidInput as exc:
             after, stuck[symbol] = outlook.current or 1, exc.message
         targets.append((symbol, outlook.current, after))
@@ -119,11 +119,11 @@ def _why_left_out(symbol: str, table: BracketTable) -> str:
 
 
 def _why_highest(outlook: Outlook, highest: int, guard: Bound | None) -> str:
-    """Return what ends the highest leverage that fits: the symbol's maximum, the guard, or the next refusal."""
+    """Return what limits the highest leverage that fits: the symbol's maximum, the guard, or the next refusal."""
     if highest >= len(outlook.leverage):
         return "the symbol's maximum"
     if guard is not None and highest >= guard.leverage:
-        return f"your guard ({guard.source})"
+        return f"limited by your guard ({guard.source})"
     judged = outlook.judge(highest + 1)
     return judged.reason.removesuffix(f"; {judged.advice}")
 

@@ -161,7 +161,7 @@ def _rows_to_apply(
 
 
 def _continued(row: PlanRow, shown: PlanRow) -> PlanRow:
-    """Return a row as predicted now, with what only the row as shown knows: its undo, and where max ends."""
+    """Return a row as predicted now, with what only the row as shown has: its undo, and what limits max."""
     # The reason of a row that was applied before is that of its outcome.
     keeps = shown.status == "planned" and row.verdict == shown.verdict == "ok"
     reason = shown.reason if keeps else row.reason
@@ -179,9 +179,9 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
     """
     not_confirmed = first and shown.verdict == "refused" and not (force and shown.code is not None)
     if row.verdict in {"ok", "unpredictable"} and (shown.stuck or not_confirmed):
-        now = f"; {value_text(row.kind, row.after)} would pass now, in a new plan" if first else ""
+        now = f"; {value_text(row.kind, row.after)} would be accepted now: make a new plan to send it" if first else ""
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
-    # A change from another leverage is another change. A retry starts from this one.
+    # A change from another leverage was not confirmed. A retry starts from the leverage that is read here.
     if row.before != shown.before and row.verdict != "unchanged":
         missing = row.before == 0 or (row.before is None and row.kind == "margin type")  # not listed, or not read
         reason = row.reason if missing else _changed_since(row.key, row.before)

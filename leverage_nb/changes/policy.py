@@ -81,7 +81,9 @@ def read_policy(path: str | Path, profile: str | None, tiers: TierCache) -> Poli
             none, and two rules for one symbol. Or it has no rule for this account.
     """
     if not isinstance(path, (str, Path)):
-        raise InvalidInput(f"A policy is the path of a TOML file; got {type(path).__name__}.")
+        raise InvalidInput(
+            f"A policy is the path of a TOML file; got {type(path).__name__}.", hint='For example "risk.toml".'
+        )
     name = as_typed(Path(path).name, 60)
     text, problem = read_text(Path(path)), ""
     content: dict[str, Any] = {}
@@ -148,7 +150,9 @@ class _Reading:
             rows = {}
         self._count += len(rows)
         if self._count > MOST_ROWS:
-            raise InvalidInput(f"A policy has at most {MOST_ROWS:,} rules.")
+            raise InvalidInput(
+                f"A policy has at most {MOST_ROWS:,} rules.", hint='Use patterns for groups of symbols, as "1000*" = 5.'
+            )
         found: dict[str, Rule] = {}
         given = [(EVERY, table[key], f"{place}{key}")] if key in table else []
         given += [(word, value, f"{place}{key}s.{as_typed(word, LONGEST_SYMBOL)}") for word, value in rows.items()]

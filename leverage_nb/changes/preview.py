@@ -29,7 +29,7 @@ class ChangePreview(Shown):
         symbol: Binance's symbol.
         verdict: "ok", "unchanged", "refused" or "unpredictable".
         code: The expected error code of a refusal.
-        certainty: "documented", "inferred" or "unpredictable".
+        certainty: "documented" or "inferred".
         reason: The reason for the verdict, and what would pass.
         warnings: What to know before the change.
         margin_asset: USDT, USDC, BTC and so on.
@@ -196,8 +196,9 @@ class Preview(ChangePreview):
     def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make the change.
 
-        A preview older than one second is made again first. Nothing is sent if leverage, margin type, tiers, positions,
-        open orders, modes, wallet or verdict have changed since; prices may. A change is sent only from ``before``.
+        A preview older than one second is made again first. Nothing is sent if one of these is no longer the same:
+        leverage, margin type, max notional, verdict, modes, the positions, whether each side has open orders, the cross
+        wallet by more than 0.1 %. Prices may change. A change is sent only from ``before``.
         For arguments and errors see :meth:`ChangePreview.apply`.
         """
         return cast(LeverageChange, super().apply(force=force, progress=progress))

@@ -112,7 +112,7 @@ def test_a_learned_limit_is_in_outlook_and_preview(account: Account, simulator: 
     assert service_of(account).bound(account.tiers("BTCUSDT")) == (20, "an account limit of the exchange")
     assert account.outlook("SOLUSDT").loc[21, "code"] == -4300
     planned = account.plan({"DOGEUSDT": "max", "XRPUSDT": 10}).rows
-    assert {row.symbol: "max ends at 20x: the account is limited to 20x" in row.reason for row in planned} == {
+    assert {row.symbol: "max is 20x: the account is limited to 20x" in row.reason for row in planned} == {
         "DOGEUSDT": True, "XRPUSDT": False,
     }  # fmt: skip
     books.set_leverage = plain  # type: ignore[method-assign]  # it has come of age

@@ -248,6 +248,7 @@ def test_what_could_not_be_sent_for_a_while_is_sent_later(simulator: Simulator, 
         simulator.exchange.change_elsewhere("BTCUSDT", 60)
         until(lambda: len(events.of(NotReverted)) == 1)
         until(lambda: len(events.of(Reverted)) == 1)
+        assert "was not changed" not in events.of(NotReverted)[0].text
     assert account.setting("BTCUSDT").leverage == 50
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -215,3 +216,21 @@ def test_an_undo_is_not_sent_to_a_position_of_another_mode(quick: Account, simul
     with pytest.raises(ChangedElsewhere, match="position mode was changed"):
         quick.undo()
     assert sent(simulator) == 2
+
+
+def test_without_available_margin_the_guard_says_so(account: Account) -> None:
+    """If nothing is available, the guard on amounts says that, instead of a share of nothing."""
+    preview = replace(account.preview_isolated_margin("ETHUSDT", 500), available=(0.0, 0.0))
+    assert "No USDT is available." in str(preview.request().forbidden)
+    preview = replace(account.preview_isolated_margin("ETHUSDT", -500), wallet=(0.0, 0.0))
+    assert "This position has no margin." in str(preview.request().forbidden)
+
+
+def test_a_mark_price_of_zero_leaves_out_the_distance(account: Account) -> None:
+    """A mark price of 0 has no distance to liquidation: the prices are shown alone."""
+    preview = account.preview_isolated_margin("ETHUSDT", 500)
+    assert preview.position is not None
+    shown = dict(replace(preview, position=replace(preview.position, mark_price=0.0)).effects())["liquidation"]
+    assert "away" in dict(preview.effects())["liquidation"]
+    assert "away" not in shown
+    assert " → " in shown

@@ -104,7 +104,7 @@ def test_success_without_a_read_that_shows_it_is_not_applied(quick: Account, sim
     show_always(simulator, "CROSSED")
     with pytest.raises(ChangeNotApplied) as caught:
         quick.set_margin_type("ADAUSDT", "isolated")
-    assert "answered success, and no read confirmed it" in caught.value.message
+    assert "reported success, but no read has confirmed it" in caught.value.message
 
 
 def test_a_third_margin_type_is_superseded(quick: Account, simulator: Simulator) -> None:

@@ -89,6 +89,12 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
             read_targets(tmp_path / name)
 
 
+def test_a_plan_of_one_line_is_answered_with_a_mapping() -> None:
+    """A text of one line is taken as a path; the error says so, and shows how a plan of one symbol is written."""
+    with pytest.raises(InvalidInput, match=r"one line is the path of a CSV file.*account\.plan\(\{"):
+        read_targets("BTCUSDT 10")
+
+
 @pytest.mark.parametrize("wrong", [5, None, [1, 2], pd.DataFrame({"x": [1]})])
 def test_other_input_is_refused(wrong: Any) -> None:
     """Input of any other kind is refused with an example."""

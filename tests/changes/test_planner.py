@@ -130,7 +130,7 @@ def test_a_row_that_was_shown_as_refused_is_not_sent(simulator: Simulator, monke
     monkeypatch.setenv("LEVERAGE_NB_MAX_LEVERAGE", "50")
     done = plan.apply(force=True)
     assert {row.symbol: row.status for row in done.rows} == {"XRPUSDT": "applied", "DOGEUSDT": "not_sent"}
-    assert "40x would pass now, in a new plan" in str(done)
+    assert "40x would be accepted now: make a new plan to send it" in str(done)
     with pytest.raises(InvalidInput, match="not applied yet"):
         account.plan({"XRPUSDT": 6}).retry()
 
@@ -209,13 +209,13 @@ def test_a_row_at_max_names_what_ended_it(simulator: Simulator) -> None:
     """The row names the symbol's maximum, the exposure, the guard or the account limit that ends max."""
     account = connect_to(simulator)
     shown = str(account.plan({"BTCUSDT": "max", "SOLUSDT": "max"}))
-    assert "max ends at 100x: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x" in shown
-    assert "max ends at 100x: the symbol's maximum" in shown
+    assert "max is 100x: exposure of 432,062.50 USDT exceeds the 300k allowed at 101x" in shown
+    assert "max is 100x: the symbol's maximum" in shown
     guarded = connect_to(simulator, max_leverage=20)
     plan = guarded.plan({"BTCUSDT": "max", "DOGEUSDT": "max", "EPTUSDT": "max"})
     reasons = plan.to_frame()["reason"]
-    assert reasons["BTCUSDT"].endswith("max ends at 20x: your guard (connect(max_leverage=...))")
-    assert reasons["EPTUSDT"].endswith("max ends at 5x: the symbol's maximum")
+    assert reasons["BTCUSDT"].endswith("max is 20x: limited by your guard (connect(max_leverage=...))")
+    assert reasons["EPTUSDT"].endswith("max is 5x: the symbol's maximum")
     done = plan.apply().to_frame()
     assert done["status"].to_dict() == {"BTCUSDT": "unchanged", "DOGEUSDT": "unchanged", "EPTUSDT": "unchanged"}
 
