@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from IPython import get_ipython
@@ -23,9 +23,6 @@ class Closable(Protocol):
 
     def close(self, reason: str = "") -> None:
         """Close the panel and show the reason in its place."""
-
-    def show_options(self) -> None:
-        """Show the options that a copied line needs to use the panel's account."""
 
 
 class Outputs:
@@ -70,6 +67,9 @@ class OpenPanels:
     def __contains__(self, panel: object) -> bool:
         return panel in self._open
 
+    def __iter__(self) -> Iterator[Closable]:
+        return iter(list(self._open))
+
     def __len__(self) -> int:
         return len(self._open)
 
@@ -91,11 +91,6 @@ class OpenPanels:
         """Remove a panel, if it is open."""
         if panel in self._open:
             self._open.remove(panel)
-
-    def follow_session(self, _result: object = None) -> None:
-        """Update what the panels show of the account in use, which a cell may have switched."""
-        for panel in list(self._open):
-            panel.show_options()
 
 
 def _this_cell() -> tuple[str, str]:
