@@ -34,7 +34,7 @@ def show(account: Account, symbols: list[str], options: argparse.Namespace, *, i
     if options.changes:
         changes = account.tier_changes()
         found = find_symbols(account, symbols)
-        return _only(changes, changes.index, found, "Binance has changed no tiers of {} so far.")
+        return _only(changes, changes.index, found, "No tier of {} has changed since the first read on this machine.")
     if size := getattr(options, "for"):
         return account.size_plan(dict.fromkeys(find_symbols(account, symbols), size))
     if options.brackets:

@@ -80,7 +80,8 @@ class ThemedFigure(Figure):
             where = "It has a window of its own."
         else:
             where = "To open its window: from matplotlib import pyplot; pyplot.show()"
-        return f"Plot of {self._title()}. {where}"
+        end = "\n" if is_terminal() else " "  # a terminal may be too narrow for both in one line
+        return f"Plot of {self._title()}.{end}{where}"
 
 
 class ThemedAxes(Axes):

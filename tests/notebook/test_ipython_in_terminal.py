@@ -1,4 +1,4 @@
-"""Every command in a plain ``ipython``, in a real terminal."""
+"""Every kind of command in a plain ``ipython``, in a real terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ COMMANDS = {
     "%leverage BTCUSDT 10": "BTCUSDT 20x → 10x applied",
     "%leverage XRPUSDT max": "XRPUSDT",
     "%leverage BTCUSDT --brackets": "0.65%",
+    "%leverage BTCUSDT --for 2m": "24x",
+    "%leverage BTCUSDT --plot": "Plot of BTCUSDT",
+    "%leverage --cap 60 -n": "1 to change",
+    "%leverage --policy {policy}": "Policy risk.toml: 1 of 44 symbols differ",
+    "%leverage ETHUSDT --add-margin 10 -n": "isolated margin +10 USDT",
+    "%leverage ADAUSDT isolated": "cross → isolated applied",
+    "%leverage ADAUSDT --cross -y": "isolated → cross applied",
+    "%leverage --undo -n": "Undoes ADAUSDT isolated → cross",
     "%leverage --history": "applied",
-    "%leverage --changes": "Binance has changed no tiers",
+    "%leverage --changes": "No tier has changed",
     "get_ipython().run_cell_magic('leverage', '', 'BTCUSDT 12')": "Plan of 1 row: 1 applied",
     "%leverage --undo": "1 undone",
     "%leverage BTCUSDT 200": "200x is above BTCUSDT's maximum of 150x.",
@@ -27,11 +35,12 @@ COMMANDS = {
 }
 
 
-def test_every_command_can_be_read(tmp_path: Path) -> None:
+def test_every_kind_of_command_can_be_read(tmp_path: Path) -> None:
     """Each command shows its content in the terminal's width, in colours, and without HTML."""
+    (tmp_path / "risk.toml").write_text("cap = 40")
     with IPythonTerminal(tmp_path, columns=90) as ipython:
         ipython.run("%load_ext leverage_nb")
-        ipython.run("import leverage_nb as lev")
+        ipython.run(f"import leverage_nb as lev; policy = r'{tmp_path / 'risk.toml'}'")
         for command, part in COMMANDS.items():
             coloured = ipython.run(command)
             shown = plain(coloured)
@@ -39,7 +48,7 @@ def test_every_command_can_be_read(tmp_path: Path) -> None:
             assert not any(tag in shown for tag in ("<div", "<table", "&lt;", "style=", "NaN", "<NA>")), command
             lines = [line.rpartition("\r")[2].rstrip() for line in shown.splitlines()]
             assert max(map(len, lines)) <= 90, command
-            if "[SIMULATOR] " in shown and "changed no tiers" not in shown:
+            if "[SIMULATOR] " in shown and "No tier has changed" not in shown:
                 assert "\x1b[1;34m[SIMULATOR]\x1b[0m" in coloured, command
         assert "\x1b[1;32mBTCUSDT" in ipython.run("%leverage BTCUSDT 11")
         assert "\x1b[1mUnknownSymbol" in ipython.run("%leverage FOO")

@@ -117,16 +117,19 @@ def test_a_value_is_one_word(line: str, value: object, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "value"),
+    ("line", "value", "reason"),
     [
-        ("-{x}", "y"), ("--{x}", "yes"), ("-n{x}", "y"), ("--ven{x}", "ue=mainnet"), ("-$x", "y"), ("m{x}", "ax"),
-        ("{x}x", "ma"), ("--{x}=mainnet", "venue"), ("iso{x}", "lated"), ("{x}ed", "cross"), ("<{x}", "=20"),
-        ("m<={x}", "ax"),
+        ("-{x}", "y", "-{x} is an option with a field"), ("--{x}", "yes", "--{x} is an option with a field"),
+        ("-n{x}", "y", "-n{x} is an option with a field"), ("-$x", "y", "-$x is an option with a field"),
+        ("--ven{x}", "ue=mainnet", "contains a comparison"), ("--{x}=mainnet", "venue", "is an option with a field"),
+        ("m{x}", "ax", "'max' is the word max"), ("{x}x", "ma", "'max' is the word max"),
+        ("iso{x}", "lated", "'isolated' is a margin type"), ("{x}ed", "cross", "is a margin type"),
+        ("<{x}", "=20", "contains a comparison"), ("m<={x}", "ax", "'max' is the word max"),
     ],
 )  # fmt: skip
-def test_text_and_value_together_are_a_value(line: str, value: str) -> None:
-    """Literal text and a value together cannot form an option or a keyword either."""
-    failure(line, x=value)
+def test_text_and_value_together_are_a_value(line: str, value: str, reason: str) -> None:
+    """Literal text and a value together cannot form an option or a keyword either, and the error says which."""
+    assert reason in failure(line, x=value)
 
 
 def test_a_long_path_is_a_word() -> None:
@@ -216,3 +219,27 @@ def test_the_words_before_the_cursor(text: str, words: tuple[list[str], str] | N
 def test_a_semicolon_at_the_end_means_quiet(line: str, quiet: bool) -> None:
     """A line is quiet if its last typed character before a comment is a semicolon."""
     assert is_quiet(line) == quiet
+
+
+def test_a_missing_argument_comes_with_an_example() -> None:
+    """Every option that needs a value is named with one that can be typed."""
+    options = [action for action in LeverageMagics.leverage.parser._actions if action.nargs != 0]
+    names = [name for action in options for name in action.option_strings]
+    assert len(names) > 10
+    for name in names:
+        assert f"{name} needs a value. Try: {name} " in failure(f"BTCUSDT {name}")
+        assert "NAME" not in failure(f"BTCUSDT {name}") or name == "--profile"
+
+
+def test_a_key_among_the_words_is_not_repeated() -> None:
+    """Whatever is wrong with a line, its message leaves out a word that could be a key."""
+    key = "a1B2c3D4" * 8
+    for line in (
+        f"BTCUSDT --nope {key}",
+        f"BTCUSDT --yes=1 {key}",
+        f"{{row['{key}']}}",
+        f"{{{key} +}}",
+        "{x} 10",
+        "w" + key * 9,
+    ):
+        assert key[:20] not in failure(line, x=f"{key} {key}")

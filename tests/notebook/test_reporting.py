@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,6 +115,14 @@ def test_what_was_asked_for_in_a_loop_is_shown(shell: InteractiveShell, capsys: 
         assert printed(shell, capsys, f"for _ in [1]:\n    value = %leverage {line}") == ""
 
 
+def test_a_planned_dry_run_that_is_assigned_is_not_shown(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An assigned preview of a plan is not shown, like that of one change; for several profiles too."""
+    for line in ("BTCUSDT 10 -n", "BTCUSDT SOLUSDT 10 -n", "BTCUSDT 10 -n --profile no-profile,sub1", "--cap 20 -n"):
+        assert printed(shell, capsys, f"planned = %leverage {line}") == ""
+
+
 def test_a_plan_that_is_not_the_cells_output_shows_its_outcome(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,10 +158,9 @@ def kernel() -> Iterator[Any]:
     manager.shutdown_kernel(now=True)
 
 
-def outputs(client: Any, cell: str) -> list[tuple[float, str, Any]]:
-    """Run a cell in a kernel; return its outputs: when each came, what it is, and its content."""
+def outputs(client: Any, cell: str) -> Iterator[tuple[str, Any]]:
+    """Run a cell in a kernel; yield its outputs as they come: what each is, and its content."""
     client.execute(cell)
-    found = []
     while True:
         try:
             message = client.get_iopub_msg(timeout=30)
@@ -162,17 +168,29 @@ def outputs(client: Any, cell: str) -> list[tuple[float, str, Any]]:
             pytest.fail("the kernel does not end the cell")
         kind, content = message["msg_type"], message["content"]
         if kind == "status" and content["execution_state"] == "idle" and message["parent_header"]:
-            return found
+            return
         if kind in {"stream", "display_data", "execute_result", "error"}:
-            found.append((time.monotonic(), kind, content))
+            yield kind, content
 
 
-def test_a_long_loop_shows_each_change_as_it_happens(kernel: Any) -> None:
+def test_a_long_loop_shows_each_change_as_it_happens(kernel: Any, tmp_path: Path) -> None:
     """In a notebook the line of a change appears before the next one is made."""
-    cell = "import time\nfor leverage in [10, 12]:\n    %leverage BTCUSDT {leverage}\n    time.sleep(1.5)\n"
-    found = [(at, content["text"]) for at, kind, content in outputs(kernel, cell) if kind == "stream"]
-    assert [text for _, text in found] == [f"{LINE}\n", "BTCUSDT 10x → 12x applied, SIMULATOR\n"]
-    assert found[1][0] - found[0][0] > 1
+    cell = f"""
+import pathlib, time
+shown = pathlib.Path(r"{tmp_path}") / "shown"
+for leverage in [10, 12]:
+    %leverage BTCUSDT {{leverage}}
+    until = time.monotonic() + 30
+    while not shown.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+print("seen while the loop ran" if shown.exists() else "not seen")
+"""
+    text = ""
+    for kind, content in outputs(kernel, cell):
+        text += content["text"] if kind == "stream" else ""
+        if text.startswith(f"{LINE}\n"):
+            (tmp_path / "shown").touch()
+    assert text == f"{LINE}\nBTCUSDT 10x → 12x applied, SIMULATOR\nseen while the loop ran\n"
 
 
 @pytest.mark.parametrize(
@@ -189,5 +207,5 @@ def test_a_long_loop_shows_each_change_as_it_happens(kernel: Any) -> None:
 )
 def test_a_panel_is_shown_once(kernel: Any, cell: str, count: int) -> None:
     """A panel in a loop or a function is shown like one that is the cell's output, and never twice."""
-    shown = [content["data"] for _, _, content in outputs(kernel, cell) if "data" in content]
+    shown = [content["data"] for _, content in outputs(kernel, cell) if "data" in content]
     assert sum("application/vnd.jupyter.widget-view+json" in data for data in shown) == count

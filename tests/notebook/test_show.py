@@ -101,7 +101,7 @@ def test_an_empty_table_names_its_symbols(shell: InteractiveShell) -> None:
     assert repr(run(shell, "--history")) == "[SIMULATOR] No changes yet."
     run(shell, "BTCUSDT 10")
     assert repr(run(shell, "XRPUSDT --history")) == "[SIMULATOR] No changes of XRPUSDT yet."
-    assert "no tiers of BTCUSDT, XRPUSDT" in repr(run(shell, "BTCUSDT XRPUSDT --changes"))
+    assert "No tier of BTCUSDT, XRPUSDT has changed" in repr(run(shell, "BTCUSDT XRPUSDT --changes"))
     assert "BTCUSDT" in repr(run(shell, "BTCUSDT --history"))
 
 
