@@ -8,6 +8,9 @@ import tomllib
 import pytest
 from PIL import Image
 
+from leverage_nb.notebook.command import read_command
+from leverage_nb.notebook.line_words import parse_line
+from leverage_nb.notebook.magic import LeverageMagics
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,26 +35,41 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
 
 
-def test_it_is_read_in_one_go() -> None:
+def test_it_is_short() -> None:
     """It stays below 120 lines, and shows the panel within the first 20."""
     lines = README.splitlines()
     assert len(lines) < 120
     assert any(".github/assets/panel.gif" in line for line in lines[:20])
 
 
-@pytest.mark.parametrize("name", ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", "CHANGELOG.md"])
+PAGES = ["README.md", "CHANGELOG.md", *(f".github/{page.name}" for page in sorted((ROOT / ".github").glob("*.md")))]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_file_that_is_named_exists(name: str) -> None:
     """No link to a file of the project, and no path of one in a text, leads nowhere."""
     text = (ROOT / name).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
     paths = re.findall(r"`((?:tests|notebooks|binder|leverage_nb|\.github|\.ci)/[\w/.]+\.\w+)`", text)
-    kept_by_a_run = {"contract-report.md"}
-    for target in {*links, *paths} - kept_by_a_run:
+    for target in {*links, *paths}:
         assert (ROOT / target).exists() or (ROOT / name).parent.joinpath(target).exists(), target
 
 
+@pytest.mark.parametrize("line", re.findall(r"`%leverage ([^`]+)`|^%leverage ([^#\n]+)", README, re.MULTILINE))
+def test_every_command_is_valid(line: tuple[str, str]) -> None:
+    """%leverage accepts every line that the README shows."""
+    read_command(parse_line(LeverageMagics.leverage.parser, "".join(line), {}), is_cell=False)
+
+
+def test_every_option_exists() -> None:
+    """Every option of %leverage that the README names exists."""
+    known = set(re.findall(r"--?[a-z][a-z-]*", LeverageMagics.leverage.parser.format_help()))
+    commands = README.split("## Commands")[1].split("## From Python")[0]
+    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", commands)) <= known
+
+
 def test_contributings_commands_are_real() -> None:
-    """The markers and scripts that CONTRIBUTING names are there."""
+    """The markers that CONTRIBUTING names exist, and it installs as the README's test command does."""
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"][
         "markers"
@@ -62,7 +80,7 @@ def test_contributings_commands_are_real() -> None:
 
 
 def test_the_moving_picture_moves() -> None:
-    """The picture has frames, fits a page, and is no burden to load."""
+    """The picture is animated, at most 900 pixels wide, and smaller than 1 MB."""
     picture = ROOT / ".github" / "assets" / "panel.gif"
     with Image.open(picture) as film:
         assert film.n_frames > 30
