@@ -203,7 +203,7 @@ def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
     panel, page = PanelPage(notebook), notebook.page
     panel.root.locator(".leverage-size").fill("2m")
     panel.root.locator(".leverage-stop").fill("80k")
-    panel.root.get_by_text("beyond the stop").wait_for()
+    panel.root.get_by_text("beyond the stop.").wait_for()
     for theme in reversed(THEMES):  # JupyterLab keeps the last one, and the other tests are to be in the light
         page.evaluate("name => { jupyterapp.commands.execute('apputils:change-theme', { theme: name }); }", theme)
         page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
@@ -256,7 +256,7 @@ def test_a_narrow_window_cuts_nothing_off(open_notebook: Any) -> None:
     page.set_viewport_size({"width": 400, "height": 1300})
     panel.root.locator(".leverage-size").fill("2m")
     panel.root.locator(".leverage-stop").fill("80k")
-    panel.root.get_by_text("beyond the stop").wait_for()
+    panel.root.get_by_text("beyond the stop.").wait_for()
     panel.type_leverage(10)
     panel.apply.click()
     panel.wait_for_state("done")

@@ -224,3 +224,16 @@ def test_explanations_can_be_read_without_a_mouse(show: Callable[..., Any]) -> N
     terms.wait_for()
     assert "The largest position that the tiers allow at this leverage." in terms.inner_text()
     assert "made elsewhere are shown within seconds" in terms.inner_text()
+
+
+@pytest.mark.parametrize("state", ["editing", "unknown", "confirming"])
+def test_the_main_button_is_readable_under_the_pointer(show: Callable[..., Any], state: str) -> None:
+    """Apply, Confirm and Check again have white text, and keep their background when the pointer is on them."""
+    page = show(leverage=30, state=state, question={"number": 1, "text": "20x → 30x", "leverage": 30, "seconds": 0})
+    button = page.locator(".leverage-apply")
+    page.wait_for_function("() => document.querySelector('.leverage-apply').ariaDisabled === 'false'")
+    read = "node => getComputedStyle(node).backgroundColor"
+    before = button.evaluate(read)
+    button.hover()
+    assert button.evaluate(read) == before
+    assert button.evaluate("node => getComputedStyle(node).color") == "rgb(255, 255, 255)"
