@@ -442,9 +442,10 @@ class Account:
     def plan(self, wanted: Any, *, position_mode: str | None = None, multi_assets: bool | None = None) -> Plan:
         """Plan changes of several symbols. Nothing is sent before ``.apply()``.
 
-        The symbol ``"*"`` stands for every symbol that is trading; a row that names a symbol wins over it. The leverage
-        ``"<=20"`` is an upper bound: it lowers a leverage above 20x, never raises one, and sets a leverage that is not
-        set to the lower of 20x and the symbol's maximum. A leverage above a symbol's maximum stops its own row only.
+        The symbol ``"*"`` stands for every symbol that is trading. A row that names a symbol wins over it in what it
+        names: a row with a margin type only leaves the symbol the leverage of ``"*"``. The leverage ``"<=20"`` is an
+        upper bound: it lowers a leverage above 20x, never raises one, and sets a leverage that is not set to the lower
+        of 20x and the symbol's maximum. A leverage above a symbol's maximum stops its own row only.
 
         Args:
             wanted: Symbols and leverages (or ``"max"``, ``"<=20"``): a mapping, a Series, a DataFrame with a column

@@ -259,7 +259,8 @@ class PolicyWatch:
                 return  # a read showed it before, and it was reverted
             self._compare(event.symbol, "leverage", event.leverage, event.at)
         elif isinstance(event, Change) and event.status == "applied":
-            if (lowered := self._lowered.get(event.symbol)) is not None and event.sent_at and event.sent_at < lowered:
+            lowered = self._lowered.get(event.symbol) if event.kind == "leverage" else None
+            if lowered is not None and event.sent_at is not None and event.sent_at < lowered:
                 return  # as above
             self._compare(event.symbol, event.kind, event.after, _now())
         elif isinstance(event, AccountEvent) and event.reason == "MARGIN_TYPE_CHANGE":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.changes.kinds import KINDS
 from leverage_nb.changes.request import ChangeRequest, Reading
-from leverage_nb.changes.settle import Progress, record, seconds_left, settle, settled_by
+from leverage_nb.changes.settle import Progress, is_outdated, record, seconds_left, settle, settled_by
 from leverage_nb.changes.settle_margin import deadline_ms, give_up_margin
 from leverage_nb.errors import ChangedElsewhere, ChangePending, JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
@@ -54,9 +54,9 @@ def read_before_change(
         latest = journal.latest(client.identity, [request.symbol])[request.symbol]
         if latest.open is not None:
             _wait_for(client, journal, latest.open, progress)
-        elif agrees(setting, applied := latest.of(request.kind)) or (repeated and not _is_outdated(setting, applied)):
+        elif agrees(setting, applied := latest.of(request.kind)) or (repeated and not is_outdated(setting, applied)):
             return setting, applied
-        elif not _is_outdated(setting, applied):
+        elif not is_outdated(setting, applied):
             repeated = True
             interrupts.pause(max(SECOND_READ_AFTER, client.grace))
         setting = None
@@ -66,7 +66,7 @@ def read_before_change(
 def agrees(setting: Reading, applied: Applied | None) -> bool:
     """Whether a read was sent after the latest applied change, and shows its value or is much later."""
     if applied is None or setting.as_of is None or setting.value(applied.kind) == applied.value:
-        return not _is_outdated(setting, applied)
+        return not is_outdated(setting, applied)
     return setting.as_of > applied.at + _MAY_BE_STALE_FOR
 
 
@@ -110,13 +110,6 @@ def pending(client: RestClient, earlier: Attempt) -> ChangePending:
     """Return the reason for not sending a change while an earlier attempt is open."""
     until = moment(settled_by(client, [earlier]))
     return ChangePending(f"{_may_still_be_executed(earlier)} until {until}.", hint="Try again after that.")
-
-
-def _is_outdated(setting: Reading, applied: Applied | None) -> bool:
-    if applied is None or setting.as_of is None:
-        return False
-    # An answer that is dated in the future says nothing: the clock was set back since.
-    return setting.as_of <= applied.at <= datetime.now().astimezone()
 
 
 def _wait_for(client: RestClient, journal: Journal, earlier: Attempt, progress: Progress | None) -> None:

@@ -263,7 +263,8 @@ class Plan(Shown):
         if self.passed_over:
             note += f" Skipped: {self.passed_over}."
         if self.venue == "simulator":
-            note += " Nothing is sent to Binance."
+            is_sent = any(row.change is not None and row.change.sent_at is not None for row in self.rows)
+            note += " Sent to the simulator, not to Binance." if is_sent else " Nothing is sent to Binance."
         return Card(self.venue, self.headline, tuple(rows), note.strip(), self._tone())
 
     def _tone(self) -> Tone:

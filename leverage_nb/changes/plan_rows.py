@@ -22,10 +22,10 @@ def make_margin_rows(wanted: Mapping[str, str], state: AccountState) -> tuple[tu
     for symbol, margin_type in wanted.items():
         reason = state.why_unknown(symbol) or ("" if symbol in state.settings else f"{symbol} is no longer listed")
         if reason:
-            rows.append(replace(changed_row(symbol, None, margin_type, reason), kind="margin type"))
+            rows.append(replace(unsent_row(symbol, None, margin_type, reason), kind="margin type"))
             continue
         judged = judge_margin_type(state, symbol, margin_type)
-        row = changed_row(symbol, state.settings[symbol].margin_type, margin_type, judged.reason)
+        row = unsent_row(symbol, state.settings[symbol].margin_type, margin_type, judged.reason)
         passes = judged.verdict in {"ok", "unpredictable"}
         exposed = f"backed by {exposed_by_cross(state, symbol)}" if passes and margin_type == "cross" else ""
         rows.append(
@@ -102,11 +102,11 @@ def make_rows(
     for symbol in left_out:
         before = state.settings[symbol].leverage if symbol in state.settings else 0
         reason = unknown[symbol] or _why_left_out(symbol, table)
-        rows.append(changed_row(symbol, before, wanted[symbol] or before or 0, reason))
+        rows.append(unsent_row(symbol, before, wanted[symbol] or before or 0, reason))
     return tuple(rows)
 
 
-def changed_row(symbol: str, before: Value | None, after: Value, reason: str) -> PlanRow:
+def unsent_row(symbol: str, before: Value | None, after: Value, reason: str) -> PlanRow:
     """Return a row that is not sent, because the symbol has changed since, is no longer listed or could not be read."""
     unknown = (math.nan, math.nan)
     return PlanRow(symbol, before, after, "refused", None, "documented", reason, unknown, unknown, math.nan, "")

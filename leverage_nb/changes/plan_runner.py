@@ -318,12 +318,14 @@ class PlanRun:
 
     def _record(self, found: Sequence[tuple[_Sending, Outcome]]) -> list[_Sending]:
         """Record findings, and report their rows; return the rows for a later batch."""
+        if not found:
+            return []
         entries: list[tuple[Attempt, Finding]] = []
         for sending, outcome in found:
+            assert sending.attempt is not None  # noqa: S101 - only recorded attempts are sent
             finding = outcome.finding if isinstance(outcome, Delivered) else not_sent_finding(outcome)
-            if sending.attempt is not None:
-                entries.append((sending.attempt, finding))
-        attempts = record(self._journal, entries) if entries else []
+            entries.append((sending.attempt, finding))
+        attempts = record(self._journal, entries)
         again = []
         for (sending, outcome), attempt in zip(found, attempts, strict=True):
             sending.attempt = self._attempts[sending.row.key] = attempt

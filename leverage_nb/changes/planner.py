@@ -14,7 +14,7 @@ from leverage_nb.change import Value, is_at, value_text
 from leverage_nb.changes.expected_modes import ExpectedModes
 from leverage_nb.changes.plan import DONE, Plan, PlanProgress, PlanRow, RowKey
 from leverage_nb.changes.plan_input import Goal, Target, check_targets
-from leverage_nb.changes.plan_rows import changed_row, make_margin_rows, make_rows
+from leverage_nb.changes.plan_rows import make_margin_rows, make_rows, unsent_row
 from leverage_nb.changes.plan_runner import PlanRun, run_plan
 from leverage_nb.changes.policy import read_policy
 from leverage_nb.changes.report import failed
@@ -281,5 +281,5 @@ def _moved_row(attempt: Attempt, setting: LeverageSetting | None) -> PlanRow:
     """Return the row of an undo that is not sent, because the setting was changed since."""
     symbol, kind = attempt.symbol, attempt.kind
     reason = _changed_since((symbol, kind), setting.value(kind)) if setting else f"{symbol} is no longer listed"
-    row = changed_row(symbol, attempt.requested, attempt.before or 0, reason)
+    row = unsent_row(symbol, attempt.requested, attempt.before or 0, reason)
     return replace(row, kind=kind, margin_asset=attempt.margin_asset, undoes=attempt.number)

@@ -20,7 +20,11 @@ from leverage_nb.formatting import moment
 
 
 def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
-    """Return a change that was applied; raise the error of its outcome otherwise.
+    """Return a change that was applied or not needed; raise the error of any other outcome.
+
+    Args:
+        change: The record of the change.
+        failure: The error that ended it; None if nothing failed, which returns the change whatever its status.
 
     Raises:
         ChangeFailed: The subclass that belongs to the change's status.
@@ -29,6 +33,8 @@ def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
         return change
     if change.status == "refused":
         raise failed(LeverageRefused, change, f"{change.headline}.", failure)
+    if change.status == "not_sent":
+        raise not_sent(change, failure)
     if change.status == "unknown":
         reason = "no read can show it" if change.is_final else "the setting could not be verified"
         text = f"{may_be_changed(change)} There was no definite answer, and {reason}."

@@ -24,6 +24,7 @@ from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE
 from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.change import Status, Value, is_at
+from leverage_nb.changes.request import Reading
 from leverage_nb.changes.settle_margin import deadline_ms, settle_margin
 from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
@@ -50,15 +51,23 @@ def settled_by(client: RestClient, attempts: Iterable[Attempt]) -> datetime:
     return datetime.now().astimezone() + timedelta(seconds=max(seconds_left(client, one) for one in attempts))
 
 
-def counts(setting: LeverageSetting, applied: Applied | None, grace: float) -> bool:
-    """Whether a read counts, given the latest change of the same setting that was applied.
+def is_outdated(reading: Reading, applied: Applied | None) -> bool:
+    """Whether a read was sent before the latest applied change of the same setting was confirmed."""
+    if applied is None or reading.as_of is None:
+        return False
+    # An answer that is dated in the future says nothing: the clock was set back since.
+    return reading.as_of <= applied.at <= datetime.now().astimezone()
 
-    A read that was sent before that answer is outdated. One that was sent soon after it and differs may be stale.
+
+def is_proof(setting: LeverageSetting, applied: Applied | None, grace: float) -> bool:
+    """Whether a read shows an outcome, given the latest change of the same setting that was applied.
+
+    An outdated one does not. One that was sent soon after that change and differs may be stale.
     """
+    if is_outdated(setting, applied):
+        return False
     if applied is None or setting.as_of is None:
         return True
-    if setting.as_of <= applied.at <= datetime.now().astimezone():  # unless a clock was set back since
-        return False
     return setting.value(applied.kind) == applied.value or setting.as_of > applied.at + timedelta(seconds=grace)
 
 
@@ -220,7 +229,7 @@ def _judge(
     is_after = setting.as_of is not None and setting.as_of >= attempt.begun_at + timedelta(seconds=grace)
     answered, nothing_to_change = _processed(attempt)
     confirms = at_target and answered is not None and setting.as_of is not None and setting.as_of >= answered.found_at
-    if not confirms and not (counts(setting, latest, grace) and (is_past or (at_target and is_after))):
+    if not confirms and not (is_proof(setting, latest, grace) and (is_past or (at_target and is_after))):
         return None
     note = attempt.findings[-1].note if attempt.findings else ""
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)

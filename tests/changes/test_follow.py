@@ -371,3 +371,20 @@ def test_after_close_no_thread_is_left(simulator: Simulator, tmp_path: Path, end
     assert watch.state == "closed"
     assert "closed" in repr(watch)
     account.close()
+
+
+def test_an_own_margin_type_from_before_a_revert_is_reported(simulator: Simulator, tmp_path: Path) -> None:
+    """A margin type that this account changes just before a leverage is lowered is reported too."""
+    events = Events()
+    path = write(tmp_path, f'{CAP}\n[margin_types]\nADAUSDT = "cross"')
+    with without_stream(simulator, grace=0.1) as account:
+
+        def on_drift(event: FollowEvent) -> None:
+            events(event)
+            if len(events) == 1:
+                account.set_margin_type("ADAUSDT", "isolated")
+
+        with following(account, path, on_drift, revert=True, read_every=60):
+            account.set_leverage("ADAUSDT", 60)
+            until(lambda: len(events.of(Reverted)) == 1)
+            until(lambda: [drift.kind for drift in events.of(Drift)] == ["leverage", "margin type"])

@@ -40,6 +40,7 @@ def change_with(status: Status, after: int | None = None) -> LeverageChange:
         ("not_applied", 20, ChangeNotApplied, "It is at 20x as of 2026-11-22"),
         ("superseded", 33, ChangeSuperseded, "It is at 33x as of 2026-11-22"),
         ("unknown", None, OutcomeUnknown, "BTCUSDT may or may not be at 10x now"),
+        ("not_sent", None, ChangeNotSent, "BTCUSDT was not changed. Nothing was sent."),
     ],
 )
 def test_every_outcome_raises_its_error(

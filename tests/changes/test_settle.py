@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leverage_nb.account import Account, service_of
-from leverage_nb.changes.settle import counts, settle
+from leverage_nb.changes.settle import is_proof, settle
 from leverage_nb.errors import (
     ChangeNotApplied,
     ChangeSuperseded,
@@ -207,8 +207,8 @@ def test_a_read_counts_only_after_the_latest_answer(
     sent = datetime.now().astimezone() - timedelta(seconds=10)
     setting = replace(quick.setting("BTCUSDT"), as_of=sent)
     applied = Applied("leverage", leverage, sent - timedelta(seconds=seconds))
-    assert counts(setting, applied, GRACE) == expected
-    assert counts(setting, None, GRACE)
+    assert is_proof(setting, applied, GRACE) == expected
+    assert is_proof(setting, None, GRACE)
 
 
 def test_a_symbol_missing_from_one_list_is_read_alone(quick: Account, simulator: Simulator) -> None:
