@@ -242,14 +242,14 @@ class PanelClicks(PanelScreen):
             self._show_error(exc)
         self._refresh()
         if change is not None:
-            with suppress(LeverageError, KeyboardInterrupt):  # the change is reported, and can be undone by %leverage
+            with suppress(Exception, KeyboardInterrupt):  # the change is reported, and %leverage --undo is left
                 self._offer_undo(change, preview)
 
     def _refresh(self) -> None:
         """Read the account after a change. If that fails, the report of the change stays, with a note."""
         try:
             self._read(self.symbol)
-        except (LeverageError, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt):  # noqa: BLE001 - nothing may replace the report of a change
             note = cards.message("The account could not be read again.", "Reload shows the current figures.", "warn")
             if self.state not in BUSY:
                 self._set_message(self.state, note if self._unknown is not None else f"{self.message}{note}")
@@ -257,7 +257,7 @@ class PanelClicks(PanelScreen):
     def _offer_undo(self, change: Change, made: ChangePreview) -> None:
         """Offer to undo a change that was just made, unless that would be refused or the change was an undo itself."""
         before = change.before
-        if change.status != "applied" or made.undoes is not None or before is None:
+        if change.status != "applied" or made.undoes is not None or before is None or change.symbol != self._symbol:
             return
         back: ChangePreview | Plan
         if change.kind == "isolated margin":

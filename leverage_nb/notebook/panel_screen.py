@@ -247,7 +247,7 @@ class PanelScreen(PanelTraits):
     def _show_outcome(self, change: Change, message: str) -> None:
         """Show a message about the outcome of a change; if it is not final, as long as it is not known."""
         with self._drawing:
-            is_open = change.status == "unknown" and not change.is_final
+            is_open = change.status == "unknown" and not change.is_final and change.symbol == self._symbol
             self._unknown, self._unknown_message = (change, message) if is_open else (None, "")
             if is_open:
                 self._set_message("unknown", "")

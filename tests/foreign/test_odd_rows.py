@@ -221,8 +221,8 @@ def test_a_panel_opens_without_a_mark_price(account: Account, exchange: ForeignE
     exchange.play(MARK, times=None, answer=Reply.of({"symbol": "BTCUSDT", "markPrice": "x"}))
     panel = lev.LeveragePanel(account, "BTCUSDT")
     assert (panel.table["mark"], panel.state) == ("–", "editing")
-    click(panel, "size", 10, text="2m", unit="margin asset")
+    click(panel, "new position", 10, text="2m", unit="margin asset")
     assert "The mark price of BTCUSDT could not be read" in panel.message
     click(panel, "apply", 20)
-    assert panel.state == "reviewing"
+    assert panel.state == "confirming"
     panel.close()

@@ -95,10 +95,9 @@ def test_every_error_is_shown_in_the_message_area(
     panel: LeveragePanel, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreachable exchange, and also a bug of the package, is shown in the panel."""
-    tiers = service_of(panel.account).tiers
-    tiers.max_age = 0.0
-    monkeypatch.setattr(tiers, "load", lambda: 1 / 0)
-    click(panel, "apply", 10)
+    with monkeypatch.context() as broken:
+        broken.setattr(service_of(panel.account), "read_symbol", lambda *_, **__: 1 / 0)
+        click(panel, "reload", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.message
     simulator.close()
@@ -621,15 +620,15 @@ def test_an_unknown_outcome_stays_on_the_screen(quick: LeveragePanel, simulator:
     assert (quick.state, quick.message) == ("editing", "")
 
 
-@pytest.mark.parametrize("interrupt", [False, True])
+@pytest.mark.parametrize("error", [NotConnected("no connection"), KeyboardInterrupt(), ZeroDivisionError()], ids=repr)
 def test_the_report_of_a_change_survives_the_read_after_it(
-    panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch, interrupt: bool
+    panel: LeveragePanel, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """If the read after a change fails or is interrupted, the outcome and the new leverage are on the screen."""
     service = service_of(panel.account)
 
     def fail(*arguments: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt if interrupt else NotConnected("no connection")
+        raise error
 
     monkeypatch.setattr(service, "read_symbol", fail)
     click(panel, "apply", 10)
