@@ -374,12 +374,14 @@ class ChangeService:
         except LeverageError:
             raise
         except Exception as exc:
-            with suppress(JournalUnusable):  # what was sent must be reported
-                if (attempt := sender.latest_attempt()) is not None:
-                    change = replace(self.record(attempt), effects=request.effects)
-                    bug = LeverageError(f"{type(exc).__name__} in leverage_nb. Please report this bug.")
-                    return return_if_applied(change, bug)
-            raise
+            bug = LeverageError(f"{type(exc).__name__} in leverage_nb. Please report this bug.")
+            try:
+                if (attempt := sender.latest_attempt()) is None:
+                    raise
+                change = replace(self.record(attempt), effects=request.effects)
+            except JournalUnusable:  # it may have been sent
+                change = request.outcome(self.client, "unknown", is_final=False)
+            return return_if_applied(change, bug)
         with suppress(LeverageError, KeyboardInterrupt):
             task.finish(_TO_RECORD)
         raise self._interrupted(sender, request)

@@ -23,8 +23,11 @@ from leverage_nb.errors import (
     ChangeNotSent,
     InvalidInput,
     InvalidLeverage,
+    JournalUnusable,
     LeverageError,
+    OutcomeUnknown,
 )
+from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
@@ -378,3 +381,21 @@ def test_a_listener_that_another_thread_adds_is_kept(account: Account) -> None:
         listener.calls = 0
     service.notify(change)
     assert [listener.calls for listener in listeners] == [1] * 150
+
+
+def test_an_error_of_this_package_with_an_unreadable_journal_is_an_unknown_outcome(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If our own code fails after sending, and the journal cannot be read, the outcome is reported as unknown."""
+
+    def fail(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    def unreadable(*arguments: Any) -> Any:
+        raise JournalUnusable("The journal cannot be read.")
+
+    monkeypatch.setattr(ChangeService, "note_end", fail)
+    monkeypatch.setattr(Journal, "find", unreadable)
+    with pytest.raises(OutcomeUnknown, match="ZeroDivisionError in leverage_nb") as caught:
+        account.set_leverage("BTCUSDT", 10)
+    assert (caught.value.change.status, caught.value.change.is_final) == ("unknown", False)
