@@ -159,7 +159,7 @@ def test_an_empty_table_is_a_sentence(account: Account) -> None:
     for text in shown(history):
         assert "SIMULATOR" in text
         assert "No changes yet." in text
-    assert "Binance has changed no tiers" in repr(account.tier_changes())
+    assert "No tier has changed since the first read" in repr(account.tier_changes())
     positions = account.positions()
     assert "No rows." in repr(positions[positions["side"] == "none"])
     assert "No rows." in repr(LeverageFrame({"cap": []}))

@@ -94,7 +94,7 @@ def play(film: Film, panel: PanelPage) -> None:
     film.shoot(2000)
     film.click(panel.root.locator(".leverage-size"))
     page.keyboard.type("2m")
-    panel.root.locator(".leverage-planned").filter(has_text="margin 400,000").wait_for()
+    panel.root.locator(".leverage-opened").filter(has_text="margin 400,000").wait_for()
     film.shoot(2000)
     film.click(panel.root.locator(".leverage-lowest"))
     film.shoot(2000)

@@ -152,9 +152,12 @@ class LeverageMagics(Magics):
     def _account(self, options: argparse.Namespace) -> Account:
         """Return the account of a line."""
         from leverage_nb.binance.venues import find_venue
+        from leverage_nb.changes.multi_plan import NO_PROFILE
         from leverage_nb.session import session
 
         venue = find_venue(options.venue or session.venue).name
+        if options.profile == NO_PROFILE:
+            return connect_or_ask(venue, None)
         # Another venue without a profile means the account without a profile there.
         return connect_or_ask(venue, options.profile or (session.profile if venue == session.venue else None))
 

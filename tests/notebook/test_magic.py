@@ -265,6 +265,16 @@ def test_lsmagic_and_help_are_complete(shell: InteractiveShell, capsys: pytest.C
         assert re.search(rf"{flag}( [A-Z]+)?(\n| ) +[A-Za-z]", text), f"{flag} has no description"
 
 
+def test_no_profile_names_the_account_without_one(shell: InteractiveShell, simulator: Simulator) -> None:
+    """While a profile is in use, --profile no-profile means the account without a profile, for one line."""
+    connect_to(simulator, "testnet")
+    sub = connect_to(simulator, "testnet", profile="sub1")
+    run(shell, "--venue testnet --profile sub1")
+    change = run(shell, "BTCUSDT 10 --profile no-profile")
+    assert (change.status, change.account.startswith("sub1")) == ("applied", False)
+    assert current() is sub
+
+
 def test_naming_the_venue_in_use_keeps_the_profile(
     shell: InteractiveShell, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
