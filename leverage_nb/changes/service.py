@@ -373,7 +373,7 @@ class ChangeService:
             task.cancel()
         except LeverageError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - what was sent must be reported
             bug = LeverageError(f"{type(exc).__name__} in leverage_nb. Please report this bug.")
             try:
                 if (attempt := sender.latest_attempt()) is None:
