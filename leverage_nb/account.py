@@ -225,12 +225,12 @@ class Account:
             UnknownSymbol: The venue does not list a symbol.
             UnexpectedAnswer: The exchange has tiers of a symbol, but no usable setting, or the reverse.
         """
-        state = self._service.read_state()
+        state = self._service.reader.read_state()
         names = self._find_all(symbols)
         table = self._tiers.table()
         for name in names:
             if name not in state.settings:
-                self._service.check_known(state, name)
+                self._service.reader.check_known(state, name)
             if name not in table:
                 raise UnexpectedAnswer(f"The {self.venue_label} has no tiers of {name}.", hint="Try again later.")
         shown = [name for name in state.settings if name in table] if symbols is None else names
@@ -250,7 +250,7 @@ class Account:
 
     def state(self) -> AccountState:
         """Read positions, balances, settings and modes: four requests at the same time."""
-        return self._service.read_state()
+        return self._service.reader.read_state()
 
     def mark_price(self, symbol: str) -> float:
         """Read a symbol's mark price."""
@@ -288,7 +288,7 @@ class Account:
         Raises:
             UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
         """
-        return self._marked(self._service.read_symbol(symbol).outlook.to_frame())
+        return self._marked(self._service.reader.read_symbol(symbol).outlook.to_frame())
 
     def preview(self, symbol: str, leverage: int | str, *, notional: float | str = 0.0) -> Preview:
         """Preview a change: what it would do, and whether the exchange would refuse it.
@@ -327,7 +327,7 @@ class Account:
         """
         if stop is not None:
             return self._service.highest_for_stop(symbol, notional, stop, buffer)
-        return self._service.highest(self._service.read_symbol(symbol).outlook, notional)
+        return self._service.highest(self._service.reader.read_symbol(symbol).outlook, notional)
 
     # -- changes ----------------------------------------------------------------------------------------------
 
@@ -530,8 +530,8 @@ class Account:
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        self._service.settle_open(wait=False)
-        return self._marked(history_table(self._service.attempts()))
+        self._service.past.settle(wait=False)
+        return self._marked(history_table(self._service.past.attempts()))
 
     def settle(self, progress: Progress | None = None, *, wait: bool = True) -> list[Change]:
         """Find the outcome of changes without a definite answer, of this session or an earlier one.
@@ -546,7 +546,7 @@ class Account:
         Raises:
             JournalUnusable: The journal cannot be used.
         """
-        return self._service.settle_open(progress, wait=wait)
+        return self._service.past.settle(progress, wait=wait)
 
     def preview_undo(self, *, force: bool = False) -> ChangePreview | Plan:
         """Preview the undo of the last change that was applied and not undone; ``.apply()`` undoes it.

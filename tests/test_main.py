@@ -52,7 +52,7 @@ def test_a_venue_without_a_key_is_not_tried(capsys: pytest.CaptureFixture[str]) 
     """Without a key the report says so, sends nothing and has exit code 1."""
     assert main(["--venue", "testnet"]) == 1
     printed = capsys.readouterr().out
-    assert "nowhere: there is none" in printed
+    assert "not found" in printed
     assert "not tried: There is no API key for the testnet." in printed
 
 

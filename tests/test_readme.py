@@ -68,6 +68,13 @@ def test_every_option_exists() -> None:
     assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", commands)) <= known
 
 
+def test_contributings_map_has_every_module() -> None:
+    """The map names each module of the package, apart from those of the simulator."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The map")[1].split("\n## ")[0]
+    modules = {path.stem for path in (ROOT / "leverage_nb").rglob("*.py") if path.parent.name != "simulator"}
+    assert {name for name in modules if not name.startswith("__")} <= set(re.findall(r"\w+", text))
+
+
 def test_contributings_commands_are_real() -> None:
     """The markers that CONTRIBUTING names exist, and it installs as the README's test command does."""
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")

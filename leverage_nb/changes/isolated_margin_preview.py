@@ -175,7 +175,7 @@ def preview_isolated_margin(
         is_named: Whether the amount is confirmed, or was before: that of an undo is in the journal.
         fresh: Whether to read the tiers in any case.
     """
-    view = service.read_symbol(symbol, reload_tiers=fresh)
+    view = service.reader.read_symbol(symbol, reload_tiers=fresh)
     name, state = view.outlook.symbol, view.state
     setting = state.settings[name]
     side, position = _find_position(state, name, position_side)

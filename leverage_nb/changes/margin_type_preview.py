@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from leverage_nb.changes.account_reader import SymbolView
 from leverage_nb.changes.preview import ChangePreview, of_every_kind
 from leverage_nb.changes.request import ChangeRequest
-from leverage_nb.changes.service import ChangeService, SymbolView
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.risk.margin_type import exposed_by_cross, judge_margin_type
 from leverage_nb.risk.user_input import MarginType, parse_margin_type
 
@@ -75,7 +76,7 @@ def preview_margin_type(
 ) -> MarginTypePreview:
     """Preview a change of margin type: see ``Account.preview_margin_type``."""
     wanted = parse_margin_type(margin_type)
-    return predict_margin_type(service, service.read_symbol(symbol, reload_tiers=fresh), wanted)
+    return predict_margin_type(service, service.reader.read_symbol(symbol, reload_tiers=fresh), wanted)
 
 
 def predict_margin_type(service: ChangeService, view: SymbolView, wanted: MarginType) -> MarginTypePreview:

@@ -349,7 +349,7 @@ class PlanRun:
 
     def _outcome_of(self, row: PlanRow, attempt: Attempt, outcome: Outcome) -> Change | LeverageError:
         """Return the outcome of a row, as a change or an error."""
-        change = self._service.record(attempt)
+        change = self._service.past.change_of(attempt)
         if isinstance(outcome, LeverageError):
             return not_sent(change, outcome)
         if change.status == "unknown":
@@ -372,13 +372,13 @@ class PlanRun:
     def _recorded_attempts(self) -> dict[RowKey, Attempt]:
         """Return the latest attempt of each row from the journal; as last known here if it cannot be read."""
         with suppress(JournalUnusable):
-            return {(one.symbol, one.kind): one for one in self._service.attempts() if one.plan == self._name}
+            return {(one.symbol, one.kind): one for one in self._service.past.attempts() if one.plan == self._name}
         return self._attempts
 
     def _end_without_answer(self, row: PlanRow, attempt: Attempt | None, reason: str) -> PlanRow:
         """Return a row with the outcome of its attempt; not sent without one."""
         if attempt is not None:
-            return ended_row(row, self._service.record(attempt))
+            return ended_row(row, self._service.past.change_of(attempt))
         return replace(row, status="not_sent", reason=reason)
 
     def _settle_if_not_cancelled(self) -> None:
@@ -391,11 +391,11 @@ class PlanRun:
         if not numbers:
             return
         with suppress(JournalUnusable):  # they stay unknown, and open in the journal
-            found = [attempt for attempt in self._service.attempts() if attempt.number in numbers]
+            found = [attempt for attempt in self._service.past.attempts() if attempt.number in numbers]
             closed = [attempt for attempt in found if not attempt.is_open]  # by another process
             still = [attempt for attempt in found if attempt.is_open]
             for attempt in (*closed, *settle(self._client, self._journal, still)):
-                change = self._service.record(attempt)
+                change = self._service.past.change_of(attempt)
                 self.report(ended_row(self.ended[attempt.symbol, attempt.kind], change))
                 self._service.note_end(change)
 

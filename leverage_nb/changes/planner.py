@@ -45,11 +45,11 @@ def make_plan(service: ChangeService, targets: Sequence[Target], expected: Expec
     goals = check_targets(targets, lambda target: _resolve(service, target))
     table = service.tiers.table()
     every = goals.pop(EVERY, None)
-    state = service.read_state(list(goals) if every is None else table.symbols)
+    state = service.reader.read_state(list(goals) if every is None else table.symbols)
     expected.check(state)
     for symbol in goals:
         if symbol not in state.settings:
-            service.check_known(state, symbol)
+            service.reader.check_known(state, symbol)
     if every is not None:
         trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
         goals = {symbol: _merge(every, goals.pop(symbol, None)) for symbol in trading} | goals
@@ -68,7 +68,7 @@ def make_policy_plan(service: ChangeService, path: str | Path) -> Plan:
     """
     as_of = datetime.now().astimezone()
     policy = read_policy(path, service.client.profile, service.tiers)
-    state = service.read_state(service.tiers.table().symbols)
+    state = service.reader.read_state(service.tiers.table().symbols)
     table = service.tiers.table()
     goals: dict[str, Goal] = {}
     not_set = 0
@@ -95,7 +95,7 @@ def make_undo_plan(service: ChangeService, attempts: Sequence[Attempt]) -> Plan:
         attempts: The changes of that plan that were applied and not undone, oldest first; with a value before.
     """
     as_of = datetime.now().astimezone()
-    state = service.read_state([attempt.symbol for attempt in attempts])
+    state = service.reader.read_state([attempt.symbol for attempt in attempts])
     last: dict[RowKey, Attempt] = {(attempt.symbol, attempt.kind): attempt for attempt in attempts}
     known = [key for key in last if not state.why_unknown(key[0])]
     moved = [key for key in known if _value_now(state, key) != last[key].requested]
@@ -111,7 +111,7 @@ def apply_plan(
     as_of = datetime.now().astimezone()
     service.check_profile()
     todo = {row.key: row for row in plan.rows if row.status not in DONE}
-    state = service.read_state(list({symbol for symbol, _ in todo}), reload_tiers=True)
+    state = service.reader.read_state(list({symbol for symbol, _ in todo}), reload_tiers=True)
     expected.check(state)
     first = all(row.status == "planned" for row in plan.rows)
     rows = _rows_to_apply(service, todo, state, first=first, force=force, independent=bool(plan.policy))

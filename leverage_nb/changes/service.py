@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from weakref import WeakMethod
 
@@ -16,13 +15,15 @@ from leverage_nb.binance.credentials import KeyWarning, warn_once
 from leverage_nb.binance.permissions import find_risks
 from leverage_nb.change import Change
 from leverage_nb.changes.account_limits import AccountLimits
-from leverage_nb.changes.fresh_read import SECOND_READ_AFTER, all_agree, is_fresh
+from leverage_nb.changes.account_reader import AccountReader, SymbolView, error_or, sendable_symbol
+from leverage_nb.changes.fresh_read import is_fresh
 from leverage_nb.changes.guard import Bound, Guard
+from leverage_nb.changes.past_changes import PastChanges
 from leverage_nb.changes.preview import ChangePreview, Preview, make_preview
 from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent, return_if_applied
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.send import Sender
-from leverage_nb.changes.settle import Progress, seconds_left, settle
+from leverage_nb.changes.settle import Progress
 from leverage_nb.errors import (
     ChangedElsewhere,
     ChangeInterrupted,
@@ -36,16 +37,12 @@ from leverage_nb.errors import (
     WrongAccount,
     as_typed,
 )
-from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.account_state import AccountState
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.new_position import NewPosition
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.user_input import (
-    LONGEST_SYMBOL,
     is_max,
-    normalize,
     parse_leverage,
     parse_margin_type,
     parse_notional,
@@ -54,23 +51,6 @@ from leverage_nb.tiers.cache import TierCache
 
 # Seconds that an interrupted change gets to record its end.
 _TO_RECORD = 1.0
-# Seconds after which Tab no longer shows what was read.
-_KNOWN_FOR = 300.0
-
-
-@dataclass(frozen=True)
-class SymbolView:
-    """One symbol of the account, as read at one moment.
-
-    Attributes:
-        outlook: The position and its open orders at every leverage.
-        state: The account state that the outlook was made from.
-        mark_price: The mark price; None if it was not read.
-    """
-
-    outlook: Outlook
-    state: AccountState
-    mark_price: float | None = None
 
 
 class ChangeService:
@@ -85,89 +65,18 @@ class ChangeService:
     Attributes:
         client, journal, tiers, guard: As given.
         account_limits: The upper bounds that the exchange has named in refusals.
+        reader: Reads the account.
+        past: The changes in the journal.
     """
 
     def __init__(self, client: RestClient, journal: Journal, tiers: TierCache, guard: Guard) -> None:
         self.client, self.journal, self.tiers, self.guard = client, journal, tiers, guard
         self.account_limits = AccountLimits()
+        self.reader = AccountReader(client, journal, tiers, self.account_limits)
+        self.past = PastChanges(client, journal, self.note_end)
         self._profile_checked = client.profile is None
         self._key_checked = False
-        self._known: tuple[AccountState, float] | None = None  # the last state, and when it was read (monotonic)
         self._listeners: list[WeakMethod[Callable[[Change], None]]] = []
-
-    # -- reading ----------------------------------------------------------------------------------------------
-
-    def read_state(self, symbols: Sequence[str] = (), *, reload_tiers: bool = False) -> AccountState:
-        """Read the account, and the tiers at the same time if they are older than five minutes.
-
-        It is read once more if the setting of one of ``symbols`` differs from the exchange's latest answer: a read may
-        be stale by the grace. If the second read differs too, the setting was changed elsewhere.
-
-        Args:
-            symbols: The symbols that matter; unknown ones are ignored.
-            reload_tiers: Whether to read the tiers in any case.
-        """
-        listing = self.tiers.reload if reload_tiers else self.tiers.listing
-        state = reader.read_state(self.client, listing)
-        listed = [symbol for symbol in symbols if symbol in self.tiers.table()]
-        if not all_agree(self.client, self.journal, state.settings, listed):
-            interrupts.run(lambda: interrupts.pause(max(SECOND_READ_AFTER, self.client.grace)))
-            state = reader.read_state(self.client, self.tiers.listing)
-        self._known = state, time.monotonic()
-        return state
-
-    def known_outlook(self, tiers: Brackets) -> Outlook | None:
-        """Return a symbol's outlook as last read, with the changes since; None without a read of the last five minutes.
-
-        Sends no request. It is for hints such as Tab's, never for a decision.
-        """
-        if self._known is None or time.monotonic() - self._known[1] > _KNOWN_FOR:
-            return None
-        state = self._known[0]
-        is_known = tiers.symbol in state.settings and not state.why_unknown(tiers.symbol)
-        return self.outlook(state, tiers) if is_known else None
-
-    def read_symbol(self, symbol: str, *, reload_tiers: bool = False, mark_price: bool = False) -> SymbolView:
-        """Read the account, a symbol's tiers and, if asked for, its mark price, all at the same time.
-
-        Raises:
-            UnknownSymbol: The venue does not list the symbol.
-            UnexpectedAnswer: The exchange has tiers of the symbol, but no setting; or its setting or its position could
-                not be read.
-        """
-        name = _name(symbol)
-        state, price = reader.read_together(
-            lambda: self.read_state([name] if name else [], reload_tiers=reload_tiers),
-            lambda: _error_or(lambda: reader.read_mark_price(self.client, name)) if mark_price and name else None,
-        )
-        tiers = self.tiers.find(symbol)
-        if mark_price and not name:
-            price = _error_or(lambda: reader.read_mark_price(self.client, tiers.symbol))
-        self.check_known(state, tiers.symbol)
-        if isinstance(price, UnexpectedAnswer):
-            price = None  # no change needs it
-        elif isinstance(price, LeverageError):
-            raise price
-        return SymbolView(self.outlook(state, tiers), state, price)
-
-    def check_known(self, state: AccountState, symbol: str) -> None:
-        """Check that a state has a listed symbol's setting, and its positions and orders if there are any.
-
-        Raises:
-            UnexpectedAnswer: It does not; the error names the reason.
-        """
-        speaker, reason = self.client.venue.speaker, state.why_unknown(symbol)
-        if reason:
-            raise UnexpectedAnswer(
-                f"{speaker}'s answer about {symbol} is not usable: {reason}.",
-                hint="Symbols with usable answers are not affected. Try again later.",
-            )
-        if symbol not in state.settings:
-            raise UnexpectedAnswer(f"{speaker} has tiers of {symbol}, but no setting.", hint="Try again later.")
-
-    def outlook(self, state: AccountState, tiers: Brackets) -> Outlook:
-        """Return the outlook of an account state, with the account limits."""
-        return Outlook(state, tiers, self.account_limits.of(tiers.symbol))
 
     def bound(self, tiers: Brackets) -> Bound:
         """Return the highest leverage that can be chosen: the symbol's maximum, an account limit or the guard."""
@@ -214,7 +123,7 @@ class ChangeService:
         if notional == 0:
             raise InvalidInput("A stop needs the notional of the new position.", hint='For example notional="2m".')
         size = parse_notional(notional)
-        view, guard = self.read_symbol(symbol, mark_price=True), self.guard.limit()
+        view, guard = self.reader.read_symbol(symbol, mark_price=True), self.guard.limit()
         if view.mark_price is None:
             raise UnexpectedAnswer(
                 f"The mark price of {view.outlook.symbol} could not be read.", hint="Try again later."
@@ -243,7 +152,7 @@ class ChangeService:
             raise InvalidInput('A notional needs the leverage "max".', hint="To change to a number, leave it out.")
         failure: LeverageError
         try:
-            view = self.read_symbol(symbol, reload_tiers=reload_tiers)
+            view = self.reader.read_symbol(symbol, reload_tiers=reload_tiers)
         except InvalidInput:
             raise
         except LeverageError as exc:
@@ -253,7 +162,7 @@ class ChangeService:
                 return self.preview_at(view, self.highest(view.outlook, notional))
             wanted = self.leverage_of(view.outlook.brackets, leverage)
             if wanted > len(view.outlook.leverage):  # the tiers were reloaded: the maximum has risen
-                view = replace(view, outlook=self.outlook(view.state, self.tiers.find(view.outlook.symbol)))
+                view = replace(view, outlook=self.reader.outlook(view.state, self.tiers.find(view.outlook.symbol)))
             return self.preview_at(view, wanted)
         raise failure if to_highest else self._unread(symbol, leverage, failure)
 
@@ -283,7 +192,7 @@ class ChangeService:
         setting = None
         failure: LeverageError
         try:
-            name = _name(symbol)
+            name = sendable_symbol(symbol)
             if self.tiers.is_current or not name:
                 tiers = self.tiers.find(symbol)
             else:  # both at the same time
@@ -314,12 +223,12 @@ class ChangeService:
         else:
             asset = self.tiers.margin_assets().get(name, "")
             return self.make(ChangeRequest(name, wanted, asset, kind="margin type"), progress)
-        request = ChangeRequest(_name(symbol) or as_typed(symbol), wanted, kind="margin type")
+        request = ChangeRequest(sendable_symbol(symbol) or as_typed(symbol), wanted, kind="margin type")
         raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def _unread(self, symbol: str, leverage: Any, failure: LeverageError) -> LeverageError:
         """Return the error for a change whose symbol could not be read."""
-        request = ChangeRequest(_name(symbol) or as_typed(symbol), parse_leverage(leverage))
+        request = ChangeRequest(sendable_symbol(symbol) or as_typed(symbol), parse_leverage(leverage))
         return not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def apply(self, preview: ChangePreview, force: bool, progress: Progress | None) -> Change:
@@ -378,7 +287,7 @@ class ChangeService:
             try:
                 if (attempt := sender.latest_attempt()) is None:
                     raise
-                change = replace(self.record(attempt), effects=request.effects)
+                change = replace(self.past.change_of(attempt), effects=request.effects)
             except JournalUnusable:  # it may have been sent
                 change = request.outcome(self.client, "unknown", is_final=False)
             return return_if_applied(change, bug)
@@ -424,7 +333,7 @@ class ChangeService:
             return ChangeInterrupted(f"Interrupted. {may_be_changed(unknown)}", exc.hint, unknown)
         if attempt is None:
             return ChangeInterrupted(f"Interrupted. {request.symbol} was not changed. Nothing was sent.", "", nothing)
-        change = replace(self.record(attempt), effects=request.effects)
+        change = replace(self.past.change_of(attempt), effects=request.effects)
         if not attempt.is_open:
             return ChangeInterrupted(f"Interrupted. {change.headline}.", "", change)
         change = replace(change, status="unknown", note="Interrupted.")
@@ -459,51 +368,6 @@ class ChangeService:
             with suppress(KeyWarning):  # a filter may make it an error, which must not stop a change
                 warn_once(risk)
 
-    # -- past changes -----------------------------------------------------------------------------------------
-
-    def attempts(self, *, open_only: bool = False, last: int | None = None) -> list[Attempt]:
-        """Return the attempts of this account, oldest first.
-
-        Raises:
-            JournalUnusable: The journal cannot be read.
-        """
-        return self.journal.attempts(self.client.identity, open_only=open_only, last=last)
-
-    def record(self, attempt: Attempt) -> Change:
-        """Return the record of an attempt, under the account's current name."""
-        return replace(attempt.change, account=self.client.account)
-
-    def settle_open(self, progress: Progress | None = None, *, wait: bool) -> list[Change]:
-        """Find the outcome of changes without a definite answer: see ``Account.settle``."""
-        awaited = self.attempts(open_only=True)
-        if any(seconds_left(self.client, attempt) for attempt in awaited):
-            with suppress(LeverageError):  # this machine's clock may be wrong
-                self.client.compare_clocks()
-        if not wait:
-            awaited = [attempt for attempt in awaited if not seconds_left(self.client, attempt)]
-        found = interrupts.run(lambda: settle(self.client, self.journal, awaited, progress=progress, until_closed=True))
-        changes = [self.record(attempt) for attempt in found if not attempt.is_open]
-        for change in changes:
-            self.note_end(change)
-        return changes
-
-    def open_changes(self) -> list[Change]:
-        """Return the changes without a final outcome. Reads only the journal; sends no request.
-
-        Raises:
-            JournalUnusable: The journal cannot be read.
-        """
-        return [self.record(attempt) for attempt in self.attempts(open_only=True)]
-
-    def last_changes(self, count: int) -> list[Change]:
-        """Return the last changes, newest first, and all open ones. Reads only the journal; sends no request.
-
-        Raises:
-            JournalUnusable: The journal cannot be read.
-        """
-        wanted = {attempt.number: attempt for attempt in (*self.attempts(last=count), *self.attempts(open_only=True))}
-        return [self.record(attempt) for _, attempt in sorted(wanted.items(), reverse=True)]
-
     # -- listeners ----------------------------------------------------------------------------------------------
 
     def add_listener(self, listener: Callable[[Change], None]) -> None:
@@ -512,11 +376,7 @@ class ChangeService:
 
     def notify(self, change: Change) -> None:
         """Call the listeners with a change whose outcome is known."""
-        if self._known is not None and change.after is not None and change.symbol in self._known[0].settings:
-            state, read_at = self._known
-            value = {"leverage": "leverage", "margin type": "margin_type"}[change.kind]
-            setting = replace(state.settings[change.symbol], **{value: change.after})
-            self._known = replace(state, settings={**state.settings, change.symbol: setting}), read_at
+        self.reader.note(change)
         for reference in list(self._listeners):  # another thread may add one meanwhile
             listener = reference()
             if listener is None:
@@ -532,25 +392,11 @@ class ChangeService:
         state = None
         if changes:
             with suppress(LeverageError):  # without the position the text is shorter
-                state = self.read_state()
+                state = self.reader.read_state()
         return [change.text(state) for change in changes]
-
-
-def _name(symbol: Any) -> str:
-    """Return a symbol that may be sent before it is looked up; "" for what may be a key typed in the wrong place."""
-    name = normalize(symbol) if isinstance(symbol, str) else ""
-    return name if as_typed(name, LONGEST_SYMBOL) == name else ""
-
-
-def _error_or(read: Callable[[], Any]) -> Any:
-    """Return what a read returns, or its error."""
-    try:
-        return read()
-    except LeverageError as exc:
-        return exc
 
 
 def _none_or(read: Callable[[], Any]) -> Any:
     """Return what a read returns; None if it fails."""
-    result = _error_or(read)
+    result = error_or(read)
     return None if isinstance(result, LeverageError) else result

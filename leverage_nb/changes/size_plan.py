@@ -158,9 +158,9 @@ def make_size_plan(
         if tiers.symbol in targets:
             raise InvalidInput(f"{tiers.symbol} is there twice.", hint="Write one size per symbol.")
         targets[tiers.symbol] = parse_position(size)
-    state = service.read_state(list(targets))
+    state = service.reader.read_state(list(targets))
     for symbol in targets:
-        service.check_known(state, symbol)
+        service.reader.check_known(state, symbol)
     table, guard, limit_of = service.tiers.table(), service.guard, service.account_limits.of
     bound = guard.limit()
     sizing = size_positions(

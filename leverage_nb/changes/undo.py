@@ -28,11 +28,11 @@ _FORCE = "To try the last one: %leverage --undo --force, or account.undo(force=T
 
 def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePreview | Plan:
     """Preview the undo of the last change that can be undone: see ``Account.preview_undo``."""
-    service.settle_open(wait=False)
+    service.past.settle(wait=False)
     skipped: dict[int, str] = {}  # changes that cannot be undone, by number, with the reason
     stuck: dict[RowKey, str] = {}  # the same by setting: earlier changes of it cannot be undone either
     while True:
-        attempts = service.attempts()
+        attempts = service.past.attempts()
         changes = _last_to_undo(attempts, skipped)
         skipped = _unknown_for_good(attempts, changes[0].number) | skipped
         skipped |= {one.number: _cannot_restore(one) for one in changes if one.before is None}

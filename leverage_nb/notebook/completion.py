@@ -224,7 +224,7 @@ def _leverages(account: Account, given: list[str], words: list[str]) -> Offers:
 def _judged(service: ChangeService, tiers: Brackets, edges: list[int], highest: tuple[str, str]) -> Offers:
     from leverage_nb.formatting import amount
 
-    outlook, guard = service.known_outlook(tiers), service.guard.limit()
+    outlook, guard = service.reader.known_outlook(tiers), service.guard.limit()
     now = outlook.current if outlook is not None else None
     asset = outlook.margin_asset if outlook is not None else ""
     first, passing, failing = [], [], []

@@ -37,7 +37,7 @@ def report_earlier(account: Account) -> None:
     try:
         for change in account.settle(say, wait=False):
             display(change)
-        for change in service_of(account).open_changes():
+        for change in service_of(account).past.open():
             say(f"{change.headline}; to verify it later: %leverage --history")
     except JournalUnusable as exc:
         say(str(exc))

@@ -56,7 +56,7 @@ class Overview(Shown):
         misfits = find_misfits(state, service.tiers.table())
         overview = cls(account.venue_label, account.label, state, as_of, misfits=misfits)
         try:
-            return replace(overview, changes=tuple(service.last_changes(LAST_CHANGES)))
+            return replace(overview, changes=tuple(service.past.last(LAST_CHANGES)))
         except JournalUnusable as exc:
             return replace(overview, journal_error=str(exc))
 
@@ -110,7 +110,7 @@ class SymbolOverview(Shown):
             UnknownSymbol: The venue does not list the symbol.
             UnexpectedAnswer: The exchange has tiers of the symbol, but no setting.
         """
-        view = service_of(account).read_symbol(symbol)
+        view = service_of(account).reader.read_symbol(symbol)
         return cls(view.state.settings[view.outlook.symbol], view.state, view.outlook.brackets)
 
     def card(self) -> Card:

@@ -10,10 +10,10 @@ from typing import Any
 from leverage_nb import cards
 from leverage_nb.account import Account
 from leverage_nb.change import Change
+from leverage_nb.changes.account_reader import SymbolView
 from leverage_nb.changes.margin_type_preview import predict_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import ChangePreview, Preview
-from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,

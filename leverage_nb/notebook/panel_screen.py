@@ -14,10 +14,10 @@ from leverage_nb import cards
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.events import AccountEvent, Event, LeverageEvent, ModeEvent, StreamEvent
 from leverage_nb.change import Change
+from leverage_nb.changes.account_reader import SymbolView
 from leverage_nb.changes.multi_plan import NO_PROFILE
 from leverage_nb.changes.preview import ChangePreview
 from leverage_nb.changes.report import how_to_verify
-from leverage_nb.changes.service import SymbolView
 from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.notebook.painter import painter, reader
 from leverage_nb.notebook.panel_table import (
@@ -160,7 +160,7 @@ class PanelScreen(PanelTraits):
             self._reads += 1
             number = self._reads
         # No lock here: other threads may draw while this waits for the network.
-        view = self._service.read_symbol(symbol, reload_tiers=reload_tiers, mark_price=True)
+        view = self._service.reader.read_symbol(symbol, reload_tiers=reload_tiers, mark_price=True)
         symbol = view.outlook.symbol
         with self._drawing:
             shown = symbol == self._symbol
@@ -257,7 +257,7 @@ class PanelScreen(PanelTraits):
     def _show_open_change(self) -> bool:
         """Show an open change of the symbol, or an unusable journal; return whether there is one."""
         try:
-            still = [change for change in self._service.open_changes() if change.symbol == self.symbol]
+            still = [change for change in self._service.past.open() if change.symbol == self.symbol]
         except JournalUnusable as exc:
             self._set_message("failed", cards.message(exc.message, exc.hint, "bad"))
             return True
@@ -271,10 +271,10 @@ class PanelScreen(PanelTraits):
         if self._unknown is None:
             return
         number = self._unknown.number
-        own = [attempt for attempt in self._service.attempts() if attempt.symbol == self._symbol]
+        own = [attempt for attempt in self._service.past.attempts() if attempt.symbol == self._symbol]
         found = [attempt for attempt in own if attempt.number == number] or own[-1:]
         if found:
-            self._report(self._service.record(found[-1]))
+            self._report(self._service.past.change_of(found[-1]))
 
     @staticmethod
     def _unknown_hint(change: Change) -> str:
@@ -365,4 +365,4 @@ class PanelScreen(PanelTraits):
         setting = replace(data.setting, leverage=latest.leverage, max_notional=latest.max_notional, as_of=latest.at)
         state = data.state.with_leverage(symbol, latest.leverage)
         state = replace(state, settings={**state.settings, symbol: setting})
-        return replace(data, setting=setting, state=state, outlook=self._service.outlook(state, data.tiers))
+        return replace(data, setting=setting, state=state, outlook=self._service.reader.outlook(state, data.tiers))

@@ -39,7 +39,7 @@ def quick_pair(**options: Any) -> Iterator[tuple[Account, Simulator]]:
 
 def attempts(account: Account) -> list[Attempt]:
     """Return the attempts in the journal, oldest first."""
-    return service_of(account).attempts()
+    return service_of(account).past.attempts()
 
 
 def failure(account: Account, symbol: str = "BTCUSDT", leverage: int = 10) -> LeverageError:

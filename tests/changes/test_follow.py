@@ -78,8 +78,7 @@ def test_a_change_of_another_program_is_reported_by_its_event(
         until(lambda: watch.state == "connected")
         simulator.exchange.change_elsewhere("ADAUSDT", 30)
         simulator.exchange.change_elsewhere("BTCUSDT", 60)
-        until(lambda: len(events) == 1)
-        assert watch.live
+        until(lambda: len(events) == 1 and watch.live)
     drift = events.of(Drift)[0]
     assert (drift.symbol, drift.kind, drift.allowed, drift.now) == ("BTCUSDT", "leverage", 50, 60)
     assert drift.text == "BTCUSDT is at 60x: above its cap of 50x"

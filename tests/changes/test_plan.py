@@ -33,7 +33,7 @@ def test_an_applied_plan_records_every_change(account: Account, simulator: Simul
     }  # fmt: skip
     assert leverages(simulator, *WANTED) == {"BTCUSDT": 15, "ETHUSDT": 20, "SOLUSDT": 30, "XRPUSDT": 50, "ADAUSDT": 10}
     assert len(simulator.exchange.received) == len(account.history()) == 4
-    assert {attempt.plan for attempt in service_of(account).attempts()} == {done.name}
+    assert {attempt.plan for attempt in service_of(account).past.attempts()} == {done.name}
     assert [count for count, _, _ in calls] == [1, 2, 3, 4, 5]
     assert {total for _, total, _ in calls} == {5}
     assert "4 applied, 1 unchanged" in done.headline

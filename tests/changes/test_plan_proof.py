@@ -157,7 +157,7 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_journal_is_true(self) -> None:
         """No entry of the journal is false, and every change that arrived has an entry."""
-        attempts = service_of(self.account).attempts()
+        attempts = service_of(self.account).past.attempts()
         record = SimulatorRecord.of(self.simulator, self.opening, GRACE)
         assert contradictions_of_journal(record, attempts) == []
 

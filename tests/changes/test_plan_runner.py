@@ -99,7 +99,7 @@ def test_ctrl_c_reports_the_other_rows_as_not_sent(simulator: Simulator) -> None
     counts = {status: list(statuses(done).values()).count(status) for status in ("applied", "not_sent")}
     assert sum(counts.values()) == 60
     assert 10 <= counts["applied"] == len(simulator.exchange.executed) == sent < 60
-    assert service_of(account).open_changes() == []
+    assert service_of(account).past.open() == []
     simulator.clear_faults()
     assert set(statuses(done.retry()).values()) == {"applied"}
     assert len(simulator.exchange.received) == 60
@@ -116,7 +116,7 @@ def test_rows_wait_for_the_rate_limit() -> None:
         done = plan.apply()
         timer.join()
         assert set(statuses(done).values()) == {"applied"}
-        assert all(attempt.status == "applied" for attempt in service_of(account).attempts())
+        assert all(attempt.status == "applied" for attempt in service_of(account).past.attempts())
 
 
 def test_two_plans_run_at_the_same_time(simulator: Simulator) -> None:
@@ -281,7 +281,7 @@ def test_a_row_that_another_process_settled_is_reported(quick: Account, simulato
 
     def settle_elsewhere(_done: int, _total: int, row: PlanRow) -> None:
         if row.status == "unknown":
-            [attempt] = service.attempts(open_only=True)
+            [attempt] = service.past.attempts(open_only=True)
             now = datetime.now().astimezone()
             finding = Finding(now, "symbolConfig", "applied", closes=True, value=row.after, as_of=now)
             service.journal.add([(attempt, finding)])
@@ -303,5 +303,5 @@ def test_a_row_does_not_wait_for_the_rate_limit_without_end(
     done = plan.apply()
     assert [row.status for row in done.rows] == ["not_sent"]
     assert "The rate limit is used up." in done.rows[0].note
-    assert len(service_of(quick).attempts()) < 30
+    assert len(service_of(quick).past.attempts()) < 30
     assert simulator.exchange.received == []

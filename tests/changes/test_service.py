@@ -7,92 +7,37 @@ import threading
 import time
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from leverage_nb.account import Account, service_of
 from leverage_nb.binance.credentials import KeyWarning
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.change import Change
-from leverage_nb.changes.service import ChangeService, SymbolView
+from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import (
     ChangeInterrupted,
     ChangeNotSent,
     InvalidInput,
-    InvalidLeverage,
     JournalUnusable,
-    LeverageError,
     OutcomeUnknown,
 )
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.outlook import Outlook
 from leverage_nb.session import connect
 from leverage_nb.simulator import Simulator
-from tests.arrivals import before_answer, break_reads_after_a_change, on_arrival, record_requests
+from tests.arrivals import before_answer, on_arrival
 from tests.binance.wire import response, serving
 from tests.changes.drafts import begin
 from tests.changes.quick import connect_quick
 from tests.conftest import connect_to
 from tests.interrupting import interrupt, interrupt_on, interruptible
-from tests.patience import giving_up_soon, verifying_at_most
+from tests.patience import giving_up_soon
 
 
 def leverage(account: Account, symbol: str = "BTCUSDT") -> int:
     """Where a symbol is now."""
     return account.setting(symbol).leverage
-
-
-def test_the_next_session_settles_open_changes_once(simulator: Simulator, tmp_path: Path) -> None:
-    """A change that an earlier session left open is settled by the next one, and reported once."""
-    path = tmp_path / "journal.sqlite"
-    before = connect_to(simulator, journal=path, recv_window=1000, grace=0.0)
-    preview = before.preview("BTCUSDT", 10)
-    simulator.inject("reset_after")
-    break_reads_after_a_change(simulator)
-    with verifying_at_most(before, 3.0), pytest.raises(LeverageError):
-        preview.apply()
-    simulator.clear_faults()
-    after = connect_to(simulator, journal=path, grace=0.0)
-    assert [change.status for change in service_of(after).open_changes()] == ["unknown"]
-    [found] = after.settle()
-    assert (found.symbol, found.status, found.confirmed_by) == ("BTCUSDT", "applied", "symbolConfig")
-    assert after.settle() == []
-    assert service_of(after).open_changes() == []
-
-
-def test_settling_notifies_the_listeners(simulator: Simulator) -> None:
-    """A listener is notified of a change that is found applied later."""
-    account = connect_to(simulator, recv_window=500, grace=0.05)
-    notified: list[Any] = []
-
-    class Listener:
-        def notice(self, change: Any) -> None:
-            notified.append(change.after)
-
-    listener = Listener()
-    service_of(account).add_listener(listener.notice)
-    begin(account, "BTCUSDT", 33, 20)
-    account.settle()
-    assert notified == [20]
-
-
-def test_the_last_changes_come_newest_first(account: Account) -> None:
-    """The last changes are returned newest first."""
-    for symbol, wanted in (("BTCUSDT", 10), ("XRPUSDT", 20), ("SOLUSDT", 10)):
-        account.set_leverage(symbol, wanted)
-    assert [change.symbol for change in service_of(account).last_changes(2)] == ["SOLUSDT", "XRPUSDT"]
-    assert service_of(account).open_changes() == []
-
-
-def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_path: Path) -> None:
-    """A record from the journal names the account and profile as the change itself did."""
-    account = connect_to(simulator, profile="sub1", journal=tmp_path / "journal.sqlite")
-    made = account.set_leverage("BTCUSDT", 10)
-    assert made.account == account.label
-    assert [change.account for change in service_of(account).last_changes(1)] == [account.label]
 
 
 def interrupted(account: Account) -> ChangeInterrupted:
@@ -123,7 +68,7 @@ def test_ctrl_c_after_sending_is_unknown_and_settled_later(quick: Account, simul
     assert "may or may not be at 10x" in error.message
     assert (error.change.status, error.change.before) == ("unknown", 20)
     assert "%leverage --history" in error._render_traceback_()[1]
-    assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(quick).past.open()] == ["unknown"]
     [change] = quick.settle()
     assert (change.status, change.after) == ("applied", 10)
     assert quick.set_leverage("BTCUSDT", 30).status == "applied"
@@ -171,19 +116,6 @@ def test_ctrl_c_never_reports_another_programs_change(quick: Account, simulator:
     assert simulator.exchange.received == []
 
 
-def test_a_current_leverage_above_the_tiers_has_no_figures(account: Account) -> None:
-    """If the maximum has fallen below the current leverage, the preview has no figures of the current one."""
-    state = account.state()
-    settings = {**state.settings, "SOLUSDT": replace(state.settings["SOLUSDT"], leverage=125)}
-    outlook = Outlook(replace(state, settings=settings), account.tiers("SOLUSDT"))
-    preview = service_of(account).preview_at(SymbolView(outlook, replace(state, settings=settings)), 50)
-    assert preview.before == 125
-    assert np.isnan(preview.max_notional[0])
-    assert "nan" not in str(preview)
-    with pytest.raises(InvalidLeverage):
-        service_of(account).preview_at(SymbolView(outlook, state), 101)
-
-
 @pytest.mark.parametrize(
     ("symbol", "notional", "words"),
     [
@@ -210,33 +142,6 @@ def test_highest_leverage_names_the_rule_that_leaves_none(simulator: Simulator) 
     books.set_leverage("BTCUSDT", 100)
     with connect_to(simulator) as account:
         assert account.highest_leverage("BTCUSDT", "50m") == 25
-
-
-def test_a_preview_reads_everything_at_the_same_time(account: Account, simulator: Simulator) -> None:
-    """The four reads of a preview are sent at the same time, and applying it sends only the POST."""
-    account.margin_asset("BTCUSDT")
-    arrived = record_requests(simulator)
-    simulator.inject("late_answer", on="GET *", times=None, seconds=1.5)
-    started = time.monotonic()
-    preview = account.preview("BTCUSDT", 10)
-    assert time.monotonic() - started < 4.5  # one after the other they take 6 s
-    simulator.clear_faults()
-    just_read = replace(preview.setting, read_at=time.monotonic())  # not the delayed answer of a busy machine
-    assert replace(preview, setting=just_read).apply().status == "applied"
-    assert sorted(arrived[:4]) == [
-        "GET /fapi/v1/accountConfig", "GET /fapi/v1/symbolConfig", "GET /fapi/v3/account", "GET /fapi/v3/positionRisk",
-    ]  # fmt: skip
-    assert arrived[4:] == ["POST /fapi/v1/leverage"]
-
-
-def test_previews_and_plans_repeat_a_stale_read(account: Account, simulator: Simulator) -> None:
-    """A read that shows the value before the exchange's latest answer is repeated, for a preview and for a plan."""
-    account.set_leverage("BTCUSDT", 10)
-    simulator.inject("stale_read", seconds=30)
-    assert account.preview("BTCUSDT", 20).before == 10
-    account.set_leverage("SOLUSDT", 30)
-    simulator.inject("stale_read", seconds=30)
-    assert account.plan({"SOLUSDT": 20}).rows[0].before == 30
 
 
 def test_a_change_through_another_account_object_stops_a_preview(account: Account, simulator: Simulator) -> None:

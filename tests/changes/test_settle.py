@@ -227,11 +227,11 @@ def test_an_attempt_on_a_missing_symbol_stays_open(quick: Account, simulator: Si
     at_a_change(simulator, lambda: simulator.inject("missing_symbol", symbol="BTCUSDT", times=None))
     with pytest.raises(OutcomeUnknown):
         preview.apply()
-    assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(quick).past.open()] == ["unknown"]
     assert quick.history()["status"].tolist() == ["unknown"]
     simulator.clear_faults()
     assert quick.history()["status"].tolist() == ["applied"]
-    assert service_of(quick).open_changes() == []
+    assert service_of(quick).past.open() == []
 
 
 def test_many_attempts_are_settled_by_one_read(quick: Account, simulator: Simulator) -> None:
@@ -275,10 +275,10 @@ def test_failed_reads_leave_the_outcome_unknown(quick: Account, simulator: Simul
         before.apply()
     assert time.monotonic() - started < DEADLINE_MS / 1000 + TIMEOUT
     assert "%leverage --history" in caught.value.hint
-    assert [change.status for change in service_of(quick).open_changes()] == ["unknown"]
+    assert [change.status for change in service_of(quick).past.open()] == ["unknown"]
     simulator.clear_faults()
     assert quick.history()["status"].tolist() == ["applied"]
-    assert service_of(quick).open_changes() == []
+    assert service_of(quick).past.open() == []
 
 
 def test_a_finding_of_another_thread_counts(simulator: Simulator) -> None:

@@ -196,6 +196,6 @@ def test_settling_does_not_confuse_the_kinds(quick: Account, simulator: Simulato
         simulator.inject("reset_after")
         outcomes.append(act().confirmed_by)  # type: ignore[no-untyped-call]
     assert outcomes == ["symbolConfig", "symbolConfig", "history"]
-    still = service.attempts(open_only=True)
+    still = service.past.attempts(open_only=True)
     settled = settle(service.client, service.journal, still, until_closed=True)
     assert {attempt.status for attempt in settled} <= {"applied"}

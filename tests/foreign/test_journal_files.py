@@ -197,5 +197,5 @@ def test_a_failed_commit_is_read_again(
     assert status == ("applied" if sent else "not_sent")
     history = account.history().set_index("symbol")["status"]
     assert history.get("BTCUSDT", "not_sent") == status
-    assert not service_of(account).open_changes()
+    assert not service_of(account).past.open()
     assert account.set_leverage("BTCUSDT", 13).status == "applied"

@@ -67,7 +67,7 @@ def test_a_change_executed_behind_a_rate_limit_is_not_refused(
     assert account.history()["status"].tolist() == [change.status]
     assert len(exchange.changes_sent()) == 1
     if change.status == "unknown":
-        assert [open_change.symbol for open_change in service_of(account).open_changes()] == ["BTCUSDT"]
+        assert [open_change.symbol for open_change in service_of(account).past.open()] == ["BTCUSDT"]
 
 
 def test_a_change_executed_behind_an_overload_is_not_sent_again(

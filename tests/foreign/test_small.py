@@ -63,7 +63,7 @@ account.set_leverage("BTCUSDT", 12)
 stop = threading.Event()
 def use():
     while not stop.is_set():
-        service_of(account).open_changes()
+        service_of(account).past.open()
 thread = threading.Thread(target=use)
 thread.start()
 for _ in range(5):

@@ -92,7 +92,7 @@ def test_rows_missing_from_a_list_are_verified_again(
     exchange.clear()
     account.settle()
     assert account.history()["status"].tolist() == ["applied"] * 3
-    assert not service_of(account).open_changes()
+    assert not service_of(account).past.open()
 
 
 def test_one_read_without_the_symbol_closes_no_attempt(
@@ -107,4 +107,4 @@ def test_one_read_without_the_symbol_closes_no_attempt(
     exchange.clear()
     account.settle()
     assert account.history()["status"].tolist() == ["applied"]
-    assert not service_of(account).open_changes()
+    assert not service_of(account).past.open()

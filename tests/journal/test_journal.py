@@ -184,7 +184,7 @@ def test_a_finding_that_cannot_be_recorded_is_still_reported(account: Account, m
         change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.after) == ("applied", 10)
     assert "This could not be recorded: The journal x cannot be used" in change.note
-    assert [one.status for one in service_of(account).open_changes()] == ["unknown"]  # settled at the next contact
+    assert [one.status for one in service_of(account).past.open()] == ["unknown"]  # settled at the next contact
 
 
 def test_a_journal_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.notebook.pages import BUSY, LOAD, SHOW, WAITS, PanelPage, Voila, go_on, keep_busy, run_cell
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 LEGIBILITY = (Path(__file__).parent / "legibility.js").read_text(encoding="utf-8")
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
@@ -56,7 +56,6 @@ def focused(page: Any) -> str:
     return str(said).removeprefix("- ").strip("'")
 
 
-@pytest.mark.thorough
 def test_the_quickstart_runs(open_notebook: Any) -> None:
     """The quickstart runs in JupyterLab, its panel works, and Tab offers symbols and tier edges."""
     notebook = open_notebook(ROOT / "notebooks" / "01_quickstart.ipynb")
@@ -111,7 +110,6 @@ def test_the_quickstart_runs(open_notebook: Any) -> None:
         page.keyboard.press("Escape")
 
 
-@pytest.mark.thorough
 def test_the_keyboard_reaches_every_control(open_notebook: Any) -> None:
     """Tab reaches every control, each has a name, and a change is made and undone without a mouse."""
     notebook = open_notebook([LOAD, SHOW])
@@ -187,7 +185,6 @@ def test_mouse_and_keys_move_the_slider_while_the_kernel_is_busy(open_notebook: 
     go_on(notebook)
 
 
-@pytest.mark.thorough
 def test_every_text_is_readable_in_every_theme(open_notebook: Any) -> None:
     """In light, dark and high contrast every text of panel, cards, tables and errors has at least 4.5:1."""
     cells = [
@@ -246,7 +243,6 @@ def test_an_unexpected_refusal_is_explained(open_notebook: Any) -> None:
     notebook.shoot("panel-refused")
 
 
-@pytest.mark.thorough
 def test_a_narrow_window_cuts_nothing_off(open_notebook: Any) -> None:
     """At the width of a phone all text wraps, and only wide tables scroll."""
     notebook = open_notebook([LOAD, SHOW, "%leverage"])
@@ -271,7 +267,6 @@ def test_a_narrow_window_cuts_nothing_off(open_notebook: Any) -> None:
     notebook.shoot("panel-narrow")
 
 
-@pytest.mark.thorough
 def test_an_exported_page_is_readable(open_notebook: Any, tmp_path: Path) -> None:
     """An exported HTML page shows the panel's chart, setting and tiers, and every card, without a kernel."""
     notebook = open_notebook([LOAD, SHOW, "%leverage", "%leverage BTCUSDT 25"])
@@ -295,7 +290,6 @@ def test_an_exported_page_is_readable(open_notebook: Any, tmp_path: Path) -> Non
     page.screenshot(path=notebook.screenshot("exported"), full_page=True)
 
 
-@pytest.mark.thorough
 def test_the_panel_works_under_voila(chromium: Any, tmp_path: Path) -> None:
     """Under voila, as a page without code, the panel changes leverage."""
     root = tmp_path / "served" / "notebooks"

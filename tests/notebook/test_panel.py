@@ -322,7 +322,7 @@ class SlowReads:
     def __init__(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
         service, reader = service_of(account), threading.current_thread()
-        read_symbol = service.read_symbol
+        read_symbol = service.reader.read_symbol
 
         def slow(symbol: str, **options: Any) -> Any:
             found = read_symbol(symbol, **options)
@@ -331,7 +331,7 @@ class SlowReads:
                 assert self.go_on.wait(10)
             return found
 
-        monkeypatch.setattr(service, "read_symbol", slow)
+        monkeypatch.setattr(service.reader, "read_symbol", slow)
 
 
 def test_a_read_of_another_symbol_is_dropped(

@@ -96,7 +96,7 @@ def test_every_error_is_shown_in_the_message_area(
 ) -> None:
     """An unreachable exchange, and also a bug of the package, is shown in the panel."""
     with monkeypatch.context() as broken:
-        broken.setattr(service_of(panel.account), "read_symbol", lambda *_, **__: 1 / 0)
+        broken.setattr(service_of(panel.account).reader, "read_symbol", lambda *_, **__: 1 / 0)
         click(panel, "reload", 10)
     assert panel.state == "failed"
     assert "ZeroDivisionError" in panel.message
@@ -368,7 +368,7 @@ def test_check_again_settles_an_unknown_outcome(quick: LeveragePanel, simulator:
     assert quick.state == "done"
     assert "BTCUSDT 20x → 75x" in quick.message
     assert quick.table["current"] == 75
-    assert service_of(quick.account).open_changes() == []
+    assert service_of(quick.account).past.open() == []
 
 
 def test_a_panel_opens_with_an_unknown_outcome(quick: LeveragePanel, simulator: Simulator) -> None:
@@ -630,7 +630,7 @@ def test_the_report_of_a_change_survives_the_read_after_it(
     def fail(*arguments: Any, **options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(service, "read_symbol", fail)
+    monkeypatch.setattr(service.reader, "read_symbol", fail)
     click(panel, "apply", 10)
     assert panel.state == "done"
     assert "BTCUSDT 20x → 10x applied" in panel.message
@@ -644,13 +644,13 @@ def test_the_outcome_is_shown_before_the_account_is_read_again(
 ) -> None:
     """The report and the new leverage are on the screen when the read that follows the change begins."""
     service, seen = service_of(panel.account), []
-    read_symbol = service.read_symbol
+    read_symbol = service.reader.read_symbol
 
     def note(*arguments: Any, **options: Any) -> Any:
         seen.append((panel.state, panel.table["current"], "applied" in panel.message))
         return read_symbol(*arguments, **options)
 
-    monkeypatch.setattr(service, "read_symbol", note)
+    monkeypatch.setattr(service.reader, "read_symbol", note)
     click(panel, "apply", 10)
     assert seen[-1] == ("done", 10, True)
 
@@ -750,7 +750,7 @@ def test_an_interrupt_says_whether_something_was_sent(panel: LeveragePanel, monk
         def fail(*arguments: Any, error: type[BaseException] = error, **options: Any) -> Any:
             raise error
 
-        monkeypatch.setattr(service_of(panel.account), "read_symbol", fail)
+        monkeypatch.setattr(service_of(panel.account).reader, "read_symbol", fail)
         click(panel, "reload", 20)
         assert panel.state == "failed"
         assert words in panel.message

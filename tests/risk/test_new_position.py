@@ -22,7 +22,7 @@ def new(
     account: Account, symbol: str, size: float, unit: Unit = "margin asset", most: int | None = None
 ) -> NewPosition:
     """Return a new position on the opening account."""
-    view = service_of(account).read_symbol(symbol, mark_price=True)
+    view = service_of(account).reader.read_symbol(symbol, mark_price=True)
     assert view.mark_price is not None
     return NewPosition(view.outlook, size, unit, view.mark_price, most)
 
