@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the tests' own pages drive
 from tests.notebook.pages import Lab, NotebookPage, PanelPage, launch
 
 TARGET = Path(__file__).parent / "panel.gif"
-SIZE = {"width": 1160, "height": 900}
-CLIP = {"x": 36, "y": 92, "width": 1084, "height": 780}  # the notebook, without what JupyterLab has around it
-SHOWN = (880, 633)  # the size in the README
+SIZE = {"width": 1160, "height": 940}
+CLIP = {"x": 36, "y": 92, "width": 1084, "height": 820}  # the notebook, without what JupyterLab has around it
+SHOWN = (880, 666)  # the size in the README
 FRAME_MS = 80
 
 # Chromium draws no pointer into its pictures.
@@ -69,7 +69,7 @@ class Film:
         palette = Image.new("RGB", (SHOWN[0], SHOWN[1] * 3))
         for place, frame in enumerate((self.frames[0], self.frames[len(self.frames) // 2], self.frames[-1])):
             palette.paste(frame, (0, place * SHOWN[1]))
-        colours = palette.quantize(128, method=Image.Quantize.MAXCOVERAGE)
+        colours = palette.quantize(255, method=Image.Quantize.MAXCOVERAGE)
         frames = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in self.frames]
         frames[0].save(target, save_all=True, append_images=frames[1:], duration=self.times, loop=0, optimize=True)
 
