@@ -168,7 +168,11 @@ class Scene:
             kind, at, outcomes = message
             if kind == "begun":
                 began = at
-                time.sleep(self.chance.choice([self.chance.uniform(0, 0.03), self.chance.uniform(0, 0.4)]))
+                pause = self.chance.choice([self.chance.uniform(0, 0.03), self.chance.uniform(0, 0.4), None])
+                if pause is not None:
+                    time.sleep(pause)
+                else:  # on a slow machine the others may all end before anything is sent
+                    self._wait_for_a_request()
                 with suppress(ProcessLookupError):  # it has ended already
                     os.kill(process.pid, signal.SIGINT)
             else:
@@ -212,6 +216,12 @@ class Scene:
         with connect(**self.where) as account:
             self.settled += len(account.settle())
             return Journal(self.journal).attempts(account.label)
+
+    def _wait_for_a_request(self, at_most: float = 2.0) -> None:
+        """Wait until the exchange receives another change."""
+        before, end = len(self.simulator.exchange.received), time.monotonic() + at_most
+        while len(self.simulator.exchange.received) == before and time.monotonic() < end:
+            time.sleep(0.001)
 
     def false_words(self, attempts: list[Attempt]) -> list[str]:
         """Return what the journal says wrongly or does not say."""
