@@ -66,10 +66,11 @@ class FakedWire:
         """Read the setting of BTCUSDT."""
         return read_setting(self.client, "BTCUSDT")
 
-    def answer(self, body: Any, status: int = 200) -> None:
-        """Answer the next POST with a text, JSON or an exception."""
+    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        """Answer the next POST with a text, JSON or an exception; underscores in names of headers are hyphens."""
         raw = body if isinstance(body, (str, Exception)) else json.dumps(body)
-        self.wire.post(LEVERAGE, body=raw, status=status)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.wire.post(LEVERAGE, body=raw, status=status, headers=named)
 
     @property
     def methods(self) -> list[str]:

@@ -126,7 +126,7 @@ def test_deeply_nested_json_is_verified(faked: FakedWire) -> None:
 @pytest.mark.parametrize(("status", "body"), [(418, ""), (429, "<html>")])
 def test_a_ban_without_binances_error_leaves_the_attempt_open(faked: FakedWire, status: int, body: str) -> None:
     """A 418 or 429 without Binance's own error is not a refusal: the attempt stays open until reads are allowed."""
-    faked.answer(body, status)
+    faked.answer(body, status, Retry_After="120")  # a 429 that names no time ends with the minute
     with pytest.raises(OutcomeUnknown):
         faked.change()
     [attempt] = faked.journal.attempts(faked.client.identity)
