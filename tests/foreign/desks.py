@@ -22,3 +22,8 @@ def desk(**options: Any) -> Iterator[tuple[ForeignExchange, Account]]:
         exchange = opened.enter_context(serving())
         where = options_for(exchange, Path(folder) / "journal.sqlite", **options)
         yield exchange, opened.enter_context(lev.connect("testnet", **where))
+
+
+def outcomes(account: Account) -> list[str]:
+    """Return the outcomes in the journal, without attempts that could not leave in time on a busy machine."""
+    return [status for status in account.history()["status"] if status != "not_sent"]
