@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from urllib.parse import unquote
 
-# The bytes of an answer in which other spellings of a secret are searched. The message of an error is near the start.
+# The bytes of an answer in which other spellings of a secret are searched. Of a larger error only the code is kept.
 _SEARCHED = 256 * 1024
 _MOST_SECRETS = 1024
 # A secret is recognised by its first characters.
@@ -18,6 +18,8 @@ _PREFIX = 10
 # Keys and signatures consist of these characters, in lower case.
 _RUN = re.compile(rf"[a-z0-9+/=_-]{{{_PREFIX},}}")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_CODE = re.compile(rb'"code"\s*:\s*(-?\d{1,6})\b')
+_MESSAGE = re.compile(rb'"msg"\s*:')  # of an error; no large answer of the exchange has such a field
 _QUERY = re.compile(r"\?[^\s\"')>]*")
 
 
@@ -46,6 +48,8 @@ class Scrubber:
             sent: The secrets of its request.
         """
         if len(body) > _SEARCHED:
+            if _MESSAGE.search(body):
+                return _code_only(body)
             body = _without(body, sent)
         found = self._find(body[:_SEARCHED])
         if not found:
@@ -53,9 +57,7 @@ class Scrubber:
         body = _without(body, found)
         if not self._find(body[:_SEARCHED]):
             return body
-        code = re.search(rb'"code"\s*:\s*(-?\d{1,6})\b', body)
-        removed = b'"msg": "(text removed: it repeated an API key or a signature)"'
-        return b'{"code": ' + (code[1] if code else b"0") + b", " + removed + b"}"
+        return _code_only(body)
 
     def _find(self, body: bytes) -> list[str]:
         """Return the secrets whose beginning occurs in an answer, in any spelling."""
@@ -81,6 +83,12 @@ class QueryFilter(logging.Filter):
             record.msg, record.args = _QUERY.sub("?...", message), None
         record.exc_info = record.exc_text = None
         return True
+
+
+def _code_only(body: bytes) -> bytes:
+    code = _CODE.search(body)
+    removed = b'"msg": "(text removed: it may repeat an API key or a signature)"'
+    return b'{"code": ' + (code[1] if code else b"0") + b", " + removed + b"}"
 
 
 def _without(body: bytes, secrets: list[str]) -> bytes:

@@ -77,3 +77,14 @@ def test_log_records_hold_no_query() -> None:
     assert QueryFilter().filter(record)
     assert record.getMessage() == "GET /a?... failed"
     assert record.exc_info is None
+
+
+def test_a_large_error_keeps_only_its_code() -> None:
+    """An error answer that is too large to be searched for a secret in another spelling keeps its code alone."""
+    scrubber = Scrubber()
+    scrubber.remember(["AbCdEfGhIjKlMnOpQrStUvWx"])
+    spelled = "".join(f"\\u{ord(letter):04x}" for letter in "AbCdEfGhIjKlMnOpQrStUvWx")
+    body = f'{{"x": "{"y" * 300_000}", "code": -1102, "msg": "{spelled}"}}'.encode()
+    cleaned = scrubber.scrub(body, [])
+    assert json.loads(cleaned)["code"] == -1102
+    assert spelled.encode() not in cleaned
