@@ -37,8 +37,8 @@ def change_with(status: Status, after: int | None = None) -> LeverageChange:
     ("status", "after", "kind", "words"),
     [
         ("refused", None, LeverageRefused, "BTCUSDT 20x → 10x was refused"),
-        ("not_applied", 20, ChangeNotApplied, "It is at 20x as of 2026-11-22"),
-        ("superseded", 33, ChangeSuperseded, "It is at 33x as of 2026-11-22"),
+        ("not_applied", 20, ChangeNotApplied, "It is at 20x as of 2026-11-2"),
+        ("superseded", 33, ChangeSuperseded, "It is at 33x as of 2026-11-2"),
         ("unknown", None, OutcomeUnknown, "BTCUSDT may or may not be at 10x now"),
         ("not_sent", None, ChangeNotSent, "BTCUSDT was not changed. Nothing was sent."),
     ],
