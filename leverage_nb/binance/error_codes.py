@@ -39,8 +39,7 @@ class Refusal:
     executed: Literal["no", "unknown"] = "no"
 
 
-# Part of a meaning until the outcome is known.
-MAY_BE_EXECUTED = "The request may have been executed."
+_MAY_BE_EXECUTED = "The request may have been executed."
 
 _VERIFY = "Read the setting before you try again."
 _KEYS = (
@@ -58,18 +57,18 @@ _NOTHING_TO_CHANGE = "Read the setting: it may be as requested already."
 _CLOSE_FIRST = "Cancel the orders and close the positions first."
 
 CODES: dict[int, Refusal] = {
-    -1000: Refusal(f"An internal error. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
-    -1001: Refusal(f"An internal error. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
+    -1000: Refusal(f"An internal error. {_MAY_BE_EXECUTED}", _VERIFY, "unknown"),
+    -1001: Refusal(f"An internal error. {_MAY_BE_EXECUTED}", _VERIFY, "unknown"),
     -1002: Refusal("The API key is not authorised for this request.", _KEYS),
     -1003: Refusal("Too many requests from this address.", _WAIT),
-    -1006: Refusal(MAY_BE_EXECUTED, _VERIFY, "unknown"),
-    -1007: Refusal(MAY_BE_EXECUTED, _VERIFY, "unknown"),
+    -1006: Refusal(_MAY_BE_EXECUTED, _VERIFY, "unknown"),
+    -1007: Refusal(_MAY_BE_EXECUTED, _VERIFY, "unknown"),
     -1008: Refusal("The exchange is overloaded. The request was not executed.", "Try again in a moment."),
     -1010: Refusal("", _REPORT),
     -1011: Refusal("This IP address may not use this endpoint.", _KEYS),
     -1013: Refusal("", _REPORT),
     -1015: Refusal("Too many orders.", "Wait a moment."),
-    -1016: Refusal(f"The service is shutting down. {MAY_BE_EXECUTED}", _VERIFY, "unknown"),
+    -1016: Refusal(f"The service is shutting down. {_MAY_BE_EXECUTED}", _VERIFY, "unknown"),
     -1020: Refusal("The operation is not supported.", _REPORT),
     -1021: Refusal(
         "The request's time differs from the exchange's time by more than recvWindow allows.",
@@ -236,6 +235,11 @@ def _advice(refusal: Refusal | None, words: str) -> str:
     return advice.strip()
 
 
+def without_doubt(text: str) -> str:
+    """Return an explanation without "may have been executed": the outcome is known, or nothing was to be executed."""
+    return text.replace(_MAY_BE_EXECUTED, "").strip()
+
+
 def read_error(answer: Answer) -> ErrorBody | None:
     """Return code and message of an answer, with code 0 if it has only a message; None if it has neither."""
     try:
@@ -305,7 +309,7 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
     meaning, advice = refusal.meaning if refusal else "", _advice(refusal, words)
     is_open = refusal is not None and refusal.executed == "unknown"
     if is_open and endpoint.method == "GET":  # a read changes nothing, whether it was executed or not
-        meaning, advice = meaning.replace(MAY_BE_EXECUTED, "").strip(), "Try again."
+        meaning, advice = without_doubt(meaning), "Try again."
     details = {
         "headline": f"{venue.speaker} {'did not answer' if is_open else 'refused'} {endpoint}.",
         "hint": advice,

@@ -98,8 +98,6 @@ class AccountReader:
             lambda: error_or(lambda: reader.read_mark_price(self._client, name)) if mark_price and name else None,
         )
         tiers = self._tiers.find(symbol)
-        if mark_price and not name:
-            price = error_or(lambda: reader.read_mark_price(self._client, tiers.symbol))
         self.check_known(state, tiers.symbol)
         if isinstance(price, UnexpectedAnswer):
             price = None  # no change needs it

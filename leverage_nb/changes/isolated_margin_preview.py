@@ -131,15 +131,14 @@ class IsolatedMarginPreview(ChangePreview):
 
     def _liquidation_text(self) -> str:
         mark = self.position.mark_price if self.position is not None else 0.0
-        texts = [
-            "none"
-            if value is None
-            else f"{price(value)} ({percent(round(abs(value / mark - 1), 4))} away)"
-            if mark
-            else price(value)
-            for value in self.liquidation
-        ]
-        return " → ".join(texts)
+
+        def text(value: float | None) -> str:
+            if value is None:
+                return "none"
+            away = f" ({percent(round(abs(value / mark - 1), 4))} away)" if mark else ""
+            return f"{price(value)}{away}"
+
+        return " → ".join(text(value) for value in self.liquidation)
 
     def _exceeded(self) -> GuardExceeded:
         whole, what = self.available[0], f"{self.margin_asset} available"

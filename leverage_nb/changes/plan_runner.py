@@ -30,7 +30,6 @@ from leverage_nb.changes.send import OVERLOAD_PAUSES
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import record, settle
 from leverage_nb.errors import (
-    ChangeFailed,
     JournalUnusable,
     LeverageError,
     LeverageRefused,
@@ -106,6 +105,7 @@ class PlanRun:
         self.ended: dict[RowKey, PlanRow] = {}
         self.interrupted = False
         self._attempts: dict[RowKey, Attempt] = {}  # the latest one of each row
+        self._drafted: set[str] = set()  # the tokens of this application; a retry has the plan's name too
         self._unanswered = 0
         self._latency = 0.0
         self._clock_differs = False
@@ -192,6 +192,7 @@ class PlanRun:
         if not ready:
             return []
         drafts = [draft_attempt(self._client, self.request(s.row), s.row.before) for s in ready]
+        self._drafted |= {draft.token for draft in drafts}
         begun_at = time.monotonic()
         begun = self._journal.begin(drafts, self._client.time_ms)
         sent: list[_Sending] = []
@@ -229,12 +230,9 @@ class PlanRun:
         elif setting.value(row.kind) == row.before:
             return True
         elif sending.refused is not None:
-            if isinstance(sending.refused, ChangeFailed):
+            if isinstance(sending.refused, LeverageError):
                 now = difference(row.kind, row.symbol, row.before, setting.value(row.kind))
-                more = f"No further attempt was made: {now}"
-                with_more(sending.refused, more)
-                refused = sending.refused.change
-                sending.refused.change = replace(refused, note=f"{refused.note} {more}")
+                with_more(sending.refused, f"No further attempt was made: {now}")
             self.report(ended_row(row, sending.refused))
         elif setting.value(row.kind) == row.after:
             change = self.request(row).unchanged(self._client, setting)
@@ -372,7 +370,8 @@ class PlanRun:
     def _recorded_attempts(self) -> dict[RowKey, Attempt]:
         """Return the latest attempt of each row from the journal; as last known here if it cannot be read."""
         with suppress(JournalUnusable):
-            return {(one.symbol, one.kind): one for one in self._service.past.attempts() if one.plan == self._name}
+            own = (one for one in self._service.past.attempts() if one.token in self._drafted)
+            return {(one.symbol, one.kind): one for one in own}
         return self._attempts
 
     def _end_without_answer(self, row: PlanRow, attempt: Attempt | None, reason: str) -> PlanRow:

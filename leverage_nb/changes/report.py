@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from leverage_nb.binance.error_codes import MAY_BE_EXECUTED
+from leverage_nb.binance.error_codes import without_doubt
 from leverage_nb.change import Change, is_at, value_text
 from leverage_nb.errors import (
     ChangeFailed,
@@ -41,10 +41,9 @@ def return_if_applied(change: Change, failure: LeverageError | None) -> Change:
         raise failed(OutcomeUnknown, change, text, failure, how_to_verify(change))
     now = f" It {change.is_at(change.after)} as of {moment(change.as_of)}." if change.as_of else ""
     text = f"{change.symbol} was not changed to {value_text(change.kind, change.requested)}.{now}"
-    if MAY_BE_EXECUTED in failure.message:  # the outcome is known now
+    if without_doubt(failure.message) != failure.message:
         failure = copy.copy(failure)
-        failure.message = failure.message.replace(MAY_BE_EXECUTED, "").strip()
-        failure.meaning = failure.meaning.replace(MAY_BE_EXECUTED, "").strip()
+        failure.message, failure.meaning = without_doubt(failure.message), without_doubt(failure.meaning)
     if change.status == "not_applied":
         raise failed(ChangeNotApplied, change, text, failure, "You may try again.")
     text = f"{text} It was changed elsewhere."
@@ -93,8 +92,10 @@ def how_to_verify(change: Change) -> str:
 
 
 def with_more(failure: LeverageError | None, text: str) -> LeverageError | None:
-    """Add a sentence to an error."""
+    """Add a sentence to an error, and to the record of its change if it has one."""
     if failure is not None:
         failure.message = f"{failure.message} {text}"
         failure.meaning = f"{failure.meaning} {text}".strip()
+    if isinstance(failure, ChangeFailed):
+        failure.change = replace(failure.change, note=f"{failure.change.note} {text}".strip())
     return failure

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
-from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE
+from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE, without_doubt
 from leverage_nb.binance.reader import read_setting, read_settings
 from leverage_nb.change import Status, Value, is_at
 from leverage_nb.changes.request import Reading
@@ -231,7 +231,7 @@ def _judge(
     confirms = at_target and answered is not None and setting.as_of is not None and setting.as_of >= answered.found_at
     if not confirms and not (is_proof(setting, latest, grace) and (is_past or (at_target and is_after))):
         return None
-    note = attempt.findings[-1].note if attempt.findings else ""
+    note = without_doubt(attempt.findings[-1].note) if attempt.findings else ""
     earlier = next((found for found in reversed(attempt.findings) if found.status == "applied"), None)
     if earlier is not None and not at_target:
         # The requested value was read while the attempt was open, so it was changed after that.

@@ -195,7 +195,8 @@ class Database:
 
     def _unusable(self, exc: Exception) -> JournalUnusable:
         name = getattr(exc, "sqlite_errorname", "") or type(exc).__name__
-        reason, step = next((found for start, found in _REASONS.items() if name.startswith(start)), (str(exc), _OTHER))
+        own = str(exc), _STEPS.get(str(exc), _OTHER)
+        reason, step = next((found for start, found in _REASONS.items() if name.startswith(start)), own)
         return JournalUnusable(
             f"The journal {self.path} cannot be used: {reason}. Its content was not changed.",
             hint=f"No change is sent without a record of it. {step}",
@@ -210,7 +211,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
         raise sqlite3.DatabaseError("it belongs to another program")
     if version > VERSION:
-        raise sqlite3.DatabaseError("it was written by a newer leverage_nb")
+        raise sqlite3.DatabaseError(_NEWER)
     if not is_new and version < min(MIGRATIONS):
         raise sqlite3.DatabaseError("it was written by a development version of leverage_nb")
     if version == VERSION:
@@ -232,6 +233,8 @@ _OTHER = (
     "Move the file away or repair it, or use another with connect(journal=...). Compare changes that are still open "
     "with Binance first: another file does not know them."
 )
+_NEWER = "it was written by a newer leverage_nb"
+_STEPS = {_NEWER: "Update leverage_nb, or use another file with connect(journal=...)."}
 _CLOSE = "Try again. If it happens again, close the other kernel or program that uses the file."
 _LOCAL = "Keep the journal on a local disk: connect(journal=...)."
 _ALLOW = "Make the file and its folder readable and writable for you, then try again."

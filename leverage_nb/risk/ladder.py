@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leverage_nb.errors import InvalidInput, as_typed
 from leverage_nb.risk.brackets import Brackets
 from leverage_nb.risk.liquidation import liquidation_price
-from leverage_nb.risk.user_input import LARGEST, SMALLEST, is_number, parse_notional
+from leverage_nb.risk.user_input import parse_notional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +35,7 @@ def make_ladder(brackets: Brackets, notional: float | str, mark_price: float) ->
         InvalidInput: ``notional`` or ``mark_price`` is not a number above 0.
     """
     notional = parse_notional(notional)
-    if not is_number(mark_price) or not SMALLEST <= float(mark_price) <= LARGEST:
-        raise InvalidInput(f"The mark price of a new position is a number above 0; got {as_typed(mark_price)}.")
-    mark_price = float(mark_price)
+    mark_price = parse_notional(mark_price, "a mark price")
     import pandas as pd
 
     from leverage_nb.frames import LeverageFrame

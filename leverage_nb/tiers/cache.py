@@ -7,12 +7,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from leverage_nb import interrupts
 from leverage_nb.binance import reader
 from leverage_nb.binance.client import RestClient
 from leverage_nb.errors import InvalidInput, LeverageError, UnexpectedAnswer, UnknownSymbol, as_typed
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.user_input import normalize, suggest
 from leverage_nb.tiers.history import TierHistory
+
+# Seconds after which tiers are read again if symbols are missing from them, before these count as no longer listed.
+_SECOND_READ_AFTER = 1.0
 
 
 class TierCache:
@@ -66,6 +70,9 @@ class TierCache:
         )
         if is_known and not table.keys() <= self._listing.margin_assets.keys():  # new symbols
             self._read_listing()
+        if self.history.lacks_symbols(table):
+            interrupts.pause(max(_SECOND_READ_AFTER, self._client.grace))
+            table = reader.read_brackets(self._client)
         self._table, self._read_at = table, time.monotonic()
         self.history.note(table)
         return table

@@ -86,8 +86,6 @@ class TierHistory:
         journal: The journal that stores the snapshots.
         account: The key's fingerprint: tiers may differ between accounts.
 
-    A symbol counts as no longer listed only if two loads in succession lack it: an answer may be incomplete.
-
     Attributes:
         news: Changes since the previous load that were not taken yet.
     """
@@ -95,7 +93,6 @@ class TierHistory:
     def __init__(self, journal: Journal, account: str) -> None:
         self._journal, self._account = journal, account
         self.news: list[TierChange] = []
-        self._missing: set[str] = set()  # symbols that the latest load lacked
 
     def note(self, table: BracketTable) -> None:
         """Store tiers that were just loaded, and add their changes to ``news``.
@@ -104,6 +101,12 @@ class TierHistory:
         """
         with suppress(JournalUnusable):
             self.news += self._store(table)
+
+    def lacks_symbols(self, table: BracketTable) -> bool:
+        """Return whether symbols are missing that the load before had: one answer may be incomplete."""
+        with suppress(JournalUnusable):
+            return bool(self._latest().keys() - table.keys() - table.skipped.keys())
+        return False
 
     def take_news(self, symbol: str | None) -> list[TierChange]:
         """Remove and return the news of one symbol, or all."""
@@ -155,21 +158,21 @@ class TierHistory:
 
     def _store(self, table: BracketTable) -> Iterator[TierChange]:
         content = {symbol: [getattr(tiers, name).tolist() for name in COLUMNS] for symbol, tiers in table.items()}
-        if seen := self._journal.seen_tiers(self._account):
-            earlier = self._read(seen[-1].digest)
-            missing = earlier.keys() - content.keys() - table.skipped.keys()
-            is_complete = all(
-                name in earlier for name in table.skipped
-            )  # or a row without a readable symbol was skipped
-            gone = missing & self._missing if is_complete else set()
-            self._missing = missing
-            content |= {symbol: columns for symbol, columns in earlier.items() if symbol not in {*content, *gone}}
+        if table.skipped:
+            earlier = self._latest()
+            has_all_names = not any(" " in name for name in table.skipped)  # "row 7" may belong to any symbol
+            kept = table.skipped.keys() if has_all_names else earlier.keys()
+            content |= {symbol: earlier[symbol] for symbol in kept if symbol in earlier and symbol not in content}
         text = json.dumps(content, separators=(",", ":"), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         last = self._journal.see_tiers(self._account, digest, lambda: text)
         if last is not None:
             now = datetime.now().astimezone()
             yield from _compare(self._read(last.digest), content, table.skipped, now, last.last_seen_at)
+
+    def _latest(self) -> Snapshot:
+        seen = self._journal.seen_tiers(self._account)
+        return self._read(seen[-1].digest) if seen else {}
 
     def _read(self, digest: str) -> Snapshot:
         content: Snapshot = json.loads(self._journal.tiers(digest))

@@ -105,6 +105,35 @@ def test_ctrl_c_reports_the_other_rows_as_not_sent(simulator: Simulator) -> None
     assert len(simulator.exchange.received) == 60
 
 
+def test_an_interrupted_retry_does_not_repeat_an_old_outcome(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that Ctrl-C keeps from being sent again is reported as not sent, not as refused as it was before."""
+    _, plan = make_wide_plan(simulator, 60, recv_window=5000)
+
+    def refuse(symbol: str, leverage: int) -> bool:
+        raise Refused(400, -4088, "User can not place order currently.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(simulator.exchange.account, "set_leverage", refuse)
+        done = plan.apply()
+    assert set(statuses(done).values()) == {"refused"}
+    before = len(simulator.exchange.received)
+    simulator.inject("late_answer", times=None, seconds=0.2)
+    waiting = [True]
+
+    def interrupt_at_the_fifth(request: Any) -> None:
+        if waiting and len(simulator.exchange.received) == before + 5:
+            waiting.clear()
+            interrupt()
+
+    on_arrival(simulator, interrupt_at_the_fifth)
+    with interruptible():
+        again = done.retry()
+    assert set(statuses(again).values()) == {"applied", "not_sent"}
+    simulator.clear_faults()
+
+
 def test_rows_wait_for_the_rate_limit() -> None:
     """Rows beyond the share of the rate limit wait for it, so that the exchange never answers 429."""
     with Simulator(weight_limit=100) as simulator:

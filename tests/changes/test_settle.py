@@ -69,6 +69,16 @@ def test_an_indefinite_answer_is_verified_and_not_sent_again() -> None:
     side_by_side(check, product(INDEFINITE, [True, False]))
 
 
+def test_a_known_outcome_has_no_doubt_in_its_record(quick: Account, simulator: Simulator) -> None:
+    """Once a read has shown that a change was not executed, nothing says any more that it may have been."""
+    simulator.inject("timeout_1007", executed=False)
+    error = failure(quick)
+    assert isinstance(error, ChangeNotApplied)
+    assert "(-1007)" in error.change.note
+    for text in (str(error), str(error.change), quick.history()["note"].iloc[-1]):
+        assert "may have been executed" not in text
+
+
 def test_a_read_of_the_target_is_applied_before_the_deadline(simulator: Simulator) -> None:
     """A read that shows the target does not wait for the deadline, and the attempt stays open."""
     account = connect_quick(simulator, recv_window=30_000)

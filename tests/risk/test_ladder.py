@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_sizes_must_be_above_zero(notional: float, mark: float) -> None:
     ("wrong", "message"),
     [
         ({"notional": "much"}, "much is not a notional"), ({"notional": True}, "True is not a notional"),
-        ({"mark_price": "86000"}, "The mark price of a new position is a number above 0; got 86000"),
+        ({"mark_price": "at market"}, "at market is not a mark price"),
+        ({"mark_price": Decimal("sNaN")}, "sNaN is not a mark price"), ({"mark_price": 10**400}, "not a mark price"),
     ],
 )  # fmt: skip
 def test_a_wrong_size_is_an_invalid_input(wrong: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
 )
 from leverage_nb.simulator import Simulator
+from tests.arrivals import edit_answers
 
 
 def test_a_leverage_above_the_maximum_reads_the_tiers_again(account: Account, simulator: Simulator) -> None:
@@ -79,3 +81,25 @@ def test_unknown_margin_assets_do_not_stop_a_change(account: Account, monkeypatc
     monkeypatch.setattr(reader, "read_listing", fail)
     change = account.set_leverage("BTCUSDT", 10)
     assert (change.status, change.margin_asset) == ("applied", "")
+
+
+@pytest.mark.parametrize(("lacking", "news"), [(1, []), (2, ["SOLUSDT: no longer listed"])])
+def test_a_symbol_that_is_missing_is_read_again(
+    account: Account, simulator: Simulator, lacking: int, news: list[str]
+) -> None:
+    """A symbol counts as no longer listed only if a second read, made after a moment, lacks it too."""
+    account.brackets()
+    left = lacking
+
+    def leave_out(request: Any, answer: Any) -> Any:
+        nonlocal left
+        if request.path != "/fapi/v1/leverageBracket" or not left:
+            return answer
+        left -= 1
+        rows = [row for row in json.loads(answer.body) if row["symbol"] != "SOLUSDT"]
+        return replace(answer, body=json.dumps(rows))
+
+    edit_answers(simulator, leave_out)
+    account.brackets()
+    assert left == 0
+    assert service_of(account).tier_news() == news
