@@ -85,7 +85,7 @@ def test_closing_the_session_closes_all_that_was_opened(simulator: Simulator) ->
 
 
 UNCLOSED = """
-import pathlib, sys, time
+import contextlib, pathlib, sys, threading, time
 import leverage_nb as lev
 account, other = lev.connect(), lev.connect(profile="other")
 other.set_leverage("BTCUSDT", 15)
@@ -102,12 +102,20 @@ while not watch.live and watch.state != "connected" and time.monotonic() < deadl
 if sys.argv[2] == "closed":
     for one in (follower, watch, panel, account, other):
         one.close()
+if sys.argv[2] == "reading":
+    def read():
+        while True:
+            with contextlib.suppress(lev.LeverageError):
+                account.setting("BTCUSDT")
+    for _ in range(3):
+        threading.Thread(target=read, daemon=True).start()
+    time.sleep(0.3)
 """
 
 
-@pytest.mark.parametrize("left", ["closed", "open"])
+@pytest.mark.parametrize("left", ["closed", "open", "reading"])
 def test_a_process_ends_without_warnings(left: str, tmp_path: Path) -> None:
-    """A process that used everything ends at once and quietly, also if it has closed nothing."""
+    """A process that used everything ends at once and quietly, also if it has closed nothing, or is still reading."""
     # Warnings of other packages about later versions are not meant.
     strict = ["-X", "dev", "-W", "ignore", "-W", "error::ResourceWarning"]
     command = [sys.executable, *strict, "-c", UNCLOSED, str(tmp_path / "policy.toml"), left]

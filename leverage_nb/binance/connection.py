@@ -127,6 +127,18 @@ class _HTTPSPool(HTTPSConnectionPool):
 class Adapter(HTTPAdapter):
     """An adapter whose pools use the connections above, for direct connections and behind a proxy."""
 
+    def close(self) -> None:
+        """Close the idle connections of every pool; those in use close when their request ends.
+
+        urllib3 leaves this to finalizers of the pools. When a process exits, they run before the threads that still
+        send requests have ended, and what those threads put back into a pool is never closed.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - the container of the pools cannot be iterated
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create the pools for direct connections."""
         super().init_poolmanager(*args, **kwargs)

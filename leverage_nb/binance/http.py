@@ -108,6 +108,7 @@ class Transport:
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         self._session = session
+        self._closed = False
 
     @contextmanager
     def slot(self, patience: float | None = None) -> Iterator[None]:
@@ -158,6 +159,9 @@ class Transport:
         except BaseException as exc:  # noqa: BLE001 - its frames hold the signed request
             failure = exc.with_traceback(None)
             failure.__context__ = failure.__cause__ = None
+        finally:
+            if self._closed:
+                self._session.close()
         del outgoing  # a verbose traceback prints the variables of each frame
         # Raised here, so that neither the chain nor the frames of the error lead to the signed request.
         raise failure
@@ -167,7 +171,8 @@ class Transport:
         self._scrubber.remember([secret])
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. Requests that follow, as of a preview that outlives its account, keep none open."""
+        self._closed = True
         self._session.close()
 
     def _exchange(self, outgoing: Outgoing, budget: float) -> Answer:
