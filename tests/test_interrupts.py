@@ -120,7 +120,7 @@ def test_a_request_that_has_left_is_written_to_its_end() -> None:
     stopping.join(0.1)
     assert stopping.is_alive()
     departure.written()
-    stopping.join(10)
+    stopping.join(60)
     assert not stopping.is_alive()
     assert departure.left
     departure.leave()  # it has left already
@@ -169,7 +169,7 @@ go_on = threading.Event()
 def work():
     with lock:
         print("ready", flush=True)
-        go_on.wait(0.5)
+        go_on.wait(2)
         interrupts.check()  # an interrupt cancels nothing
         done.append(1)
 try:

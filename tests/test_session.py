@@ -62,7 +62,7 @@ def test_the_simulator_stops_with_its_last_account(simulator: Simulator) -> None
     assert third.setting("XRPUSDT").leverage == 7
     third.close()
     with pytest.raises(requests.ConnectionError):
-        requests.get(own.rest_url, timeout=5)
+        requests.get(own.rest_url, timeout=30)
     assert [change.after for change in first.history().itertuples()] == [7]
     assert session.simulator() is not own
     assert current().setting("XRPUSDT").leverage == 50

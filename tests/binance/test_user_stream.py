@@ -57,7 +57,7 @@ def test_after_a_gap_a_read_finds_what_was_missed(listener: Listener, simulator:
     simulator.drop_streams()
     until(lambda: listener.states[-1] == "stale")
     simulator.exchange.change_elsewhere("ETHUSDT", 25)
-    until(lambda: listener.states[-1] == "connected", 10)
+    until(lambda: listener.states[-1] == "connected")
     [missed] = listener.of(LeverageEvent)
     assert (missed.symbol, missed.leverage, missed.source) == ("ETHUSDT", 25, "read")
     assert all(event.reason for event in listener.of(StreamEvent) if event.state == "stale")
@@ -302,7 +302,7 @@ def test_without_a_connection_the_settings_are_read_slowly(account: Account, sim
         simulator.drop_streams()
         until(lambda: prober.watch.state == "stale")
         simulator.exchange.change_elsewhere("ETHUSDT", 25)
-        until(lambda: prober.listener.leverages == [25], 10)
+        until(lambda: prober.listener.leverages == [25])
         assert prober.watch.state == "stale"
 
 

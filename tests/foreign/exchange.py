@@ -231,7 +231,7 @@ class ForeignExchange:
     def send_event(self, symbol: str, leverage: int, at_ms: int) -> None:
         """Send an event of a leverage to all followers, with a time; wait for a first follower."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._followers, 10), "nobody follows the stream"
+            assert self._changed.wait_for(lambda: self._followers, 60), "nobody follows the stream"
         self._send({"e": "ACCOUNT_CONFIG_UPDATE", "E": at_ms, "T": at_ms, "ac": {"s": symbol, "l": leverage}})
 
     def _send_update(self, reason: str, symbol: str) -> None:

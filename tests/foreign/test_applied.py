@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from leverage_nb import Account
 from leverage_nb.errors import LeverageError
 from tests.foreign.conftest import outcome
-from tests.foreign.exchange import CHANGE, ForeignExchange
+from tests.foreign.exchange import CHANGE, CONFIG, ForeignExchange
 from tests.foreign.wire import RESET, Reply
 
 
@@ -24,7 +25,7 @@ class Follower:
         connected = threading.Event()
         self._connected = connected.set
         account.watch(self._note)
-        assert connected.wait(10)  # an event before that reaches nobody
+        assert connected.wait(60)  # an event before that reaches nobody
 
     def _note(self, event: Any) -> None:
         if getattr(event, "state", "") in {"connected", "live"}:
@@ -37,7 +38,7 @@ class Follower:
     def wait_for(self, leverage: int) -> None:
         """Wait until an event has named a leverage."""
         with self._came:
-            assert self._came.wait_for(lambda: leverage in self.leverages, 10)
+            assert self._came.wait_for(lambda: leverage in self.leverages, 60)
 
 
 @pytest.mark.parametrize("ahead", [200, 2000], ids=["200 ms ahead", "2 s ahead"])
@@ -111,3 +112,37 @@ def test_an_open_attempt_blocks_until_its_deadline(exchange: ForeignExchange, co
         return
     second = exchange.arrived(CHANGE)[1]
     assert second.timestamp - first.timestamp >= 1800  # recvWindow and grace
+
+
+def test_as_of_is_not_before_the_change(exchange: ForeignExchange, connect: Callable[..., Account]) -> None:
+    """``as_of`` is the time of the read that shows the change, not of earlier tries."""
+    account = connect()
+    account.symbols()
+    exchange.play(CHANGE, execute_after=0.45, answer=RESET)
+    busy = Reply.html(503)
+    exchange.play(
+        CONFIG, answer=busy, times=None, when=lambda read: bool(exchange.arrived(CHANGE)) and not exchange.executed
+    )
+    change = outcome(lambda: account.set_leverage("BTCUSDT", 12))
+    assert (change.status, change.confirmed_by) == ("applied", "symbolConfig")
+    assert change.as_of is not None
+    failed = [read.at for read in exchange.arrived(CONFIG) if read.at > exchange.arrived(CHANGE)[0].at][:-1]
+    offset = time.time() - time.monotonic()
+    assert change.as_of.timestamp() >= failed[-1] + offset
+    assert account.history()["as_of"].iloc[0].timestamp() >= failed[-1] + offset
+
+
+def test_an_absurd_notional_does_not_break_history_and_undo(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """After an answer with an absurd notional history and undo work."""
+    odd = {"symbol": "BTCUSDT", "leverage": 12, "maxNotionalValue": "9" * 300}
+    exchange.play(CHANGE, answer=Reply.of(odd))
+    account = connect(recv_window=1500)
+    assert outcome(lambda: account.set_leverage("BTCUSDT", 12)).status == "applied"
+    assert account.history()["status"].tolist() == ["applied"]
+    try:
+        account.undo()
+    except LeverageError:
+        pytest.fail("the undo was refused")
+    assert exchange.leverages["BTCUSDT"] == 10

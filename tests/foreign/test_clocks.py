@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +124,24 @@ def test_the_system_clock_is_set_back_before_an_open_attempt_is_settled(
         kernel.result(timeout=30)
     exchange.clear()
     assert kernel.run("account.history()['status'].tolist()", timeout=30) in (["not_applied"], ["unknown"])
+
+
+def test_an_event_of_the_future_does_not_hide_later_ones(
+    exchange: ForeignExchange, connect: Callable[..., Account]
+) -> None:
+    """After an event that is dated a year ahead a listener receives the later events of its symbol."""
+    account = connect(stream_url=exchange.stream_url())
+    seen: list[int] = []
+    came = threading.Condition()
+
+    def note(event: Any) -> None:
+        if getattr(event, "symbol", "") == "BTCUSDT":
+            with came:
+                seen.append(event.leverage)
+                came.notify_all()
+
+    account.watch(note)
+    exchange.send_event("BTCUSDT", 20, exchange.now_ms() + 365 * 86_400_000)
+    exchange.send_event("BTCUSDT", 30, exchange.now_ms())
+    with came:
+        assert came.wait_for(lambda: 30 in seen, 60), f"only {seen} came"

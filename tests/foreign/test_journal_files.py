@@ -199,3 +199,18 @@ def test_a_failed_commit_is_read_again(
     assert history.get("BTCUSDT", "not_sent") == status
     assert not service_of(account).past.open()
     assert account.set_leverage("BTCUSDT", 13).status == "applied"
+
+
+def test_closed_accounts_leave_no_descriptors(start_kernel: Callable[..., Kernel]) -> None:
+    """Accounts with their own journals, used and closed, leave no open files behind."""
+    opened = start_kernel().run(
+        "import os\n"
+        "def use(number):\n"
+        "    path = options['journal'] + str(number)\n"
+        "    with lev.connect('testnet', **{**options, 'journal': path}) as one: one.history()\n"
+        "use('first')\n"
+        "before = len(os.listdir('/proc/self/fd'))\n"
+        "for number in range(40): use(number)\n"
+        "result = len(os.listdir('/proc/self/fd')) - before\n"
+    )
+    assert opened <= 6

@@ -247,7 +247,7 @@ def test_debug_output_shows_no_secret(
     account = connect(stream_url=exchange.stream_url())
     connected = threading.Event()
     account.watch(lambda event: connected.set() if getattr(event, "state", "") == "connected" else None)
-    assert connected.wait(10)
+    assert connected.wait(60)
     account.set_leverage("BTCUSDT", 20)
     exchange.play(CHANGE, execute=False, answer=Reply.error(400, -2027, "Exceeded the maximum allowable position."))
     with suppress(LeverageError):
@@ -347,6 +347,6 @@ def test_the_listen_key_does_not_pass_a_proxy(
         options["rest_url"] = exchange.url.replace("127.0.0.1", "gateway.test")
         with lev.connect("testnet", **options) as account:
             account.watch(lambda event: connected.set() if getattr(event, "state", "") == "connected" else None)
-            deadline_reached = not connected.wait(10)
+            deadline_reached = not connected.wait(60)
     assert proxy[1] == []
     assert not deadline_reached

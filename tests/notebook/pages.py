@@ -232,7 +232,7 @@ class NotebookPage:
         """Save the notebook, and wait until its file contains a text."""
         self.command("docmanager:save")
         saved: Path = self.lab.root / self.name
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while containing not in saved.read_text(encoding="utf-8") and time.monotonic() < deadline:
             time.sleep(0.1)
         return saved

@@ -45,7 +45,7 @@ def signed_call(simulator: Simulator, method: str, path: str, **parameters: Any)
     text = signed_text(simulator, **parameters)
     url = simulator.rest_url + path + (f"?{text}" if method == "GET" else "")
     data = None if method == "GET" else text
-    response = requests.request(method, url, data=data, headers=form_headers(simulator), timeout=5)
+    response = requests.request(method, url, data=data, headers=form_headers(simulator), timeout=30)
     return response.status_code, response.json()
 
 

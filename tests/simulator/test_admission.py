@@ -14,7 +14,7 @@ from tests.simulator.calling import CONFIG, Call, signature, signed_call
 def get(simulator: Simulator, query: str, key: str | None = None) -> tuple[int, int]:
     """Request symbolConfig with a query as given; return status and code."""
     headers = {"X-MBX-APIKEY": simulator.api_key if key is None else key}
-    response = requests.get(f"{simulator.rest_url}{CONFIG}?{query}", headers=headers, timeout=5)
+    response = requests.get(f"{simulator.rest_url}{CONFIG}?{query}", headers=headers, timeout=30)
     return response.status_code, response.json().get("code") if response.status_code != 200 else 0
 
 
@@ -30,7 +30,7 @@ def test_the_tests_sign_as_binance_documents() -> None:
 
 def test_keys(simulator: Simulator) -> None:
     """A missing or malformed key is -2014, an unknown key -2015; both are HTTP 401."""
-    assert requests.get(simulator.rest_url + CONFIG, timeout=5).json()["code"] == -2014
+    assert requests.get(simulator.rest_url + CONFIG, timeout=30).json()["code"] == -2014
     assert get(simulator, "timestamp=1&signature=x", key="short") == (401, -2014)
     assert get(simulator, "timestamp=1&signature=x", key="a" * 64) == (401, -2015)
 
@@ -53,7 +53,7 @@ def test_query_and_body_are_signed_as_one_text(simulator: Simulator) -> None:
         f"{simulator.rest_url}/fapi/v1/leverage?{query}",
         data=f"{body}&signature={sign}",
         headers={"X-MBX-APIKEY": simulator.api_key, "Content-Type": "application/x-www-form-urlencoded"},
-        timeout=5,
+        timeout=30,
     )
     assert response.json()["leverage"] == 11
 
@@ -84,12 +84,12 @@ def test_weight_is_counted_and_limited() -> None:
     now = [1_700_000_000.0]
     with Simulator(weight_limit=12, clock=lambda: now[0]) as simulator:
         url = simulator.rest_url + "/fapi/v1/premiumIndex"
-        assert requests.get(url, params={"symbol": "BTCUSDT"}, timeout=5).headers["X-MBX-USED-WEIGHT-1M"] == "1"
-        assert requests.get(url, timeout=5).headers["X-MBX-USED-WEIGHT-1M"] == "11"
-        over = requests.get(url, timeout=5)
+        assert requests.get(url, params={"symbol": "BTCUSDT"}, timeout=30).headers["X-MBX-USED-WEIGHT-1M"] == "1"
+        assert requests.get(url, timeout=30).headers["X-MBX-USED-WEIGHT-1M"] == "11"
+        over = requests.get(url, timeout=30)
         assert (over.status_code, over.json()["code"]) == (429, -1003)
         now[0] += 60
-        assert requests.get(url, timeout=5).status_code == 200
+        assert requests.get(url, timeout=30).status_code == 200
 
 
 def test_parameters_are_few_and_short(simulator: Simulator) -> None:

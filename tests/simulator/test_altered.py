@@ -18,7 +18,7 @@ from tests.simulator.calling import LEVERAGE, MARGIN, MARGIN_TYPE, change, lever
 def test_a_gateway_answers_what_does_not_reach_the_exchange(simulator: Simulator) -> None:
     """A fault that keeps the true answer gives a 502 if the request does not reach the exchange."""
     simulator.inject("late_answer", seconds=0, executed=False)
-    assert requests.post(simulator.rest_url + "/fapi/v1/leverage", data="", timeout=5).status_code == 502
+    assert requests.post(simulator.rest_url + "/fapi/v1/leverage", data="", timeout=30).status_code == 502
 
 
 @pytest.mark.parametrize("executed", [True, False])
@@ -79,10 +79,10 @@ def test_a_list_omits_a_symbol(simulator: Simulator) -> None:
     simulator.inject("missing_symbol")
     assert len(everything - leverages(simulator).keys()) == 1
     simulator.inject("missing_symbol", on="GET /fapi/v1/exchangeInfo", symbol="哈基米USDT")
-    listed = requests.get(simulator.rest_url + "/fapi/v1/exchangeInfo", timeout=5).json()["symbols"]
+    listed = requests.get(simulator.rest_url + "/fapi/v1/exchangeInfo", timeout=30).json()["symbols"]
     assert everything - {row["symbol"] for row in listed} == {"哈基米USDT"}
     simulator.inject("missing_symbol", on="* *")
-    assert "serverTime" in requests.get(simulator.rest_url + "/fapi/v1/time", timeout=5).json()
+    assert "serverTime" in requests.get(simulator.rest_url + "/fapi/v1/time", timeout=30).json()
 
 
 @pytest.mark.parametrize(

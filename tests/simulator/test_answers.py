@@ -103,7 +103,7 @@ def test_public_answers(simulator: Simulator) -> None:
     """Ping, time, exchangeInfo and premiumIndex need no key."""
 
     def get(path: str) -> Any:
-        return requests.get(simulator.rest_url + path, timeout=5).json()
+        return requests.get(simulator.rest_url + path, timeout=30).json()
 
     assert get("/fapi/v1/ping") == {}
     assert isinstance(get("/fapi/v1/time")["serverTime"], int)
@@ -121,7 +121,7 @@ def test_public_answers(simulator: Simulator) -> None:
 
 def test_listings_of_every_kind(simulator: Simulator) -> None:
     """The listing has the fields by which contracts differ: status, type, underlying, pair, delivery and assets."""
-    info = requests.get(simulator.rest_url + "/fapi/v1/exchangeInfo", timeout=5).json()
+    info = requests.get(simulator.rest_url + "/fapi/v1/exchangeInfo", timeout=30).json()
     fields = ("pair", "contractType", "underlyingType", "status", "baseAsset", "marginAsset", "deliveryDate")
     listed = {row["symbol"]: tuple(row[name] for name in fields) for row in info["symbols"]}
     never, christmas = 4133404800000, 1798185600000  # 2100-12-25 and 2026-12-25, 08:00 UTC

@@ -83,8 +83,8 @@ def test_an_intermediary_answers(simulator: Simulator, name: str, status: int, e
 def test_impossible_times(simulator: Simulator, name: str, shown: float) -> None:
     """GET /time answers an impossible time once."""
     simulator.inject(name)
-    assert requests.get(simulator.rest_url + "/fapi/v1/time", timeout=5).json() == {"serverTime": shown}
-    assert requests.get(simulator.rest_url + "/fapi/v1/time", timeout=5).json() != {"serverTime": shown}
+    assert requests.get(simulator.rest_url + "/fapi/v1/time", timeout=30).json() == {"serverTime": shown}
+    assert requests.get(simulator.rest_url + "/fapi/v1/time", timeout=30).json() != {"serverTime": shown}
 
 
 @pytest.mark.parametrize(("name", "header"), [("rate_limited_for", "7"), ("banned", "7"), ("rate_limited", None)])

@@ -28,7 +28,7 @@ LIMIT = 65_536  # bytes: 64 kB
 
 def talk(port: int, *pieces: bytes) -> bytes:
     """Send pieces on one connection, and return everything that comes back until the simulator closes it."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         answer = b""
         try:
             for piece in pieces:
@@ -96,19 +96,19 @@ def test_a_refused_request_leaves_no_trace(simulator: Simulator) -> None:
     simulator.inject("firewall")
     form = signed_text(simulator, symbol="XRPUSDT", leverage=10)
     foreign = form_headers(simulator) | {"Origin": "https://evil.example"}
-    answer = requests.post(simulator.rest_url + LEVERAGE, data=form, headers=foreign, timeout=5)
+    answer = requests.post(simulator.rest_url + LEVERAGE, data=form, headers=foreign, timeout=30)
     assert (answer.status_code, answer.json()["simulator"]) == (403, "leverage_nb")
     exchange = simulator.exchange
     assert (exchange.received, exchange.executed, exchange.weight.used) == ([], [], 0)
     assert exchange.account.leverage("XRPUSDT") == 50
-    own = requests.post(simulator.rest_url + LEVERAGE, data=form, headers=form_headers(simulator), timeout=5)
+    own = requests.post(simulator.rest_url + LEVERAGE, data=form, headers=form_headers(simulator), timeout=30)
     assert own.text == "<html><h1>Request blocked</h1></html>"  # the fault was still waiting
 
 
 def test_the_stream_is_for_programs_of_this_machine(simulator: Simulator) -> None:
     """A WebSocket handshake with a foreign Origin or Host is a 403; with its own Origin it opens."""
     headers = {"X-MBX-APIKEY": simulator.api_key}
-    key = requests.post(simulator.rest_url + "/fapi/v1/listenKey", headers=headers, timeout=5).json()["listenKey"]
+    key = requests.post(simulator.rest_url + "/fapi/v1/listenKey", headers=headers, timeout=30).json()["listenKey"]
     address = f"{simulator.stream_url}/private/ws/{key}"
     for origin in ("https://evil.example", "null"):
         with pytest.raises(InvalidStatus) as refused, connect_websocket(address, origin=origin):  # type: ignore[arg-type]
@@ -126,9 +126,9 @@ def test_the_stream_is_for_programs_of_this_machine(simulator: Simulator) -> Non
 def test_the_largest_body(simulator: Simulator) -> None:
     """A body of 64 kB reaches the exchange; one more byte is refused with 413, before the body is sent."""
     url = simulator.rest_url + LEVERAGE
-    assert requests.post(url, data="x" * LIMIT, timeout=5).json()["code"] == -1130  # one long name
+    assert requests.post(url, data="x" * LIMIT, timeout=30).json()["code"] == -1130  # one long name
     head = f"POST {LEVERAGE} HTTP/1.1\r\nHost: 127.0.0.1:{simulator.port}\r\n"
-    with socket.create_connection(("127.0.0.1", simulator.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", simulator.port), timeout=30) as connection:
         connection.sendall(f"{head}Content-Length: {LIMIT + 1}\r\n\r\n".encode())
         answer = b""
         while piece := connection.recv(4096):
@@ -171,7 +171,7 @@ def test_a_request_that_does_not_arrive_is_ended(sent: str) -> None:
 def test_dripping_does_not_extend_the_time() -> None:
     """A head that comes byte by byte is ended in time; an idle connection is closed, also after an answer."""
     with Simulator(patience=0.3) as simulator:
-        with socket.create_connection(("127.0.0.1", simulator.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", simulator.port), timeout=30) as connection:
             began, ended = time.monotonic(), False
             while not ended and time.monotonic() < began + 5:
                 try:
@@ -210,12 +210,12 @@ def test_large_posts_cost_no_memory() -> None:
     Half of the posts come from a web page, half from a program.
     """
     with running() as (pid, url):
-        requests.get(url + "/fapi/v1/exchangeInfo", timeout=5)
+        requests.get(url + "/fapi/v1/exchangeInfo", timeout=30)
         before = peak_memory(pid)
 
         def post(headers: dict[str, str], body: bytes) -> None:
             try:
-                statuses.append(requests.post(url + LEVERAGE, data=body, headers=headers, timeout=20).status_code)
+                statuses.append(requests.post(url + LEVERAGE, data=body, headers=headers, timeout=60).status_code)
             except requests.ConnectionError:  # it may be closed while the body is sent
                 statuses.append(413)
 
@@ -239,14 +239,14 @@ def test_half_sent_requests_hold_few_descriptors() -> None:
     """With 300 half-sent requests the simulator has at most 64 connections open, and still answers others at once."""
     with running() as (pid, url), ExitStack() as held:
         descriptors = Path(f"/proc/{pid}/fd")
-        requests.get(url + PING, timeout=5)
+        requests.get(url + PING, timeout=30)
         before = len(list(descriptors.iterdir()))
         port = int(url.rsplit(":", 1)[1])
         head = f"POST {LEVERAGE} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 100\r\n\r\nhalf".encode()
         for number in range(300):
-            connection = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             connection.sendall(head if number % 2 else head[:20])
-        assert requests.get(url + PING, timeout=2).json() == {}
+        assert requests.get(url + PING, timeout=30).json() == {}
         assert len(list(descriptors.iterdir())) <= before + 64
 
 
@@ -262,7 +262,7 @@ def test_a_request_that_is_being_answered_is_not_ended(simulator: Simulator) -> 
     assert wait_for(lambda: simulator.exchange.weight.used == 1)
     with ExitStack() as held:
         for _ in range(100):
-            held.enter_context(socket.create_connection(("127.0.0.1", simulator.port), timeout=5))
+            held.enter_context(socket.create_connection(("127.0.0.1", simulator.port), timeout=30))
         waiting.join()
         assert found[0].endswith(b"\r\n\r\n{}")
         assert signed_call(simulator, "GET", "/fapi/v1/accountConfig")[0] == 200

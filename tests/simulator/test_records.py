@@ -38,9 +38,9 @@ def test_only_authenticated_changes_are_recorded(simulator: Simulator, call: Cal
     """A change without the key, or with a wrong signature, is not recorded as received."""
     form = signed_text(simulator, symbol="XRPUSDT", leverage=10)
     url = simulator.rest_url + LEVERAGE
-    assert requests.post(url + "?" + form, timeout=5).json()["code"] == -2014
+    assert requests.post(url + "?" + form, timeout=30).json()["code"] == -2014
     forged = requests.post(
-        url, data=form.replace("leverage=10", "leverage=11"), headers=form_headers(simulator), timeout=5
+        url, data=form.replace("leverage=10", "leverage=11"), headers=form_headers(simulator), timeout=30
     )
     assert forged.json()["code"] == -1022
     assert simulator.exchange.received == []
