@@ -146,9 +146,9 @@ def read_isolated_margin(
     rows = messages.decode_rows(messages.PositionRisk, reply.body, source)
     if rows.skipped:
         raise UnexpectedAnswer(f"{source} has no usable row of {symbol}: {next(iter(rows.skipped.values()))}.")
-    held = next((_position(r) for r in rows.good if (r.symbol, r.position_side) == (symbol, position_side)), None)
+    position = next((_position(r) for r in rows.good if (r.symbol, r.position_side) == (symbol, position_side)), None)
     earliest = min(setting.read_at, reply.sent)
-    return isolated_margin_of(replace(setting, read_at=earliest), held)
+    return isolated_margin_of(replace(setting, read_at=earliest), position)
 
 
 def read_margin_entries(
@@ -180,7 +180,7 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
     Raises:
         UnexpectedAnswer: A symbol has a position or open orders, and the settings leave it out.
     """
-    listed, (configs, reply), held, balances, modes = read_together(
+    listed, (configs, reply), positions, balances, modes = read_together(
         listing,
         lambda: _read_configs(client),
         lambda: _read_rows(client, messages.PositionRisk, endpoints.POSITION_RISK),
@@ -189,25 +189,26 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
     )
     config, rates = modes
     settings = _settings(client, configs, listed.margin_assets, reply)
-    for row in held.good:
+    for row in positions.good:
         if row.symbol not in settings and row.symbol not in configs.skipped:
             source = client.source(endpoints.SYMBOL_CONFIG)
             raise UnexpectedAnswer(
                 f"{source} leaves out {row.symbol}, which has a position or open orders.", hint="Try again later."
             )
     # Without its margin type, a position is as good as not read.
-    without_setting = {row.symbol for row in held.good if row.symbol not in settings}
+    without_setting = {row.symbol for row in positions.good if row.symbol not in settings}
     return AccountState(
-        positions=tuple(_position(row) for row in held.good if row.symbol in settings),
+        positions=tuple(_position(row) for row in positions.good if row.symbol in settings),
         balances={row.asset: _balance(row) for row in balances.good},
         settings=settings,
         hedge_mode=config.dual_side_position,
         multi_assets=config.multi_assets_margin,
         rates={row.symbol.removesuffix("USD"): AssetRate(row.bid_rate, row.ask_rate) for row in rates.good},
         skipped=_join(
-            setting=configs.skipped, position=held.skipped, balance=balances.skipped, **{"USD rate": rates.skipped}
+            setting=configs.skipped, position=positions.skipped, balance=balances.skipped, **{"USD rate": rates.skipped}
         ),
-        unread_positions=frozenset("" if key in held.unnamed else key for key in held.skipped) | without_setting,
+        unread_positions=frozenset("" if key in positions.unnamed else key for key in positions.skipped)
+        | without_setting,
         not_trading=listed.not_trading,
     )
 

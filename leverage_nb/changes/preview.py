@@ -176,7 +176,7 @@ class Preview(ChangePreview):
         room: The tier headroom: max notional minus exposure.
         initial_margin: The initial margin of position and open orders.
         available: The available margin; NaN if it is unknown.
-        held: The symbol's positions.
+        positions: The symbol's positions.
         effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
         margin_type: "cross" or "isolated".
         wallet: The cross wallet balance; 0 if unknown.
@@ -188,7 +188,7 @@ class Preview(ChangePreview):
     room: tuple[float, float]
     initial_margin: tuple[float, float]
     available: tuple[float, float]
-    held: tuple[Position, ...]
+    positions: tuple[Position, ...]
     effective_leverage: tuple[float | None, ...]
     margin_type: str
     wallet: float
@@ -212,10 +212,11 @@ class Preview(ChangePreview):
     @property
     def facts(self) -> tuple[object, ...]:
         """What must be the same when the change is sent."""
-        holding = tuple(
-            (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask)) for p in self.held
+        positions = tuple(
+            (p.position_side, p.amount, p.isolated_wallet, bool(p.orders_bid), bool(p.orders_ask))
+            for p in self.positions
         )
-        return self.before, self.margin_type, self.verdict, self.code, self.max_notional, self.modes, holding
+        return self.before, self.margin_type, self.verdict, self.code, self.max_notional, self.modes, positions
 
     @property
     def step(self) -> str:
@@ -260,7 +261,7 @@ class Preview(ChangePreview):
             "available": self.available,
         }
         rows = [(name, step(pair, self.margin_asset)) for name, pair in pairs.items() if pair[1] == pair[1]]
-        for position, effective in zip(self.held, self.effective_leverage, strict=True):
+        for position, effective in zip(self.positions, self.effective_leverage, strict=True):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))
         return rows
@@ -313,7 +314,7 @@ def make_preview(
     """Build a preview from one row of the outlook and the row of the current leverage."""
     setting = state.settings[outlook.symbol]
     judged = outlook.judge(leverage)
-    held = tuple(position for position in state.positions if position.symbol == outlook.symbol)
+    positions = tuple(position for position in state.positions if position.symbol == outlook.symbol)
     balance = state.balances.get(setting.margin_asset)
 
     current = outlook.current
@@ -332,8 +333,8 @@ def make_preview(
         initial_margin=pair(outlook.initial_margin),
         available=pair(outlook.available_after),
         warnings=tuple(_warnings(outlook, state)),
-        held=held,
-        effective_leverage=tuple(state.effective_leverage(position) for position in held),
+        positions=positions,
+        effective_leverage=tuple(state.effective_leverage(position) for position in positions),
         margin_type=setting.margin_type,
         setting=setting,
         wallet=balance.cross_wallet if balance is not None else 0.0,

@@ -154,16 +154,16 @@ def _balances(state: AccountState) -> Table:
 
 def _positions(state: AccountState, positions: Iterable[Position]) -> Table:
     """Return the open positions, the largest symbol first."""
-    held = [position for position in positions if position.amount]
-    held.sort(key=lambda position: (-state.position_notional(position.symbol), position.symbol))
+    opened = [position for position in positions if position.amount]
+    opened.sort(key=lambda position: (-state.position_notional(position.symbol), position.symbol))
     header = (
         "symbol", "side", "size", "notional", "PnL", "leverage", "effective", "liquidation",
         "distance", "margin", "entry", "mark",
     )  # fmt: skip
     scope = "; effective leverage of cross: that of the whole cross account"
-    cross = any(not state.is_isolated(position.symbol) for position in held)
-    caption = f"{len(held)} position{'s' if len(held) != 1 else ''}{scope if cross else ''}"
-    return Table(caption, header, tuple(_position(state, position) for position in held), frozenset({0, 1, 9}))
+    cross = any(not state.is_isolated(position.symbol) for position in opened)
+    caption = f"{len(opened)} position{'s' if len(opened) != 1 else ''}{scope if cross else ''}"
+    return Table(caption, header, tuple(_position(state, position) for position in opened), frozenset({0, 1, 9}))
 
 
 def _position(state: AccountState, position: Position) -> tuple[str, ...]:

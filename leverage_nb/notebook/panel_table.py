@@ -297,12 +297,12 @@ def _with_differences(outlook: Outlook, values: Floats, *, growing: str, rough: 
 
 def _fixed_figures(data: PanelData) -> list[dict[str, str]]:
     """Return what a leverage does not change: maintenance margin and liquidation price of the positions."""
-    held = data.positions
-    maintenance = sum(position.maintenance_margin for position in held)
-    size = sum(abs(position.notional) for position in held)
+    positions = data.positions
+    maintenance = sum(position.maintenance_margin for position in positions)
+    size = sum(abs(position.notional) for position in positions)
     margin = f"{amount(maintenance)} ({percent(float(f'{maintenance / size:.2g}'))})" if size else "–"
     prices = [
-        text for position in held if position.liquidation_price is not None and (text := _liquidated_at(position))
+        text for position in positions if position.liquidation_price is not None and (text := _liquidated_at(position))
     ]
     return [
         {"name": "Maintenance margin", "help": _MAINTENANCE, "value": margin},

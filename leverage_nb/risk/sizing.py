@@ -89,7 +89,7 @@ class _Need:
     tiers: Brackets
     pool: MarginPool
     notional: float
-    held: Position
+    position: Position
     exposure: float
     using: float
     is_isolated: bool
@@ -118,14 +118,14 @@ class _Need:
         )
 
     def _distance(self, leverage: int) -> float:
-        size, held = abs(self.notional), self.held
+        size, position = abs(self.notional), self.position
         entry, wallet, grown = 1.0, 0.0, size  # in units of the mark price
-        if held.notional * self.notional > 0:
-            grown = size - abs(held.notional)
-            if grown < 0 or held.mark_price <= 0:
+        if position.notional * self.notional > 0:
+            grown = size - abs(position.notional)
+            if grown < 0 or position.mark_price <= 0:
                 return math.nan  # how much of its margin a smaller position keeps is not documented
-            entry = (abs(held.notional) * held.entry_price / held.mark_price + grown) / size
-            wallet = held.isolated_wallet
+            entry = (abs(position.notional) * position.entry_price / position.mark_price + grown) / size
+            wallet = position.isolated_wallet
         price = liquidation_price(self.tiers, self.notional, entry, wallet + grown / leverage)
         return math.inf if math.isnan(price) else math.copysign(1.0, self.notional) * (1.0 - price)
 
@@ -217,12 +217,12 @@ def _need(
     side = "BOTH" if not state.hedge_mode else "LONG" if notional > 0 else "SHORT"
     nothing = Position(symbol, side, 0.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, 0.0, 0.0, asset)
     rows = [p for p in state.positions if p.symbol == symbol]
-    held = next((p for p in rows if p.position_side == side), nothing)
-    others = tuple(p for p in state.positions if p is not held)
-    then = replace(state, positions=(*others, replace(held, notional=notional)))
+    position = next((p for p in rows if p.position_side == side), nothing)
+    others = tuple(p for p in state.positions if p is not position)
+    then = replace(state, positions=(*others, replace(position, notional=notional)))
     exposure = using = then.exposure(symbol)
     if is_isolated:
-        kept = min(abs(held.notional), abs(notional)) if held.notional * notional > 0 else 0.0
+        kept = min(abs(position.notional), abs(notional)) if position.notional * notional > 0 else 0.0
         using += abs(notional) - kept - then.position_notional(symbol)
     lowest = current if is_isolated and current and any(p.amount for p in rows) else 1
     if exposure > tiers.last_cap:
@@ -247,7 +247,7 @@ def _need(
         tiers=tiers,
         pool=state.pool(asset, targets),
         notional=notional,
-        held=held,
+        position=position,
         exposure=exposure,
         using=using,
         is_isolated=is_isolated,

@@ -192,8 +192,8 @@ def test_an_aged_preview_above_a_lowered_maximum_is_not_sent(account: Account, s
 def test_small_prices_keep_six_digits(account: Account) -> None:
     """A liquidation price below 1,000 is shown with six digits, because a cent matters for a cheap coin."""
     preview = account.preview("BTCUSDT", 10)
-    held = tuple(replace(position, liquidation_price=2.13579) for position in preview.held)
-    assert "liquidation 2.13579, not affected by leverage" in str(replace(preview, held=held))
+    positions = tuple(replace(position, liquidation_price=2.13579) for position in preview.positions)
+    assert "liquidation 2.13579, not affected by leverage" in str(replace(preview, positions=positions))
 
 
 def test_the_caution_is_independent_of_the_verdict(simulator: Simulator) -> None:
