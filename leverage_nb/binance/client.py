@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -368,7 +369,8 @@ class RestClient:
         try:
             with self._transport.slot(left()):
                 outgoing = self._outgoing(endpoint, parameters, stamp() if stamp else self.time_ms())
-                answer = self._transport.deliver(outgoing, left(), expires() if expires else None)
+                latest = math.inf if deadline is None else deadline
+                answer = self._transport.deliver(outgoing, left(), expires() if expires else None, latest)
                 used = answer.used_weight
         except NotConnected:
             has_left = False

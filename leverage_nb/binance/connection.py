@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import threading
 import time
@@ -20,9 +21,9 @@ from leverage_nb.interrupts import Departure
 _sending = threading.local()
 
 
-def set_departure(departure: Departure) -> None:
-    """Set the departure of the request that this thread sends next."""
-    _sending.departure = departure
+def set_departure(departure: Departure, answer_by: float = math.inf) -> None:
+    """Set the departure of the request that this thread sends next, and the latest end of its answer."""
+    _sending.departure, _sending.answer_by = departure, answer_by
 
 
 def get_departure() -> Departure:
@@ -37,13 +38,14 @@ class _BudgetedReader(io.RawIOBase):
     def __init__(self, sock: socket.socket, budget: float | None) -> None:
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
-        self._deadline = None if budget is None else time.monotonic() + budget
+        deadline = math.inf if budget is None else time.monotonic() + budget
+        self._deadline = min(deadline, _sending.answer_by)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self._deadline is not None:
+        if self._deadline < math.inf:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the deadline of the answer has passed")

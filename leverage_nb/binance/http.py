@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import threading
@@ -131,13 +132,20 @@ class Transport:
         finally:
             self._slots.release()
 
-    def deliver(self, outgoing: Outgoing, budget: float | None = None, expires: float | None = None) -> Answer:
+    def deliver(
+        self,
+        outgoing: Outgoing,
+        budget: float | None = None,
+        expires: float | None = None,
+        answer_by: float = math.inf,
+    ) -> Answer:
         """Send a request once and read the whole answer. Redirects are not followed.
 
         Args:
             outgoing: The request.
             budget: Seconds to connect, and seconds for the answer; at most, and by default, the time-out.
             expires: The time, by ``time.monotonic()``, after which the request must not leave.
+            answer_by: The time, by ``time.monotonic()``, after which the answer is not awaited, whenever it left.
 
         Raises:
             NotConnected: Nothing of the request left this machine; ``SentTooLate`` if it had expired.
@@ -147,7 +155,7 @@ class Transport:
         failure: BaseException
         budget = self._timeout if budget is None else min(budget, self._timeout)
         departure = Departure(expires)
-        set_departure(departure)
+        set_departure(departure, answer_by)
         self._scrubber.remember(outgoing.secrets())
         try:
             with current().watching(departure):

@@ -6,11 +6,16 @@ import http.client
 import socket
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from leverage_nb.binance.client import RestClient
+from leverage_nb.binance.credentials import Credentials
+from leverage_nb.binance.endpoints import SERVER_TIME
 from leverage_nb.binance.http import SentTooLate, Transport
+from leverage_nb.binance.venues import VENUES
 from leverage_nb.errors import NoAnswer, NotConnected
 from leverage_nb.interrupts import Cancellation
 from tests.binance.sending import SIGNED, deliver, plain_get, signed_post
@@ -121,6 +126,20 @@ def test_a_dead_address_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyP
     with unresponsive() as dead, serving(response(b"{}")) as wire:
         resolve_to(monkeypatch, dead, ("127.0.0.1", int(wire.url.rpartition(":")[2])))
         assert deliver("http://exchange.test", timeout=2.0).status == 200
+    assert len(wire.received) == 1
+
+
+def test_connecting_and_answering_share_the_time_of_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read whose connection took half of its seconds waits only for the other half for an answer."""
+    with unresponsive() as dead, serving(close=False) as wire:
+        resolve_to(monkeypatch, dead, ("127.0.0.1", int(wire.url.rpartition(":")[2])))
+        venue = replace(VENUES["simulator"], rest_url="http://exchange.test")
+        client = RestClient(venue, Credentials("k", "s"), retry_pauses=())
+        start = time.monotonic()
+        with pytest.raises(NoAnswer):
+            client.read(SERVER_TIME, within=3)
+        client.close()
+        assert time.monotonic() - start < 4.2
     assert len(wire.received) == 1
 
 
