@@ -362,9 +362,7 @@ class RestClient:
         def left() -> float:
             return self.timeout if deadline is None else _left(deadline)
 
-        if endpoint.security != "key":  # a stream that is closing must not count a closed client in again
-            self.limiter.join(self, self._weight_share)
-        self.limiter.admit(endpoint.weight, left())
+        self.limiter.admit(endpoint.weight, left(), self._weight_share)
         used, has_left = None, True
         try:
             with self._transport.slot(left()):

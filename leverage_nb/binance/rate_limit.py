@@ -101,12 +101,13 @@ class Limiter:
         with self._lock:
             return self._held_back(weight)[0]
 
-    def admit(self, weight: int, patience: float) -> None:
+    def admit(self, weight: int, patience: float, share: float = 1.0) -> None:
         """Wait until a request fits into the limit, and count it.
 
         Args:
             weight: The request weight.
             patience: Seconds to wait at most.
+            share: The share of the client that sends it, which applies also if the client has left.
 
         Raises:
             RateLimited: The request would have to wait longer; ``retry_after`` and the text say how long.
@@ -114,7 +115,7 @@ class Limiter:
         deadline = self._ticks() + patience
         while True:
             with self._lock:
-                wait, reason = self._held_back(weight)
+                wait, reason = self._held_back(weight, share)
                 now = self._ticks()
                 if wait <= 0:
                     self._sent.append((now, weight))
@@ -170,19 +171,19 @@ class Limiter:
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._ticks() + seconds)
 
-    def _held_back(self, weight: int) -> tuple[float, str]:
+    def _held_back(self, weight: int, share: float = 1.0) -> tuple[float, str]:
         """Return the seconds for which a weight must wait, and the reason."""
         now = self._ticks()
         if self._blocked_until > now:
             return self._blocked_until - now, "The exchange asked this address to wait"
         while self._sent and self._sent[0][0] <= now - 60:
             self._sent_weight -= self._sent.popleft()[1]
-        share = min(self._shares.values(), default=1.0) * self.limit
-        surplus = self._sent_weight + weight - share
+        own_limit = min((share, *self._shares.values())) * self.limit
+        surplus = self._sent_weight + weight - own_limit
         for at, sent in self._sent if surplus > 0 else ():
             surplus -= sent
             if surplus <= 0 or at == self._sent[-1][0]:
-                return at + 60 - now, f"{_OWN_SHARE}, {share:,.0f} of {self.limit:,} a minute"
+                return at + 60 - now, f"{_OWN_SHARE}, {own_limit:,.0f} of {self.limit:,} a minute"
         used = self._used if self._wall() // 60 == self._used_minute else 0
         if used and used + self._pending + weight > self.limit:
             return self._to_next_minute(), f"This address has used up its rate limit of {self.limit:,} a minute"

@@ -338,15 +338,14 @@ def test_a_request_that_did_not_leave_uses_no_weight() -> None:
 
 
 def test_a_closed_client_that_is_used_again_keeps_its_share(simulator: Simulator) -> None:
-    """The share applies to whoever sends, also after close()."""
+    """The share applies to what a closed client sends, and no longer to others."""
     limiter = Limiter(limit=100)
-    client = client_of(simulator, limiter=limiter, weight_share=0.25)
+    client = client_of(simulator, limiter=limiter, weight_share=0.09, retry_pauses=())
     client.close()
-    assert limiter.wait_for(100) == 0
     client.read(SYMBOL_CONFIG)
-    assert limiter.wait_for(20) == 0
-    assert limiter.wait_for(21) > 0
-    client.close()
+    with pytest.raises(RateLimited, match="its share of the rate limit, 9 of 100"):
+        client.read(SYMBOL_CONFIG)
+    assert limiter.wait_for(95) == 0
 
 
 @pytest.mark.parametrize(("fault", "status"), [("rate_limited_for", 429), ("banned", 418)])

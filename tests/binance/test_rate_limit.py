@@ -85,7 +85,7 @@ def test_the_used_weight_restarts_with_the_minute(limiter: Limiter, clock: Clock
 
 
 def test_the_smallest_share_applies(limiter: Limiter, clock: Clock) -> None:
-    """The smallest share among the clients applies; when that client leaves, the next one does."""
+    """The smallest share among the clients applies; after its client has left, only to that client's own requests."""
     strict = object.__new__(Clock)
     limiter.join(strict, 0.01)
     limiter.admit(20, patience=0)
@@ -93,6 +93,9 @@ def test_the_smallest_share_applies(limiter: Limiter, clock: Clock) -> None:
         limiter.admit(5, patience=0)
     limiter.leave(strict)
     limiter.admit(5, patience=0)
+    with pytest.raises(RateLimited, match="24 of 2,400"):
+        limiter.admit(1, patience=0, share=0.01)
+    limiter.admit(1, patience=0)
 
 
 def banned_until(seconds: float) -> str:
