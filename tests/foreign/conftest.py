@@ -58,3 +58,13 @@ def outcome(change: Callable[[], LeverageChange]) -> LeverageChange:
         failure = exc
     assert failure.change is not None, f"{type(failure).__name__} without a record: {failure}"
     return failure.change
+
+
+def outcome_if_sent(change: Callable[[], LeverageChange]) -> LeverageChange:
+    """Return the record of a change, made again if a busy machine could not send it within a second of its read."""
+    done = outcome(change)
+    for _ in range(4):
+        if done.status != "not_sent":
+            break
+        done = outcome(change)
+    return done

@@ -16,7 +16,7 @@ from leverage_nb import Account
 from leverage_nb.change import Change
 from leverage_nb.errors import LeverageError
 from tests.foreign.answers import ODD_HISTORIES, ODD_SUCCESSES, position
-from tests.foreign.conftest import outcome
+from tests.foreign.conftest import outcome_if_sent
 from tests.foreign.desks import desk, outcomes
 from tests.foreign.exchange import CONFIG, MARGIN, MARGIN_TYPE, MARGINS, POSITIONS, ForeignExchange
 from tests.foreign.wire import RESET, Reply
@@ -53,7 +53,7 @@ def quick(exchange: ForeignExchange, connect: Callable[..., Account]) -> Account
 def moved(exchange: ForeignExchange, account: Account, amount: object = 100) -> Change:
     """Change the isolated margin of ETHUSDT, and check that it was posted once, and not again."""
     before = len(exchange.arrived(MARGIN))
-    change = outcome(lambda: account.change_isolated_margin("ETHUSDT", amount))  # type: ignore[arg-type, return-value]
+    change = outcome_if_sent(lambda: account.change_isolated_margin("ETHUSDT", amount))  # type: ignore[arg-type, return-value]
     exchange.clear()
     account.settle()
     assert len(exchange.arrived(MARGIN)) == before + 1
@@ -62,7 +62,7 @@ def moved(exchange: ForeignExchange, account: Account, amount: object = 100) -> 
 
 def typed(exchange: ForeignExchange, account: Account, wanted: str = "isolated") -> Change:
     """Change the margin type of BTCUSDT, and check that it was posted once."""
-    change = outcome(lambda: account.set_margin_type("BTCUSDT", wanted))  # type: ignore[return-value]
+    change = outcome_if_sent(lambda: account.set_margin_type("BTCUSDT", wanted))  # type: ignore[return-value]
     assert len(exchange.arrived(MARGIN_TYPE)) == 1
     return change
 
