@@ -30,7 +30,7 @@ from leverage_nb.changes.service import ChangeService
 from leverage_nb.changes.settle import Progress
 from leverage_nb.changes.size_plan import SizePlan, make_size_plan
 from leverage_nb.changes.undo import preview_undo
-from leverage_nb.errors import LeverageError, UnexpectedAnswer
+from leverage_nb.errors import InvalidInput, LeverageError, UnexpectedAnswer
 from leverage_nb.journal.journal import Journal
 from leverage_nb.risk.account_state import AccountState, LeverageSetting
 from leverage_nb.risk.brackets import Brackets
@@ -327,6 +327,8 @@ class Account:
         """
         if stop is not None:
             return self._service.highest_for_stop(symbol, notional, stop, buffer)
+        if buffer != BUFFER:
+            raise InvalidInput("A buffer needs a stop.", hint="Name the price of the stop: stop=60_000.")
         return self._service.highest(self._service.reader.read_symbol(symbol).outlook, notional)
 
     # -- changes ----------------------------------------------------------------------------------------------
@@ -565,13 +567,20 @@ class Account:
         """
         return preview_undo(self._service, force=force)
 
-    def undo(self, *, force: bool = False, progress: Progress | None = None) -> Change | Plan:
+    def undo(
+        self,
+        *,
+        force: bool = False,
+        confirm: float | str | Decimal | None = None,
+        progress: Progress | None = None,
+    ) -> Change | Plan:
         """Undo the last change that was applied and not undone. A second call undoes the one before.
 
         A plan is undone as a whole, apart from rows that were changed since; the returned Plan names them.
 
         Args:
             force: Send it although a refusal is expected, as -4161 with an open isolated position.
+            confirm: The amount of isolated margin, as for :meth:`change_isolated_margin`.
             progress: As for :meth:`set_leverage`; not called for a plan.
 
         Raises:
@@ -582,6 +591,8 @@ class Account:
         preview = self.preview_undo(force=force)
         if isinstance(preview, Plan):
             return preview.apply(force=force)
+        if confirm is not None and isinstance(preview, IsolatedMarginPreview):
+            preview = preview.named(confirm)
         return preview.apply(force=force, progress=progress)
 
     # -- events ---------------------------------------------------------------------------------------------
@@ -630,6 +641,8 @@ class Account:
             InvalidInput: The file or an argument is invalid, or ``revert`` needs ``allow_mainnet``. Nothing started.
             ReadOnly: ``revert`` is given, and the account is read-only. Nothing started.
         """
+        if self.closed:
+            raise InvalidInput("This account is closed.", hint="Open it again with connect() to follow a policy.")
         check_follow(self._service, revert, on_drift, allow_mainnet)
         policy = read_policy(path, self.profile, self._tiers)
         follower = PolicyWatch(self._service, self.watch, policy, on_drift, revert=revert, reverts=self._reverts)
@@ -638,6 +651,10 @@ class Account:
 
     def _find_all(self, symbols: str | Iterable[str] | None) -> list[str]:
         """Return Binance's spelling of symbols, each once; none for None."""
+        if not (symbols is None or isinstance(symbols, Iterable)):
+            raise InvalidInput(
+                f"Symbols are a text or a list; got {type(symbols).__name__}.", hint='For example "BTCUSDT".'
+            )
         words = (split_words(symbols) or [symbols]) if isinstance(symbols, str) else symbols or ()
         return list(dict.fromkeys(self.find_symbol(word) for word in words))
 

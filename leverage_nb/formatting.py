@@ -66,6 +66,15 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.6g}%"
 
 
+def away(distance: float, digits: int = 3) -> str:
+    """Say how far a liquidation price is from the mark price; a distance of 0 or less means that it was reached.
+
+    >>> away(0.215)
+    '21.5% away'
+    """
+    return f"{percent(round(distance, digits))} away" if distance > 0 else "already reached"
+
+
 def times(leverage: int | None) -> str:
     """Return a leverage as text: ``20x``, or ``not set`` for None."""
     return "not set" if leverage is None else f"{leverage}x"

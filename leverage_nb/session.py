@@ -247,8 +247,8 @@ class Session:
         Raises:
             InvalidInput: A profile or the file is invalid.
         """
-        if isinstance(profiles, str):
-            raise InvalidInput('profiles is a list, as ["sub1", "sub2"].')
+        if isinstance(profiles, str) or not isinstance(profiles, Iterable):
+            raise InvalidInput('profiles is a list, as ["sub1", "sub2"].', hint="Name each profile, None for none.")
         return self._plans(profiles, venue, lambda account, _profile: account.policy_plan(path))
 
     def _plans(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leverage_nb.account import Account, service_of
@@ -20,7 +23,7 @@ from leverage_nb.errors import (
     UnexpectedAnswer,
     UnknownSymbol,
 )
-from leverage_nb.session import connect
+from leverage_nb.session import connect, policy_profiles
 from leverage_nb.simulator import Simulator, answers
 from tests.arrivals import CHANGE, record_requests
 from tests.binance.wire import response, serving
@@ -202,14 +205,21 @@ def test_before_is_read_before_every_change(account: Account, simulator: Simulat
     assert (change.before, change.after) == (33, 34)
 
 
-def test_a_position_without_a_setting_is_an_error(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A position whose symbol has no setting is an error, not a missing row."""
+def test_a_position_without_a_setting_is_named(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position whose symbol has no setting is named, an error for its symbol, and disables no other."""
     whole = answers.symbol_config
     monkeypatch.setattr(
         answers, "symbol_config", lambda *a: {**whole(*a), "symbol": whole(*a)["symbol"].replace("BTCUSDT", "X")}
     )
-    with pytest.raises(UnexpectedAnswer, match="leaves out BTCUSDT"):
-        account.positions()
+    positions = account.positions()
+    assert list(positions.index) == ["ETHUSDT"]
+    assert positions.attrs["skipped"]["BTCUSDT"] == "its setting could not be read: the answer leaves it out"
+    with pytest.raises(UnexpectedAnswer, match="BTCUSDT"):
+        account.outlook("BTCUSDT")
+    assert account.preview("XRPUSDT", 60).verdict == "ok"
+    lower = account.preview("SOLUSDT", 5)
+    assert (lower.verdict, lower.reason) == ("unpredictable", "a position could not be read")
+    assert account.settings().attrs["skipped"]["BTCUSDT"]
 
 
 @pytest.mark.parametrize("symbol", [5, None, b"BTCUSDT", ["BTCUSDT"]])
@@ -318,3 +328,34 @@ def test_the_highest_leverage_for_a_stop(account: Account, simulator: Simulator)
             account.highest_leverage("BTCUSDT", **arguments)
     with pytest.raises(UnknownSymbol):
         account.highest_leverage("FOO", "2m", stop=80_000)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda account: account.settings(5),
+        lambda account: account.brackets(5),
+        lambda account: account.highest_leverage("XRPUSDT", pd.NA),
+        lambda account: account.preview("XRPUSDT", "max", notional=pd.NA),
+        lambda account: account.set_leverage("XRPUSDT", 10, notional=pd.NA),
+        lambda account: account.plan({"XRPUSDT": 10}, position_mode=["hedge"]),
+        lambda account: account.size_plan({"XRPUSDT": 100}, use=Decimal("sNaN")),
+        lambda account: account.size_plan({"XRPUSDT": 100}, use="0.9"),
+        lambda account: account.change_isolated_margin("ETHUSDT", Decimal("1.0000000006")),
+        lambda _: policy_profiles("risk.toml", None),
+        lambda _: policy_profiles("risk.toml", 5),
+    ],
+)
+def test_every_wrong_argument_is_an_error_of_the_package(account: Account, call: Any) -> None:
+    """Whatever is passed, the error is an InvalidInput, and nothing is sent."""
+    with pytest.raises(InvalidInput):
+        call(account)
+
+
+def test_a_closed_account_follows_no_policy(account: Account, tmp_path: Path) -> None:
+    """Closing an account ends its policies, and no new one starts."""
+    path = tmp_path / "risk.toml"
+    path.write_text("cap = 20", encoding="utf-8")
+    account.close()
+    with pytest.raises(InvalidInput, match="This account is closed"):
+        account.follow_policy(path)

@@ -92,3 +92,11 @@ def test_a_sentence_has_a_capital_and_a_full_stop() -> None:
     """A text becomes a sentence; what is in capitals stays."""
     assert formatting.sentence("key abc was removed") == "Key abc was removed."
     assert formatting.sentence("BTCUSDT is not trading") == "BTCUSDT is not trading."
+
+
+@pytest.mark.parametrize(
+    ("distance", "text"), [(0.215, "21.5% away"), (0.0, "already reached"), (-0.2, "already reached")]
+)
+def test_a_liquidation_price_is_away_or_reached(distance: float, text: str) -> None:
+    """A position beyond its liquidation price must not look safe."""
+    assert formatting.away(distance) == text

@@ -179,15 +179,21 @@ class Credentials:
     def _store(self, venue: Venue, profile: str | None) -> str:
         parts = zip(_PARTS, (self._key, self._secret, self._private, self._password), strict=True)
         text = json.dumps({name: part for name, part in parts if part is not None})
+        where = _service(venue), profile or _NO_PROFILE
+        is_written, problem = False, ""
         try:
             import keyring
 
-            keyring.set_password(_service(venue), profile or _NO_PROFILE, text)
-            if keyring.get_password(_service(venue), profile or _NO_PROFILE) != text:
-                return "the keyring does not return what was stored in it"
+            keyring.set_password(*where, text)
+            is_written = True
+            if keyring.get_password(*where) != text:
+                problem = "the keyring does not return what was stored in it"
         except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - back ends raise any exception
-            return f"no keyring can be written ({type(exc).__name__})"
-        return ""
+            problem = f"no keyring can be {'read' if is_written else 'written'} ({type(exc).__name__})"
+        if problem and is_written:
+            with suppress(Exception, KeyboardInterrupt):  # nothing unusable stays in it, if it can be removed
+                keyring.delete_password(*where)
+        return problem
 
     def __repr__(self) -> str:
         return f"<Credentials {self.fingerprint}>"

@@ -305,7 +305,7 @@ def explain(answer: Answer, venue: Venue, endpoint: Endpoint) -> LeverageError:
             http_status=answer.status,
         )
     named = code if code is not None else f"HTTP {answer.status}"
-    answered = f"says “{words}” ({named})" if error else f"answered HTTP {answer.status}"
+    answered = f"says “{words}” ({named})" if words else f"answered {named}"
     meaning, advice = refusal.meaning if refusal else "", _advice(refusal, words)
     is_open = refusal is not None and refusal.executed == "unknown"
     if is_open and endpoint.method == "GET":  # a read changes nothing, whether it was executed or not

@@ -37,13 +37,13 @@ class LeverageEvent:
 
     Attributes:
         symbol: The symbol.
-        leverage: The new leverage.
+        leverage: The new leverage; None if it is not set.
         at: The local time of the change: the exchange's time minus the known difference of the clocks.
         source: "stream", or "read" if a read of all settings showed a change that no event reported.
     """
 
     symbol: str
-    leverage: int
+    leverage: int | None
     at: datetime
     source: Literal["stream", "read"] = "stream"
 
@@ -200,7 +200,7 @@ def read_event(message: str | bytes) -> Event | None:
 
 def _typed(read: _Message, at: datetime) -> Event | None:
     if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ac is not None:
-        return LeverageEvent(read.ac.s, read.ac.l, at)
+        return LeverageEvent(read.ac.s, read.ac.l or None, at)
     if read.e == "ACCOUNT_CONFIG_UPDATE" and read.ai is not None:
         return ModeEvent(read.ai.j, at)
     if read.e == "ACCOUNT_UPDATE" and read.a is not None:

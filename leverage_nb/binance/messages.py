@@ -31,6 +31,12 @@ Figure = Annotated[float, Meta(ge=-1e30, le=1e30)]  # excludes NaN and infinity
 _LARGEST = Decimal(10) ** 30  # the same for exact amounts
 # 0 means that the leverage is not set.
 Leverage = Annotated[int, Meta(ge=0, le=100_000)]
+
+# Binance lists fewer than 1,000 symbols. No deadline of a request ends the decoding of one row after the other.
+_MOST_ROWS = 20_000
+
+# By what share a notional may differ from size times mark price, because they may be of different moments.
+_SIZES_DIFFER = 0.05
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Rate = Annotated[float, Meta(gt=0, le=1e12)]
 Amount = Annotated[float, Meta(ge=0, le=1e30)]  # a price, a margin or a cap is never negative
@@ -190,11 +196,16 @@ class PositionRisk(_Message, frozen=True):
     notional: Figure
     isolated_wallet: Figure
     margin_asset: Label
-    bid_notional: Figure = 0.0
-    ask_notional: Figure = 0.0
-    position_initial_margin: Amount = 0.0
-    open_order_initial_margin: Amount = 0.0
-    maint_margin: Amount = 0.0
+    bid_notional: Figure
+    ask_notional: Figure
+    position_initial_margin: Amount
+    open_order_initial_margin: Amount
+    maint_margin: Amount
+
+    def __post_init__(self) -> None:
+        size = abs(self.position_amt) * self.mark_price
+        if abs(abs(self.notional) - size) > _SIZES_DIFFER * max(size, abs(self.notional)):
+            raise ValueError("`notional` is not `positionAmt` times `markPrice`")
 
 
 class AccountAsset(_Message, frozen=True):
@@ -339,7 +350,10 @@ def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T
     good: list[T] = []
     skipped: dict[str, str] = {}
     unnamed = set()
-    for place, row in enumerate(decode(list[msgspec.Raw], body, source), start=1):
+    raw = decode(list[msgspec.Raw], body, source)
+    if len(raw) > _MOST_ROWS:
+        raise UnexpectedAnswer(f"{source} has {len(raw):,} rows, more than {_MOST_ROWS:,}, and not all can be read.")
+    for place, row in enumerate(raw, start=1):
         try:
             good.append(msgspec.json.decode(row, type=kind, strict=False))
         except (msgspec.DecodeError, ValueError, RecursionError) as exc:

@@ -58,10 +58,12 @@ class Listing(NamedTuple):
     Attributes:
         margin_assets: Each symbol's margin asset; "" if its row does not decode.
         not_trading: The status of each symbol that is not trading: PENDING_TRADING, SETTLING and so on.
+        problem: Why it could not be read again; "" if it was read.
     """
 
     margin_assets: Mapping[str, str]
     not_trading: Mapping[str, str]
+    problem: str = ""
 
 
 def read_listing(client: RestClient) -> Listing:
@@ -178,7 +180,7 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
         listing: Returns the listed symbols; called beside the reads, because it may read too.
 
     Raises:
-        UnexpectedAnswer: A symbol has a position or open orders, and the settings leave it out.
+        UnexpectedAnswer: An answer as a whole is unusable.
     """
     listed, (configs, reply), positions, balances, modes = read_together(
         listing,
@@ -189,14 +191,14 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
     )
     config, rates = modes
     settings = _settings(client, configs, listed.margin_assets, reply)
-    for row in positions.good:
-        if row.symbol not in settings and row.symbol not in configs.skipped:
-            source = client.source(endpoints.SYMBOL_CONFIG)
-            raise UnexpectedAnswer(
-                f"{source} leaves out {row.symbol}, which has a position or open orders.", hint="Try again later."
-            )
     # Without its margin type, a position is as good as not read.
-    without_setting = {row.symbol for row in positions.good if row.symbol not in settings}
+    in_use = {row.symbol for row in positions.good if row.position_amt or row.bid_notional or row.ask_notional}
+    without_setting = in_use - settings.keys()
+    left_out = dict.fromkeys(without_setting - configs.skipped.keys(), "the answer leaves it out")
+    for symbol in in_use & settings.keys():
+        if settings[symbol].margin_type not in _MARGIN_TYPES.values():
+            without_setting.add(symbol)
+            left_out[symbol] = f"its margin type “{settings[symbol].margin_type}” is not known"
     return AccountState(
         positions=tuple(_position(row) for row in positions.good if row.symbol in settings),
         balances={row.asset: _balance(row) for row in balances.good},
@@ -205,8 +207,13 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
         multi_assets=config.multi_assets_margin,
         rates={row.symbol.removesuffix("USD"): AssetRate(row.bid_rate, row.ask_rate) for row in rates.good},
         skipped=_join(
-            setting=configs.skipped, position=positions.skipped, balance=balances.skipped, **{"USD rate": rates.skipped}
+            setting=configs.skipped | left_out,
+            position=positions.skipped,
+            balance=balances.skipped,
+            **{"USD rate": rates.skipped},
+            **{"margin asset and status": {"every symbol": listed.problem} if listed.problem else {}},
         ),
+        unread_balances=frozenset(balances.skipped),
         unread_positions=frozenset("" if key in positions.unnamed else key for key in positions.skipped)
         | without_setting,
         not_trading=listed.not_trading,
@@ -217,10 +224,10 @@ def read_state(client: RestClient, listing: Callable[[], Listing]) -> AccountSta
 # https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api/Get-Position-Margin-Change-History.
 _MOST_ENTRIES = 500
 
-_OTHERS_NOT_AFFECTED = "Other symbols are not affected. Try again later."
-
 # symbolConfig names the types in capitals. Unknown types are kept, in lower case.
 _MARGIN_TYPES = {"CROSSED": "cross", "CROSS": "cross", "ISOLATED": "isolated"}
+
+_OTHERS_NOT_AFFECTED = "Other symbols are not affected. Try again later."
 
 
 def _read(client: RestClient, kind: type[messages.T], endpoint: Endpoint) -> messages.T:

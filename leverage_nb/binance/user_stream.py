@@ -16,7 +16,6 @@ Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/us
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -39,10 +38,10 @@ from leverage_nb.binance.events import (
 )
 from leverage_nb.binance.messages import as_plain_text
 from leverage_nb.binance.reader import read_settings
-from leverage_nb.binance.venues import is_loopback
 from leverage_nb.change import Change
 from leverage_nb.errors import LeverageError
 from leverage_nb.formatting import local_time
+from leverage_nb.risk.brackets import DEFAULT_LEVERAGE
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -63,19 +62,10 @@ _EXTEND_EVERY = 30 * 60.0
 _RENEW_AFTER = 23.5 * 3600.0
 _READ_EVERY = 10 * 60.0
 _PING_EVERY = 20.0
-# An event has about 200 bytes per position: this is enough for thousands. A longer message ends the connection.
-MAX_MESSAGE = 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 # The difference of the clocks is known to within a round trip: an event this much older than a read may still be news.
 _SLACK = timedelta(seconds=1)
-
-
-class _KeyFilter(logging.Filter):
-    """Drop the records below WARNING: websockets logs the address, which holds the listen key, at DEBUG."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO
 
 
 @dataclass
@@ -127,7 +117,7 @@ class Stream:
         self._notify = notify
         self._pace = pace or Pace()
         self._stop = threading.Event()
-        self._known: dict[str, tuple[int, datetime]] = {}  # leverage and time of the latest event or read
+        self._known: dict[str, tuple[int | None, datetime]] = {}  # leverage and time of the latest event or read
         self._last: dict[str, datetime] = {}  # time of the latest event
         self._made_here: deque[Change] = deque(maxlen=1000)  # filled by other threads
         self._probes: dict[str, tuple[datetime, float]] = {}  # when each was sent, and its event's deadline
@@ -146,7 +136,8 @@ class Stream:
     def note_change(self, change: Change) -> None:
         """Expect the event of a change that was made here. Any thread may call it."""
         made = change.kind == "leverage" and change.status == "applied" and change.sent_at
-        if made and change.before not in {None, change.after}:
+        # To set what applies anyway is perhaps no change.
+        if made and (DEFAULT_LEVERAGE if change.before is None else change.before) != change.after:
             self._made_here.append(change)
 
     def _run(self) -> None:
@@ -198,8 +189,10 @@ class Stream:
     def _connect(self, stack: ExitStack) -> tuple[list[ClientConnection], int]:
         """Connect every form of the address that connects. Return the connections, and a mark of the listen key."""
         from websockets.exceptions import InvalidHandshake
-        from websockets.sync.client import connect
 
+        from leverage_nb.binance.stream_connection import open_connection
+
+        ping_every = max(1.0, self._pace.real(_PING_EVERY))
         key = self._client.open_listen_key()
         connections: list[ClientConnection] = []
         mark = hash(key)
@@ -208,25 +201,15 @@ class Stream:
             if self._stop.is_set():
                 break
             try:
-                connection = connect(
-                    self._url + form.format(key=key),
-                    open_timeout=self._client.timeout,
-                    close_timeout=1,
-                    ping_interval=max(1.0, self._pace.real(_PING_EVERY)),
-                    ping_timeout=max(1.0, self._pace.real(_PING_EVERY)),
-                    logger=_logger(),
-                    max_size=MAX_MESSAGE,
-                    # Decided by the stream's own address, because REST may be elsewhere: a listen key for this machine
-                    # does not leave it.
-                    **({"proxy": None} if is_loopback(self._url) else {}),
-                )
+                url = self._url + form.format(key=key)
+                connection = open_connection(url, timeout=self._client.timeout, ping_every=ping_every)
             except (InvalidHandshake, OSError, EOFError) as exc:
                 failure = exc
-                if not isinstance(exc, InvalidHandshake):
+                if not isinstance(exc, (InvalidHandshake, TimeoutError, EOFError)):
                     break  # the host cannot be reached
             else:
                 connections.append(stack.enter_context(connection))
-        key = ""  # a verbose traceback prints the variables of each frame
+        key = url = ""  # a verbose traceback prints the variables of each frame
         if failure is not None and not connections:
             raise failure
         return connections, mark
@@ -371,10 +354,3 @@ def _keep(connection: ClientConnection, connections: list[ClientConnection]) -> 
 
 def _broke(exc: Exception) -> str:
     return f"the stream broke ({type(exc).__name__})"
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("leverage_nb.stream")
-    if not logger.filters:
-        logger.addFilter(_KeyFilter())
-    return logger

@@ -9,15 +9,19 @@ from leverage_nb.binance.error_codes import read_lift_time
 from leverage_nb.errors import LeverageError
 from leverage_nb.risk.outlook import AccountLimit
 
-# All documented account limits apply above 20x, whether or not their text names the number.
+# All documented account limits apply above 20x if their text names no number; those of regions usually name another.
 UNNAMED_LIMIT = 20
+_OF_REGIONS = {-4206, -4403}
 
 # The codes of refusals that name an account limit, and those that apply to one symbol only.
 _LIMIT_CODES = {-4202, -4203, -4205, -4206, -4208, -4209, -4300, -4403}
 _OF_ONE_SYMBOL = {-4208, -4209}
-# "leverage of Symbol is" is the text of -4209 on the error-code page; other clients report it for regions too.
+# "leverage of Symbol is" is the text of -4209 on the error-code page; other clients report it for regions too, and then
+# it says nothing about other symbols.
+_NAMES_SYMBOL = re.compile(r"leverage of \w{1,40} is", re.IGNORECASE)
 _NAMED = re.compile(
-    r"(?:leverage (?:limit is|of)|leverage of \w{1,40} is|only up to|exceed|than|over) ([0-9]{1,3})x?\b", re.IGNORECASE
+    r"(?:leverage (?:limit is|of):?|leverage of \w{1,40} is|only up to|exceed|than|over) ([0-9]{1,3})x?\b",
+    re.IGNORECASE,
 )
 
 
@@ -32,11 +36,15 @@ class AccountLimits:
         if error.code not in _LIMIT_CODES:
             return
         named = _NAMED.search(error.words)
+        leverage = int(named[1]) if named else 0
+        if not leverage and error.code in _OF_REGIONS and re.search("[0-9]", error.words):
+            return  # the text names a number in a way that is not known
+        is_of_symbol = error.code in _OF_ONE_SYMBOL or _NAMES_SYMBOL.search(error.words)
         limit = AccountLimit(
-            max_leverage=(int(named[1]) if named else 0) or UNNAMED_LIMIT,
+            max_leverage=leverage or UNNAMED_LIMIT,
             code=error.code,
             words=error.words,
-            symbol=symbol if error.code in _OF_ONE_SYMBOL else None,
+            symbol=symbol if is_of_symbol else None,
             until=read_lift_time(error.words),
         )
         self._limits[limit.symbol] = limit

@@ -53,6 +53,7 @@ def draft_attempt(client: RestClient, request: ChangeRequest, before: Value | No
         plan=request.plan,
         kind=request.kind,
         position_side=request.position_side,
+        direction=request.direction,
     )
 
 

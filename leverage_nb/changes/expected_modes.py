@@ -25,7 +25,7 @@ class ExpectedModes:
     multi_assets: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.position_mode not in {None, *POSITION_MODES}:
+        if self.position_mode not in (None, *POSITION_MODES):
             raise InvalidInput(
                 f"{as_typed(self.position_mode)} is not a position mode.",
                 hint='Use position_mode="one-way" or position_mode="hedge".',

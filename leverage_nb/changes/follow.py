@@ -313,6 +313,8 @@ class PolicyWatch:
             change = preview.apply()
         except LeverageError as exc:
             cause = getattr(exc, "reason", None) or exc
+            if isinstance(cause, ChangedElsewhere):  # its text speaks of a confirmation, and there was none
+                cause = ChangedElsewhere("another program changed it at the same moment; it is read again")
             not_sent = not begun or isinstance(exc, ChangeNotSent)
             if begun and not_sent:
                 self._reverts[symbol] -= 1

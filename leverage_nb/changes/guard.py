@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from leverage_nb.errors import GuardExceeded, InvalidInput, InvalidLeverage, as_typed
+from leverage_nb.formatting import short
+from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.user_input import parse_leverage
 
 MAINNET_DEFAULT = 20
@@ -70,6 +72,19 @@ class Guard:
             f"{leverage}x is above your guard of {limit.leverage}x ({limit.source}).",
             hint=f"To raise the guard: {to_raise}",
         )
+
+
+def why_highest(outlook: Outlook, highest: int, guard: Bound | None, notional: float = 0.0) -> str:
+    """Return what "max" stops at: the symbol's maximum, the guard, a size, or the refusal of the next leverage."""
+    found = f"max is {highest}x{', the current leverage' if highest == outlook.current else ''}"
+    if highest >= len(outlook.leverage):
+        return f"{found}: the symbol's maximum"
+    if guard is not None and highest >= guard.leverage:
+        return f"{found}: limited by your guard ({guard.source})"
+    if notional > (cap := float(outlook.max_notional[highest])):
+        return f"{found}: a position has at most {short(cap)} at {highest + 1}x"
+    judged = outlook.judge(highest + 1)
+    return f"{found}: {judged.reason.removesuffix(f'; {judged.advice}')}"
 
 
 def _read(name: str, value: Any) -> int:

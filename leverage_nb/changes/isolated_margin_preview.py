@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from leverage_nb.change import exact_amount, signed_amount
 from leverage_nb.changes.preview import ChangePreview, of_every_kind, step
 from leverage_nb.changes.request import ChangeRequest
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.errors import GuardExceeded, InvalidInput
-from leverage_nb.formatting import percent, price
+from leverage_nb.errors import GuardExceeded, InvalidInput, as_typed
+from leverage_nb.formatting import away, price
 from leverage_nb.risk.account_state import AccountState, Position
-from leverage_nb.risk.isolated_margin import IsolatedMargin, isolated_margin_of, preview_margin
+from leverage_nb.risk.isolated_margin import IsolatedMargin, is_about, isolated_margin_of, preview_margin
 from leverage_nb.risk.user_input import parse_margin
 
 # The guard on amounts: a larger share of the available margin, or of the margin of the position if some is taken out,
@@ -50,9 +50,19 @@ class IsolatedMarginPreview(ChangePreview):
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What must be the same when the change is sent. Size and wallet may move."""
+        """What must be the same when the change is sent; of size and wallet see :meth:`still_holds`."""
         assert isinstance(self.setting, IsolatedMargin)  # noqa: S101 - as preview_isolated_margin makes it
         return self.verdict, self.code, self.modes, self.setting.margin_type, self.setting.side, self.amount
+
+    def still_holds(self, fresh: Self) -> bool:
+        """Whether a later preview of the same change shows about the same, apart from prices, funding and fills."""
+        sizes = [abs(one.position.amount) if one.position is not None else 0.0 for one in (self, fresh)]
+        return super().still_holds(fresh) and is_about(*sizes) and is_about(self.wallet[0], fresh.wallet[0])
+
+    @property
+    def is_relative(self) -> bool:
+        """It adds an amount, or takes it out."""
+        return True
 
     @property
     def asks(self) -> bool:
@@ -88,6 +98,11 @@ class IsolatedMarginPreview(ChangePreview):
         whole = self.available[0] if self.amount > 0 else self.wallet[0]
         return not self.is_named and not float(abs(self.amount)) <= LARGEST_SHARE * whole
 
+    def warned(self) -> Self:
+        """Return it with the warning of the guard on amounts, if that applies."""
+        applies = self.verdict in {"ok", "unpredictable"} and self.needs_name
+        return replace(self, warnings=(str(self.exceeded()),)) if applies else self
+
     def named(self, confirmed: Any) -> IsolatedMarginPreview:
         """Return it as confirmed by a person who named the amount.
 
@@ -99,7 +114,8 @@ class IsolatedMarginPreview(ChangePreview):
                 f"The confirmation names {exact_amount(parse_margin(confirmed))}, and the change is {self.step}.",
                 hint="Nothing was sent. Name the amount of the change.",
             )
-        return replace(self, is_named=True)
+        warnings = tuple(warning for warning in self.warnings if warning != str(self.exceeded()))
+        return replace(self, is_named=True, warnings=warnings)
 
     def again(self) -> IsolatedMarginPreview:
         """Return a preview of the same change, on new reads."""
@@ -111,7 +127,7 @@ class IsolatedMarginPreview(ChangePreview):
         return ChangeRequest(
             self.symbol, self.amount, self.margin_asset, self.setting.wallet, True, self.setting, self.rows(),
             self.undoes, kind="isolated margin", position_side=self.position_side, direction=self.setting.side,
-            forbidden=self._exceeded() if self.needs_name else None,
+            forbidden=self.exceeded() if self.needs_name else None,
         )  # fmt: skip
 
     def effects(self) -> list[tuple[str, str]]:
@@ -130,28 +146,30 @@ class IsolatedMarginPreview(ChangePreview):
         return rows
 
     def _liquidation_text(self) -> str:
-        mark = self.position.mark_price if self.position is not None else 0.0
-
         def text(value: float | None) -> str:
             if value is None:
                 return "none"
-            away = f" ({percent(round(abs(value / mark - 1), 4))} away)" if mark else ""
-            return f"{price(value)}{away}"
+            distance = self.position.distance_to(value) if self.position is not None else math.nan
+            return price(value) if math.isnan(distance) else f"{price(value)} ({away(distance, 4)})"
 
         return " → ".join(text(value) for value in self.liquidation)
 
-    def _exceeded(self) -> GuardExceeded:
+    def exceeded(self) -> GuardExceeded:
+        """Return the refusal of the guard on amounts."""
         whole, what = self.available[0], f"{self.margin_asset} available"
         nothing = f"No {self.margin_asset} is available"
-        if self.amount < 0:
+        if self.position is None:
+            whole, nothing = 0.0, f"{self.symbol} has no open position"
+        elif self.amount < 0:
             whole, what, nothing = self.wallet[0], "margin of this position", "This position has no margin"
         plain = f"{abs(self.amount):f}"
-        if whole:
+        if not whole <= 0:
             share = "an unknown share" if math.isnan(whole) else f"{abs(float(self.amount)) / whole:.0%}"
             nothing = f"{exact_amount(self.amount, self.margin_asset)} is {share} of the {what}"
+        call = "undo" if self.undoes is not None else "change_isolated_margin"
         return GuardExceeded(
             f"{nothing}. More than {LARGEST_SHARE:.0%} needs a confirmation that names the amount.",
-            hint=f"To confirm it: --confirm {plain}, or change_isolated_margin(..., confirm={plain}).",
+            hint=f"To confirm it: --confirm {plain}, or {call}(..., confirm={plain}).",
         )
 
 
@@ -161,7 +179,6 @@ def preview_isolated_margin(
     delta: Decimal,
     position_side: str | None = None,
     *,
-    is_named: bool = False,
     fresh: bool = False,
 ) -> IsolatedMarginPreview:
     """Preview a change of isolated margin: see ``Account.preview_isolated_margin``.
@@ -171,7 +188,6 @@ def preview_isolated_margin(
         symbol: In any spelling.
         delta: The amount; negative to take margin out.
         position_side: "long" or "short".
-        is_named: Whether the amount is confirmed, or was before: that of an undo is in the journal.
         fresh: Whether to read the tiers in any case.
     """
     view = service.reader.read_symbol(symbol, reload_tiers=fresh)
@@ -183,7 +199,7 @@ def preview_isolated_margin(
     preview = IsolatedMarginPreview(
         **of_every_kind(state, setting, judged, service.apply, str(service.forbidden() or "")),
         setting=isolated_margin_of(setting, position),
-        _again=lambda: preview_isolated_margin(service, name, delta, side, is_named=is_named, fresh=True),
+        _again=lambda: preview_isolated_margin(service, name, delta, side, fresh=True),
         amount=delta,
         position_side=side,
         position=position,
@@ -192,11 +208,8 @@ def preview_isolated_margin(
         liquidation=effect.liquidation,
         effective_leverage=effect.effective_leverage,
         most=effect.most,
-        is_named=is_named,
     )
-    if judged.verdict in {"ok", "unpredictable"} and preview.needs_name:
-        return replace(preview, warnings=(str(preview.request().forbidden),))
-    return preview
+    return preview.warned()
 
 
 def _find_position(state: AccountState, symbol: str, position_side: str | None) -> tuple[str, Position | None]:
@@ -206,9 +219,11 @@ def _find_position(state: AccountState, symbol: str, position_side: str | None) 
         InvalidInput: In hedge mode both sides are open and none is named; or a side is named that does not exist.
     """
     opened = {p.position_side: p for p in state.positions if p.symbol == symbol and p.amount}
-    named = None if position_side is None else position_side.strip().upper()
-    if named not in {None, "BOTH", "LONG", "SHORT"}:
-        raise InvalidInput(f"{position_side} is not a side of a position.", hint="The sides are long and short.")
+    named = position_side.strip().upper() if isinstance(position_side, str) else position_side
+    if named not in (None, "BOTH", "LONG", "SHORT"):
+        raise InvalidInput(
+            f"{as_typed(position_side)} is not a side of a position.", hint="The sides are long and short."
+        )
     if not state.hedge_mode:
         position = opened.get("BOTH")
         if named in {"LONG", "SHORT"} and position is not None and position.side != named.lower():

@@ -10,11 +10,11 @@ from leverage_nb.binance import endpoints, error_codes, messages, reader
 from leverage_nb.binance.client import Parameters, RestClient
 from leverage_nb.binance.endpoints import Endpoint
 from leverage_nb.binance.http import Answer
-from leverage_nb.change import Kind, Status, Value, is_at, value_text
+from leverage_nb.change import Kind, Status, Value, exact_amount, is_at, value_text
 from leverage_nb.changes.request import ChangeRequest, Reading
 from leverage_nb.errors import ChangedElsewhere, UnexpectedAnswer
 from leverage_nb.journal.attempts import Finding, Source
-from leverage_nb.risk.isolated_margin import IsolatedMargin
+from leverage_nb.risk.isolated_margin import IsolatedMargin, is_about
 
 _CHECK_AGAIN = "Check the new preview, then confirm again."
 
@@ -112,10 +112,13 @@ class _IsolatedMargin:
         return False
 
     def find_difference(self, request: ChangeRequest, reading: Reading, before: Value | None) -> str:
-        # Fills and funding move size and wallet all the time; the amount was confirmed, and does not depend on them.
         side = reading.side if isinstance(reading, IsolatedMargin) else "flat"
+        wallet = reading.value("isolated margin")
         if side == request.direction:
-            return ""
+            if is_about(before, wallet):
+                return ""
+            was, is_now = (exact_amount(Decimal(one or 0), request.margin_asset) for one in (before, wallet))
+            return f"The change was confirmed at an isolated margin of {was}, and {request.symbol} has {is_now} now."
         now = "no position is open" if side == "flat" else f"the position is {side}"
         return f"The change was confirmed for a {request.direction} position of {request.symbol}, and {now} now."
 

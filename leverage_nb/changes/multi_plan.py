@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from leverage_nb.binance.credentials import check_profile
 from leverage_nb.cards import Card, Shown, Tone
 from leverage_nb.changes.plan import Plan, PlanProgress, PlanRow
+from leverage_nb.changes.policy import NoRule
 from leverage_nb.errors import InvalidInput, LeverageError
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ def make_multi_plan(venue: str, plans: Sequence[tuple[str | None, Callable[[], P
     for profile, (_, make) in zip(names, plans, strict=True):
         try:
             made[profile or NO_PROFILE] = make()
-        except InvalidInput:
-            raise
         except LeverageError as exc:
+            if isinstance(exc, InvalidInput) and not isinstance(exc, NoRule):
+                raise
             problems[profile or NO_PROFILE] = str(exc)
     return MultiPlan(next((plan.venue for plan in made.values()), venue), made, problems)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
-from leverage_nb.change import Change
+from leverage_nb.change import Change, Kind
 from leverage_nb.changes.settle import Progress, seconds_left, settle
 from leverage_nb.errors import LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
+
+# More changes than this are not made while somebody looks at a preview.
+_RECENT = 100
 
 
 class PastChanges:
@@ -34,6 +38,17 @@ class PastChanges:
             JournalUnusable: The journal cannot be read.
         """
         return self._journal.attempts(self._client.identity, open_only=open_only, last=last)
+
+    def has_since(self, symbol: str, kind: Kind, at: datetime) -> bool:
+        """Whether a change of this kind was sent, or may have been, since a time.
+
+        Raises:
+            JournalUnusable: The journal cannot be read.
+        """
+        return any(
+            (attempt.symbol, attempt.kind) == (symbol, kind) and attempt.begun_at >= at and attempt.status != "not_sent"
+            for attempt in self.attempts(last=_RECENT)
+        )
 
     def change_of(self, attempt: Attempt) -> Change:
         """Return the record of an attempt, under the account's current name."""

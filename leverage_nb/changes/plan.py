@@ -44,7 +44,7 @@ class PlanRow:
 
     Attributes:
         symbol: Binance's symbol.
-        before: The value when the plan was made; None if it was not set.
+        before: The value when the plan was made; None if it was not set, or could not be read.
         after: The requested value.
         verdict: "ok", "unchanged", "refused" or "unpredictable", after the rows before it.
         code: The expected error code of a refusal.
@@ -60,6 +60,9 @@ class PlanRow:
         stuck: Whether "max" was requested and no leverage fits; ``after`` is then the current leverage.
         caution: A caution that is independent of the verdict, as that the change could not be undone.
         kind: What it changes.
+        cap: The upper bound that it asks for; None if it asks for a value.
+        limited_by: What "max" stops at, in words; "" without "max".
+        is_read: Whether the value before could be read.
     """
 
     symbol: str
@@ -79,6 +82,9 @@ class PlanRow:
     stuck: bool = False
     caution: str = ""
     kind: Kind = "leverage"
+    cap: int | None = None
+    limited_by: str = ""
+    is_read: bool = True
 
     @property
     def key(self) -> RowKey:
@@ -98,7 +104,8 @@ class PlanRow:
     @property
     def step(self) -> str:
         """The change in short: ``20x → 10x``, ``cross → isolated``."""
-        return f"{value_text(self.kind, self.before)} → {value_text(self.kind, self.after)}"
+        before = value_text(self.kind, self.before) if self.is_read else "unknown"
+        return f"{before} → {value_text(self.kind, self.after)}"
 
     @property
     def note(self) -> str:
@@ -214,7 +221,7 @@ class Plan(Shown):
                 "verdict": [row.verdict for row in self.rows],
                 "code": pd.array([row.code for row in self.rows], dtype="Int64"),
                 "certainty": [row.certainty for row in self.rows],
-                "reason": [row.reason for row in self.rows],
+                "reason": ["; ".join(filter(None, (row.reason, row.limited_by))) for row in self.rows],
                 "max_notional": pd.array([row.max_notional[1] for row in self.rows], dtype="float64"),
                 "initial_margin": pd.array([row.initial_margin[1] for row in self.rows], dtype="float64"),
                 "available": pd.array([row.available for row in self.rows], dtype="float64"),
@@ -235,7 +242,8 @@ class Plan(Shown):
             differ = {row.symbol for row in self.rows if row.before != row.after}
             stuck = {row.symbol for row in self.rows if row.symbol in differ and row.verdict == "refused"}
             cannot = f", of which {len(stuck)} would be refused" if stuck else ""
-            return f"Policy {self.policy}: {len(differ)} of {self.covers} symbols differ{cannot}"
+            what = "symbols differ" if self.covers != 1 else "symbol differs"
+            return f"Policy {self.policy}: {len(differ)} of {self.covers} {what}{cannot}"
         counts: dict[str, int] = {}
         for row in self.rows:
             name = _EXPECTED[row.verdict] if row.status == "planned" else _outcome(row)
@@ -248,7 +256,7 @@ class Plan(Shown):
 
     def card(self) -> Card:
         """Return the plan as a card: the rows to change, with verdict or outcome."""
-        shown = [row for row in self.rows if row.status not in {"planned", "unchanged"} or row.verdict != "unchanged"]
+        shown = [row for row in self.rows if row.status not in {"planned", "unchanged"} or _is_shown(row)]
         rows = [(row.symbol, _row_text(row)) for row in shown[:_SHOWN]]
         if len(shown) > _SHOWN:
             rows.append(("…", f"{len(shown) - _SHOWN} more; .to_frame() shows all"))
@@ -274,6 +282,11 @@ class Plan(Shown):
         return "good" if statuses <= set(DONE) else "bad"
 
 
+def _is_shown(row: PlanRow) -> bool:
+    """Whether a row is shown that sends nothing: one that does, and one that says what limits max."""
+    return row.verdict != "unchanged" or bool(row.limited_by)
+
+
 def _outcome(row: PlanRow) -> str:
     return "undone" if row.status == "applied" and row.undoes is not None else row.status.replace("_", " ")
 
@@ -290,8 +303,8 @@ def _row_text(row: PlanRow) -> str:
         return f"{step}  {Judgement(row.verdict, row.code, row.certainty, row.reason).text}{caution}"
     if row.kind == "margin type":
         return f"{step}{caution}"
-    reason = f"; {row.reason}" if row.reason else ""
-    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{reason}{caution}"
+    why = "; ".join(filter(None, ("" if row.verdict == "unchanged" else row.reason, row.limited_by)))
+    return f"{step}  max notional {amount(row.max_notional[1], row.margin_asset)}{f'; {why}' if why else ''}{caution}"
 
 
 def ended_row(row: PlanRow, outcome: Change | LeverageError) -> PlanRow:

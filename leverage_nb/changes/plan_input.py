@@ -46,7 +46,7 @@ def read_targets(wanted: Any) -> list[Target]:
         wanted: A mapping or Series from symbol to leverage, to a margin type or to both as ``(10, "isolated")``; a
             DataFrame with a column ``leverage``, ``margin_type`` or both, and the symbols in a column ``symbol`` or the
             index; a text of several lines, see :func:`read_lines`; the path of a CSV file with the columns symbol,
-            leverage and, if wanted, margin_type, with or without a header.
+            leverage and, if wanted, margin_type. With a header they may be in any order, beside others.
 
     Raises:
         InvalidInput: It is none of these.
@@ -165,12 +165,17 @@ def _read_frame(wanted: Any) -> list[Target]:
     return targets
 
 
+# The columns of a CSV file, as a header names them: in any case, with or without underscores.
+_COLUMNS = ("symbol", "leverage", "margintype")
+
+
 def _read_csv(path: Path) -> list[Target]:
     # A person may expect that one line is a plan too.
     example = 'A text of one line is the path of a CSV file. For one symbol: account.plan({"BTCUSDT": 10}).'
     lines = _lines_of(read_text(path, example))
     targets, bad = [], []
-    named = False  # whether the header names the third column
+    places: list[int] = []  # of symbol, leverage and margin type, if a header names them
+    is_first = True
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             bad.append(f"line {number}: it is longer than {LONGEST_LINE} characters")
@@ -178,13 +183,20 @@ def _read_csv(path: Path) -> list[Target]:
         cells = [cell.strip() for cell in next(csv.reader([line]), [])]
         if not any(cells) or cells[0].startswith("#"):
             continue
-        if number == 1 and cells[:2] == ["symbol", "leverage"]:
-            named = cells[2:3] == ["margin_type"]
+        names = [cell.lower().replace("_", "").replace(" ", "") for cell in cells]
+        if is_first and "symbol" in names:
+            places = [names.index(name) if name in names else -1 for name in _COLUMNS]  # -1 is an empty cell below
             continue
-        symbol, leverage, third = [*cells, "", "", ""][:3]
-        margin_type = third if named or read_margin_type(third) else ""  # any other third column is a note
-        if not symbol or not (leverage or margin_type):
-            bad.append(f"line {number}: {as_typed(line.strip(), 60, '“”')} is not a symbol and a leverage")
+        is_first = False
+        symbol, leverage, margin_type, *rest = [*cells, "", "", ""]
+        if places:
+            padded = [*cells, *[""] * (max(places) + 1)]
+            symbol, leverage, margin_type = (padded[place] for place in places)
+            rest = []
+        if not symbol or not (leverage or margin_type) or any(rest):
+            typed = as_typed(line.strip(), 60, "“”")
+            what = "a symbol, a leverage and perhaps a margin type, with commas between"
+            bad.append(f"line {number}: {typed} is not {what}")
         elif margin_type:
             targets.append(_with_margin_type(f"line {number}", symbol, leverage or None, margin_type))
         else:

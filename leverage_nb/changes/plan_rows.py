@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from leverage_nb.change import Value
-from leverage_nb.changes.guard import Bound, Guard
+from leverage_nb.changes.guard import Guard, why_highest
 from leverage_nb.changes.plan import PlanRow
 from leverage_nb.errors import InvalidInput, InvalidLeverage
 from leverage_nb.risk.account_state import AccountState
@@ -22,7 +22,8 @@ def make_margin_rows(wanted: Mapping[str, str], state: AccountState) -> tuple[tu
     for symbol, margin_type in wanted.items():
         reason = state.why_unknown(symbol) or ("" if symbol in state.settings else f"{symbol} is no longer listed")
         if reason:
-            rows.append(replace(unsent_row(symbol, None, margin_type, reason), kind="margin type"))
+            row = unsent_row(symbol, None, margin_type, reason)
+            rows.append(replace(row, kind="margin type", is_read=False))
             continue
         judged = judge_margin_type(state, symbol, margin_type)
         row = unsent_row(symbol, state.settings[symbol].margin_type, margin_type, judged.reason)
@@ -81,7 +82,7 @@ def make_rows(
             reason = str(guard.exceeded(highest + 1) or "") if highest is not None else ""
             after = leverage or outlook.highest(0.0, highest, reason)
             if leverage is None:
-                ends[symbol] = f"max is {after}x: {_why_highest(outlook, after, limit)}"
+                ends[symbol] = why_highest(outlook, after, limit)
         except InvalidInput as exc:
             after, stuck[symbol] = outlook.current or 1, exc.message
         targets.append((symbol, outlook.current, after))
@@ -96,13 +97,14 @@ def make_rows(
             judged = Judgement("refused", None, "documented", reason)
         if judged.verdict in {"ok", "unpredictable"}:
             state = state.with_leverage(symbol, after)
-        if symbol in ends and judged.verdict != "refused":
-            judged = replace(judged, reason="; ".join(filter(None, (judged.reason, ends[symbol]))))
-        rows.append(_row(outlook, before, after, judged, is_stuck=symbol in stuck))
+        row = _row(outlook, before, after, judged, is_stuck=symbol in stuck)
+        rows.append(replace(row, limited_by="" if judged.verdict == "refused" else ends.get(symbol, "")))
     for symbol in left_out:
-        before = state.settings[symbol].leverage if symbol in state.settings else 0
         reason = unknown[symbol] or _why_left_out(symbol, table)
-        rows.append(unsent_row(symbol, before, wanted[symbol] or before or 0, reason))
+        setting = state.settings.get(symbol)
+        before = setting.leverage if setting is not None else None
+        row = unsent_row(symbol, before, wanted[symbol] or before or 0, reason)
+        rows.append(replace(row, is_read=setting is not None))
     return tuple(rows)
 
 
@@ -116,16 +118,6 @@ def _why_left_out(symbol: str, table: BracketTable) -> str:
     if symbol in table.skipped:
         return f"the exchange's tiers of {symbol} are unusable: {table.skipped[symbol]}"
     return f"the exchange sent no setting of {symbol}" if symbol in table else f"{symbol} is no longer listed"
-
-
-def _why_highest(outlook: Outlook, highest: int, guard: Bound | None) -> str:
-    """Return what limits the highest leverage that fits: the symbol's maximum, the guard, or the next refusal."""
-    if highest >= len(outlook.leverage):
-        return "the symbol's maximum"
-    if guard is not None and highest >= guard.leverage:
-        return f"limited by your guard ({guard.source})"
-    judged = outlook.judge(highest + 1)
-    return judged.reason.removesuffix(f"; {judged.advice}")
 
 
 def _order(before: int | None, after: int) -> int:
@@ -163,5 +155,5 @@ def _row(outlook: Outlook, before: int | None, after: int, judged: Judgement, *,
         available=float(outlook.available_after[now if stays else then]),
         margin_asset=outlook.margin_asset,
         stuck=is_stuck,
-        caution=outlook.caution(after),
+        caution="" if judged.verdict == "refused" and judged.code is None else outlook.caution(after),
     )

@@ -21,7 +21,8 @@ from leverage_nb.changes.report import failed
 from leverage_nb.changes.service import ChangeService
 from leverage_nb.errors import ChangeNotSent, InvalidInput
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, AccountState, LeverageSetting
+from leverage_nb.risk.account_state import AccountState, LeverageSetting
+from leverage_nb.risk.brackets import DEFAULT_LEVERAGE, Brackets, BracketTable
 from leverage_nb.risk.user_input import EVERY, Wanted, parse_wanted
 
 _ANY_MODE = ExpectedModes()
@@ -53,7 +54,8 @@ def make_plan(service: ChangeService, targets: Sequence[Target], expected: Expec
     if every is not None:
         trading = (symbol for symbol in (*table.symbols, *table.skipped) if symbol not in state.not_trading)
         goals = {symbol: _merge(every, goals.pop(symbol, None)) for symbol in trading} | goals
-    return _plan(service, _rows(service, _wanted(service, state, goals), state), as_of, expected)
+    rows = _with_caps(_rows(service, _wanted(service, state, goals), state), goals)
+    return _plan(service, rows, as_of, expected)
 
 
 def make_policy_plan(service: ChangeService, path: str | Path) -> Plan:
@@ -77,12 +79,15 @@ def make_policy_plan(service: ChangeService, path: str | Path) -> Plan:
         if (cap is None and not margin_type) or (symbol in state.not_trading and not policy.names(symbol)):
             continue
         setting, tiers = state.settings.get(symbol), table.get(symbol)
-        default = min(DEFAULT_LEVERAGE, tiers.symbol_max_leverage if tiers is not None else DEFAULT_LEVERAGE)
+        default = tiers.default_leverage if tiers is not None else DEFAULT_LEVERAGE
         if cap is not None and cap >= default and setting is not None and setting.leverage is None:
             cap, not_set = None, not_set + 1  # a row would set it to the cap, which may be a raise
         goals[symbol] = Goal(None if cap is None else Wanted(cap, is_cap=True), margin_type)
-    rows = _rows(service, _wanted(service, state, goals), state, independent=True)
-    note = f"{not_set} leverages that are not set: Binance's default of {DEFAULT_LEVERAGE}x is within their caps"
+    rows = _with_caps(_rows(service, _wanted(service, state, goals), state, independent=True), goals)
+    note = (
+        f"{not_set} leverages that are not set: Binance's default, {DEFAULT_LEVERAGE}x or the symbol's lower maximum, "
+        "is within their caps"
+    )
     plan = _plan(service, rows, as_of)
     return replace(plan, policy=policy.name, covers=len(goals), passed_over=note if not_set else "")
 
@@ -151,7 +156,8 @@ def _rows_to_apply(
     """Predict the rows again, as the account is now. A row that may not be sent must not affect the others."""
     excluded: dict[RowKey, PlanRow] = {}
     while True:
-        wanted = {key: None if row.stuck else row.after for key, row in todo.items() if key not in excluded}
+        table = service.tiers.table()
+        wanted = {key: _wanted_again(row, state, table) for key, row in todo.items() if key not in excluded}
         rows = {row.key: row for row in _rows(service, wanted, state, independent=independent)}
         checked = {key: _exclude(row, todo[key], first, force) for key, row in rows.items()}
         more = {key: row for key, row in checked.items() if row is not None}
@@ -160,12 +166,19 @@ def _rows_to_apply(
         excluded |= more
 
 
+def _wanted_again(row: PlanRow, state: AccountState, table: BracketTable) -> Any:
+    """Return what a row asks for now. An upper bound does not raise a leverage that is lower by now."""
+    if row.stuck:
+        return None
+    setting, tiers = state.settings.get(row.symbol), table.get(row.symbol)
+    if row.cap is None or setting is None or tiers is None:
+        return row.after
+    return _resolved(Wanted(row.cap, is_cap=True), setting, tiers)
+
+
 def _continued(row: PlanRow, shown: PlanRow) -> PlanRow:
-    """Return a row as predicted now, with what only the row as shown has: its undo, and what limits max."""
-    # The reason of a row that was applied before is that of its outcome.
-    keeps = shown.status == "planned" and row.verdict == shown.verdict == "ok"
-    reason = shown.reason if keeps else row.reason
-    return replace(row, undoes=shown.undoes, reason=reason)
+    """Return a row as predicted now, with what only the row as shown has: its undo, its bound, what limits max."""
+    return replace(row, undoes=shown.undoes, cap=shown.cap, limited_by=shown.limited_by)
 
 
 def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow | None:
@@ -183,9 +196,8 @@ def _exclude(row: PlanRow, shown: PlanRow, first: bool, force: bool) -> PlanRow 
         return replace(shown, code=None, reason=f"{shown.reason.rstrip('.')}{now}", status="planned", change=None)
     # A change from another leverage was not confirmed. A retry starts from the leverage that is read here.
     if row.before != shown.before and row.verdict != "unchanged":
-        missing = row.before == 0 or (row.before is None and row.kind == "margin type")  # not listed, or not read
-        reason = row.reason if missing else _changed_since(row.key, row.before)
-        return replace(row, verdict="refused", code=None, reason=reason, undoes=shown.undoes)
+        reason = _changed_since(row.key, row.before) if row.is_read else row.reason
+        return replace(row, verdict="refused", code=None, reason=reason, undoes=shown.undoes, cap=shown.cap)
     return None
 
 
@@ -254,7 +266,21 @@ def _leverage_of(service: ChangeService, state: AccountState, symbol: str, wante
     table = service.tiers.table()
     if symbol not in table or symbol not in state.settings:
         return wanted.leverage  # its row reports why it is not sent
-    return wanted.resolve(state.settings[symbol].leverage, table[symbol].symbol_max_leverage)
+    return _resolved(wanted, state.settings[symbol], table[symbol])
+
+
+def _resolved(wanted: Wanted, setting: LeverageSetting, tiers: Brackets) -> int | None:
+    return wanted.resolve(setting.leverage, tiers.default_leverage, tiers.symbol_max_leverage)
+
+
+def _with_caps(rows: tuple[PlanRow, ...], goals: Mapping[str, Goal]) -> tuple[PlanRow, ...]:
+    """Return rows with the upper bounds that goals ask for, which must hold also when a row is sent later."""
+
+    def cap(row: PlanRow) -> int | None:
+        wanted = goals[row.symbol].leverage if row.kind == "leverage" else None
+        return wanted.leverage if wanted is not None and wanted.is_cap else None
+
+    return tuple(replace(row, cap=cap(row)) for row in rows)
 
 
 def _merge(every: Goal, named: Goal | None) -> Goal:

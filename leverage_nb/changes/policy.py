@@ -15,6 +15,11 @@ from leverage_nb.errors import InvalidInput, UnexpectedAnswer, as_typed
 from leverage_nb.risk.user_input import EVERY, HIGHEST_LEVERAGE, LONGEST_SYMBOL, normalize, parse_margin_type
 from leverage_nb.tiers.cache import TierCache
 
+
+class NoRule(InvalidInput):
+    """A policy has no rule for an account."""
+
+
 _KEYS = ("cap", "caps", "margin_type", "margin_types")
 
 Rule = TypeVar("Rule", int, str)
@@ -103,7 +108,7 @@ def read_policy(path: str | Path, profile: str | None, tiers: TierCache) -> Poli
     caps, margin_types = zip(*levels, strict=True)
     if not any((*caps, *margin_types)):
         whose = f"profile {profile}" if profile else "an account without a profile"
-        raise InvalidInput(f"{name} has no rule for {whose}.", hint="A rule is a line such as cap = 20.")
+        raise NoRule(f"{name} has no rule for {whose}.", hint="A rule is a line such as cap = 20.")
     return Policy(name, caps, margin_types)
 
 

@@ -103,6 +103,11 @@ class ChangePreview(Shown):
         return Judgement(self.verdict, self.code, self.certainty, self.reason).text
 
     @property
+    def is_relative(self) -> bool:
+        """Whether it changes a value by an amount, so that sending it twice would change it twice."""
+        return False
+
+    @property
     def asks(self) -> bool:
         """Whether a person must confirm it on every venue, not only where real money is at stake."""
         return False
@@ -180,6 +185,7 @@ class Preview(ChangePreview):
         effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
         margin_type: "cross" or "isolated".
         wallet: The cross wallet balance; 0 if unknown.
+        limited_by: What "max" stops at, in words; "" without "max".
     """
 
     before: int | None
@@ -192,6 +198,7 @@ class Preview(ChangePreview):
     effective_leverage: tuple[float | None, ...]
     margin_type: str
     wallet: float
+    limited_by: str = ""
 
     def apply(self, *, force: bool = False, progress: Progress | None = None) -> LeverageChange:
         """Make the change.
@@ -202,6 +209,10 @@ class Preview(ChangePreview):
         For arguments and errors see :meth:`ChangePreview.apply`.
         """
         return cast(LeverageChange, super().apply(force=force, progress=progress))
+
+    def again(self) -> Self:
+        """Return a preview of the same change, on new reads."""
+        return replace(super().again(), limited_by=self.limited_by)
 
     def still_holds(self, fresh: Self) -> bool:
         """Whether a later preview of the same change shows the same, apart from prices."""
@@ -260,7 +271,8 @@ class Preview(ChangePreview):
             "initial margin": self.initial_margin,
             "available": self.available,
         }
-        rows = [(name, step(pair, self.margin_asset)) for name, pair in pairs.items() if pair[1] == pair[1]]
+        rows = [("max", self.limited_by.removeprefix("max is "))] if self.limited_by else []
+        rows += [(name, step(pair, self.margin_asset)) for name, pair in pairs.items() if pair[1] == pair[1]]
         for position, effective in zip(self.positions, self.effective_leverage, strict=True):
             if position.amount:
                 rows.append((f"{position.side} {amount(abs(position.amount))}", self._held_text(position, effective)))

@@ -17,7 +17,7 @@ from leverage_nb.change import Change
 from leverage_nb.changes.account_limits import AccountLimits
 from leverage_nb.changes.account_reader import AccountReader, SymbolView, error_or, sendable_symbol
 from leverage_nb.changes.fresh_read import is_fresh
-from leverage_nb.changes.guard import Bound, Guard
+from leverage_nb.changes.guard import Bound, Guard, why_highest
 from leverage_nb.changes.past_changes import PastChanges
 from leverage_nb.changes.preview import ChangePreview, Preview, make_preview
 from leverage_nb.changes.report import how_to_verify, may_be_changed, not_sent, return_if_applied
@@ -43,6 +43,7 @@ from leverage_nb.risk.new_position import NewPosition
 from leverage_nb.risk.outlook import Outlook
 from leverage_nb.risk.user_input import (
     is_max,
+    is_number,
     parse_leverage,
     parse_margin_type,
     parse_notional,
@@ -111,7 +112,7 @@ class ChangeService:
         Raises:
             InvalidInput: There is none.
         """
-        size = 0.0 if notional == 0 else parse_notional(notional)
+        size = 0.0 if _is_zero(notional) else parse_notional(notional)
         guard = self.guard.limit()
         if guard is None:
             return outlook.highest(size)
@@ -120,7 +121,7 @@ class ChangeService:
 
     def highest_for_stop(self, symbol: str, notional: float | str, stop: float | str, buffer: float) -> int:
         """Return the highest leverage that keeps liquidation beyond a stop: see ``Account.highest_leverage``."""
-        if notional == 0:
+        if _is_zero(notional):
             raise InvalidInput("A stop needs the notional of the new position.", hint='For example notional="2m".')
         size = parse_notional(notional)
         view, guard = self.reader.read_symbol(symbol, mark_price=True), self.guard.limit()
@@ -148,7 +149,7 @@ class ChangeService:
             reload_tiers: Whether to read the tiers in any case.
         """
         to_highest = is_max(leverage)
-        if notional != 0 and not to_highest:
+        if not _is_zero(notional) and not to_highest:
             raise InvalidInput('A notional needs the leverage "max".', hint="To change to a number, leave it out.")
         failure: LeverageError
         try:
@@ -159,7 +160,10 @@ class ChangeService:
             failure = exc
         else:
             if to_highest:
-                return self.preview_at(view, self.highest(view.outlook, notional))
+                highest = self.highest(view.outlook, notional)
+                preview = self.preview_at(view, highest)
+                size = 0.0 if _is_zero(notional) else parse_notional(notional)
+                return replace(preview, limited_by=why_highest(view.outlook, highest, self.guard.limit(), size))
             wanted = self.leverage_of(view.outlook.brackets, leverage)
             if wanted > len(view.outlook.leverage):  # the tiers were reloaded: the maximum has risen
                 view = replace(view, outlook=self.reader.outlook(view.state, self.tiers.find(view.outlook.symbol)))
@@ -187,7 +191,7 @@ class ChangeService:
         self, symbol: str, leverage: Any, progress: Progress | None = None, *, notional: float | str = 0.0
     ) -> Change:
         """Make a change from the current leverage: see ``Account.set_leverage``."""
-        if is_max(leverage) or notional != 0:
+        if is_max(leverage) or not _is_zero(notional):
             return self.apply(self.preview(symbol, leverage, notional=notional), False, progress)
         setting = None
         failure: LeverageError
@@ -233,6 +237,8 @@ class ChangeService:
 
     def apply(self, preview: ChangePreview, force: bool, progress: Progress | None) -> Change:
         """Make a previewed change: see ``Preview.apply``."""
+        if preview.is_relative:
+            self._check_unused(preview)
         if not is_fresh(preview.setting):
             preview = self._preview_again(preview)
         request = preview.request()
@@ -244,6 +250,25 @@ class ChangeService:
             )
             raise not_sent(request.outcome(self.client, "not_sent"), expected)
         return self.make(request, progress)
+
+    def _check_unused(self, preview: ChangePreview) -> None:
+        """Check that no change of the same kind was sent since a preview, which may have been this one.
+
+        Raises:
+            ChangeNotSent: One was sent, or the journal cannot be read.
+        """
+        request = preview.request()
+        failure: LeverageError
+        try:
+            if not self.past.has_since(preview.symbol, request.kind, preview.as_of):
+                return
+            failure = ChangedElsewhere(
+                f"The {request.kind} of {preview.symbol} was changed since this preview.",
+                hint="Make a new preview, then confirm again.",
+            )
+        except LeverageError as exc:
+            failure = exc
+        raise not_sent(request.outcome(self.client, "not_sent"), failure)
 
     def _preview_again(self, preview: ChangePreview) -> ChangePreview:
         """Preview the same change on new reads.
@@ -394,6 +419,11 @@ class ChangeService:
             with suppress(LeverageError):  # without the position the text is shorter
                 state = self.reader.read_state()
         return [change.text(state) for change in changes]
+
+
+def _is_zero(notional: Any) -> bool:
+    """Whether no notional is given. Other values, such as pandas' NA, may have no truth value."""
+    return is_number(notional) and notional == 0
 
 
 def _none_or(read: Callable[[], Any]) -> Any:

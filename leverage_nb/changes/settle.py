@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from leverage_nb import interrupts
 from leverage_nb.binance.client import RestClient
 from leverage_nb.binance.error_codes import NOTHING_TO_CHANGE, without_doubt
-from leverage_nb.binance.reader import read_setting, read_settings
+from leverage_nb.binance.reader import read_brackets, read_setting, read_settings
 from leverage_nb.change import Status, Value, is_at
 from leverage_nb.changes.request import Reading
 from leverage_nb.changes.settle_margin import deadline_ms, settle_margin
@@ -30,7 +30,8 @@ from leverage_nb.errors import JournalUnusable, LeverageError
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Applied, Attempt, Finding
 from leverage_nb.journal.journal import Journal
-from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, LeverageSetting
+from leverage_nb.risk.account_state import LeverageSetting
+from leverage_nb.risk.brackets import DEFAULT_LEVERAGE
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
 
@@ -123,7 +124,9 @@ def settle(
         settings = _read(client, in_settings, give_up)
         found = []
         for attempt, latest in _latest(journal, client, [a for a in in_settings if a.symbol in settings]):
-            finding = _judge(attempt, settings[attempt.symbol], latest, client.grace, is_past=attempt.number in past)
+            setting, is_past = settings[attempt.symbol], attempt.number in past
+            default = _default(client, attempt, setting)
+            finding = _judge(attempt, setting, latest, client.grace, default, is_past=is_past)
             found += [(attempt, finding)] if finding is not None else []
         for attempt in wanted:
             if attempt.kind == "isolated margin" and attempt.number in past:
@@ -212,7 +215,7 @@ def _within(give_up: float) -> float:
 
 
 def _judge(
-    attempt: Attempt, setting: LeverageSetting, latest: Applied | None, grace: float, *, is_past: bool
+    attempt: Attempt, setting: LeverageSetting, latest: Applied | None, grace: float, default: int, *, is_past: bool
 ) -> Finding | None:
     """Return the finding that a read makes about an attempt; None if it shows nothing yet.
 
@@ -221,6 +224,7 @@ def _judge(
         setting: The read.
         latest: The latest change of the same setting that was applied.
         grace: Seconds by which a read may be stale.
+        default: The leverage that a symbol shows whose leverage was not set.
         is_past: Whether the attempt is past its deadline.
     """
     value = setting.value(attempt.kind)
@@ -237,7 +241,9 @@ def _judge(
         # The requested value was read while the attempt was open, so it was changed after that.
         note = f"Since then the {attempt.kind} was changed elsewhere: it {is_at(attempt.kind, value)}."
         return replace(earlier, found_at=datetime.now().astimezone(), closes=True, note=note)
-    status: Status = "applied" if at_target else "not_applied" if _is_as_before(value, attempt) else "superseded"
+    status: Status = (
+        "applied" if at_target else "not_applied" if _is_as_before(value, attempt, default) else "superseded"
+    )
     return Finding(
         found_at=datetime.now().astimezone(),
         source="symbolConfig",
@@ -258,6 +264,15 @@ def _processed(attempt: Attempt) -> tuple[Finding | None, bool]:
     return (refused, True) if refused is not None and attempt.kind == "margin type" else (None, False)
 
 
-def _is_as_before(value: Value | None, attempt: Attempt) -> bool:
+def _is_as_before(value: Value | None, attempt: Attempt, default: int) -> bool:
     """Whether a read shows the value before the attempt, or the default of a symbol whose leverage was not set."""
-    return value == attempt.before or (attempt.before is None and value == DEFAULT_LEVERAGE)
+    return value == attempt.before or (attempt.before is None and value == default)
+
+
+def _default(client: RestClient, attempt: Attempt, setting: LeverageSetting) -> int:
+    """Return the default of a symbol whose leverage was not set: its maximum, which is read, if that is below 20x."""
+    now = setting.leverage
+    if attempt.before is None and now is not None and now < DEFAULT_LEVERAGE and now != attempt.requested:
+        with suppress(LeverageError):
+            return read_brackets(client, attempt.symbol)[attempt.symbol].default_leverage
+    return DEFAULT_LEVERAGE

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
 from leverage_nb.change import is_at
-from leverage_nb.changes.isolated_margin_preview import preview_isolated_margin
+from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview, preview_isolated_margin
 from leverage_nb.changes.margin_type_preview import preview_margin_type
 from leverage_nb.changes.plan import Plan, RowKey
 from leverage_nb.changes.planner import make_undo_plan
 from leverage_nb.changes.preview import ChangePreview
 from leverage_nb.changes.service import ChangeService
-from leverage_nb.errors import ChangedElsewhere, ChangePending, NothingToUndo
+from leverage_nb.errors import ChangedElsewhere, ChangePending, LeverageError, NothingToUndo
 from leverage_nb.formatting import moment
 from leverage_nb.journal.attempts import Attempt
-from leverage_nb.risk.account_state import DEFAULT_LEVERAGE
+from leverage_nb.risk.brackets import DEFAULT_LEVERAGE
 from leverage_nb.risk.margin_type import OPEN_ORDERS, OPEN_POSITION
 from leverage_nb.risk.outlook import ISOLATED_OPEN
 
@@ -35,7 +36,7 @@ def preview_undo(service: ChangeService, *, force: bool = False) -> ChangePrevie
         attempts = service.past.attempts()
         changes = _last_to_undo(attempts, skipped)
         skipped = _unknown_for_good(attempts, changes[0].number) | skipped
-        skipped |= {one.number: _cannot_restore(one) for one in changes if one.before is None}
+        skipped |= {one.number: _cannot_restore(service, one) for one in changes if one.before is None}
         changes = [one for one in changes if one.before is not None]
         if not changes:
             continue
@@ -69,14 +70,14 @@ def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
     step = f"{last.step} of {moment(last.begun_at)}"
     preview: ChangePreview
     if last.kind == "isolated margin":
-        preview = preview_isolated_margin(
-            service, last.symbol, -Decimal(last.requested), last.position_side, is_named=True
-        )
-        if preview.position_side != last.position_side:
+        preview = preview_isolated_margin(service, last.symbol, -Decimal(last.requested), last.position_side)
+        direction = preview.position.side if preview.position is not None else "flat"
+        if preview.position_side != last.position_side or last.direction not in {"", direction}:
+            change = "--reduce-margin" if Decimal(last.requested) > 0 else "--add-margin"
             raise ChangedElsewhere(
-                f"The last change, {step}, cannot be undone: the position mode was changed since, so the same "
-                "position no longer exists. Nothing was sent.",
-                hint=f"To change its margin all the same: %leverage {last.symbol} --add-margin AMOUNT",
+                f"The last change, {step}, cannot be undone: the position or the position mode was changed since, so "
+                "the same position no longer exists. Nothing was sent.",
+                hint=f"To change the margin of {last.symbol} all the same: %leverage {last.symbol} {change} AMOUNT",
             )
     else:
         if last.kind == "leverage":
@@ -89,7 +90,10 @@ def _preview_one(service: ChangeService, last: Attempt) -> ChangePreview:
                 f"{is_at(last.kind, now)}. Nothing was sent.",
                 hint=f"To set it all the same: %leverage {last.symbol} {last.before}",
             )
-    return replace(preview, undoes=last.number, warnings=(f"Undoes {step}.", *preview.warnings))
+    preview = replace(preview, undoes=last.number)
+    if isinstance(preview, IsolatedMarginPreview):
+        preview = preview.warned()  # the guard's advice names the undo
+    return replace(preview, warnings=(f"Undoes {step}.", *preview.warnings))
 
 
 def _unknown_for_good(attempts: list[Attempt], after: int) -> dict[int, str]:
@@ -102,9 +106,12 @@ def _unknown_for_good(attempts: list[Attempt], after: int) -> dict[int, str]:
     }
 
 
-def _cannot_restore(attempt: Attempt) -> str:
-    default = f"to set Binance's default: %leverage {attempt.symbol} {DEFAULT_LEVERAGE}"
-    return f"{attempt.step}: a leverage that was not set cannot be restored; {default}"
+def _cannot_restore(service: ChangeService, attempt: Attempt) -> str:
+    default = DEFAULT_LEVERAGE
+    with suppress(LeverageError):  # without the tiers the maximum is not known
+        default = service.tiers.find(attempt.symbol).default_leverage
+    advice = f"to set Binance's default: %leverage {attempt.symbol} {default}"
+    return f"{attempt.step}: a leverage that was not set cannot be restored; {advice}"
 
 
 def _last_to_undo(attempts: list[Attempt], skipped: Mapping[int, str]) -> list[Attempt]:
@@ -133,5 +140,7 @@ def _last_to_undo(attempts: list[Attempt], skipped: Mapping[int, str]) -> list[A
             return [other for other in same if other.status == "applied"]
     if skipped:
         reasons = ". ".join(skipped.values())
-        raise NothingToUndo(f"No change can be undone now. {reasons}.", hint=_FORCE)
+        can_be_forced = any(one.number in skipped and one.before is not None for one in attempts)
+        hint = _FORCE if can_be_forced else "%leverage --history lists all changes."
+        raise NothingToUndo(f"No change can be undone now. {reasons}.", hint=hint)
     raise NothingToUndo("There is no change left to undo.", hint="%leverage --history lists all changes.")

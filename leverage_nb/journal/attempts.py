@@ -79,6 +79,7 @@ class Attempt:
         plan: The name of the plan that it belongs to.
         kind: What it changes.
         position_side: Isolated margin: the side whose margin it changes; "" otherwise.
+        direction: Isolated margin: "long" or "short"; "" otherwise, and in entries of earlier versions.
         token: Identifies it before it has a number.
         begun_at: When it was recorded.
         timestamp_ms: The request's timestamp, by the exchange's clock as known on this machine.
@@ -99,6 +100,7 @@ class Attempt:
     plan: str | None = None
     kind: Kind = "leverage"
     position_side: str = ""
+    direction: str = ""
     token: str = field(default_factory=_new_token)
     begun_at: datetime = _NEVER
     timestamp_ms: int = 0
@@ -170,12 +172,12 @@ class Applied:
 
     Attributes:
         kind: What was changed.
-        value: The value in the answer, or in the read that confirmed it.
+        value: The value in the answer, or in the read that confirmed it; None for isolated margin.
         at: When the answer came, or the read.
     """
 
     kind: Kind
-    value: Value
+    value: Value | None
     at: datetime
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x4C455652
 
 # Increased when the tables change. Versions below 3 were never released.
-VERSION = 4
+VERSION = 5
 
 
 def _append_only(table: str) -> tuple[str, ...]:
@@ -35,7 +35,8 @@ STATEMENTS: tuple[str, ...] = (
         process TEXT NOT NULL,
         undoes INTEGER REFERENCES attempts (id),
         plan TEXT,
-        position_side TEXT NOT NULL DEFAULT ''
+        position_side TEXT NOT NULL DEFAULT '',
+        direction TEXT NOT NULL DEFAULT ''
     )""",
     "CREATE INDEX attempts_by_account ON attempts (account, symbol)",
     """CREATE TABLE findings (
@@ -88,4 +89,5 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE attempts ADD COLUMN position_side TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE findings ADD COLUMN claims TEXT",
     ),
+    4: ("ALTER TABLE attempts ADD COLUMN direction TEXT NOT NULL DEFAULT ''",),
 }

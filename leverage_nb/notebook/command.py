@@ -152,8 +152,8 @@ def _check_options(
             f"{names[0]} takes no margin type ({margin_type}).", hint=f"Leave out {names[0]} or the margin type."
         )
     size = getattr(options, "for")
-    if size and not symbols:
-        raise InvalidInput("--for needs a symbol.", hint=f"Try: {_line('BTCUSDT', '--for', size)}")
+    if size and (not symbols or EVERY in symbols):
+        raise InvalidInput("--for needs the names of symbols.", hint=f"Try: {_line('BTCUSDT', '--for', size)}")
     if options.plot and not options.words:
         raise InvalidInput("--plot needs a symbol.", hint="Try: %leverage BTCUSDT --plot")
     _check_margin(options, symbols, margin_type)
@@ -198,10 +198,11 @@ def _check_margin(options: argparse.Namespace, symbols: list[str], margin_type: 
             raise InvalidInput(f"{spell(name)} needs one symbol.", hint=f"Try: {_line('BTCUSDT', spell(name), amount)}")
         parse_margin(amount)
     for name in ("side", "confirm"):
-        if getattr(options, name) is not None and not asked:
+        is_of_undo = name == "confirm" and options.undo
+        if getattr(options, name) is not None and not asked and not is_of_undo:
             example = "long" if name == "side" else "500"
             raise InvalidInput(
-                f"--{name} goes with --add-margin or --reduce-margin.",
+                f"--{name} goes with --add-margin or --reduce-margin{', or with --undo' if name == 'confirm' else ''}.",
                 hint=f"Try: %leverage BTCUSDT --add-margin 500 --{name} {example}",
             )
     if options.side is None:

@@ -210,7 +210,8 @@ def _read_piece(piece: str, kind: str | None) -> str | _Field:
     if kind == "quote":
         raise InvalidInput(
             f"The line has a quotation mark ({piece}) outside braces.",
-            hint="Write words without quotation marks: %leverage BTCUSDT 10",
+            hint="Write words without quotation marks: %leverage BTCUSDT 10. "
+            "A path with spaces goes with account.policy_plan(...).",
         )
     if kind == "name":
         return _Field(piece, piece[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -53,7 +54,10 @@ class Overview(Shown):
         as_of = datetime.now().astimezone()
         state = account.state()
         service = service_of(account)
-        misfits = find_misfits(state, service.tiers.table())
+        table = service.tiers.table()
+        misfits = find_misfits(state, table)
+        tiers = {name: f"its tiers could not be read: {reason}" for name, reason in table.skipped.items()}
+        state = replace(state, skipped={**tiers, **state.skipped})
         overview = cls(account.venue_label, account.label, state, as_of, misfits=misfits)
         try:
             return replace(overview, changes=tuple(service.past.last(LAST_CHANGES)))
@@ -169,7 +173,7 @@ def _positions(state: AccountState, positions: Iterable[Position]) -> Table:
 def _position(state: AccountState, position: Position) -> tuple[str, ...]:
     setting, effective = state.settings[position.symbol], state.effective_leverage(position)
     liquidation, mark = position.liquidation_price, position.mark_price
-    away = None if liquidation is None or mark <= 0 else abs(liquidation / mark - 1)
+    away = math.nan if liquidation is None else position.distance_to(liquidation)
     return (
         position.symbol,
         position.side,
@@ -179,7 +183,7 @@ def _position(state: AccountState, position: Position) -> tuple[str, ...]:
         times(setting.leverage),
         NOTHING if effective is None else f"{effective:.1f}x",
         NOTHING if liquidation is None else price(liquidation),
-        NOTHING if away is None else f"{away:.1%}",
+        NOTHING if math.isnan(away) else f"{away:.1%}" if away > 0 else "reached",
         setting.margin_type,
         price(position.entry_price),
         price(mark),

@@ -12,8 +12,7 @@ from leverage_nb import cards
 from leverage_nb.account import Account
 from leverage_nb.binance.events import Event
 from leverage_nb.binance.watch import Watch
-from leverage_nb.change import Change
-from leverage_nb.formatting import times
+from leverage_nb.change import Change, is_at
 from leverage_nb.notebook.open_panels import Outputs, open_panels
 from leverage_nb.notebook.overview import SymbolOverview
 from leverage_nb.notebook.painter import painter, reader
@@ -90,7 +89,8 @@ class LeveragePanel(PanelClicks):
 
     def __repr__(self) -> str:
         data = self._data
-        shown = f"[{cards.label(data.setting.venue)}] {data.setting.symbol} at {times(data.setting.leverage)}"
+        at = is_at("leverage", data.setting.leverage).removeprefix("is ")
+        shown = f"[{cards.label(data.setting.venue)}] {data.setting.symbol} {at}"
         return encodable(f"<LeveragePanel {shown}>")
 
     @property

@@ -9,8 +9,9 @@ from typing import Any
 
 from leverage_nb import cards
 from leverage_nb.account import Account
-from leverage_nb.change import Change
+from leverage_nb.change import Change, LeverageChange
 from leverage_nb.changes.account_reader import SymbolView
+from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview
 from leverage_nb.changes.margin_type_preview import predict_margin_type
 from leverage_nb.changes.plan import Plan
 from leverage_nb.changes.preview import ChangePreview, Preview
@@ -22,6 +23,7 @@ from leverage_nb.errors import (
     LeverageRefused,
     NotConfirmed,
     OutcomeUnknown,
+    RefusalExpected,
 )
 from leverage_nb.formatting import times
 from leverage_nb.notebook.panel_screen import BUSY, PanelScreen, account_options
@@ -133,7 +135,7 @@ class PanelClicks(PanelScreen):
             option = "--add-margin" if is_added else "--reduce-margin"
             words = f"{option} {amount:f} --confirm {amount:f}{f' --side {named}' if named else ''}"
             raise NotConfirmed(
-                f"{preview.request().forbidden} Nothing was sent.",
+                f"{preview.exceeded().message} Nothing was sent.",
                 hint=f"To send it: {self._line(f'{preview.symbol} {words}')}",
             )
         self._ask(preview)
@@ -195,6 +197,11 @@ class PanelClicks(PanelScreen):
             raise NotConfirmed(
                 f"{preview.headline}. Nothing was sent.",
                 hint=f"To send it all the same: {self._line('--undo --force')}",
+            )
+        if isinstance(preview, IsolatedMarginPreview) and preview.needs_name:
+            raise NotConfirmed(
+                f"{preview.exceeded().message} Nothing was sent.",
+                hint=f"To undo it: {self._line(f'--undo --confirm {abs(preview.amount):f}')}",
             )
         if not isinstance(preview, Preview):
             self._ask(preview)
@@ -316,6 +323,13 @@ class PanelClicks(PanelScreen):
             return
         if isinstance(exc, LeverageError):
             text, hint = (exc.headline, "") if exc.rows else (exc.message, exc.hint)
+            if (
+                isinstance(exc, ChangeNotSent)
+                and isinstance(exc.reason, RefusalExpected)
+                and isinstance(exc.change, LeverageChange)
+            ):
+                words = f"{exc.change.symbol} {exc.change.requested} --force"
+                hint = f"To send it all the same: {self._line(words)}"
             self._set_message("failed", cards.message(text, hint, "bad", exc.rows))
             return
         sent = f"To see whether it was sent: {self._line('--history')}" if self.state in BUSY else "Nothing was sent."

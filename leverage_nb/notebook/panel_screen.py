@@ -325,13 +325,17 @@ class PanelScreen(PanelTraits):
         if isinstance(event, StreamEvent):
             self.live = event.state
             self.live_reason = event.reason
-        elif isinstance(event, LeverageEvent):
+        elif isinstance(event, LeverageEvent) and event.leverage is not None:
             self._remember(event.symbol, _Latest(event.leverage, None, event.at))
-        elif isinstance(event, ModeEvent) or (isinstance(event, AccountEvent) and self._concerns(event)):
+        elif isinstance(event, ModeEvent) or self._concerns(event):
             reader.draw(self._read_again)
 
-    def _concerns(self, event: AccountEvent) -> bool:
+    def _concerns(self, event: Event) -> bool:
         """Whether an event is about the symbol on the screen, or about its margin asset."""
+        if isinstance(event, LeverageEvent):
+            return event.symbol == self._symbol
+        if not isinstance(event, AccountEvent):
+            return False
         return self._symbol in event.symbols or self._data.setting.margin_asset in event.assets
 
     def _remember(self, symbol: str, latest: _Latest) -> None:

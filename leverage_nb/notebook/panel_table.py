@@ -11,8 +11,8 @@ from typing import Any
 from leverage_nb import cards
 from leverage_nb.changes.guard import MAINNET_DEFAULT, Bound
 from leverage_nb.errors import GuardExceeded, InvalidInput, LeverageError
-from leverage_nb.formatting import MINUS, amount, moment, percent, price, short, signed, times
-from leverage_nb.risk.account_state import DEFAULT_LEVERAGE, AccountState, LeverageSetting, Position
+from leverage_nb.formatting import MINUS, amount, away, moment, percent, price, short, signed, times
+from leverage_nb.risk.account_state import AccountState, LeverageSetting, Position
 from leverage_nb.risk.brackets import Brackets, BracketTable
 from leverage_nb.risk.new_position import BUFFER, MOST_PERCENT, NewPosition, Unit
 from leverage_nb.risk.outlook import ISOLATED_OPEN, Floats, Judgement, Outlook
@@ -63,7 +63,7 @@ class PanelData:
     @property
     def start(self) -> int:
         """The current leverage; Binance's default if it is not set, and the maximum if the setting is above it."""
-        return min(self.setting.leverage or DEFAULT_LEVERAGE, self.tiers.symbol_max_leverage)
+        return min(self.setting.leverage or self.tiers.default_leverage, self.tiers.symbol_max_leverage)
 
     @property
     def positions(self) -> list[Position]:
@@ -343,9 +343,7 @@ def _liquidated_at(position: Position) -> str:
     """Return the liquidation price of a position, and how far away it is; "" without a mark price."""
     if position.liquidation_price is None:
         return "none"
-    if position.mark_price <= 0:
-        return ""
-    return _liquidation(position.liquidation_price, abs(position.liquidation_price / position.mark_price - 1))
+    return _liquidation(position.liquidation_price, position.distance_to(position.liquidation_price))
 
 
 def _orders(data: PanelData) -> str:
@@ -396,8 +394,10 @@ def _stop(data: PanelData, new: NewPosition, text: str) -> dict[str, Any]:
     if bound.leverage is None:
         return {"highest": 0, "stopAdvice": bound.obstacle}
     side = "long" if bound.stop < data.mark_price else "short"
-    where = "none" if math.isnan(bound.liquidation) else price(bound.liquidation)
+    where = "there is none" if math.isnan(bound.liquidation) else price(bound.liquidation)
     advice = f"Isolated {side}: at most {bound.leverage}x keeps liquidation ({where}) beyond the stop."
+    if why := _too_much(data, new, bound.leverage - 1):
+        advice += f" At {bound.leverage}x the position is {why}."
     return {"highest": bound.leverage, "stopAdvice": advice}
 
 
@@ -417,7 +417,7 @@ def _too_much(data: PanelData, new: NewPosition, row: int) -> str:
 def _liquidation(liquidation: float, distance: float) -> str:
     if math.isnan(distance):
         return ""
-    return "none" if math.isinf(distance) else f"{price(liquidation)} ({percent(round(distance, 3))} away)"
+    return "none" if math.isinf(distance) else f"{price(liquidation)} ({away(distance)})"
 
 
 def _or_dash(value: float) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from leverage_nb.account import Account
+    from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview
     from leverage_nb.changes.multi_plan import MultiPlan
     from leverage_nb.notebook.command import Command
 
@@ -102,6 +103,11 @@ def _change_margin(account: Account, symbol: str, options: argparse.Namespace) -
     preview = account.preview_isolated_margin(
         symbol, amount if options.add_margin else -amount, position_side=options.side
     )
+    return _apply_margin(account, preview, options)
+
+
+def _apply_margin(account: Account, preview: IsolatedMarginPreview, options: argparse.Namespace) -> Any:
+    """Make a change of isolated margin; a large amount must be named, in the line or at a prompt."""
     if options.confirm:
         preview = preview.named(options.confirm)
     elif preview.needs_name and preview.sends and not options.dry_run:
@@ -110,11 +116,14 @@ def _change_margin(account: Account, symbol: str, options: argparse.Namespace) -
 
 
 def _undo(account: Account, options: argparse.Namespace) -> Any:
+    from leverage_nb.changes.isolated_margin_preview import IsolatedMarginPreview
     from leverage_nb.changes.plan import Plan
 
     preview = account.preview_undo(force=options.force)
     if isinstance(preview, Plan):
         return apply_plan(preview, {"": account}, options)
+    if isinstance(preview, IsolatedMarginPreview):
+        return _apply_margin(account, preview, options)
     return apply_preview(account, preview, options)
 
 

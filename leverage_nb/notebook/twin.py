@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from leverage_nb import cards
 from leverage_nb.cards import Card
-from leverage_nb.formatting import moment, times
+from leverage_nb.change import is_at
+from leverage_nb.formatting import moment
 from leverage_nb.notebook.panel_table import PanelData, make_table, tier_rows
 from leverage_nb.notebook.plots import draw_brackets
 from leverage_nb.risk.brackets import Brackets
@@ -59,7 +60,9 @@ def make_twin(data: PanelData, chart: str, name: str, ended: str = "") -> tuple[
         rows.append(("as of", moment(data.as_of)))
     if setting.as_of is not None and setting.as_of != data.as_of:
         rows.append(("leverage as of", moment(setting.as_of)))
-    card = Card(setting.venue, f"{setting.symbol} is at {times(setting.leverage)}", tuple(rows), f"Amounts in {asset}.")
+    card = Card(
+        setting.venue, f"{setting.symbol} {is_at('leverage', setting.leverage)}", tuple(rows), f"Amounts in {asset}."
+    )
     header = ["max leverage", "notional above", "up to", "maintenance rate", "maintenance amount"]
     tiers = tier_rows(data.tiers)
     caption = f"Tiers of {setting.symbol}, in {asset}"

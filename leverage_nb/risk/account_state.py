@@ -23,10 +23,6 @@ CREDITS = "BNFCR"
 POSITION_MODES = ("one-way", "hedge")
 ASSETS_MODES = ("single-asset", "multi-assets")
 
-# What applies to a symbol whose leverage was never set: https://www.binance.com/en/support/faq/360033162192. That a
-# lower maximum of the symbol limits it is inferred.
-DEFAULT_LEVERAGE = 20
-
 # In multi-assets mode the available margin as calculated and as reported may differ by this share of the equity,
 # because prices and rates move between the reads. A larger difference means that a rule here is not Binance's.
 _TOLERANCE = 0.02
@@ -126,6 +122,12 @@ class Position:
             return "flat"
         return "long" if self.amount > 0 else "short"
 
+    def distance_to(self, liquidation: float) -> float:
+        """Return how far the mark price is from a liquidation price; 0 or less if it was reached, NaN if unknown."""
+        if self.mark_price <= 0:
+            return math.nan
+        return math.copysign(1.0, self.amount) * (1 - liquidation / self.mark_price)
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -185,6 +187,7 @@ class AccountState:
         skipped: Settings, positions and balances that could not be read, and why: by symbol or asset. Not compared.
         unread_positions: The symbols of the positions among them; "" for a position whose symbol is unknown. Figures
             that would count them are NaN or None. Not compared.
+        unread_balances: The assets whose balances could not be read. Not compared.
         not_trading: The status of each symbol that is not trading, as PENDING_TRADING or SETTLING. Not compared.
     """
 
@@ -196,6 +199,7 @@ class AccountState:
     rates: Mapping[str, AssetRate] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict, compare=False)
     unread_positions: frozenset[str] = field(default=frozenset(), compare=False)
+    unread_balances: frozenset[str] = field(default=frozenset(), compare=False)
     not_trading: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -237,7 +241,7 @@ class AccountState:
     def credits_mode(self) -> bool:
         """Whether the account is in Credits Trading Mode: USDT balances and the rules for them do not apply."""
         row = self.balances.get(CREDITS)
-        if any(position.margin_asset == CREDITS for position in self.positions):
+        if CREDITS in self.unread_balances or any(p.margin_asset == CREDITS for p in self.positions):
             return True
         if row is None:
             return False
@@ -257,6 +261,8 @@ class AccountState:
             return "a position could not be read"
         if not self.multi_assets:
             return ""
+        if self.unread_balances:
+            return f"the balance of {', '.join(sorted(self.unread_balances))} could not be read"
         if math.isnan(calculated := self._available_without(symbol, balance.asset)):
             used = {b.asset for b in self.balances.values() if b.wallet or b.profit or b.initial_margin}
             missing = sorted((used | {balance.asset}) - self.rates.keys())
@@ -278,6 +284,14 @@ class AccountState:
         if balance is None or self.why_margin_unknown(symbol):
             return math.nan
         return self._available_without(symbol, balance.asset)
+
+    def available(self, symbol: str) -> float:
+        """Return the available margin in a symbol's margin asset; negative for a deficit, NaN if it is unknown."""
+        used = sum(
+            position.order_margin + (0.0 if self.is_isolated(symbol) else position.position_margin)
+            for position in self._positions_of(symbol)
+        )
+        return self.available_without(symbol) - used
 
     def asset_of(self, symbol: str) -> str:
         """Return the symbol's margin asset; "" if it is unknown."""

@@ -30,6 +30,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Beyond: TypeAlias = Literal["raise", "nan"]
 
+# What applies to a symbol whose leverage was never set: https://www.binance.com/en/support/faq/360033162192. That a
+# lower maximum of the symbol limits it is inferred.
+DEFAULT_LEVERAGE = 20
+
 
 @dataclass(frozen=True, eq=False)
 class Brackets:
@@ -68,6 +72,11 @@ class Brackets:
     def symbol_max_leverage(self) -> int:
         """The highest leverage of the symbol: that of its first tier."""
         return int(self.initial_leverage[0])
+
+    @property
+    def default_leverage(self) -> int:
+        """The leverage that applies while none is set: 20x, or the symbol's maximum if that is lower."""
+        return min(DEFAULT_LEVERAGE, self.symbol_max_leverage)
 
     @property
     def last_cap(self) -> float:

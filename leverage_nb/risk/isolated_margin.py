@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from leverage_nb.change import Kind
 from leverage_nb.formatting import amount
@@ -23,6 +23,9 @@ from leverage_nb.risk.outlook import Certainty, Judgement
 
 _DOCUMENTED: Certainty = "documented"
 _INFERRED: Certainty = "inferred"
+# By what share a position may change before a change of its margin has to be confirmed again.
+_POSITION_MOVES = 0.1
+
 NOT_ISOLATED, CROSS_TOO_SMALL, ISOLATED_TOO_SMALL, NO_POSITION = -4049, -4050, -4051, -4054
 
 
@@ -49,6 +52,11 @@ class IsolatedMargin:
     def value(self, kind: Kind) -> Decimal:
         """Return the isolated wallet."""
         return self.wallet
+
+
+def is_about(before: Any, now: Any) -> bool:
+    """Whether the size or the wallet of a position is about what it was: funding and fills change it all the time."""
+    return math.isclose(float(before or 0), float(now or 0), rel_tol=_POSITION_MOVES)
 
 
 def _exact(amount: float) -> Decimal:
@@ -117,7 +125,10 @@ def preview_margin(state: AccountState, brackets: Brackets, position: Position |
     """
     symbol = brackets.symbol
     balance = state.balances.get(state.settings[symbol].margin_asset)
-    available = balance.available if balance is not None and not state.why_margin_unknown(symbol) else math.nan
+    available = math.nan
+    if balance is not None and not state.why_margin_unknown(symbol):
+        # The exchange reports no deficit, but 0.
+        available = balance.available or min(0.0, state.available(symbol))
     if position is None or not position.amount:
         unknown = (math.nan, math.nan)
         # That a reduction is answered with the other code is reported:
@@ -151,7 +162,9 @@ def _judge_setting(state: AccountState, symbol: str) -> Judgement | None:
     if state.is_isolated(symbol):
         return None
     reason = f"the margin type of {symbol} is {state.settings[symbol].margin_type}"
-    return Judgement("refused", NOT_ISOLATED, "documented", reason)
+    return Judgement(
+        "refused", NOT_ISOLATED, "documented", f"{reason}, and only isolated positions have their own margin"
+    )
 
 
 def _judge_amount(delta: float, most: float, asset: str) -> Judgement:

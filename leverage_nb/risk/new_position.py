@@ -126,8 +126,8 @@ class NewPosition:
         stop = parse_notional(stop, "a price")
         if not is_number(buffer) or not 0 <= buffer < 1:
             raise InvalidInput(
-                f"buffer is a share of the stop's price: 0 or more, and below 1; got {as_typed(buffer)}.",
-                hint="Write 0.5 percent as buffer=0.005.",
+                f"buffer is a share of the stop's price: a number from 0 to below 1; got {as_typed(buffer)}.",
+                hint="Write 0.5 percent as buffer=0.005, without quotation marks.",
             )
         is_long, buffer = stop < self._mark_price, float(buffer)
         prices, edge = self.liquidation[0 if is_long else 1], stop * (1 - buffer if is_long else 1 + buffer)

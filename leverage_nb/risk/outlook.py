@@ -123,13 +123,14 @@ class Outlook:
     def __init__(self, state: AccountState, brackets: Brackets, limit: AccountLimit | None = None) -> None:
         symbol = brackets.symbol
         setting = state.settings[symbol]
-        self.symbol, self.current, self.margin_asset = symbol, setting.leverage, setting.margin_asset
+        self.symbol, self.current, self.margin_asset = symbol, setting.leverage, state.asset_of(symbol)
         self._state, self.brackets, self._limit = state, brackets, limit
         self._isolated = setting.margin_type == "isolated"
         self._status = state.not_trading.get(symbol, "")
         self._fitting: npt.NDArray[np.int64] | None = None
         self._position_notional = state.position_notional(symbol)
-        self._position_open = any(position.amount for position in state.positions if position.symbol == symbol)
+        opened = [position for position in state.positions if position.symbol == symbol and position.amount]
+        self._position_open, self._both_sides_open = bool(opened), len(opened) > 1
         self.exposure = state.exposure(symbol)
         self.leverage = np.arange(1, brackets.symbol_max_leverage + 1)
         self.max_notional: Floats = brackets.max_notional(self.leverage)
@@ -239,9 +240,15 @@ class Outlook:
         if self._status:
             reason = f"{self.symbol} is not trading ({self._status}), and the exchange may refuse any change"
             return Judgement("unpredictable", NOT_TRADING, "inferred", reason)
-        lowering = self.current is not None and leverage < self.current
+        # While none is set, the default applies: https://www.binance.com/en/support/faq/360033162192.
+        lowering = leverage < (self.brackets.default_leverage if self.current is None else self.current)
         if lowering and self._isolated and self._position_open:
-            advice = f"to lower its effective leverage, add margin: %leverage {self.symbol} --add-margin AMOUNT"
+            if self.current is None:
+                default = f"the leverage is not set; if {self.brackets.default_leverage}x applies"
+                reason = f"{default}, it cannot be lowered while the isolated position is open"
+                return Judgement("unpredictable", ISOLATED_OPEN, "inferred", reason)
+            side = " --side long, or short" if self._both_sides_open else ""
+            advice = f"to lower its effective leverage, add margin: %leverage {self.symbol} --add-margin AMOUNT{side}"
             reason = f"an isolated position is open; until it is closed, leverage can only be raised; {advice}"
             certainty: Certainty = "inferred" if self._state.hedge_mode else "documented"
             return Judgement("refused", ISOLATED_OPEN, certainty, reason, advice)
@@ -268,7 +275,9 @@ class Outlook:
         """How certain the rule for -2028 is: documented for cross positions in single-asset mode."""
         if self._using_available <= 0:
             return "documented"  # a lower leverage needs no margin
-        documented = self._position_notional and not self._isolated and not self._state.multi_assets
+        documented = (
+            self.current is not None and self._position_notional and not self._isolated and not self._state.multi_assets
+        )
         return "documented" if documented else "inferred"
 
     def _judge_margin(self, leverage: int) -> Judgement | None:
@@ -277,7 +286,7 @@ class Outlook:
         certainty = self._margin_certainty
         after = float(self.available_after[leverage - 1])
         if math.isnan(after):
-            return Judgement("unpredictable", -2028, certainty, self._state.why_margin_unknown(self.symbol))
+            return Judgement("unpredictable", -2028, "inferred", self._state.why_margin_unknown(self.symbol))
         size = abs(self._available_without) + self._using_available / leverage
         # In multi-assets mode the rates move every second.
         if _within_rounding(after, size, _RATES_MOVE if self._state.multi_assets else _FLOAT64):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -160,12 +161,15 @@ def size_positions(
     """
     if not targets:
         raise InvalidInput("There is no position to size.", hint='For example account.size_plan({"BTCUSDT": "2m"}).')
-    if not is_number(use) or not 0 < use <= 1:
+    share = math.nan
+    with suppress(ArithmeticError, ValueError):  # a signalling NaN
+        share = float(use) if is_number(use) else math.nan
+    if not 0 < share <= 1:
         raise InvalidInput(
-            f"use is the share of the margin that may be used: above 0, and at most 1; got {as_typed(use)}.",
-            hint="Write 90 percent as use=0.9.",
+            f"use is the share of the margin that may be used: a number above 0, and at most 1; got {as_typed(use)}.",
+            hint="Write 90 percent as use=0.9, without quotation marks.",
         )
-    use = float(use)
+    use = share
 
     def needs(guard: int | None) -> list[_Need]:
         return [_need(state, tiers[s], targets, guard, (limits or {}).get(s)) for s in targets]

@@ -32,6 +32,10 @@ def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[s
         row = (symbol, setting.leverage, highest, cap, exposure, cap - exposure)
         rows.append((*row, setting.margin_type, setting.margin_asset))
     frame = _make_frame(rows, SETTINGS, state, whole={"leverage": "Int64", "symbol_max": "int64"})
+    left_out = (name for name in table.symbols if name not in state.settings)
+    skipped = dict.fromkeys(left_out, "its setting could not be read: the answer leaves it out")
+    skipped |= {name: f"its tiers could not be read: {reason}" for name, reason in table.skipped.items()}
+    frame.attrs["skipped"] = skipped | frame.attrs["skipped"]
     frame.attrs["not_trading"] = {name: state.not_trading[name] for name in frame.index if name in state.not_trading}
     return frame
 

@@ -45,6 +45,8 @@ _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 def normalize(text: str) -> str:
     """Return Binance's spelling of a symbol: ``BTCUSDT`` for ``btcusdt``, ``BTC/USDT`` and ``BTC/USDT:USDT``."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"A symbol is a text; got {type(text).__name__}.", hint='For example "BTCUSDT".')
     symbol = text.strip().upper()
     match = _CCXT.fullmatch(symbol) if len(symbol) <= LONGEST_SYMBOL else None
     if match:
@@ -93,16 +95,19 @@ class Wanted:
     leverage: int | None
     is_cap: bool = False
 
-    def resolve(self, current: int | None, highest: int) -> int | None:
+    def resolve(self, current: int | None, default: int, highest: int) -> int | None:
         """Return the leverage for a symbol; None for the highest that fits.
 
         Args:
-            current: The symbol's leverage; None if it is not set. A cap then gives the lower of bound and maximum.
+            current: The symbol's leverage; None if it is not set. A cap then gives the lower of bound and default.
+            default: What applies to the symbol while it is not set.
             highest: The symbol's maximum.
         """
         if not self.is_cap or self.leverage is None:
             return self.leverage
-        return current if current is not None and current <= self.leverage else min(self.leverage, highest)
+        if current is None:
+            return min(self.leverage, default)
+        return current if current <= self.leverage else min(self.leverage, highest)
 
 
 def join_caps(text: str) -> str:
@@ -172,6 +177,10 @@ def parse_leverage(value: Any, symbol: str = "", highest: int | None = None) -> 
     return number
 
 
+# How a number of another meaning than a notional is usually written.
+_FORMS = {"a price": "60000, 60k or 0.1906"}
+
+
 def parse_notional(value: Any, what: str = "a notional") -> float:
     """Parse a number, or a text such as ``250k``, ``2m``, ``1.5b``, ``2e6`` or ``2,000,000``.
 
@@ -192,7 +201,7 @@ def parse_notional(value: Any, what: str = "a notional") -> float:
     if not SMALLEST <= number <= LARGEST:
         raise InvalidInput(
             f"{as_typed(value)} is not {what}.",
-            hint=_explain_comma(value) or "Write it as 250k, 2m, 1.5b, 2e6 or 2,000,000.",
+            hint=_explain_comma(value) or f"Write it as {_FORMS.get(what, '250k, 2m, 1.5b, 2e6 or 2,000,000')}.",
         )
     return number
 
@@ -231,7 +240,7 @@ def parse_margin(value: Any) -> Decimal:
     elif is_number(value):
         with suppress(ArithmeticError, ValueError):
             # 0.1 + 0.2 is 0.3: what float64 cannot represent is no ninth decimal place.
-            rounded = round(value, 8)
+            rounded = value if isinstance(value, Decimal) else round(value, 8)
             parsed = Decimal(str(rounded if math.isclose(value, rounded, rel_tol=1e-12) else value))
     if not parsed.is_finite() or not Decimal(str(SMALLEST)) <= parsed < _LARGEST_MARGIN:
         raise InvalidInput(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from leverage_nb import interrupts
 from leverage_nb.binance import reader
@@ -126,6 +125,8 @@ class TierCache:
         return time.monotonic() - self._read_at > self.reload_after
 
     def _read_listing(self) -> None:
-        with suppress(LeverageError):  # a missing asset label must not block a change
+        try:
             self._listing = reader.read_listing(self._client)
             self._listed_at = time.monotonic()
+        except LeverageError as exc:  # a missing asset label must not block a change
+            self._listing = self._listing._replace(problem=exc.message)

@@ -351,3 +351,21 @@ def test_a_locked_keyring_is_not_taken_for_an_empty_one() -> None:
         with pytest.raises(InvalidInput, match=r"could not be read .* Nothing was removed"):
             forget(VENUES["testnet"], None)
         assert "could not be read" in name_source(VENUES["testnet"])
+
+
+def test_a_key_that_cannot_be_read_back_does_not_stay(ring: Ring) -> None:
+    """If the keyring stores a key and cannot return it, the key is removed, and the error says what failed."""
+
+    class UnreadableRing(Ring):
+        removed = False
+
+        def get_password(self, service: str, username: str) -> str | None:
+            raise KeyringLocked
+
+        def delete_password(self, service: str, username: str) -> None:
+            self.removed = True
+
+    unreadable = UnreadableRing()
+    with using(unreadable), pytest.raises(InvalidInput, match=r"no keyring can be read \(KeyringLocked\)"):
+        Credentials(KEY, SECRET).keep(TESTNET, None)
+    assert unreadable.removed

@@ -267,3 +267,10 @@ def test_a_read_without_a_definite_answer_changes_nothing(code: int) -> None:
     assert "executed" not in str(error)
     assert error.headline == f"Binance's testnet did not answer {SYMBOL_CONFIG}."
     assert error.hint == "Try again."
+
+
+def test_an_error_without_words_quotes_none() -> None:
+    """A code without a text is reported by its code."""
+    text = explain(answer(400, {"code": -4003}), VENUES["testnet"], LEVERAGE).message
+    assert "answered -4003" in text
+    assert "“”" not in text

@@ -79,3 +79,10 @@ def test_a_row_with_an_odd_name_is_left_out_of_an_event() -> None:
     assert isinstance(call, MarginCallEvent)
     assert update.symbols == call.symbols == ("BTCUSDT", "ETHUSDT")
     assert update.assets == ("USDT",)
+
+
+def test_a_leverage_of_zero_is_not_set() -> None:
+    """As in reads, 0 is no leverage."""
+    event = read_event('{"e":"ACCOUNT_CONFIG_UPDATE","E":1,"T":1,"ac":{"s":"BTCUSDT","l":0}}')
+    assert isinstance(event, LeverageEvent)
+    assert event.leverage is None

@@ -213,11 +213,41 @@ def test_contradictory_settings_are_skipped_and_named(rows: list[Any], good: lis
     assert list(read.skipped) == skipped
 
 
+# The fields of positionRisk v3 as documented, without a symbol.
+POSITION = dict.fromkeys(
+    (
+        "entryPrice", "markPrice", "liquidationPrice", "positionAmt", "unRealizedProfit", "notional", "isolatedWallet",
+        "bidNotional", "askNotional", "positionInitialMargin", "openOrderInitialMargin", "maintMargin",
+    ),
+    "1",
+) | {"positionSide": "BOTH", "marginAsset": "USDT"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"notional": "0"}, {"notional": "-3"}, {"markPrice": "0"}, {"positionAmt": "1000"}, {"maintMargin": None},
+        {"positionInitialMargin": "x"},
+    ],
+)  # fmt: skip
+def test_a_position_that_contradicts_itself_is_skipped(odd: dict[str, Any]) -> None:
+    """A notional that is not size times mark price, or a missing margin, would become a false figure."""
+    good, bad = POSITION | {"symbol": "GOOD"}, POSITION | {"symbol": "BAD"} | odd
+    read = messages.decode_rows(messages.PositionRisk, body([good, bad]), "the answer")
+    assert [row.symbol for row in read.good] == ["GOOD"]
+    assert list(read.skipped) == ["BAD"]
+
+
+def test_a_list_of_absurd_length_is_refused() -> None:
+    """More rows than any exchange has symbols are not decoded one by one, which would take seconds."""
+    with pytest.raises(UnexpectedAnswer, match="has 30,000 rows"):
+        messages.decode_rows(messages.SymbolConfig, body([{}] * 30_000), "the answer")
+
+
 def test_the_sides_of_a_hedged_position_are_no_contradiction() -> None:
     """LONG and SHORT of one symbol are two positions; two different LONG rows are skipped, and SHORT is kept."""
-    names = ("entryPrice", "markPrice", "liquidationPrice", "positionAmt", "unRealizedProfit", "notional")
-    row = dict.fromkeys((*names, "isolatedWallet"), "1") | {"symbol": "X", "marginAsset": "USDT"}
-    long, short, other = row | {"positionSide": "LONG"}, row | {"positionSide": "SHORT"}, {"positionAmt": "2"}
+    row = POSITION | {"symbol": "X"}
+    long, short, other = row | {"positionSide": "LONG"}, row | {"positionSide": "SHORT"}, {"entryPrice": "2"}
     assert len(messages.decode_rows(messages.PositionRisk, body([long, short, long]), "").good) == 2
     read = messages.decode_rows(messages.PositionRisk, body([long, short, long | other]), "the answer")
     assert [one.position_side for one in read.good] == ["SHORT"]
@@ -243,13 +273,11 @@ def test_a_row_with_an_odd_name_is_skipped_and_named(name: str) -> None:
     """A symbol or asset that is no word is skipped; the reason has the name with escapes."""
     margin = ("walletBalance", "unrealizedProfit", "crossWalletBalance", "crossUnPnl", "initialMargin", "maintMargin")
     figures = dict.fromkeys((*margin, "availableBalance"), "1")
-    prices = ("entryPrice", "markPrice", "liquidationPrice")
-    held = dict.fromkeys((*prices, "positionAmt", "unRealizedProfit", "notional", "isolatedWallet"), "1")
     lists: list[tuple[Any, str, dict[str, Any]]] = [
         (messages.SymbolBrackets, "symbol", {"brackets": [TIER]}),
         (messages.ListedSymbol, "symbol", {"marginAsset": "USDT"}),
         (messages.SymbolConfig, "symbol", {"marginType": "CROSSED", "leverage": 5}),
-        (messages.PositionRisk, "symbol", {"positionSide": "BOTH", "marginAsset": "USDT", **held}),
+        (messages.PositionRisk, "symbol", POSITION),
         (messages.AccountAsset, "asset", figures),
     ]
     for kind, key, row in lists:

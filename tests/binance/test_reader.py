@@ -120,7 +120,7 @@ def test_an_odd_listing_does_not_disable_the_others() -> None:
     rows = [{"symbol": "BTCUSDT", "marginAsset": 5}, None, {"symbol": "ETHUSDC", "marginAsset": "USDC"}]
     rows += [{"symbol": name, "status": status} for name, status in STATUSES.items()]
     responses.get(f"{BASE}/fapi/v1/exchangeInfo", json={"symbols": rows, "rateLimits": limits})
-    assets, not_trading = reader.read_listing(RestClient(VENUES["testnet"], Credentials("k", "s")))
+    assets, not_trading, _ = reader.read_listing(RestClient(VENUES["testnet"], Credentials("k", "s")))
     assert (assets["ETHUSDC"], assets["BTCUSDT"]) == ("USDC", "")
     assert not_trading == {"A": "SETTLING", "B": "A_NEW_ONE"}
 

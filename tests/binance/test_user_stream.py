@@ -15,7 +15,8 @@ from leverage_nb.account import Account, service_of
 from leverage_nb.binance.client import Reply
 from leverage_nb.binance.events import AccountEvent, LeverageEvent, MarginCallEvent, StreamEvent
 from leverage_nb.binance.rate_limit import Limiter
-from leverage_nb.binance.user_stream import FORMS, MAX_MESSAGE, Pace, Stream
+from leverage_nb.binance.stream_connection import MAX_MESSAGE
+from leverage_nb.binance.user_stream import FORMS, Pace, Stream
 from leverage_nb.binance.venues import VENUES
 from leverage_nb.binance.watch import Watchers
 from leverage_nb.simulator import Simulator
@@ -231,6 +232,18 @@ def test_a_silent_stream_is_stale_after_a_change(account: Account, simulator: Si
         until(lambda: prober.watch.live)
         time.sleep(0.5)
         assert prober.listener.states == ["connecting", "connected", "stale", "connected", "live"]
+
+
+def test_the_first_leverage_of_a_symbol_is_a_probe() -> None:
+    """On the testnet most first changes start from no leverage; one that is not to the default must cause an event."""
+    with Simulator(profile="demo") as simulator, connect_to(simulator) as account:
+        simulator.silent_stream_forms = {"path", "query", "events"}
+        with Prober(account) as prober:
+            account.set_leverage("BNBUSDT", 20)  # the default: perhaps no change
+            account.set_leverage("ADAUSDT", 7)
+            until(lambda: prober.watch.state == "stale")
+            reason = prober.listener.of(StreamEvent)[-1].reason
+            assert reason == "no event arrived for a change of ADAUSDT that was made here"
 
 
 def test_a_live_stream_that_falls_silent_changes_its_form(account: Account, simulator: Simulator) -> None:

@@ -36,7 +36,9 @@ def refusal(code: int, words: str) -> RequestRefused:
         (-4209, "The max leverage of Symbol is 20x", 20, False),
         (-4209, "The max leverage of BTCUSDT is 25x", 25, False),
         (-4209, "The max leverage of 42USDT is 5x", 5, False),
-        (-4206, "The max leverage of Symbol is 20x", 20, True),
+        (-4206, "The max leverage of Symbol is 20x", 20, False),
+        (-4206, "The max leverage of BTCUSDT is 5x", 5, False),
+        (-4206, "Users in your country can only access a maximum leverage of: 50x", 50, True),
         (-4206, "Users in this country has limited adjust leverage.", 20, True),
         (-4403, "the leverage can only up to 5x in your region", 5, True),
         (
@@ -112,7 +114,7 @@ def test_a_learned_limit_is_in_outlook_and_preview(account: Account, simulator: 
     assert service_of(account).bound(account.tiers("BTCUSDT")) == (20, "an account limit of the exchange")
     assert account.outlook("SOLUSDT").loc[21, "code"] == -4300
     planned = account.plan({"DOGEUSDT": "max", "XRPUSDT": 10}).rows
-    assert {row.symbol: "max is 20x: the account is limited to 20x" in row.reason for row in planned} == {
+    assert {row.symbol: "the account is limited to 20x" in row.limited_by for row in planned} == {
         "DOGEUSDT": True, "XRPUSDT": False,
     }  # fmt: skip
     books.set_leverage = plain  # type: ignore[method-assign]  # it has come of age

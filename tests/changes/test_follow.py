@@ -387,3 +387,29 @@ def test_an_own_margin_type_from_before_a_revert_is_reported(simulator: Simulato
             account.set_leverage("ADAUSDT", 60)
             until(lambda: len(events.of(Reverted)) == 1)
             until(lambda: [drift.kind for drift in events.of(Drift)] == ["leverage", "margin type"])
+
+
+def test_a_symbol_that_changes_at_the_same_moment_is_lowered_later(
+    account: Account, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If another program changes the symbol between read and revert, the event says so in its own words."""
+    service = service_of(account)
+    changes = iter((75, None))
+    plain = service.apply
+
+    def apply(preview: Any, *rest: Any) -> Any:
+        if (leverage := next(changes, None)) is not None:
+            simulator.exchange.change_elsewhere("SOLUSDT", leverage)
+            preview = preview.confirmed()
+        return plain(preview, *rest)
+
+    monkeypatch.setattr(service, "apply", apply)
+    events, path = Events(), write(tmp_path)
+    with account.follow_policy(path, revert=True, on_drift=events) as watch:
+        until(lambda: watch.state == "connected")
+        simulator.exchange.change_elsewhere("SOLUSDT", 60)
+        until(lambda: bool(events.of(Reverted, "SOLUSDT")))
+    assert account.setting("SOLUSDT").leverage == 50
+    for event in events.of(NotReverted):
+        assert "another program changed it at the same moment" in event.text
+        assert "confirm" not in event.text

@@ -126,16 +126,16 @@ def test_a_position_of_the_other_side_is_not_changed(quick: Account, simulator: 
 
 
 def test_a_fill_since_the_preview_does_not_stop_it(quick: Account, simulator: Simulator) -> None:
-    """The size of a position may change; the confirmed amount does not depend on it."""
+    """The size of a position may change a little; the confirmed amount does not depend on it."""
     preview = quick.preview_isolated_margin("ETHUSDT", 500).confirmed()
     next(p for p in simulator.exchange.account.positions if p.symbol == "ETHUSDT").amount -= 1
     assert preview.apply().status == "applied"
 
 
 def test_undo_is_the_opposite_change(quick: Account, simulator: Simulator) -> None:
-    """Undo takes the amount out again, also a large one; what is unknown for good is not undone."""
+    """Undo takes the amount out again; what is unknown for good is not undone."""
     quick.change_isolated_margin("ETHUSDT", 40_000, confirm="40k")
-    undone = quick.undo()
+    undone = quick.undo(confirm="40k")
     assert undone.headline == "ETHUSDT isolated margin −40,000 USDT undone"
     assert wallet(simulator) == 17_700
     simulator.inject("reset_before")
@@ -234,3 +234,68 @@ def test_a_mark_price_of_zero_leaves_out_the_distance(account: Account) -> None:
     assert "away" in dict(preview.effects())["liquidation"]
     assert "away" not in shown
     assert " → " in shown
+
+
+def test_a_preview_is_not_sent_twice(quick: Account, simulator: Simulator) -> None:
+    """A preview that was applied is not sent once more, at once or later, however small its amount."""
+    for amount in (20_000, 5):
+        preview = quick.preview_isolated_margin("ETHUSDT", amount).named(amount)
+        assert preview.apply().status == "applied"
+        for again in (preview, preview.confirmed()):
+            with pytest.raises(ChangeNotSent, match="isolated margin of ETHUSDT was changed since this preview"):
+                again.apply()
+    assert (sent(simulator), wallet(simulator)) == (2, 37_705)
+
+
+def test_a_preview_of_another_wallet_is_not_sent(quick: Account, simulator: Simulator) -> None:
+    """If another program has doubled the margin since, the figures that were confirmed are false."""
+    preview = quick.preview_isolated_margin("ETHUSDT", 500)
+    simulator.exchange.change_elsewhere("ETHUSDT", margin=Decimal(20_000))
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        preview.confirmed().apply()
+    assert sent(simulator) == 0
+
+
+def test_a_preview_of_another_size_is_not_sent(quick: Account, simulator: Simulator) -> None:
+    """If the position has grown since, the liquidation price that was confirmed is false, and nothing is sent."""
+    preview = quick.preview_isolated_margin("ETHUSDT", 500)
+    position = next(p for p in simulator.exchange.account.positions if p.symbol == "ETHUSDT")
+    simulator.exchange.account.positions[simulator.exchange.account.positions.index(position)] = replace(
+        position, amount=position.amount * 2
+    )
+    with pytest.raises(ChangeNotSent, match="The account has changed since the preview"):
+        preview.confirmed().apply()
+    assert sent(simulator) == 0
+
+
+def test_a_named_amount_needs_no_other_confirmation(quick: Account) -> None:
+    """A preview that was confirmed by name does not ask for it again."""
+    preview = quick.preview_isolated_margin("ETHUSDT", 20_000)
+    assert "needs a confirmation" in str(preview)
+    assert "needs a confirmation" not in str(preview.named(20_000))
+
+
+def test_a_deficit_is_shown(simulator: Simulator, quick: Account) -> None:
+    """If the account has less than nothing available, taking margin out does not make it available."""
+    books = simulator.exchange.account
+    books.wallets["USDT"] = Decimal(19_000)  # 17,700 of it isolated; the cross position needs 21,603.13
+    preview = quick.preview_isolated_margin("ETHUSDT", -100)
+    before, after = preview.available
+    assert before < -1000
+    assert after == pytest.approx(before + 100)
+
+
+def test_a_side_is_a_text(quick: Account) -> None:
+    """Anything but long and short is an error of its own, of bounded length."""
+    odd: Any
+    for odd in (5, ["long"], "x" * 5000):
+        with pytest.raises(InvalidInput, match="not a side") as caught:
+            quick.preview_isolated_margin("ETHUSDT", 5, position_side=odd)
+        assert len(str(caught.value)) < 300
+
+
+def test_without_a_position_nothing_is_a_share_of_it(quick: Account) -> None:
+    """Taking margin out of a symbol without a position says that there is none."""
+    quick.set_margin_type("DOGEUSDT", "isolated")
+    with pytest.raises(ChangeNotSent, match="DOGEUSDT has no open position"):
+        quick.preview_isolated_margin("DOGEUSDT", -5).apply(force=True)

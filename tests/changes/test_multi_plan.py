@@ -58,6 +58,15 @@ def test_a_policy_applies_its_rules_to_each_profile(desk: tuple[Simulator, Simul
     assert lev.policy_profiles(path, [None, "sub1"], "testnet").headline == "Plans of 2 profiles: nothing to do"
 
 
+def test_a_profile_without_a_rule_is_named(desk: tuple[Simulator, Simulator], tmp_path: Path) -> None:
+    """A policy with rules for one of two profiles is applied to that one; the other is a problem with its reason."""
+    path = tmp_path / "risk.toml"
+    path.write_text("[profiles.sub1]\ncap = 25")
+    plans = lev.policy_profiles(path, [None, "sub1"], "testnet")
+    assert plans.count() == {"sub1": 1}
+    assert "risk.toml has no rule for an account without a profile" in plans.problems[NO_PROFILE]
+
+
 def test_an_account_without_a_key_does_not_stop_the_others(desk: tuple[Simulator, Simulator]) -> None:
     """A profile without a key is reported by its name; the plans of the others are made and applied."""
     plans = lev.plan_profiles({"nokey": {"BTCUSDT": 10}, "sub1": {"BTCUSDT": 10}}, "testnet")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from leverage_nb.account import Account
 from leverage_nb.changes.plan_input import Goal, Target, check_targets, read_lines, read_targets
 from leverage_nb.errors import InvalidInput
 from leverage_nb.risk.user_input import Wanted, parse_wanted
@@ -36,11 +37,11 @@ def test_mappings_and_tables_are_read(form: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["symbol,leverage\nBTCUSDT,10\nETHUSDT,max\n", "BTCUSDT, 10\n\n# mine\nETHUSDT,max,note\n",
+    ["symbol,leverage\nBTCUSDT,10\nETHUSDT,max\n", "BTCUSDT, 10\n\n# mine\nETHUSDT,max,\n",
         "\ufeffBTCUSDT,10\r\nETHUSDT,max"],
 )  # fmt: skip
 def test_csv_files_are_read(tmp_path: Path, text: str) -> None:
-    """A CSV file is read with or without a header, with blank lines, comments and additional columns."""
+    """A CSV file is read with or without a header, with blank lines and comments."""
     path = tmp_path / "plan.csv"
     path.write_text(text, encoding="utf-8")
     for form in (path, str(path)):
@@ -203,10 +204,10 @@ def test_margin_types_are_read(form: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     ["symbol,leverage,margin_type\nBTCUSDT,10,isolated\nETHUSDT,,crossed\nSOLUSDT,5,\n",
-        "BTCUSDT,10,isolated\nETHUSDT,,cross,why\nSOLUSDT,5,a note\n"],
+        "BTCUSDT,10,isolated\nETHUSDT,,cross\nSOLUSDT,5\n"],
 )  # fmt: skip
 def test_margin_types_are_read_from_a_file(tmp_path: Path, text: str) -> None:
-    """The third column of a CSV file is the margin type; without a header that names it, it may be a note instead."""
+    """The third column of a CSV file is the margin type, with a header or without one."""
     (tmp_path / "plan.csv").write_text(text)
     assert triples(read_targets(tmp_path / "plan.csv")) == BOTH
 
@@ -255,3 +256,42 @@ def test_a_symbol_that_is_there_twice_needs_one_leverage(symbol: str) -> None:
     for other in ("30", "<=20", "max"):
         with pytest.raises(InvalidInput, match="is there twice, with another leverage"):
             check_targets(read_lines(f"{symbol} 20\n{symbol} {other}"), check)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# mine\nSymbol,Leverage,marginType\nBTCUSDT,10,isolated\n",
+        "symbol,note,MARGIN_TYPE,leverage\nBTCUSDT,my best,isolated,10\n",
+        "\nmargin type,symbol,leverage\nISOLATED,BTCUSDT,10\n",
+    ],
+)
+def test_a_header_names_the_columns(tmp_path: Path, text: str) -> None:
+    """A header may come after a comment, in any case and order, beside other columns."""
+    (tmp_path / "plan.csv").write_text(text)
+    assert triples(read_targets(tmp_path / "plan.csv")) == [("BTCUSDT", "10", "isolated")]
+
+
+@pytest.mark.parametrize("line", ["BTCUSDT,10,isolated,later", "BTCUSDT;10", "BTCUSDT"])
+def test_no_column_of_a_csv_file_is_ignored(tmp_path: Path, line: str) -> None:
+    """Without a header a fourth column, or another separator than commas, is an error."""
+    (tmp_path / "plan.csv").write_text(f"{line}\n")
+    with pytest.raises(InvalidInput, match="is not a symbol, a leverage and perhaps a margin type, with commas"):
+        read_targets(tmp_path / "plan.csv")
+
+
+def test_a_typo_in_a_margin_type_is_named(tmp_path: Path) -> None:
+    """Without a header too, it does not become a change of the leverage only."""
+    (tmp_path / "plan.csv").write_text("BTCUSDT,10,isolatd\n")
+    assert "isolatd is not a margin type" in problems(read_targets(tmp_path / "plan.csv"))
+
+
+def test_the_settings_of_an_account_are_a_plan(tmp_path: Path, account: Account) -> None:
+    """What settings() writes to a CSV file can be edited and read back, with the margin types."""
+    path = tmp_path / "plan.csv"
+    account.settings(["ADAUSDT", "XRPUSDT"]).to_csv(path)
+    path.write_text(path.read_text().replace("cross", "isolated"))
+    rows = account.plan(path).rows
+    assert [(row.symbol, row.after) for row in rows if row.kind == "margin type"] == [
+        ("ADAUSDT", "isolated"), ("XRPUSDT", "isolated"),
+    ]  # fmt: skip

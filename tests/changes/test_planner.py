@@ -214,8 +214,10 @@ def test_a_row_at_max_names_what_ended_it(simulator: Simulator) -> None:
     guarded = connect_to(simulator, max_leverage=20)
     plan = guarded.plan({"BTCUSDT": "max", "DOGEUSDT": "max", "EPTUSDT": "max"})
     reasons = plan.to_frame()["reason"]
-    assert reasons["BTCUSDT"].endswith("max is 20x: limited by your guard (connect(max_leverage=...))")
-    assert reasons["EPTUSDT"].endswith("max is 5x: the symbol's maximum")
+    assert reasons["BTCUSDT"].endswith(
+        "max is 20x, the current leverage: limited by your guard (connect(max_leverage=...))"
+    )
+    assert reasons["EPTUSDT"].endswith("max is 5x, the current leverage: the symbol's maximum")
     done = plan.apply().to_frame()
     assert done["status"].to_dict() == {"BTCUSDT": "unchanged", "DOGEUSDT": "unchanged", "EPTUSDT": "unchanged"}
 
@@ -343,3 +345,51 @@ def test_unchanged_margin_types_are_not_sent(quick: Account, simulator: Simulato
     assert verdicts["BTCUSDT"] == "refused"
     assert verdicts["ETHUSDT"] == "unchanged"
     assert verdicts["ADAUSDT"] == "ok"
+
+
+def test_a_bound_raises_no_leverage_that_was_lowered_since(account: Account, simulator: Simulator) -> None:
+    """A bound is compared with the leverage when it is sent: a lower one stays, in a retry too."""
+    plan = account.plan({"XRPUSDT": "<=15"})
+    simulator.exchange.change_elsewhere("XRPUSDT", 5)
+    first = plan.apply()
+    assert statuses(first) == {"XRPUSDT": "unchanged"}
+    simulator.inject("unavailable_503", times=None)
+    simulator.exchange.change_elsewhere("XRPUSDT", 50)
+    failed = account.plan({"XRPUSDT": "<=15"}).apply()
+    assert statuses(failed) != {"XRPUSDT": "applied"}
+    simulator.clear_faults()
+    simulator.exchange.change_elsewhere("XRPUSDT", 4)
+    assert statuses(failed.retry()) == {"XRPUSDT": "unchanged"}
+    assert account.setting("XRPUSDT").leverage == 4
+
+
+@pytest.mark.parametrize(("bound", "wanted"), [("<=50", 20), ("<=125", 20), ("<=20", 20), ("<=15", 15)])
+def test_a_bound_sets_no_leverage_above_the_default(bound: str, wanted: int) -> None:
+    """A leverage that is not set becomes the lower of bound and Binance's default, which no bound raises."""
+    with Simulator(profile="demo") as simulator, connect_to(simulator) as account:
+        rows = {row.symbol: row for row in account.plan({"*": bound}).rows}
+        assert rows["BNBUSDT"].step == f"not set → {wanted}x"
+        maxima = account.brackets()["initial_leverage"].groupby("symbol").max()
+        unset = [row for row in rows.values() if row.before is None]
+        assert all(row.after == min(wanted, maxima[row.symbol]) for row in unset)
+
+
+def test_max_names_what_it_stops_at(simulator: Simulator) -> None:
+    """A plan and a single preview say whether maximum, guard, size or exposure limits max, also if nothing is sent."""
+    account, guarded = connect_to(simulator), connect_to(simulator, max_leverage=30)
+    assert "max is 30x: limited by your guard" in str(guarded.plan({"XRPUSDT": "max"}))
+    assert "30x: limited by your guard (connect(max_leverage=...))" in str(guarded.preview("XRPUSDT", "max"))
+    assert "the symbol's maximum" in str(account.preview("XRPUSDT", "max"))
+    assert "100x: exposure of" in str(account.preview("BTCUSDT", "max"))
+    # BTCUSDT allows 3M at 75x and 800k at 100x: https://www.binance.com/en/futures/trading-rules/perpetual/leverage-margin.
+    assert "75x: a position has at most 800k at 76x" in str(account.preview("BTCUSDT", "max", notional="2m"))
+    guarded.set_leverage("XRPUSDT", 30)
+    assert "max is 30x, the current leverage: limited by your guard" in str(guarded.plan({"XRPUSDT": "max"}))
+
+
+def test_a_setting_that_is_left_out_is_unknown(account: Account, simulator: Simulator) -> None:
+    """A symbol whose setting the exchange leaves out has no leverage before, and its row is stopped."""
+    simulator.inject("missing_symbol", symbol="SOLUSDT", times=None)
+    [row] = [row for row in account.plan({"*": 5}).rows if row.symbol == "SOLUSDT"]
+    assert (row.before, row.is_read, row.verdict, row.code) == (None, False, "refused", None)
+    assert row.step == "unknown → 5x"

@@ -110,7 +110,9 @@ def test_a_leverage_that_is_not_set_counts_as_the_default_of_20(tmp_path: Path) 
     with Simulator(profile="demo") as simulator, connect_to(simulator) as account:
         plan = account.policy_plan(write(tmp_path, "cap = 25"))
         assert "BNBUSDT" not in {row.symbol for row in plan.rows}
-        assert "leverages that are not set: Binance's default of 20x is within their caps" in str(plan)
+        assert "leverages that are not set: Binance's default, 20x or the symbol's lower maximum, is within" in str(
+            plan
+        )
         row = {row.symbol: row for row in account.policy_plan(write(tmp_path, "cap = 10")).rows}["BNBUSDT"]
         assert (row.before, row.after, row.verdict) == (None, 10, "ok")
 
@@ -195,5 +197,5 @@ def test_a_plan_of_a_policy_never_raises_what_another_client_has_lowered(
     """A symbol that another client has lowered below its cap after the report is left as it is."""
     plan = account.policy_plan(write(tmp_path, "cap = 20"))
     simulator.exchange.change_elsewhere("XRPUSDT", 5)
-    assert statuses(plan.apply())["XRPUSDT"] == "not_sent"
+    assert statuses(plan.apply())["XRPUSDT"] == "unchanged"
     assert leverages(simulator, "XRPUSDT") == {"XRPUSDT": 5}

@@ -254,3 +254,33 @@ def test_a_margin_type_that_stays_does_not_keep_a_leverage(account: Account, sim
     simulator.exchange.account.positions.append(position)
     undone = undo(account)
     assert (undone.symbol, undone.before, undone.after) == ("ADAUSDT", 7, 20)
+
+
+def test_margin_of_another_position_is_not_taken_out(quick: Account, simulator: Simulator) -> None:
+    """If the short was closed and a long opened since, adding margin to the short cannot be undone on the long."""
+    quick.change_isolated_margin("ETHUSDT", 500)
+    books = simulator.exchange.account
+    short = next(p for p in books.positions if p.symbol == "ETHUSDT")
+    books.positions[books.positions.index(short)] = replace(short, amount=-short.amount)
+    with pytest.raises(ChangedElsewhere, match="the same position no longer exists") as caught:
+        quick.undo()
+    assert "--reduce-margin AMOUNT" in caught.value.hint
+
+
+def test_a_large_undo_of_margin_names_its_amount(quick: Account, simulator: Simulator) -> None:
+    """The guard on amounts holds for an undo too: in Python confirm= names the amount."""
+    quick.change_isolated_margin("ETHUSDT", 10_000, confirm=10_000)
+    with pytest.raises(ChangeNotSent, match="36% of the margin of this position") as caught:
+        quick.undo()
+    assert "--confirm 10000, or undo(..., confirm=10000)" in caught.value.hint
+    assert quick.undo(confirm="10k").headline == "ETHUSDT isolated margin −10,000 USDT undone"
+
+
+def test_force_is_offered_only_where_it_can_help(account: Account, simulator: Simulator) -> None:
+    """What can never be restored is not offered with --force, and the default that is offered can be set."""
+    with Simulator(profile="demo") as own, connect_to(own) as unset:
+        unset.set_leverage("哈基米USDT", 2)  # at most 3x
+        for force in (False, True):
+            with pytest.raises(NothingToUndo, match="%leverage 哈基米USDT 3") as caught:
+                unset.undo(force=force)
+            assert "--force" not in caught.value.hint

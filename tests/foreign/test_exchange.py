@@ -14,7 +14,7 @@ from tests.foreign.exchange import CONFIG, MARGIN, MARGIN_TYPE, MARGINS, Foreign
 
 # 1 ETH at 50,000 with 5,000 in its wallet, an initial margin of 4,000 and a maintenance margin of 240.
 ETH = position(
-    "ETHUSDT", entryPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000",
+    "ETHUSDT", entryPrice="50000", markPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000",
     positionInitialMargin="4000",
 )  # fmt: skip
 

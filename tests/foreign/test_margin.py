@@ -24,7 +24,7 @@ from tests.side_by_side import side_by_side
 
 # 1 ETH at 50,000 with 5,000 in its wallet; at 20x it needs 2,500.
 ETH = position(
-    "ETHUSDT", entryPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000",
+    "ETHUSDT", entryPrice="50000", markPrice="50000", notional="50000", isolatedWallet="5000", isolatedMargin="5000",
     positionInitialMargin="2500",
 )  # fmt: skip
 DONE = {"code": 200, "msg": "Successfully modify position margin.", "amount": 100.0, "type": 1}
@@ -278,12 +278,13 @@ def test_a_margin_type_that_is_shown_late(exchange: ForeignExchange, connect: Ca
     assert (change.status, change.after) == ("applied", "isolated")
 
 
+FLAT = {"positionAmt": "0", "notional": "0"}
 ROWS: dict[str, tuple[bool, list[dict[str, Any]]]] = {
     "the same row twice": (True, [dict(ETH), dict(ETH)]),
-    "flat rows of both sides": (True, [dict(ETH), *(ETH | {"positionSide": side, "positionAmt": "0"} for side in
+    "flat rows of both sides": (True, [dict(ETH), *(ETH | {"positionSide": side} | FLAT for side in
                                                     ("LONG", "SHORT"))]),
     "two rows that differ": (False, [dict(ETH), ETH | {"positionAmt": "2"}]),
-    "a flat row": (False, [ETH | {"positionAmt": "0", "notional": "0"}]),
+    "a flat row": (False, [ETH | FLAT]),
     "a flat row with a sign": (False, [ETH | {"positionAmt": "-0.000", "notional": "-0"}]),
     "no row": (False, []),
     "a row without a size": (False, [{name: ETH[name] for name in ETH if name != "positionAmt"}]),

@@ -105,3 +105,18 @@ def test_the_panel_opens_and_applies(exchange: ForeignExchange, account: Account
     table = panel.table
     assert (table["current"], table["before"], panel.leverage) == (0, "not set", 20)
     panel.close()
+
+
+def test_a_default_below_20x_is_the_state_before(exchange: ForeignExchange, account: Account) -> None:
+    """A symbol with a lower maximum shows that maximum while none is set: nobody else has changed it."""
+    exchange.tiers["SOLUSDT"] = ((10, 100_000, 0.01),)
+    account.symbols()
+    exchange.play(CHANGE, execute=False, answer=SILENCE, then=lambda: exchange.leverages.__setitem__("SOLUSDT", 10))
+    with giving_up_soon(account), pytest.raises(ChangeNotApplied):
+        account.set_leverage("SOLUSDT", 5)
+
+
+def test_a_bound_above_the_default_raises_nothing(exchange: ForeignExchange, account: Account) -> None:
+    """%leverage --cap 50 sets a leverage that is not set to the default, not to 50x."""
+    account.plan({"SOLUSDT": "<=50"}).apply()
+    assert exchange.changes_sent() == [("SOLUSDT", 20)]

@@ -226,3 +226,45 @@ def test_a_panel_opens_without_a_mark_price(account: Account, exchange: ForeignE
     click(panel, "apply", 20)
     assert panel.state == "confirming"
     panel.close()
+
+
+def test_symbols_that_cannot_be_listed_are_named(exchange: ForeignExchange, account: Account) -> None:
+    """Without exchangeInfo changes work, and tables and overview say that margin assets and statuses are missing."""
+    exchange.play(INFO, answer=Reply.html(200), times=None)
+    skipped = account.settings().attrs["skipped"]
+    assert "its margin asset and status could not be read" in skipped["every symbol"]
+    assert "every symbol: its margin asset" in str(Overview.of(account))
+    assert account.set_leverage("BTCUSDT", 12).status == "applied"
+
+
+def test_unusable_tiers_are_named_in_every_table(exchange: ForeignExchange, account: Account) -> None:
+    """A symbol without usable tiers is missing from the settings, which name it, as the overview does."""
+    exchange.play(
+        TIERS,
+        edit=lambda rows: [row | ({"brackets": []} if row["symbol"] == "SOLUSDT" else {}) for row in rows],
+        times=None,
+    )
+    assert "its tiers could not be read" in account.settings().attrs["skipped"]["SOLUSDT"]
+    assert "SOLUSDT: its tiers could not be read" in str(Overview.of(account))
+
+
+@pytest.mark.parametrize("amount", ["0", "2"])
+def test_a_position_without_a_setting_disables_nothing(
+    exchange: ForeignExchange, account: Account, amount: str
+) -> None:
+    """A position of a symbol that symbolConfig leaves out is named, if there is one, and the others work."""
+    row = position("NEWUSDT", positionAmt=amount, notional=str(60_000 * int(amount)))
+    exchange.play(POSITIONS, times=None, answer=Reply.of([row]))
+    assert account.preview("ETHUSDT", 12).apply().status == "applied"
+    skipped = account.positions().attrs["skipped"]
+    assert ("NEWUSDT" in skipped) == (amount != "0")
+
+
+def test_a_position_with_an_unknown_margin_type_is_named(exchange: ForeignExchange, account: Account) -> None:
+    """Nothing is claimed of a position whose margin type is not known; without a position the type is only shown."""
+    change_rows(exchange, CONFIG, "BTCUSDT", marginType="PORTFOLIO")
+    assert account.setting("BTCUSDT").margin_type == "portfolio"
+    exchange.play(POSITIONS, times=None, answer=Reply.of([position("BTCUSDT")]))
+    with pytest.raises(ChangeNotSent, match="its margin type “portfolio” is not known"):
+        account.preview("BTCUSDT", 5)
+    assert account.preview("ETHUSDT", 20).verdict == "ok"

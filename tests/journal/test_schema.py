@@ -54,6 +54,7 @@ def make_first_release(path: Path) -> None:
     journal.add([(old, APPLIED)])
     with sqlite3.connect(path) as raw:  # what the first release had not
         raw.execute("ALTER TABLE attempts DROP COLUMN position_side")
+        raw.execute("ALTER TABLE attempts DROP COLUMN direction")
         raw.execute("ALTER TABLE findings DROP COLUMN claims")
         raw.execute("PRAGMA user_version = 3")
     raw.close()

@@ -136,7 +136,7 @@ def test_a_cell_takes_its_changes_from_its_lines(line: str) -> None:
         ("10 XRPUSDT", "The leverage comes after the symbol. Try: %leverage XRPUSDT 10"),
         (
             "BTCUSDT 10 --confirm 500",
-            "--confirm goes with --add-margin or --reduce-margin."
+            "--confirm goes with --add-margin or --reduce-margin, or with --undo."
             " Try: %leverage BTCUSDT --add-margin 500 --confirm 500",
         ),
         ("BTCUSDT --reduce-margin", "--reduce-margin needs a value. Try: --reduce-margin 500"),

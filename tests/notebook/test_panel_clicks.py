@@ -15,7 +15,8 @@ from leverage_nb.errors import NotConnected, UnknownSymbol
 from leverage_nb.notebook.panel import LeveragePanel
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Refused
-from tests.arrivals import break_reads_after_a_change
+from tests.arrivals import break_reads_after_a_change, record_requests
+from tests.binance.streams import foreign_stream
 from tests.conftest import connect_to
 from tests.notebook.front_end import (
     click,
@@ -755,3 +756,36 @@ def test_an_interrupt_says_whether_something_was_sent(panel: LeveragePanel, monk
         assert panel.state == "failed"
         assert words in panel.message
         assert "Nothing was sent." in panel.message
+
+
+def test_a_large_undo_of_margin_is_left_to_the_prompt(panel: LeveragePanel, account: Account) -> None:
+    """A large amount is not undone by two clicks: the panel names the line that asks for the amount."""
+    account.change_isolated_margin("ETHUSDT", 10_000, confirm=10_000)
+    panel.select("ETHUSDT")
+    panel.undo = "Undo isolated margin −10,000 USDT"
+    click(panel, "undo", panel.leverage, label=panel.undo)
+    assert panel.state == "failed"
+    assert "--undo --confirm 10000" in panel.message
+    assert len(account.history()) == 1
+
+
+def test_the_panel_names_the_line_that_forces(panel: LeveragePanel) -> None:
+    """An expected refusal in the panel names a line, because the panel has no such option."""
+    click(panel, "apply", 150)
+    assert "%leverage BTCUSDT 150 --force" in panel.message
+    assert "apply(force=True)" not in panel.message
+
+
+def test_an_event_without_a_leverage_is_read_again(simulator: Simulator) -> None:
+    """An event that says that the leverage is not set makes the panel read the symbol, and breaks nothing."""
+    with (
+        foreign_stream() as stream,
+        connect_to(simulator, stream_url=stream.url) as account,
+        closing(LeveragePanel(account, "BTCUSDT")) as panel,
+    ):
+        wait_until_connected(panel)
+        requests = record_requests(simulator)
+        stream.leverage("BTCUSDT", 0, time.time())
+        until(lambda: panel.live == "live" and any("symbolConfig" in str(one) for one in requests))
+        panel.reload()
+        assert panel.table["current"] == 20

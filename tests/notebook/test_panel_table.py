@@ -116,7 +116,16 @@ def test_the_stop_of_a_planned_size_is_that_of_the_account(account: Account, pan
     except InvalidInput as exc:
         expected, why = 0, exc.message
     assert (panel.new_position["stop"], panel.new_position["highest"]) == (stop, expected)
-    assert panel.new_position["stopAdvice"].endswith(why)
+    advice = panel.new_position["stopAdvice"]
+    assert advice.partition(" At ")[0].endswith(why)
+
+
+def test_a_stop_that_no_affordable_leverage_keeps_says_so(panel: LeveragePanel) -> None:
+    """If the highest leverage for the stop needs more margin than there is, the advice says it."""
+    click(panel, "new position", 20, text="100k", unit="margin asset", stop="100k")
+    assert panel.new_position["highest"] < panel.new_position["lowest"]
+    highest = panel.new_position["highest"]
+    assert f"At {highest}x the position is more than the" in panel.new_position["stopAdvice"]
 
 
 def test_a_stop_waits_for_a_size(panel: LeveragePanel) -> None:

@@ -170,3 +170,29 @@ def test_nothing_is_claimed_of_margin_in_credits_trading_mode() -> None:
     assert "Credits Trading Mode" in state.why_margin_unknown("A")
     assert state.effective_leverage(STATE.positions[0]) is None
     assert (state.cross_margin_ratio("USDT"), state.account_margin_ratio()) == (None, None)
+
+
+def test_an_unreadable_balance_of_credits_shows_the_mode() -> None:
+    """That the row of the credits cannot be read does not make the rules for USDT apply."""
+    unread = replace(STATE, unread_balances=frozenset({"BNFCR"}))
+    assert unread.credits_mode
+    assert math.isnan(unread.available_without("A"))
+
+
+def test_an_unreadable_balance_is_named_in_multi_assets_mode() -> None:
+    """All assets count there, so the reason is the balance, and not the rule."""
+    unread = multi_assets(unread_balances=frozenset({"BTC"}))
+    assert unread.why_margin_unknown("BTCUSDT") == "the balance of BTC could not be read"
+
+
+@pytest.mark.parametrize(
+    ("side", "notional", "liquidation", "distance"),
+    [("LONG", 100, 80, 0.2), ("LONG", 100, 107, -0.07), ("SHORT", -100, 120, 0.2), ("SHORT", -100, 99, -0.01)],
+)
+def test_a_liquidation_price_that_was_reached_is_not_away(
+    side: str, notional: float, liquidation: float, distance: float
+) -> None:
+    """The distance is negative once the mark price is beyond the liquidation price, and unknown without a mark."""
+    at_100 = replace(position("A", side, notional), amount=notional / 100, mark_price=100.0)
+    assert at_100.distance_to(liquidation) == pytest.approx(distance)
+    assert math.isnan(replace(at_100, mark_price=0.0).distance_to(liquidation))

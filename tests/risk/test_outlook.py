@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from leverage_nb.account import Account
 from leverage_nb.risk.outlook import AccountLimit, Outlook
 from leverage_nb.simulator import Simulator
 from leverage_nb.simulator.account import Account as Books
-from leverage_nb.simulator.account import Refused
+from leverage_nb.simulator.account import Position, Refused
 from tests.conftest import connect_to
 from tests.simulator.strategies import MARKET, SYMBOLS, accounts
 
@@ -206,3 +207,29 @@ def test_credits_trading_mode_is_unpredictable(account: Account) -> None:
     judged = Outlook(state, account.tiers("BTCUSDT")).judge(10)
     assert (judged.verdict, judged.code) == ("unpredictable", -2028)
     assert "Credits Trading Mode" in judged.reason
+
+
+def test_a_leverage_that_is_not_set_is_judged_from_the_default(account: Account) -> None:
+    """Below Binance's default a change from a leverage that is not set may need margin, or be a lowering."""
+    state, table = account.state(), {name: account.tiers(name) for name in ("BTCUSDT", "ETHUSDT", "XRPUSDT")}
+    unset = {name: replace(setting, leverage=None) for name, setting in state.settings.items()}
+    judge = {name: Outlook(replace(state, settings=unset), tiers).judge for name, tiers in table.items()}
+    low = judge["BTCUSDT"](1)
+    assert (low.verdict, low.code, low.certainty) == ("refused", -2028, "inferred")
+    assert (judge["BTCUSDT"](25).verdict, judge["XRPUSDT"](1).verdict) == ("ok", "ok")
+    isolated = judge["ETHUSDT"](5)
+    assert (isolated.verdict, isolated.code, isolated.certainty) == ("unpredictable", -4161, "inferred")
+    assert "if 20x applies, it cannot be lowered" in isolated.reason
+    assert judge["ETHUSDT"](25).verdict == "ok"
+
+
+def test_the_advice_of_4161_names_a_side_in_hedge_mode() -> None:
+    """With both sides open, the command that adds margin needs a side."""
+    with Simulator() as simulator, connect_to(simulator) as account:
+        books = simulator.exchange.account
+        books.dual_side, books.orders = True, []
+        books.positions = [
+            Position("ETHUSDT", "LONG", Decimal(10), Decimal(2800), Decimal(3000)),
+            Position("ETHUSDT", "SHORT", Decimal(-5), Decimal(2800), Decimal(2000)),
+        ]
+        assert "--add-margin AMOUNT --side long, or short" in account.preview("ETHUSDT", 5).reason

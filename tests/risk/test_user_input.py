@@ -185,12 +185,13 @@ def test_other_leverages_of_a_row_are_refused(typed: Any, words: str) -> None:
         (Wanted(20, is_cap=True), 5, 100, 5), (Wanted(20, is_cap=True), None, 100, 20),
         (Wanted(20, is_cap=True), None, 10, 10), (Wanted(20, is_cap=True), 10, 10, 10),
         (Wanted(20, is_cap=True), 25, 10, 10), (Wanted(200, is_cap=True), 25, 10, 25),
-        (Wanted(20), 5, 10, 20), (Wanted(None), 5, 10, None),
+        (Wanted(20), 5, 10, 20), (Wanted(None), 5, 10, None), (Wanted(50, is_cap=True), None, 100, 20),
+        (Wanted(15, is_cap=True), None, 100, 15),
     ],
 )  # fmt: skip
 def test_a_cap_never_raises(wanted: Wanted, current: int | None, highest: int, leverage: int | None) -> None:
-    """An upper bound lowers to the bound or the maximum, leaves what is below, and sets what is not set."""
-    assert wanted.resolve(current, highest) == leverage
+    """A bound lowers to itself or the maximum, leaves what is below, and sets no more than Binance's default of 20x."""
+    assert wanted.resolve(current, min(20, highest), highest) == leverage
 
 
 @pytest.mark.parametrize(
