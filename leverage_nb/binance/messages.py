@@ -352,7 +352,10 @@ def decode_rows(kind: type[T], body: bytes | msgspec.Raw, source: str) -> Rows[T
     unnamed = set()
     raw = decode(list[msgspec.Raw], body, source)
     if len(raw) > _MOST_ROWS:
-        raise UnexpectedAnswer(f"{source} has {len(raw):,} rows, more than {_MOST_ROWS:,}, and not all can be read.")
+        raise UnexpectedAnswer(
+            f"{source} has {len(raw):,} rows, and no exchange lists more than {_MOST_ROWS:,} symbols.",
+            hint="Check the address. If it is right, try again later.",
+        )
     for place, row in enumerate(raw, start=1):
         try:
             good.append(msgspec.json.decode(row, type=kind, strict=False))

@@ -26,6 +26,9 @@ LARGEST_SHARE = 0.25
 class IsolatedMarginPreview(ChangePreview):
     """What a change of isolated margin is expected to do. See :class:`ChangePreview`; pairs are before and after.
 
+    It is sent once: after another change of the same margin from here a new preview is needed. It is not sent either if
+    size or wallet of the position have changed by more than a tenth since.
+
     Attributes:
         amount: The amount; negative to take margin out.
         position_side: "BOTH" in one-way mode, "LONG" or "SHORT" in hedge mode.

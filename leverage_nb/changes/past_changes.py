@@ -40,13 +40,15 @@ class PastChanges:
         return self._journal.attempts(self._client.identity, open_only=open_only, last=last)
 
     def has_since(self, symbol: str, kind: Kind, at: datetime) -> bool:
-        """Whether a change of this kind was sent, or may have been, since a time.
+        """Whether a change of this kind was made, or may have been, since a time.
 
         Raises:
             JournalUnusable: The journal cannot be read.
         """
         return any(
-            (attempt.symbol, attempt.kind) == (symbol, kind) and attempt.begun_at >= at and attempt.status != "not_sent"
+            (attempt.symbol, attempt.kind) == (symbol, kind)
+            and attempt.begun_at >= at
+            and attempt.status in {"applied", "unknown"}
             for attempt in self.attempts(last=_RECENT)
         )
 

@@ -252,10 +252,10 @@ class ChangeService:
         return self.make(request, progress)
 
     def _check_unused(self, preview: ChangePreview) -> None:
-        """Check that no change of the same kind was sent since a preview, which may have been this one.
+        """Check that no change of the same kind was made since a preview, which may have been this one.
 
         Raises:
-            ChangeNotSent: One was sent, or the journal cannot be read.
+            ChangeNotSent: One was made, or the journal cannot be read.
         """
         request = preview.request()
         failure: LeverageError

@@ -52,7 +52,7 @@ def test_the_leverage_for_a_size_is_shown_and_not_set(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--for 2m", "--for needs a symbol. Try: %leverage BTCUSDT --for 2m"),
+        ("--for 2m", "--for needs the names of symbols. Try: %leverage BTCUSDT --for 2m"),
         ("BTCUSDT 10 --for 2m", "--for takes no leverage (10)"), ("BTCUSDT --for 2m -y", "--yes needs"),
         ("BTCUSDT --for 2m --force", "--force needs"), ("BTCUSDT --for 2m --plot", "--plot and --for cannot"),
         ("BTCUSDT --for 2m --undo", "--undo takes neither"), ("BTCUSDT --for 2m --notional 1m", "--notional needs"),
