@@ -45,9 +45,10 @@ class PastChanges:
         Raises:
             JournalUnusable: The journal cannot be read.
         """
+        now = datetime.now().astimezone()  # an attempt that is dated later says nothing: the clock was set back since
         return any(
             (attempt.symbol, attempt.kind) == (symbol, kind)
-            and attempt.begun_at >= at
+            and at <= attempt.begun_at <= now
             and attempt.status in {"applied", "unknown"}
             for attempt in self.attempts(last=_RECENT)
         )

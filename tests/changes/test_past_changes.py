@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,17 @@ def test_records_from_the_journal_name_the_profile(simulator: Simulator, tmp_pat
     made = account.set_leverage("BTCUSDT", 10)
     assert made.account == account.label
     assert [change.account for change in service_of(account).past.last(1)] == [account.label]
+
+
+def test_what_was_changed_since_a_time(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of the same kind and symbol counts if it was made; one that the clock dates later says nothing."""
+    past = service_of(account).past
+    at = datetime.now().astimezone()
+    account.set_leverage("BTCUSDT", 10)
+    assert past.has_since("BTCUSDT", "leverage", at)
+    assert not past.has_since("BTCUSDT", "isolated margin", at)
+    assert not past.has_since("ETHUSDT", "leverage", at)
+    assert not past.has_since("BTCUSDT", "leverage", datetime.now().astimezone())
+    later = [replace(attempt, begun_at=attempt.begun_at + timedelta(hours=1)) for attempt in past.attempts()]
+    monkeypatch.setattr(past, "attempts", lambda **_: later)  # as after the clock was set back by an hour
+    assert not past.has_since("BTCUSDT", "leverage", at)
