@@ -269,7 +269,7 @@ class PanelClicks(PanelScreen):
         back: ChangePreview | Plan
         if change.kind == "isolated margin":
             back = self.account.preview_undo()
-            if isinstance(back, Plan):
+            if not isinstance(back, IsolatedMarginPreview) or back.needs_name:  # a click would not be enough
                 return
         elif change.kind == "margin type":
             view = SymbolView(self._data.outlook, self._data.state)
