@@ -65,7 +65,7 @@ def read_before_change(
 
 def agrees(setting: Reading, applied: Applied | None) -> bool:
     """Whether a read was sent after the latest applied change, and shows its value or is much later."""
-    if applied is None or setting.as_of is None or applied.value in {None, setting.value(applied.kind)}:
+    if applied is None or setting.as_of is None or setting.value(applied.kind) == applied.value:
         return not is_outdated(setting, applied)
     return setting.as_of > applied.at + _MAY_BE_STALE_FOR
 

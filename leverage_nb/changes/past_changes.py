@@ -15,7 +15,7 @@ from leverage_nb.errors import LeverageError
 from leverage_nb.journal.attempts import Attempt
 from leverage_nb.journal.journal import Journal
 
-# More changes than this are not made while somebody looks at a preview.
+# How many of the last attempts has_since() reads: those that may be younger than a preview.
 _RECENT = 100
 
 

@@ -61,7 +61,7 @@ class PlanRow:
         caution: A caution that is independent of the verdict, as that the change could not be undone.
         kind: What it changes.
         cap: The upper bound that it asks for; None if it asks for a value.
-        limited_by: What "max" stops at, in words; "" without "max".
+        limited_by: The reason why "max" is not higher; "" if a number was requested.
         is_read: Whether the value before could be read.
     """
 

@@ -175,7 +175,7 @@ def _read_csv(path: Path) -> list[Target]:
     lines = _lines_of(read_text(path, example))
     targets, bad = [], []
     places: list[int] = []  # of symbol, leverage and margin type, if a header names them
-    is_first = True
+    may_be_header = True
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             bad.append(f"line {number}: it is longer than {LONGEST_LINE} characters")
@@ -184,10 +184,10 @@ def _read_csv(path: Path) -> list[Target]:
         if not any(cells) or cells[0].startswith("#"):
             continue
         names = [cell.lower().replace("_", "").replace(" ", "") for cell in cells]
-        if is_first and "symbol" in names:
+        is_header, may_be_header = may_be_header and "symbol" in names, False
+        if is_header:
             places = [names.index(name) if name in names else -1 for name in _COLUMNS]  # -1 is an empty cell below
             continue
-        is_first = False
         symbol, leverage, margin_type, *rest = [*cells, "", "", ""]
         if places:
             padded = [*cells, *[""] * (max(places) + 1)]

@@ -185,7 +185,7 @@ class Preview(ChangePreview):
         effective_leverage: The effective leverage of each, as ``AccountState.effective_leverage`` defines it.
         margin_type: "cross" or "isolated".
         wallet: The cross wallet balance; 0 if unknown.
-        limited_by: What "max" stops at, in words; "" without "max".
+        limited_by: The reason why "max" is not higher; "" if a number was requested.
     """
 
     before: int | None

@@ -112,7 +112,7 @@ class ChangeService:
         Raises:
             InvalidInput: There is none.
         """
-        size = 0.0 if _is_zero(notional) else parse_notional(notional)
+        size = _size_of(notional)
         guard = self.guard.limit()
         if guard is None:
             return outlook.highest(size)
@@ -162,8 +162,8 @@ class ChangeService:
             if to_highest:
                 highest = self.highest(view.outlook, notional)
                 preview = self.preview_at(view, highest)
-                size = 0.0 if _is_zero(notional) else parse_notional(notional)
-                return replace(preview, limited_by=why_highest(view.outlook, highest, self.guard.limit(), size))
+                why = why_highest(view.outlook, highest, self.guard.limit(), _size_of(notional))
+                return replace(preview, limited_by=why)
             wanted = self.leverage_of(view.outlook.brackets, leverage)
             if wanted > len(view.outlook.leverage):  # the tiers were reloaded: the maximum has risen
                 view = replace(view, outlook=self.reader.outlook(view.state, self.tiers.find(view.outlook.symbol)))
@@ -424,6 +424,10 @@ class ChangeService:
 def _is_zero(notional: Any) -> bool:
     """Whether no notional is given. Other values, such as pandas' NA, may have no truth value."""
     return is_number(notional) and notional == 0
+
+
+def _size_of(notional: Any) -> float:
+    return 0.0 if _is_zero(notional) else parse_notional(notional)
 
 
 def _none_or(read: Callable[[], Any]) -> Any:

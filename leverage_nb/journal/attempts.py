@@ -172,12 +172,12 @@ class Applied:
 
     Attributes:
         kind: What was changed.
-        value: The value in the answer, or in the read that confirmed it; None for isolated margin.
+        value: The value in the answer, or in the read that confirmed it.
         at: When the answer came, or the read.
     """
 
     kind: Kind
-    value: Value | None
+    value: Value
     at: datetime
 
 

@@ -268,16 +268,13 @@ def _select(
 
 
 def _last_applied(connection: sqlite3.Connection, account: str, symbol: str) -> Iterator[Applied]:
-    # A leverage is confirmed by the answer. A margin type is confirmed by a read after an answer that names no symbol,
-    # isolated margin by the answer or an entry of the history, which name the amount of the change only.
+    # A leverage is confirmed by the answer. A margin type is confirmed by a read after an answer that names no symbol.
     query = """SELECT kind, value, found_at FROM findings JOIN attempts ON attempts.id = findings.attempt
-        WHERE account = ? AND symbol = ? AND kind = ? AND source IN (?, ?) AND status = 'applied' AND closes
+        WHERE account = ? AND symbol = ? AND kind = ? AND source = ? AND status = 'applied' AND closes
         ORDER BY findings.id DESC LIMIT 1"""
-    confirming: dict[Kind, tuple[str, str]] = {
-        "leverage": ("answer", ""), "margin type": ("symbolConfig", ""), "isolated margin": ("answer", "history"),
-    }  # fmt: skip
-    for kind, sources in confirming.items():
-        row = connection.execute(query, (account, symbol, kind, *sources)).fetchone()
+    confirming: dict[Kind, str] = {"leverage": "answer", "margin type": "symbolConfig"}
+    for kind, source in confirming.items():
+        row = connection.execute(query, (account, symbol, kind, source)).fetchone()
         if row is not None:
             yield Applied(kind, _value(kind, row["value"]), _time(row["found_at"]))
 

@@ -15,6 +15,7 @@ from leverage_nb.formatting import NOTHING, amount, moment, percent, price, time
 from leverage_nb.notebook.panel_table import tier_rows
 from leverage_nb.risk.account_state import CREDITS, AccountState, LeverageSetting, Position, find_misfits
 from leverage_nb.risk.brackets import Brackets
+from leverage_nb.risk.tables import skipped_tiers
 
 LAST_CHANGES = 3
 MOST_SKIPPED = 5  # rows of the exchange that could not be read
@@ -56,8 +57,7 @@ class Overview(Shown):
         service = service_of(account)
         table = service.tiers.table()
         misfits = find_misfits(state, table)
-        tiers = {name: f"its tiers could not be read: {reason}" for name, reason in table.skipped.items()}
-        state = replace(state, skipped={**tiers, **state.skipped})
+        state = replace(state, skipped={**skipped_tiers(table), **state.skipped})
         overview = cls(account.venue_label, account.label, state, as_of, misfits=misfits)
         try:
             return replace(overview, changes=tuple(service.past.last(LAST_CHANGES)))

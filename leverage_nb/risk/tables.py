@@ -34,10 +34,14 @@ def settings_table(state: AccountState, table: BracketTable, symbols: Iterable[s
     frame = _make_frame(rows, SETTINGS, state, whole={"leverage": "Int64", "symbol_max": "int64"})
     left_out = (name for name in table.symbols if name not in state.settings)
     skipped = dict.fromkeys(left_out, "its setting could not be read: the answer leaves it out")
-    skipped |= {name: f"its tiers could not be read: {reason}" for name, reason in table.skipped.items()}
-    frame.attrs["skipped"] = skipped | frame.attrs["skipped"]
+    frame.attrs["skipped"] = skipped | skipped_tiers(table) | frame.attrs["skipped"]
     frame.attrs["not_trading"] = {name: state.not_trading[name] for name in frame.index if name in state.not_trading}
     return frame
+
+
+def skipped_tiers(table: BracketTable) -> dict[str, str]:
+    """Return the symbols whose tiers could not be read, with the reason."""
+    return {symbol: f"its tiers could not be read: {reason}" for symbol, reason in table.skipped.items()}
 
 
 def positions_table(state: AccountState) -> pd.DataFrame:

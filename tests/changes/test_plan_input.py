@@ -295,3 +295,9 @@ def test_the_settings_of_an_account_are_a_plan(tmp_path: Path, account: Account)
     assert [(row.symbol, row.after) for row in rows if row.kind == "margin type"] == [
         ("ADAUSDT", "isolated"), ("XRPUSDT", "isolated"),
     ]  # fmt: skip
+
+
+def test_only_the_first_line_can_be_a_header(tmp_path: Path) -> None:
+    """A later row with the word symbol in one of its cells is a row."""
+    (tmp_path / "plan.csv").write_text("symbol,leverage,note\nBTCUSDT,10,symbol\nETHUSDT,5,\n")
+    assert pairs(read_targets(tmp_path / "plan.csv")) == [("BTCUSDT", "10"), ("ETHUSDT", "5")]
